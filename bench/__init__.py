@@ -1,0 +1,1 @@
+"""The harness: suites in, generations and comparison tables out."""
