@@ -2,7 +2,7 @@
 
 PyPI's torchvision is compiled against the CUDA build of torch. Beside a CPU-only torch its operators do not
 load, and `import torchvision` dies with "operator torchvision::nms does not exist", taking transformers,
-diffusers, peft, clean-fid and lpips with it. None of them calls those operators here, so declaring them is enough.
+diffusers, peft, clean-fid and lpips with it. None of them calls those operators: declaring them is enough.
 """
 
 import importlib.util

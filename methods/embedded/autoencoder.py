@@ -1,0 +1,153 @@
+"""The autoencoder of the tiny Stable Diffusion: AutoencoderKL, trained on rendered people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.torchvision_ops import ensure_torchvision_imports
+from methods.training import Progress, Schedule, train
+
+ensure_torchvision_imports()
+
+from diffusers import AutoencoderKL  # noqa: E402
+
+SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=2e-3, warm_up=100, decay_from=0.3)
+"""Small batches and a loss dominated by squared error converge fastest at this size."""
+
+DECODER_SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=1.5e-3, warm_up=100, decay_from=0.1)
+
+KL_WEIGHT = 1e-6
+LATENT_NOISE = 0.05
+"""Deviation of the noise the decoder learns to overlook: a U-Net's latents are never quite right."""
+
+
+def new_autoencoder(
+    *, widths: tuple[int, ...] = (16, 32, 64), channels: int = 4, size: int = 64
+) -> AutoencoderKL:
+    """An untrained network that shrinks pictures by 2 ** (len(widths) - 1)."""
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
+        block_out_channels=widths,
+        layers_per_block=1,
+        latent_channels=channels,
+        norm_num_groups=8,
+        sample_size=size,
+        mid_block_add_attention=False,
+        scaling_factor=1.0,
+    )
+
+
+def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """Pixels N x H x W x 3 in 0..255 to N x 3 x H x W in -1..1."""
+    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def reconstruction_loss(restored: Tensor, picture: Tensor) -> Tensor:
+    """Squared error, some absolute error, and the error of the gradients, which keeps edges."""
+    loss = 5 * F.mse_loss(restored, picture) + 0.5 * F.l1_loss(restored, picture)
+    for axis in (2, 3):
+        loss = loss + 0.25 * F.l1_loss(restored.diff(dim=axis), picture.diff(dim=axis))
+    return loss
+
+
+def train_autoencoder(
+    pixels: NDArray[np.uint8],
+    *,
+    schedule: Schedule,
+    checkpoint: Path,
+    device: torch.device,
+    progress: Progress,
+    autoencoder: AutoencoderKL | None = None,
+    stop_at: int | None = None,
+) -> AutoencoderKL:
+    """Learn to restore `pixels` (N x H x W x 3); latents come out with mean 0 and deviation 1 per channel."""
+    network = autoencoder or new_autoencoder()
+    network = network.to(device)
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(pixels), (schedule.batch,), generator=generator).numpy()
+        picture = as_tensor(pixels[np.sort(rows)])
+        if torch.rand((), generator=generator) < 0.5:
+            picture = picture.flip(3)
+        picture = picture.to(device)
+        posterior = network.encode(picture).latent_dist
+        restored: Tensor = network.decode(
+            posterior.mean + posterior.std * _noise(posterior.mean, generator)
+        ).sample
+        divergence: Tensor = posterior.kl().mean()
+        return reconstruction_loss(restored.float(), picture) + KL_WEIGHT * divergence
+
+    train(network, loss, schedule, checkpoint=checkpoint, progress=progress, device=device, stop_at=stop_at)
+    normalise_latents(network, pixels[:: max(1, len(pixels) // 2000)], device)
+    return network
+
+
+def train_decoder(
+    network: AutoencoderKL,
+    pixels: NDArray[np.uint8],
+    *,
+    schedule: Schedule,
+    checkpoint: Path,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """Learn the decoder on, latents fixed: whatever was trained on the latents stays valid."""
+    network = network.to(device).requires_grad_(False)
+    for part in (network.decoder, network.post_quant_conv):
+        part.requires_grad_(True)
+    views = [pixels, pixels[:, :, ::-1]]
+    latents = [encode_all(network, view, device).half() for view in views]
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(pixels), (schedule.batch,), generator=generator).sort().values
+        side = int(torch.randint(2, (), generator=generator))
+        latent = latents[side][rows].float()
+        latent = latent + LATENT_NOISE * torch.randn(latent.shape, generator=generator)
+        restored: Tensor = network.decode(latent.to(device)).sample
+        return reconstruction_loss(restored.float(), as_tensor(views[side][rows.numpy()]).to(device))
+
+    train(network, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
+    network.requires_grad_(True)
+
+
+@torch.no_grad()
+def encode_all(
+    network: AutoencoderKL, pixels: NDArray[np.uint8], device: torch.device, batch: int = 128
+) -> Tensor:
+    """The posterior's mode of each picture, N x channels x h x w, on the CPU."""
+    parts = [
+        network.encode(as_tensor(pixels[i : i + batch]).to(device)).latent_dist.mode().cpu()
+        for i in range(0, len(pixels), batch)
+    ]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def normalise_latents(network: AutoencoderKL, pixels: NDArray[np.uint8], device: torch.device) -> None:
+    """Fold a per-channel shift and scale into the 1x1 convolutions around the latent.
+
+    Stable Diffusion has one scaling factor for all channels; channels of unequal spread make the
+    noise schedule mean something else in each. After this the factor is 1 and no channel differs.
+    """
+    latents = encode_all(network, pixels, device)
+    mean, deviation = latents.mean((0, 2, 3)).to(device), latents.std((0, 2, 3)).to(device)
+    channels = len(mean)
+    before, after = network.quant_conv, network.post_quant_conv
+    before.weight[:channels] /= deviation[:, None, None, None]
+    before.bias[:channels] = (before.bias[:channels] - mean) / deviation
+    before.bias[channels:] -= 2 * deviation.log()
+    after.bias += after.weight[:, :, 0, 0] @ mean
+    after.weight *= deviation[None, :, None, None]
+
+
+def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator).to(like.device, like.dtype)

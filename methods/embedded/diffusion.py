@@ -1,0 +1,170 @@
+"""The U-Net of the tiny Stable Diffusion: learns to remove noise from latents, told by captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.torchvision_ops import ensure_torchvision_imports
+from methods.embedded.autoencoder import encode_all
+from methods.embedded.captions import CaptionBank, caption_bank, plain_captions
+from methods.embedded.tokenizer import token_ids
+from methods.training import Progress, Schedule, train
+from methods.training_set import TrainingSet
+
+ensure_torchvision_imports()
+
+from diffusers import (  # noqa: E402
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
+
+SCHEDULE = Schedule(steps=6_000, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
+NO_CAPTION: Final = 0.1
+"""Share of the training pictures whose caption is empty, for classifier-free guidance."""
+
+
+@dataclass(frozen=True)
+class FrozenParts:
+    """What the U-Net is trained between: finished networks that no longer learn."""
+
+    autoencoder: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+
+
+def new_unet(
+    *, channels: int, size: int, text_width: int, widths: tuple[int, ...] = (64, 128, 192)
+) -> UNet2DConditionModel:
+    """An untrained U-Net; cross-attention everywhere but at the widest resolution."""
+    levels = len(widths)
+    return UNet2DConditionModel(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=widths,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * (levels - 1)),
+        up_block_types=(*("CrossAttnUpBlock2D",) * (levels - 1), "UpBlock2D"),
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        cross_attention_dim=text_width,
+        attention_head_dim=tuple(width // 32 for width in widths),
+        norm_num_groups=16,
+    )
+
+
+def new_scheduler() -> DDIMScheduler:
+    """Cosine schedule, v-prediction; its last step is all but pure noise, so flat backgrounds come out."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        timestep_spacing="trailing",
+        steps_offset=0,
+    )
+
+
+def train_unet(
+    data: TrainingSet,
+    parts: FrozenParts,
+    *,
+    schedule: Schedule,
+    checkpoint: Path,
+    device: torch.device,
+    progress: Progress,
+    widths: tuple[int, ...] = (64, 128, 192),
+) -> UNet2DConditionModel:
+    """Minimise || v - v_theta(X_t, c, t) ||^2 (Salimans & Ho 2022); latents are encoded once."""
+    torch.manual_seed(schedule.seed)
+    autoencoder, text_encoder = parts.autoencoder.to(device).eval(), parts.text_encoder.to(device).eval()
+    views = (data.pixels, data.pixels[:, :, ::-1])
+    latents = torch.stack([encode_all(autoencoder, pixels, device).half() for pixels in views], dim=1)
+    captions = caption_bank(data, parts.tokenizer, seed=schedule.seed + 1)
+    empty = torch.tensor(token_ids(parts.tokenizer, [""]))
+    _, _, channels, size, _ = latents.shape
+    unet = new_unet(
+        channels=channels, size=size, text_width=text_encoder.config.hidden_size, widths=widths
+    ).to(device, memory_format=torch.channels_last)
+    alphas = new_scheduler().alphas_cumprod
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        clean, ids, t = _batch(latents, captions, empty, schedule.batch, generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        alpha = alphas[t].view(-1, 1, 1, 1)
+        noised, target = velocity(clean, noise, alpha)
+        with torch.no_grad():
+            context = text_encoder(ids.to(device))[0]
+        noised = noised.to(device, memory_format=torch.channels_last)
+        predicted = unet(noised, t.to(device), encoder_hidden_states=context, return_dict=False)[0]
+        return F.mse_loss(predicted.float(), target.to(device))
+
+    train(unet, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
+    return unet
+
+
+def velocity(clean: Tensor, noise: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """The noised latent and the target v = sqrt(alpha) noise - sqrt(1 - alpha) clean."""
+    signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
+    return signal * clean + sigma * noise, signal * noise - sigma * clean
+
+
+def _batch(
+    latents: Tensor, captions: CaptionBank, empty: Tensor, size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows = torch.randint(len(latents), (size,), generator=generator)
+    mirrored = torch.rand(size, generator=generator) < 0.5
+    ids = captions.draw(rows, mirrored, generator)
+    silent = torch.rand(size, generator=generator) < NO_CAPTION
+    ids = torch.where(silent[:, None], empty, ids)
+    # One step from each of `size` equal slices of the schedule: the loss varies less from batch to batch.
+    t = ((torch.arange(size) + torch.rand(size, generator=generator)) / size * 1000).long().clamp(max=999)
+    return latents[rows, mirrored.long()].float(), ids, t
+
+
+def save_pipeline(folder: Path, parts: FrozenParts, unet: UNet2DConditionModel) -> None:
+    """Write a folder that `StableDiffusionPipeline.from_pretrained` opens; weights in half precision."""
+    pipeline = StableDiffusionPipeline(
+        vae=parts.autoencoder,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer,
+        unet=unet,
+        scheduler=new_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+
+
+@torch.no_grad()
+def denoising_error(
+    unet: UNet2DConditionModel,
+    parts: FrozenParts,
+    unseen: TrainingSet,
+    *,
+    device: torch.device,
+    pictures: int = 512,
+) -> float:
+    """Mean squared error of the predicted velocity on unseen people, over the whole schedule."""
+    pixels = unseen.pixels[:pictures]
+    latents = encode_all(parts.autoencoder, pixels, device)
+    ids = torch.tensor(token_ids(parts.tokenizer, plain_captions(unseen, len(pixels))))
+    t = (torch.arange(len(pixels)) * 1000 // len(pixels)).long()
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    noised, target = velocity(latents, noise, new_scheduler().alphas_cumprod[t].view(-1, 1, 1, 1))
+    errors = []
+    for rows in torch.arange(len(pixels)).split(64):
+        context = parts.text_encoder(ids[rows].to(device))[0]
+        predicted = unet(noised[rows].to(device), t[rows].to(device), encoder_hidden_states=context).sample
+        errors.append((predicted.cpu() - target[rows]).square().mean())
+    return float(torch.stack(errors).mean())

@@ -1,0 +1,178 @@
+"""From photographs to a tiny Stable Diffusion: three steps, each behind one `bench train` command."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from bench.torchvision_ops import ensure_torchvision_imports
+from methods.card import Card
+from methods.embedded.autoencoder import as_tensor, encode_all, train_autoencoder
+from methods.embedded.captions import draw_captions
+from methods.embedded.clip import image_processor, train_clip
+from methods.embedded.diffusion import FrozenParts, denoising_error, save_pipeline, train_unet
+from methods.embedded.tokenizer import learn_tokenizer, token_ids
+from methods.interface import MethodError
+from methods.training import Progress, Schedule
+from methods.training_set import TrainingSet
+
+ensure_torchvision_imports()
+
+from diffusers import AutoencoderKL  # noqa: E402
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer  # noqa: E402
+
+JUDGED: Final = 400
+"""How many unseen photographs a card's numbers are computed on."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where a training command reads and writes."""
+
+    data: TrainingSet
+    unseen: TrainingSet
+    """Photographs of people that are not in `data`; the card's numbers come from them."""
+    weights: Path
+    """The folder that receives the finished networks."""
+    checkpoints: Path
+    device: torch.device
+    progress: Progress
+
+    def made_of(self, schedule: Schedule, seconds: float) -> dict[str, object]:
+        people = len(np.unique(self.data.identities))
+        return {
+            "training photographs": f"{len(self.data.pixels)} of {people} people",
+            "steps x batch": f"{schedule.steps} x {schedule.batch}",
+            "learning rate": schedule.learning_rate,
+            "seconds of the last run": round(seconds),
+            "device": str(self.device),
+        }
+
+
+def make_clip(shop: Workshop, schedule: Schedule) -> Path:
+    """Learn the tokenizer and the CLIP; write `<weights>/clip`."""
+    began = time.monotonic()
+    tokenizer = learn_tokenizer(sorted(set(draw_captions(shop.data, variants=1, seed=0))))
+    clip = train_clip(
+        shop.data,
+        tokenizer,
+        schedule=schedule,
+        checkpoint=shop.checkpoints / "clip.pt",
+        device=shop.device,
+        progress=shop.progress,
+    )
+    folder = _emptied(shop.weights / "clip")
+    quality = _clip_quality(clip, tokenizer, shop)
+    clip.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    image_processor(shop.data.pixels.shape[1]).save_pretrained(folder)
+    Card(
+        "Tiny CLIP",
+        "bench train clip",
+        "Its text tower is the embedded backbone's text encoder; its vision tower conditions ip-adapter and "
+        "the leave-one-out methods. Trained on captions (Radford et al. 2021) and on pairs of photographs of "
+        "one person. No evaluation network shares weights or code with it.",
+        shop.made_of(schedule, time.monotonic() - began),
+        quality,
+    ).write(folder / "CARD.md")
+    return folder
+
+
+def make_autoencoder(shop: Workshop, schedule: Schedule) -> Path:
+    """Train the autoencoder; write `<checkpoints>/autoencoder`, from where `make_backbone` takes it."""
+    began = time.monotonic()
+    autoencoder = train_autoencoder(
+        np.asarray(shop.data.pixels),
+        schedule=schedule,
+        checkpoint=shop.checkpoints / "autoencoder.pt",
+        device=shop.device,
+        progress=shop.progress,
+    )
+    folder = _emptied(shop.checkpoints / "autoencoder")
+    autoencoder.save_pretrained(folder)
+    Card(
+        "Autoencoder of the tiny Stable Diffusion",
+        "bench train autoencoder",
+        "AutoencoderKL, 64 px to a 16 x 16 latent of 4 channels, each of mean 0 and deviation 1.",
+        shop.made_of(schedule, time.monotonic() - began),
+        {"PSNR in dB": restoration_psnr(autoencoder, shop)},
+    ).write(folder / "CARD.md")
+    return folder
+
+
+def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
+    """Train the U-Net on the finished CLIP and autoencoder; write `<weights>/embedded`, a whole pipeline."""
+    began = time.monotonic()
+    clip = _needed(shop.weights / "clip", "clip")
+    parts = FrozenParts(
+        AutoencoderKL.from_pretrained(_needed(shop.checkpoints / "autoencoder", "autoencoder")),
+        CLIPTextModel.from_pretrained(clip, dtype=torch.float32),
+        CLIPTokenizer.from_pretrained(clip),
+    )
+    unet = train_unet(
+        shop.data,
+        parts,
+        schedule=schedule,
+        checkpoint=shop.checkpoints / "unet.pt",
+        device=shop.device,
+        progress=shop.progress,
+    )
+    error = denoising_error(unet, parts, shop.unseen, device=shop.device)
+    psnr = restoration_psnr(parts.autoencoder, shop)
+    folder = _emptied(shop.weights / "embedded")
+    save_pipeline(folder, parts, unet)
+    Card(
+        "Tiny Stable Diffusion",
+        "bench train backbone",
+        "A whole pipeline in diffusers' layout at 64 px, trained from scratch on rendered people: "
+        "`StableDiffusionPipeline.from_pretrained` opens it. It draws nothing but such people.",
+        shop.made_of(schedule, time.monotonic() - began),
+        {"v-prediction error": error, "autoencoder's PSNR in dB": psnr},
+    ).write(folder / "CARD.md")
+    return folder
+
+
+@torch.no_grad()
+def restoration_psnr(autoencoder: AutoencoderKL, shop: Workshop) -> float:
+    """Mean PSNR in dB of encoded and decoded unseen photographs."""
+    pixels = np.asarray(shop.unseen.pixels[:JUDGED])
+    latents = encode_all(autoencoder, pixels, shop.device).to(shop.device)
+    restored = torch.cat([autoencoder.decode(part).sample.clamp(-1, 1).cpu() for part in latents.split(100)])
+    error = (restored - as_tensor(pixels)).square().mean((1, 2, 3))
+    return float((10 * torch.log10(4 / error)).mean())
+
+
+@torch.no_grad()
+def _clip_quality(clip: CLIPModel, tokenizer: CLIPTokenizer, shop: Workshop) -> dict[str, object]:
+    rows = range(0, min(len(shop.unseen.pixels), JUDGED))
+    pictures = as_tensor(np.asarray(shop.unseen.pixels[: len(rows)])).to(shop.device)
+    full = [
+        shop.unseen.template(row, mirrored=False).replace("{subject}", f"a {shop.unseen.noun(row)}")
+        for row in rows
+    ]
+    ids = torch.tensor(token_ids(tokenizer, full)).to(shop.device)
+    image = F.normalize(clip.visual_projection(clip.vision_model(pictures).pooler_output), dim=-1)
+    text = F.normalize(clip.text_projection(clip.text_model(ids).pooler_output), dim=-1)
+    best = (image @ text.T).argmax(1).tolist()
+    found = sum(full[guess] == full[row] for row, guess in zip(rows, best, strict=True)) / len(rows)
+    return {f"right caption found among {len(rows)}": f"{found:.1%}"}
+
+
+def _needed(folder: Path, command: str) -> Path:
+    if not (folder / "config.json").exists():
+        raise MethodError(f"{folder}: not there yet; run `bench train {command}` first")
+    return folder
+
+
+def _emptied(folder: Path) -> Path:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
