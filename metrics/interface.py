@@ -51,7 +51,8 @@ class RealPhoto:
 class Encoder(Protocol):
     """A network that turns a picture into numbers. Pixels in are RGB, any size."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -66,17 +67,24 @@ class Encoder(Protocol):
 class SampleMetric(Protocol):
     """Scores each picture of one method; the table shows the mean over pictures with an interval."""
 
-    name: str
-    """Column name without the network: `identity`."""
-    encoder: str
-    """The network behind the number, shown in the column's header: `sface`."""
-    better: Better
+    @property
+    def name(self) -> str:
+        """Column name without the network: `identity`."""
+        ...
+
+    @property
+    def encoder(self) -> str:
+        """The network behind the number, shown in the column's header: `sface`."""
+        ...
+
+    @property
+    def better(self) -> Better: ...
 
     @property
     def fingerprint(self) -> Mapping[str, str]: ...
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
-        """One score per sample, in order. `real` holds held-out photographs of several people, for calibration."""
+        """One score per sample, in order. `real` holds held-out photographs of several people."""
         ...
 
 
@@ -84,9 +92,14 @@ class SetMetric(Protocol):
     """Scores a whole set of pictures against a set of real ones; features apart from statistic, so that
     intervals can be bootstrapped without a second pass."""
 
-    name: str
-    encoder: str
-    better: Better
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def encoder(self) -> str: ...
+
+    @property
+    def better(self) -> Better: ...
 
     @property
     def fingerprint(self) -> Mapping[str, str]: ...

@@ -1,0 +1,222 @@
+"""The tables of metrics and encoders, and the one place where a name becomes a metric; imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from metrics.interface import Better, MetricError, SampleMetric, SetMetric
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """One network."""
+
+    target: str
+    """Where the class stands: `package.module:Class`."""
+    serves: frozenset[str]
+    """What kinds of metric can use it."""
+    parts: tuple[str, ...] = ()
+    """Other encoders that it is built from."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    needs: str = ""
+    """What must be brought: empty where everything ships or comes from a package."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One column of the table: a statistic with the network behind it."""
+
+    target: str
+    summary: str
+    better: Better
+    encoder: str
+    parts: tuple[str, ...] = ()
+    """Further encoders, after `encoder`."""
+    needs: str = ""
+
+
+def _encoder(
+    target: str, *serves: str, parts: tuple[str, ...] = (), needs: str = "", **settings: Any
+) -> EncoderEntry:
+    return EncoderEntry(f"metrics.encoders.{target}", frozenset(serves), parts, settings, needs)
+
+
+_BACKBONE: Final = "torchvision's backbone file"
+ENCODERS: Final[dict[str, EncoderEntry]] = {
+    "yunet": _encoder("yunet_sface:YuNet", "finder"),
+    "sface": _encoder("yunet_sface:SFace", "face", parts=("yunet",)),
+    "face-rendered": _encoder("face_rendered:FaceRendered", "face", parts=("yunet",)),
+    "arcface": _encoder("arcface:ArcFace", "face", "finder", needs="an insightface model folder"),
+    "attributes": _encoder("attributes:AttributeClassifier", "attributes"),
+    "efficientnet-lite0": _encoder("efficientnet:EfficientNet", "features", "classes", "perceptual"),
+    "inception-v3": _encoder(
+        "inception:Inception", "features", "classes", needs="clean-fid's TorchScript file"
+    ),
+    "lpips-alex": _encoder("lpips_maps:LpipsMaps", "perceptual", net="alex", needs=_BACKBONE),
+    "lpips-vgg": _encoder("lpips_maps:LpipsMaps", "perceptual", net="vgg", needs=_BACKBONE),
+    "lpips-squeeze": _encoder("lpips_maps:LpipsMaps", "perceptual", net="squeeze", needs=_BACKBONE),
+    "clip": _encoder(
+        "transformers_folder:Clip", "text", "picture", needs="a CLIP folder in transformers' layout"
+    ),
+    "dinov2": _encoder(
+        "transformers_folder:DinoV2", "picture", needs="a DINOv2 folder in transformers' layout"
+    ),
+}
+
+_FAMILIES: Final[tuple[tuple[str, str, str, Better, str], ...]] = (
+    # name, kind of encoder, class in metrics.columns, better, summary
+    ("identity", "face", "faces:Identity", "higher", "mean cosine of the face to held-out photos"),
+    (
+        "identity",
+        "picture",
+        "faces:Identity",
+        "higher",
+        "mean cosine of the whole picture to held-out photos",
+    ),
+    ("identity-zero", "face", "faces:IdentityZero", "higher", "identity, 0 where no face is found"),
+    ("verified", "face", "faces:Verified", "higher", "accepted as this person at 1 % false accepts"),
+    ("copying", "face", "faces:Copying", "lower", "likeness to photos seen minus to photos unseen"),
+    ("detected", "finder", "faces:Detected", "higher", "a face is found"),
+    ("multi-face", "finder", "faces:MultiFace", "lower", "more than one face is found"),
+    ("prompt-match", "attributes", "prompts:AttributeMatch", "higher", "share of what is asked that is seen"),
+    ("prompt-match", "text", "prompts:TextMatch", "higher", "cosine of picture and prompt"),
+    (
+        "diversity",
+        "perceptual",
+        "variety:Diversity",
+        "higher",
+        "distance between pictures of one person and prompt",
+    ),
+    ("face-diversity", "perceptual", "variety:FaceDiversity", "higher", "the same, of the faces alone"),
+    (
+        "nearest-reference",
+        "perceptual",
+        "variety:NearestReference",
+        "neither",
+        "distance to the nearest photo seen",
+    ),
+    ("fid", "features", "distributions:Frechet", "lower", "Frechet distance to real pictures"),
+    (
+        "fid-infinity",
+        "features",
+        "distributions:FrechetInfinity",
+        "lower",
+        "FID without its small-sample bias",
+    ),
+    ("kid", "features", "distributions:Kernel", "lower", "kernel distance to real pictures"),
+    ("precision", "features", "distributions:Precision", "higher", "share inside the real manifold"),
+    ("recall", "features", "distributions:Recall", "higher", "share of the real manifold reached"),
+    ("density", "features", "distributions:Density", "higher", "how densely real pictures lie around"),
+    (
+        "coverage",
+        "features",
+        "distributions:Coverage",
+        "higher",
+        "share of real pictures with a generated one near",
+    ),
+    ("is", "classes", "distributions:Inception", "higher", "sure and varied class predictions"),
+    (
+        "is-uniform",
+        "classes",
+        "distributions:InceptionUniform",
+        "higher",
+        "sure class predictions (p(y) uniform)",
+    ),
+)
+_PARTS: Final[Mapping[str, tuple[str, ...]]] = {"face-diversity": ("yunet",)}
+
+
+def _table() -> dict[str, Entry]:
+    table = {}
+    for name, kind, target, better, summary in _FAMILIES:
+        for encoder, entry in ENCODERS.items():
+            if kind in entry.serves:
+                parts = _PARTS.get(name, ())
+                table[f"{name}@{encoder}"] = Entry(
+                    f"metrics.columns.{target}", summary, better, encoder, parts, entry.needs
+                )
+    return table
+
+
+METRICS: Final[dict[str, Entry]] = _table()
+"""Every metric by its name, `<metric>@<encoder>`."""
+
+
+def make(
+    names: Sequence[str], encoders: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[list[SampleMetric], list[SetMetric]]:
+    """Build the metrics called `names`, in order; those that share an encoder share what it has seen.
+
+    A name is one of METRICS, or `package.module:Class` (built without arguments), or
+    `package.module:Class@encoder`. `encoders` holds settings by encoder, such as
+    `{"arcface": {"path": "/models/buffalo_l"}}`. Raises MetricError for an unknown name or setting, an import
+    that fails, or weights that are missing.
+    """
+    opened = _Encoders(encoders or {})
+    samples: list[SampleMetric] = []
+    sets: list[SetMetric] = []
+    for name in names:
+        metric = _metric(name, opened)
+        (sets if hasattr(metric, "measure") else samples).append(metric)
+    return samples, sets
+
+
+class _Encoders:
+    """Opens each encoder once."""
+
+    def __init__(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        for name in settings:
+            if name not in ENCODERS:
+                raise MetricError(f"settings for unknown encoder {name!r}; {_nearest(name, ENCODERS)}")
+        self._settings = settings
+        self._opened: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        return self._opened[name]
+
+    def _open(self, name: str) -> Any:
+        if name not in ENCODERS:
+            raise MetricError(f"unknown encoder {name!r}; {_nearest(name, ENCODERS)}")
+        entry = ENCODERS[name]
+        cls = _load(entry.target, f"encoder {name!r}")
+        parts = [self[part] for part in entry.parts]
+        known = list(inspect.signature(cls).parameters)[len(parts) :]
+        for key in self._settings.get(name, {}):
+            if key not in known or key in entry.settings:
+                free = [other for other in known if other not in entry.settings]
+                raise MetricError(f"encoder {name!r}: unknown setting {key!r}; {_nearest(key, free)}")
+        return cls(*parts, **entry.settings, **self._settings.get(name, {}))
+
+
+def _metric(name: str, encoders: _Encoders) -> Any:
+    if name in METRICS:
+        entry = METRICS[name]
+        return _load(entry.target, f"metric {name!r}")(
+            *(encoders[part] for part in (entry.encoder, *entry.parts))
+        )
+    target, _, encoder = name.partition("@")
+    if ":" not in target:
+        raise MetricError(f"unknown metric {name!r}; {_nearest(name, METRICS)}")
+    cls = _load(target, f"metric {name!r}")
+    return cls(encoders[encoder]) if encoder else cls()
+
+
+def _load(target: str, what: str) -> Any:
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise MetricError(f"{what}: cannot load {target} ({error})") from error
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"

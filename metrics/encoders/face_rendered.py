@@ -1,0 +1,54 @@
+"""The in-domain face network: knows rendered people by their eye-aligned pictures of 64 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from metrics.encoders.memo import Memo, rgb
+from metrics.encoders.weights import SHIPPED, sha256, versions
+from metrics.encoders.yunet_sface import YuNet
+from metrics.interface import Features
+from metrics.networks import SIZE, load_face_network
+
+
+class FaceRendered:
+    """Sees the whole picture at 64 x 64, which must show one person aligned by the eyes, as the renders do.
+
+    It would give any picture a vector, so YuNet says first whether there is a face at all.
+    """
+
+    name = "face-rendered"
+
+    def __init__(self, yunet: YuNet, path: str | Path | None = None) -> None:
+        self.yunet = yunet
+        self._path = Path(path) if path else SHIPPED / "face-rendered.safetensors"
+        self._network = load_face_network(self._path)
+        self._memo = Memo(self._look)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {
+            **self.yunet.fingerprint,
+            "network": f"face-rendered {sha256(self._path)[:12]}",
+            "alignment": "none: the whole picture",
+            "resize": f"bicubic antialiased to {SIZE}",
+            **versions("torch"),
+        }
+
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """N x 128 unit vectors; a row of NaN where YuNet finds no face."""
+        return np.array(self._memo(images)).reshape(-1, self._network.width)
+
+    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
+        pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
+        with torch.no_grad():
+            vectors = self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2)).double().numpy()
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors[[not faces for faces in self.yunet.find(images)]] = np.nan
+        return list(vectors)

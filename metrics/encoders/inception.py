@@ -1,0 +1,102 @@
+"""Inception-v3 as clean-fid uses it: NVIDIA's TorchScript file, PIL's bicubic resize without rounding."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from metrics.encoders.memo import Memo
+from metrics.encoders.weights import first_existing, sha256, versions
+from metrics.interface import Features, MetricError
+
+SIDE: Final = 299
+FILE: Final = "inception-2015-12-05.pt"
+SOURCE: Final = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{FILE}"
+DIGEST: Final = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+"""SHA-256 of the published file (k-diffusion pins the same)."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one pass sees in one picture."""
+
+    pooled: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+
+class Inception:
+    """Sees pictures at 299 x 299; its file comes by `path` or lies in its usual places."""
+
+    name = "inception-v3"
+
+    def __init__(self, path: str | Path | None = None, digest: str = DIGEST, device: str = "cpu") -> None:
+        """Another file than the published one needs its own SHA-256 as `digest`, so that none slips in."""
+        self._path = first_existing(
+            self.name,
+            [Path(path).expanduser()] if path else usual_places(),
+            cure=f"download {SOURCE} and set `path` in [encoders.{self.name}]",
+            stand_in="efficientnet-lite0",
+        )
+        found = sha256(self._path)
+        if found != digest:
+            raise MetricError(
+                f"{self._path}: SHA-256 {found[:12]}..., wanted {digest[:12]}...; download {SOURCE} again, "
+                f"or set `digest` in [encoders.{self.name}] if another network is meant"
+            )
+        self._device = torch.device(device)
+        try:
+            self._network = torch.jit.load(str(self._path), map_location=self._device).eval()
+        except RuntimeError as error:
+            raise MetricError(
+                f"{self._path}: not a TorchScript file ({str(error).splitlines()[0]})"
+            ) from error
+        self._memo = Memo(self._look)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {
+            "network": f"inception-v3 {sha256(self._path)[:12]}",
+            "resize": f"clean-fid: bicubic antialiased to {SIDE}, not rounded",
+            "dtype": "float32",
+            **versions("torch", "pillow"),
+        }
+
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """N x 2048 pooled features."""
+        return np.array([seen.pooled for seen in self._memo(images)], np.float32)
+
+    def probabilities(self, images: Sequence[Image.Image]) -> Features:
+        """N x 1008 class probabilities, without the last layer's bias, as the first Inception Score did."""
+        return np.array([seen.probabilities for seen in self._memo(images)], np.float32)
+
+    def _look(self, images: Sequence[Image.Image]) -> list[Seen]:
+        pixels = np.stack([resized(image) for image in images])
+        pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device)
+        with torch.no_grad():
+            pooled = self._network.layers.forward((pictures - 128) / 128).view(len(images), -1)
+            sure = (pooled @ self._network.output.weight.T).double().softmax(1)
+        return [Seen(*row) for row in zip(pooled.cpu().numpy(), sure.float().cpu().numpy(), strict=True)]
+
+
+def usual_places() -> list[Path]:
+    """Where clean-fid, k-diffusion and torch.hub put the file."""
+    caches = [Path.home() / ".cache" / "k-diffusion", Path(torch.hub.get_dir()) / "checkpoints"]
+    return [folder / FILE for folder in (Path(tempfile.gettempdir()), *caches)]
+
+
+def resized(image: Image.Image) -> NDArray[np.float32]:
+    """The picture as 299 x 299 x 3 in 0..255, resized by channel in floating point (Parmar et al. 2022)."""
+    pixels = np.asarray(image.convert("RGB"), np.float32)
+    channels = [
+        np.asarray(Image.fromarray(pixels[:, :, c]).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        for c in range(3)
+    ]
+    return np.stack(channels, 2).clip(0, 255)

@@ -1,0 +1,66 @@
+"""A few rendered people, as pictures to be judged."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from metrics.interface import RealPhoto, Sample
+
+PEOPLE = Path(__file__).parents[2] / "bench" / "people" / "assets" / "test"
+
+
+@dataclass(frozen=True)
+class Person:
+    """One rendered person that ships with the package."""
+
+    name: str
+    photos: tuple[Image.Image, ...]
+    records: tuple[dict[str, str], ...]
+
+
+@pytest.fixture(scope="session")
+def people() -> list[Person]:
+    """Six rendered people with eight photographs each."""
+    lines = [json.loads(line) for line in (PEOPLE / "people.jsonl").read_text().splitlines()]
+    names = sorted({line["identity"] for line in lines})[:6]
+    return [_person(name, [line for line in lines if line["identity"] == name][:8]) for name in names]
+
+
+def _person(name: str, records: list[dict[str, str]]) -> Person:
+    photos = []
+    for record in records:
+        with Image.open(PEOPLE / name / f"{int(record['view']):02d}.webp") as image:
+            photos.append(image.convert("RGB"))
+    return Person(name, tuple(photos), tuple(records))
+
+
+@pytest.fixture(scope="session")
+def portraits(people: list[Person]) -> list[Sample]:
+    """Each person's first three photographs to be judged, the next two as seen, the last three as unseen."""
+    samples = []
+    for person in people:
+        for number, photo in enumerate(person.photos[:3]):
+            record = person.records[number]
+            asks = {key: record[key] for key in ("glasses", "hat", "shirt", "background")}
+            samples.append(
+                Sample(
+                    id=f"{person.name}/{number}",
+                    identity=person.name,
+                    prompt_id="any",
+                    image=photo,
+                    prompt="a photo of a person",
+                    asks=asks,
+                    held_out=person.photos[5:],
+                    references=person.photos[3:5],
+                )
+            )
+    return samples
+
+
+@pytest.fixture(scope="session")
+def real_photos(people: list[Person]) -> list[RealPhoto]:
+    """Everybody's last five photographs."""
+    return [RealPhoto(person.name, photo) for person in people for photo in person.photos[3:]]
