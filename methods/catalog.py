@@ -29,8 +29,12 @@ class Entry:
 
 
 METHODS: Final[dict[str, Entry]] = {
-    "text-only": Entry("methods.text_only:TextOnly", "the backbone without the person: the floor of identity"),
-    "photo-copy": Entry("methods.photo_copy:PhotoCopy", "hands back a reference photo: the ceiling of identity"),
+    "text-only": Entry(
+        "methods.text_only:TextOnly", "the backbone without the person: the floor of identity"
+    ),
+    "photo-copy": Entry(
+        "methods.photo_copy:PhotoCopy", "hands back a reference photo: the ceiling of identity"
+    ),
     "dreambooth-lora": Entry(
         "methods.dreambooth_lora:DreamBoothLora",
         "LoRA weights tied to a rare token, with prior preservation (Ruiz et al. 2023; Hu et al. 2022)",
@@ -55,6 +59,17 @@ METHODS: Final[dict[str, Entry]] = {
         {"aggregator": "caption-attention"},
     ),
 }
+
+AGGREGATORS: Final[dict[str, str]] = {
+    "mean": "the mean of each token over the photos",
+    "max": "the largest value of each feature over the photos",
+    "median": "the middle value of each feature over the photos",
+    "deep-sets": "a network of the mean of a network of each photo (Zaheer et al. 2017)",
+    "attention": "learned queries over all photos (Lee et al. 2019)",
+    "caption-attention": "photos weighed by how well their captions fit the prompt",
+    "concat": "all photos' tokens side by side in one attention",
+}
+"""What `methods.leave_one_out` knows, in words; its own table needs torch."""
 
 
 def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from PIL.Image import Image
 
@@ -64,7 +64,10 @@ class Method(Protocol):
     that `load` needs must lie in the folder that `fit` wrote. Both hand the backbone back as they got it.
     """
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """The method's own name, as in the catalogue."""
+        ...
 
     @property
     def sees(self) -> frozenset[str]:

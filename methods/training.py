@@ -6,12 +6,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from methods.interface import MethodError
 
@@ -69,8 +70,10 @@ def train(
     )
     average = [p.detach().clone() for p in parameters]
     start = _resume(checkpoint, parameters, optimizer, average, schedule)
+    before = seconds_spent(checkpoint)
     module.train()
-    running, saved_at = 0.0, time.monotonic()
+    running, began = 0.0, time.monotonic()
+    saved_at = began
     end = min(schedule.steps, stop_at or schedule.steps)
     for step in range(start, end):
         for group in optimizer.param_groups:
@@ -92,10 +95,12 @@ def train(
                 )
             progress(step, schedule.steps, f"loss {running:.4f}")
         if time.monotonic() - saved_at > 120:
-            _save(checkpoint, step + 1, parameters, optimizer, average)
+            spent = before + time.monotonic() - began
+            _save(checkpoint, _Reached(step + 1, spent), parameters, optimizer, average)
             saved_at = time.monotonic()
     if start < end:
-        _save(checkpoint, end, parameters, optimizer, average)
+        spent = before + time.monotonic() - began
+        _save(checkpoint, _Reached(end, spent), parameters, optimizer, average)
     with torch.no_grad():
         for p, mean in zip(parameters, average, strict=True):
             p.copy_(mean)
@@ -113,10 +118,18 @@ def generator_of(*key: int) -> torch.Generator:
 
 @contextmanager
 def autocast(device: torch.device) -> Iterator[None]:
-    """bfloat16 where the hardware multiplies it natively, float32 elsewhere."""
+    """bfloat16 where the hardware multiplies it natively, float32 elsewhere; attention by the fastest way."""
     native = device.type == "cuda" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    with torch.autocast(device.type, torch.bfloat16, enabled=native):
+    with torch.autocast(device.type, torch.bfloat16, enabled=native), _attention(device):
         yield
+
+
+def _attention(device: torch.device) -> AbstractContextManager[None]:
+    # On a CPU the fused kernel's backward pass takes longer than plain matrix products do.
+    if device.type == "cpu":
+        plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+        return plain
+    return nullcontext()
 
 
 def save_beside(path: Path, content: object) -> None:
@@ -127,16 +140,35 @@ def save_beside(path: Path, content: object) -> None:
     beside.replace(path)
 
 
+def seconds_spent(checkpoint: Path) -> float:
+    """How long the training behind a checkpoint has taken in all, over every time it was resumed."""
+    if not checkpoint.exists():
+        return 0.0
+    return float(torch.load(checkpoint, weights_only=True, map_location="cpu")["seconds"])
+
+
+@dataclass(frozen=True)
+class _Reached:
+    step: int
+    seconds: float
+
+
 def _save(
     checkpoint: Path,
-    step: int,
+    reached: _Reached,
     parameters: list[nn.Parameter],
     optimizer: torch.optim.Optimizer,
     average: list[Tensor],
 ) -> None:
     save_beside(
         checkpoint,
-        {"step": step, "parameters": parameters, "optimizer": optimizer.state_dict(), "average": average},
+        {
+            "step": reached.step,
+            "seconds": reached.seconds,
+            "parameters": parameters,
+            "optimizer": optimizer.state_dict(),
+            "average": average,
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from diffusers import AutoencoderKL  # noqa: E402
 SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=2e-3, warm_up=100, decay_from=0.3)
 """Small batches and a loss dominated by squared error converge fastest at this size."""
 
-DECODER_SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=1.5e-3, warm_up=100, decay_from=0.1)
+DECODER_SCHEDULE = Schedule(steps=2_500, batch=16, learning_rate=1.5e-3, warm_up=100, decay_from=0.1)
 
 KL_WEIGHT = 1e-6
 LATENT_NOISE = 0.05
@@ -105,12 +106,15 @@ def train_decoder(
     for part in (network.decoder, network.post_quant_conv):
         part.requires_grad_(True)
     views = [pixels, pixels[:, :, ::-1]]
-    latents = [encode_all(network, view, device).half() for view in views]
+
+    @cache
+    def latents(side: int) -> Tensor:
+        return encode_all(network, views[side], device).half()
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(pixels), (schedule.batch,), generator=generator).sort().values
         side = int(torch.randint(2, (), generator=generator))
-        latent = latents[side][rows].float()
+        latent = latents(side)[rows].float()
         latent = latent + LATENT_NOISE * torch.randn(latent.shape, generator=generator)
         restored: Tensor = network.decode(latent.to(device)).sample
         return reconstruction_loss(restored.float(), as_tensor(views[side][rows.numpy()]).to(device))

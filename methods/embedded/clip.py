@@ -24,12 +24,16 @@ SCHEDULE = Schedule(
     steps=1_200, batch=128, learning_rate=1e-3, warm_up=100, decay_from=0.2, weight_decay=0.05
 )
 
+EMBEDDING = 128
+"""Width of the space in which pictures and captions meet."""
+
 
 def new_clip(tokenizer: CLIPTokenizer, *, size: int = 64) -> CLIPModel:
     """An untrained CLIP: 8-pixel patches, 4 + 3 layers."""
     end = tokenizer.eos_token_id
     text = {
         "vocab_size": len(tokenizer),
+        "projection_dim": EMBEDDING,
         "hidden_size": 128,
         "intermediate_size": 512,
         "num_hidden_layers": 3,
@@ -42,12 +46,13 @@ def new_clip(tokenizer: CLIPTokenizer, *, size: int = 64) -> CLIPModel:
     vision = {
         "image_size": size,
         "patch_size": 8,
+        "projection_dim": EMBEDDING,
         "hidden_size": 160,
         "intermediate_size": 640,
         "num_hidden_layers": 4,
         "num_attention_heads": 5,
     }
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=EMBEDDING))
 
 
 def image_processor(size: int = 64) -> CLIPImageProcessor:

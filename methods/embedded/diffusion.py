@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +26,10 @@ from diffusers import (  # noqa: E402
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from diffusers.models.attention_processor import AttnProcessor  # noqa: E402
 from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
 
-SCHEDULE = Schedule(steps=6_000, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
+SCHEDULE = Schedule(steps=3_300, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
 NO_CAPTION: Final = 0.1
 """Share of the training pictures whose caption is empty, for classifier-free guidance."""
 
@@ -70,7 +72,7 @@ def new_scheduler() -> DDIMScheduler:
         clip_sample=False,
         set_alpha_to_one=True,
         timestep_spacing="trailing",
-        steps_offset=0,
+        steps_offset=1,
     )
 
 
@@ -87,25 +89,30 @@ def train_unet(
     """Minimise || v - v_theta(X_t, c, t) ||^2 (Salimans & Ho 2022); latents are encoded once."""
     torch.manual_seed(schedule.seed)
     autoencoder, text_encoder = parts.autoencoder.to(device).eval(), parts.text_encoder.to(device).eval()
-    views = (data.pixels, data.pixels[:, :, ::-1])
-    latents = torch.stack([encode_all(autoencoder, pixels, device).half() for pixels in views], dim=1)
-    captions = caption_bank(data, parts.tokenizer, seed=schedule.seed + 1)
-    empty = torch.tensor(token_ids(parts.tokenizer, [""]))
-    _, _, channels, size, _ = latents.shape
     unet = new_unet(
-        channels=channels, size=size, text_width=text_encoder.config.hidden_size, widths=widths
-    ).to(device, memory_format=torch.channels_last)
+        channels=autoencoder.config.latent_channels,
+        size=data.pixels.shape[1] // 2 ** (len(autoencoder.config.block_out_channels) - 1),
+        text_width=text_encoder.config.hidden_size,
+        widths=widths,
+    ).to(device)
+    if device.type == "cpu":
+        # Fused attention's backward pass is the slowest part of a step on a CPU; the plain one takes a third.
+        unet.set_attn_processor(AttnProcessor())
     alphas = new_scheduler().alphas_cumprod
 
+    # Minutes of encoding, which a training that only has its last checkpoint to read can do without.
+    @cache
+    def source() -> _Source:
+        return _Source.of(data, parts, schedule.seed + 1, device)
+
     def loss(step: int, generator: torch.Generator) -> Tensor:
-        clean, ids, t = _batch(latents, captions, empty, schedule.batch, generator)
+        clean, ids, t = source().batch(schedule.batch, generator)
         noise = torch.randn(clean.shape, generator=generator)
         alpha = alphas[t].view(-1, 1, 1, 1)
         noised, target = velocity(clean, noise, alpha)
         with torch.no_grad():
             context = text_encoder(ids.to(device))[0]
-        noised = noised.to(device, memory_format=torch.channels_last)
-        predicted = unet(noised, t.to(device), encoder_hidden_states=context, return_dict=False)[0]
+        predicted = unet(noised.to(device), t.to(device), encoder_hidden_states=context, return_dict=False)[0]
         return F.mse_loss(predicted.float(), target.to(device))
 
     train(unet, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
@@ -118,17 +125,32 @@ def velocity(clean: Tensor, noise: Tensor, alpha: Tensor) -> tuple[Tensor, Tenso
     return signal * clean + sigma * noise, signal * noise - sigma * clean
 
 
-def _batch(
-    latents: Tensor, captions: CaptionBank, empty: Tensor, size: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    rows = torch.randint(len(latents), (size,), generator=generator)
-    mirrored = torch.rand(size, generator=generator) < 0.5
-    ids = captions.draw(rows, mirrored, generator)
-    silent = torch.rand(size, generator=generator) < NO_CAPTION
-    ids = torch.where(silent[:, None], empty, ids)
-    # One step from each of `size` equal slices of the schedule: the loss varies less from batch to batch.
-    t = ((torch.arange(size) + torch.rand(size, generator=generator)) / size * 1000).long().clamp(max=999)
-    return latents[rows, mirrored.long()].float(), ids, t
+@dataclass(frozen=True)
+class _Source:
+    """The training set as the U-Net sees it."""
+
+    latents: Tensor
+    """N x 2 x C x h x w, half; the second axis is (as it is, mirrored)."""
+    captions: CaptionBank
+    empty: Tensor
+
+    @classmethod
+    def of(cls, data: TrainingSet, parts: FrozenParts, seed: int, device: torch.device) -> _Source:
+        views = (data.pixels, data.pixels[:, :, ::-1])
+        latents = [encode_all(parts.autoencoder, pixels, device).half() for pixels in views]
+        empty = torch.tensor(token_ids(parts.tokenizer, [""]))
+        return cls(torch.stack(latents, dim=1), caption_bank(data, parts.tokenizer, seed=seed), empty)
+
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents, caption ids and time steps."""
+        rows = torch.randint(len(self.latents), (size,), generator=generator)
+        mirrored = torch.rand(size, generator=generator) < 0.5
+        ids = self.captions.draw(rows, mirrored, generator)
+        silent = torch.rand(size, generator=generator) < NO_CAPTION
+        ids = torch.where(silent[:, None], self.empty, ids)
+        # One step from each of `size` equal slices of the schedule: the loss varies less between batches.
+        t = ((torch.arange(size) + torch.rand(size, generator=generator)) / size * 1000).long().clamp(max=999)
+        return self.latents[rows, mirrored.long()].float(), ids, t
 
 
 def save_pipeline(folder: Path, parts: FrozenParts, unet: UNet2DConditionModel) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,13 +13,13 @@ import torch.nn.functional as F
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.card import Card
-from methods.embedded.autoencoder import as_tensor, encode_all, train_autoencoder
+from methods.embedded.autoencoder import as_tensor, encode_all, train_autoencoder, train_decoder
 from methods.embedded.captions import draw_captions
 from methods.embedded.clip import image_processor, train_clip
 from methods.embedded.diffusion import FrozenParts, denoising_error, save_pipeline, train_unet
 from methods.embedded.tokenizer import learn_tokenizer, token_ids
 from methods.interface import MethodError
-from methods.training import Progress, Schedule
+from methods.training import Progress, Schedule, seconds_spent
 from methods.training_set import TrainingSet
 
 ensure_torchvision_imports()
@@ -45,26 +44,27 @@ class Workshop:
     device: torch.device
     progress: Progress
 
-    def made_of(self, schedule: Schedule, seconds: float) -> dict[str, object]:
+    def made_of(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
+        """How a network was made, for its card."""
         people = len(np.unique(self.data.identities))
         return {
             "training photographs": f"{len(self.data.pixels)} of {people} people",
             "steps x batch": f"{schedule.steps} x {schedule.batch}",
             "learning rate": schedule.learning_rate,
-            "seconds of the last run": round(seconds),
+            "seconds": round(seconds_spent(checkpoint)),
             "device": str(self.device),
         }
 
 
 def make_clip(shop: Workshop, schedule: Schedule) -> Path:
     """Learn the tokenizer and the CLIP; write `<weights>/clip`."""
-    began = time.monotonic()
-    tokenizer = learn_tokenizer(sorted(set(draw_captions(shop.data, variants=1, seed=0))))
+    checkpoint = shop.checkpoints / "clip.pt"
+    tokenizer = _tokenizer(shop)
     clip = train_clip(
         shop.data,
         tokenizer,
         schedule=schedule,
-        checkpoint=shop.checkpoints / "clip.pt",
+        checkpoint=checkpoint,
         device=shop.device,
         progress=shop.progress,
     )
@@ -79,19 +79,39 @@ def make_clip(shop: Workshop, schedule: Schedule) -> Path:
         "Its text tower is the embedded backbone's text encoder; its vision tower conditions ip-adapter and "
         "the leave-one-out methods. Trained on captions (Radford et al. 2021) and on pairs of photographs of "
         "one person. No evaluation network shares weights or code with it.",
-        shop.made_of(schedule, time.monotonic() - began),
+        shop.made_of(schedule, checkpoint),
         quality,
     ).write(folder / "CARD.md")
     return folder
 
 
-def make_autoencoder(shop: Workshop, schedule: Schedule) -> Path:
-    """Train the autoencoder; write `<checkpoints>/autoencoder`, from where `make_backbone` takes it."""
-    began = time.monotonic()
+def _tokenizer(shop: Workshop) -> CLIPTokenizer:
+    """Learnt once and kept: equally frequent pairs are merged in no fixed order, so a second one differs."""
+    folder = shop.checkpoints / "tokenizer"
+    if not folder.exists():
+        tokenizer = learn_tokenizer(sorted(set(draw_captions(shop.data, variants=1, seed=0))))
+        beside = _emptied(shop.checkpoints / ".tokenizer")
+        tokenizer.save_pretrained(beside)
+        beside.replace(folder)
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def make_autoencoder(shop: Workshop, schedule: Schedule, decoder: Schedule) -> Path:
+    """Train the autoencoder, then its decoder alone; `make_backbone` finds it in `<checkpoints>`."""
+    checkpoint = shop.checkpoints / "autoencoder.pt"
+    pixels = np.asarray(shop.data.pixels)
     autoencoder = train_autoencoder(
-        np.asarray(shop.data.pixels),
+        pixels,
         schedule=schedule,
-        checkpoint=shop.checkpoints / "autoencoder.pt",
+        checkpoint=checkpoint,
+        device=shop.device,
+        progress=shop.progress,
+    )
+    train_decoder(
+        autoencoder,
+        pixels,
+        schedule=decoder,
+        checkpoint=shop.checkpoints / "decoder.pt",
         device=shop.device,
         progress=shop.progress,
     )
@@ -101,7 +121,10 @@ def make_autoencoder(shop: Workshop, schedule: Schedule) -> Path:
         "Autoencoder of the tiny Stable Diffusion",
         "bench train autoencoder",
         "AutoencoderKL, 64 px to a 16 x 16 latent of 4 channels, each of mean 0 and deviation 1.",
-        shop.made_of(schedule, time.monotonic() - began),
+        {
+            **shop.made_of(schedule, checkpoint),
+            "then the decoder alone": f"{decoder.steps} x {decoder.batch}",
+        },
         {"PSNR in dB": restoration_psnr(autoencoder, shop)},
     ).write(folder / "CARD.md")
     return folder
@@ -109,7 +132,7 @@ def make_autoencoder(shop: Workshop, schedule: Schedule) -> Path:
 
 def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
     """Train the U-Net on the finished CLIP and autoencoder; write `<weights>/embedded`, a whole pipeline."""
-    began = time.monotonic()
+    checkpoint = shop.checkpoints / "unet.pt"
     clip = _needed(shop.weights / "clip", "clip")
     parts = FrozenParts(
         AutoencoderKL.from_pretrained(_needed(shop.checkpoints / "autoencoder", "autoencoder")),
@@ -120,7 +143,7 @@ def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
         shop.data,
         parts,
         schedule=schedule,
-        checkpoint=shop.checkpoints / "unet.pt",
+        checkpoint=checkpoint,
         device=shop.device,
         progress=shop.progress,
     )
@@ -133,7 +156,7 @@ def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
         "bench train backbone",
         "A whole pipeline in diffusers' layout at 64 px, trained from scratch on rendered people: "
         "`StableDiffusionPipeline.from_pretrained` opens it. It draws nothing but such people.",
-        shop.made_of(schedule, time.monotonic() - began),
+        shop.made_of(schedule, checkpoint),
         {"v-prediction error": error, "autoencoder's PSNR in dB": psnr},
     ).write(folder / "CARD.md")
     return folder

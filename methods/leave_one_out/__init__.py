@@ -1,0 +1,1 @@
+"""The leave-one-out aggregator: what several photographs of a person say together."""

@@ -1,0 +1,171 @@
+"""The proposed method: a person as what their photographs say, learnt by restoring each from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from methods.backbone import Backbone
+from methods.backbone_files import WEIGHTS
+from methods.image_encoder import EMBEDDED_CLIP, encoder_files, encoder_name, open_encoder
+from methods.interface import MethodError, Request, Subject
+from methods.leave_one_out.adapter import guided
+from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
+from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
+from methods.leave_one_out.tuning import Tuning, tune
+
+FITTED = "photos.safetensors"
+TUNED = "network.safetensors"
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """Amortised by default: trained over many people, no step for a new one; `tune_steps` adds some."""
+
+    aggregator: str = "mean"
+    network: str = ""
+    """Trained weights; empty for the ones that ship for this aggregator."""
+    encoder: str = str(EMBEDDED_CLIP)
+    """Folder of the image encoder the weights were trained with."""
+    scale: float = 1.0
+    """Weight of the image tokens beside the text; 1 is what was trained."""
+    tune_steps: int = 0
+    """Leave-one-out steps on the new person's own photographs."""
+    tune_rate: float = 1e-4
+    tune_batch: int = 4
+    other_backbone: bool = False
+    """Use weights that name another backbone than the run's."""
+
+    def __post_init__(self) -> None:
+        if self.aggregator not in AGGREGATORS:
+            raise MethodError(
+                f"leave-one-out: unknown aggregator {self.aggregator!r}; known are {', '.join(AGGREGATORS)}"
+            )
+
+    @property
+    def name(self) -> str:
+        return f"loo-{self.aggregator}"
+
+    @property
+    def file(self) -> Path:
+        """Where the trained weights lie."""
+        return Path(self.network) if self.network else WEIGHTS / f"loo-{self.aggregator}.safetensors"
+
+    @property
+    def sees(self) -> frozenset[str]:
+        return frozenset({encoder_name(Path(self.encoder))})
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        return (self.file, *encoder_files(Path(self.encoder)))
+
+    def objection(self, subject: Subject) -> str | None:
+        if not subject.references:
+            return f"{subject.id}: no reference photos; {self.name} needs at least 1"
+        if self.tune_steps and len(subject.references) < 2:
+            return f"{subject.id}: 1 reference photo; {self.name} with tune_steps needs 2, one to leave out"
+        return None
+
+    def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
+        network = self._open(backbone)
+        patches = open_encoder(Path(self.encoder), backbone.device).patches(
+            [photo.image for photo in subject.references]
+        )
+        sentences = [photo.caption.replace("{subject}", subject.phrase) for photo in subject.references]
+        captions = _pooled(backbone, sentences)
+        if self.tune_steps:
+            tuning = Tuning(self.tune_steps, self.tune_rate, self.tune_batch)
+            latents = backbone.encode_images([photo.image for photo in subject.references])
+            tune(network, tuning, backbone, patches=patches, latents=latents, sentences=sentences, seed=seed)
+            save_network(into / TUNED, network, network.config, dtype=torch.float32)
+        with torch.no_grad():
+            tokens = network.tokens_of(patches[None].to(backbone.device))[0]
+        stored = {"tokens": tokens.cpu().half().contiguous(), "captions": captions.cpu().half().contiguous()}
+        save_file(stored, into / FITTED, metadata={"phrase": subject.phrase})
+
+    def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedSet:
+        with safe_open(fitted / FITTED, "pt") as stored:
+            tokens, captions = (stored.get_tensor(key).float() for key in ("tokens", "captions"))
+            phrase = stored.metadata()["phrase"]
+        tuned = fitted / TUNED
+        network = _read(tuned, backbone) if tuned.is_file() else self._open(backbone)
+        device = backbone.device
+        return PersonalisedSet(phrase, tokens.to(device), captions.to(device), network, self.scale, backbone)
+
+    def _open(self, backbone: Backbone) -> LeaveOneOutNetwork:
+        """The trained network, checked against what it is to be used with."""
+        config = read_config(self.file)
+        if config.aggregator != self.aggregator:
+            raise MethodError(f"{self.file}: weights of {config.aggregator!r}, asked for {self.aggregator!r}")
+        if config.backbone != backbone.digest and not self.other_backbone:
+            raise MethodError(
+                f"{self.file}: trained with backbone {config.backbone[:12]}, "
+                f"this one is {backbone.digest[:12]}; train it again, or set other_backbone = true"
+            )
+        encoder = open_encoder(Path(self.encoder), backbone.device)
+        if config.encoder_digest != encoder.digest:
+            raise MethodError(
+                f"{self.file}: trained with image encoder {config.encoder!r} ({config.encoder_digest[:12]}), "
+                f"{encoder.folder} holds {encoder.digest[:12]}; give the encoder it was trained with"
+            )
+        return _read(self.file, backbone)
+
+
+@dataclass(frozen=True)
+class PersonalisedSet:
+    """Tokens of one person's photographs, and the network that joins them for each prompt."""
+
+    phrase: str
+    tokens: Tensor
+    """(n, T, D)."""
+    captions: Tensor
+    """(n, C)."""
+    network: LeaveOneOutNetwork
+    scale: float
+    backbone: Backbone
+
+    def generate(self, requests: Sequence[Request]) -> list[Image]:
+        prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
+        gathered = [self.gather(prompt) for prompt in prompts]
+        nothing = Gathered(self.network.nothing, None)
+        backbone = self.backbone
+        with backbone.clean(), self.network.adapter.on(backbone.unet, scale=self.scale) as slot:
+
+            def fill(rows: Sequence[int]) -> Mapping[str, Any]:
+                wanted = stacked([gathered[row] for row in rows])
+                if backbone.spec.guidance > 1:
+                    wanted = guided(stacked([nothing] * len(rows)), wanted)
+                slot.gathered = wanted
+                return {}
+
+            return backbone.draw(prompts, [request.seed for request in requests], before=fill)
+
+    @torch.no_grad()
+    def gather(self, prompt: str) -> Gathered:
+        """What the photographs say for one prompt; one at a time, so that no prompt's depends on another."""
+        wanted = _pooled(self.backbone, [prompt])
+        mask = torch.ones(1, len(self.tokens), dtype=torch.bool, device=self.tokens.device)
+        return self.network.gather(self.tokens[None], self.captions[None], wanted, mask)
+
+
+def stacked(rows: Sequence[Gathered]) -> Gathered:
+    """Rows of one row each as one batch; they have equally many tokens."""
+    keeps = [row.keep for row in rows if row.keep is not None]
+    return Gathered(torch.cat([row.tokens for row in rows]), torch.cat(keeps) if keeps else None)
+
+
+def _pooled(backbone: Backbone, sentences: Sequence[str]) -> Tensor:
+    return torch.cat([backbone.encode_text([sentence]).pooled for sentence in sentences]).float()
+
+
+def _read(path: Path, backbone: Backbone) -> LeaveOneOutNetwork:
+    """A fresh network each time: tuning changes it, and it is small."""
+    return load_network(path, backbone.unet, width=backbone.cross_attention_dim).to(backbone.device)

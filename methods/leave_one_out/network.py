@@ -1,0 +1,143 @@
+"""The learned part of leave-one-out, from photographs to the U-Net's cross-attention; and its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from methods.interface import MethodError
+from methods.leave_one_out.adapter import Adapter
+from methods.leave_one_out.aggregators import AGGREGATORS, Aggregator, Gathered
+from methods.resampler import new_resampler
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What it takes to build the network and to judge whether its weights fit; it travels in their file."""
+
+    aggregator: str
+    patch_width: int
+    caption_width: int
+    width: int
+    """Width of the U-Net's cross-attention."""
+    tokens: int = 8
+    """Tokens per photograph."""
+    hidden: int = 128
+    depth: int = 2
+    noising: str = "held-out"
+    backbone: str = ""
+    """Digest of the backbone it was trained with."""
+    encoder: str = ""
+    """Name of the image encoder it was trained with."""
+    encoder_digest: str = ""
+    training_data: str = ""
+    """Name of the photographs it has seen, for the leak ledger."""
+    steps: int = 0
+
+
+class LeaveOneOutNetwork(nn.Module):
+    """Everything that learns; the backbone and the image encoder stay frozen."""
+
+    def __init__(self, config: NetworkConfig, unet: Any) -> None:
+        super().__init__()
+        if config.aggregator not in AGGREGATORS:
+            raise MethodError(f"unknown aggregator {config.aggregator!r}; known are {', '.join(AGGREGATORS)}")
+        self.config = config
+        self.photo = new_resampler(
+            patch_width=config.patch_width,
+            width=config.width,
+            tokens=config.tokens,
+            hidden=config.hidden,
+            depth=config.depth,
+        )
+        self.aggregator = AGGREGATORS[config.aggregator](config.width, config.caption_width, config.tokens)
+        self.adapter = Adapter(unet)
+        self.nothing = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
+
+    def tokens_of(self, patches: Tensor) -> Tensor:
+        """Tokens of each photograph by itself: (B, n, L, E) -> (B, n, T, D)."""
+        tokens: Tensor = self.photo(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
+        return tokens
+
+    def gather(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
+        """G: the tokens of a set of photographs for a wanted caption."""
+        gathered: Gathered = self.aggregator(tokens, captions, wanted, mask)
+        return gathered
+
+    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+        """G in latent space: (B, n, C, h, w) -> (B, C, h, w)."""
+        joining: Aggregator = self.aggregator  # type: ignore[assignment]  # every module of the table is one
+        return joining.blend(latents, captions, wanted, mask)
+
+    def without(self, gathered: Gathered, dropped: Tensor) -> Gathered:
+        """The same with "no photographs" in the rows that `dropped` (B,) names."""
+        tokens, keep = gathered
+        count = self.nothing.shape[1]
+        # A padded row: concatenated sets have more tokens than "nothing" has.
+        nothing = torch.zeros_like(tokens)
+        nothing[:, :count] = self.nothing.to(tokens.dtype)
+        tokens = torch.where(dropped[:, None, None], nothing, tokens)
+        if keep is None and tokens.shape[1] == count:
+            return Gathered(tokens, None)
+        keep = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if keep is None else keep
+        first = torch.arange(tokens.shape[1], device=tokens.device) < count
+        return Gathered(tokens, torch.where(dropped[:, None], first, keep))
+
+
+def save_network(
+    path: Path, network: LeaveOneOutNetwork, config: NetworkConfig, *, dtype: torch.dtype
+) -> None:
+    """Write the weights with their config as safetensors metadata; the file appears whole."""
+    state = {
+        name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}")
+    save_file(state, beside, metadata={"config": json.dumps(asdict(config), sort_keys=True)})
+    beside.replace(path)
+
+
+def read_config(path: Path) -> NetworkConfig:
+    """The config in a weights file; raises MethodError where there is none."""
+    if not path.is_file():
+        raise MethodError(f"{path}: no such weights; make them with 'bench train loo', or name a file")
+    try:
+        with safe_open(path, "pt") as stored:
+            metadata: Mapping[str, str] = stored.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise MethodError(f"{path}: not a safetensors file ({error})") from error
+    known = {field.name for field in fields(NetworkConfig)}
+    try:
+        values = json.loads(metadata["config"])
+        return NetworkConfig(**{key: value for key, value in values.items() if key in known})
+    except (KeyError, TypeError, ValueError) as error:
+        raise MethodError(
+            f"{path}: no leave-one-out config in its metadata; wanted a file of 'bench train loo'"
+        ) from error
+
+
+def load_network(path: Path, unet: Any, *, width: int) -> LeaveOneOutNetwork:
+    """The network in a file, in float32, for a U-Net whose cross-attention is `width` wide."""
+    config = read_config(path)
+    if config.width != width:
+        raise MethodError(f"{path}: made for cross-attention {config.width} wide, this backbone's is {width}")
+    # Building draws random numbers that the file then replaces; the caller's must stay as they are.
+    with torch.random.fork_rng():
+        network = LeaveOneOutNetwork(config, unet)
+    with safe_open(path, "pt") as stored:
+        state = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118  # no mapping
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise MethodError(
+            f"{path}: the weights do not fit this backbone ({str(error).splitlines()[0]})"
+        ) from error
+    return network.requires_grad_(False).eval()

@@ -1,0 +1,85 @@
+"""A few leave-one-out steps on one new person's own photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.backbone import Backbone
+from methods.leave_one_out.network import LeaveOneOutNetwork
+from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
+from methods.training import autocast, generator_of
+from methods.training_features import TrainingFeatures
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How long and how fast."""
+
+    steps: int
+    learning_rate: float
+    batch: int
+
+
+def tune(
+    network: LeaveOneOutNetwork,
+    tuning: Tuning,
+    backbone: Backbone,
+    *,
+    patches: Tensor,
+    latents: Tensor,
+    sentences: Sequence[str],
+    seed: int,
+) -> None:
+    """Change `network` in place; the backbone is handed back clean.
+
+    Pictures are not mirrored: captions say left and right.
+    """
+    features = features_of(backbone, patches=patches, latents=latents, sentences=sentences)
+    objective = Objective(noising="aggregate" if network.config.noising == "aggregate" else "held-out")
+    network.requires_grad_(True).train()
+    optimizer = torch.optim.AdamW(network.parameters(), tuning.learning_rate, weight_decay=0.0)
+    with backbone.clean(), network.adapter.on(backbone.unet, scale=1.0):
+        for step in range(tuning.steps):
+            generator = generator_of(seed, step)
+            batch = draw_batch(features, objective, tuning.batch, generator, backbone.device)
+            t = backbone.noise.draw(tuning.batch, generator).to(backbone.device)
+            eps = torch.randn(batch.latents.shape, generator=generator).to(backbone.device)
+            with autocast(backbone.device):
+                rows = leave_one_out_loss(
+                    network,
+                    batch,
+                    backbone.unet,
+                    noise=backbone.noise,
+                    noising=objective.noising,
+                    t=t,
+                    eps=eps,
+                )
+            rows.mean().backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    network.requires_grad_(False).eval()
+
+
+def features_of(
+    backbone: Backbone, *, patches: Tensor, latents: Tensor, sentences: Sequence[str]
+) -> TrainingFeatures:
+    """One person's photographs as a training set; for the mirror images stand the photographs again."""
+    count = len(patches)
+    text = [backbone.encode_text([sentence]) for sentence in ("", *sentences)]
+    index = torch.arange(1, count + 1)[:, None, None].expand(count, 2, 1)
+    return TrainingFeatures(
+        latents=torch.stack([latents, latents], dim=1).cpu(),
+        patches=torch.stack([patches, patches], dim=1).cpu(),
+        sentences=torch.cat([features.tokens for features in text]).cpu(),
+        pooled=torch.cat([features.pooled for features in text]).cpu(),
+        captions=index,
+        nothing=torch.zeros_like(patches[0]).cpu(),
+        order=torch.arange(count),
+        start=torch.tensor([0]),
+        count=torch.tensor([count]),
+    )

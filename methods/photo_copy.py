@@ -1,0 +1,59 @@
+"""Hands back a reference photograph: the ceiling of identity, the floor of prompt match, and all copying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from PIL import Image
+
+from methods.interface import Request, Subject
+from methods.pictures import square
+
+if TYPE_CHECKING:
+    from methods.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class PhotoCopy:
+    """Chooses the photograph by the request's seed, and cuts it to the backbone's square."""
+
+    name: ClassVar[str] = "photo-copy"
+
+    @property
+    def sees(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        return ()
+
+    def objection(self, subject: Subject) -> str | None:
+        if not subject.references:
+            return f"{subject.id}: no reference photos; photo-copy needs 1 to hand back"
+        return None
+
+    def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
+        for index, photo in enumerate(subject.references):
+            square(photo.image, backbone.resolution).save(into / f"{index:04d}.png")
+
+    def load(self, fitted: Path, *, backbone: Backbone) -> CopiedPhotos:
+        return CopiedPhotos(tuple(sorted(fitted.glob("*.png"))))
+
+
+@dataclass(frozen=True)
+class CopiedPhotos:
+    """The photographs, by file."""
+
+    paths: tuple[Path, ...]
+
+    def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
+        chosen = [self.paths[request.seed % len(self.paths)] for request in requests]
+        return [_read(path) for path in chosen]
+
+
+def _read(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")

@@ -1,0 +1,225 @@
+"""A Stable Diffusion and a CLIP with random weights, small enough for every test, in the stock layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.torchvision_ops import ensure_torchvision_imports
+from methods.backbone import Backbone, BackboneSpec
+from methods.embedded.tokenizer import learn_tokenizer
+from methods.image_encoder import open_encoder
+from methods.interface import Photo, Subject
+from methods.ip_adapter_training import TrainableAdapter, save_adapter
+from methods.leave_one_out.aggregators import AGGREGATORS
+from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
+from methods.resampler import new_resampler
+
+ensure_torchvision_imports()
+
+from diffusers import (  # noqa: E402
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import (  # noqa: E402
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+
+WIDTH = 32
+"""Of the text encoder and of cross-attention."""
+
+CAPTIONS = [
+    f"a photo of a {noun}, {face}, wearing a {colour} shirt"
+    for noun in ("man", "woman")
+    for face in ("smiling", "sad")
+    for colour in ("red", "blue")
+]
+
+
+@pytest.fixture(scope="session")
+def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A v-prediction Stable Diffusion at 16 px."""
+    folder = tmp_path_factory.mktemp("sd")
+    tokenizer = learn_tokenizer(CAPTIONS, vocabulary=600)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pipe = StableDiffusionPipeline(
+            vae=AutoencoderKL(
+                block_out_channels=(8, 8),
+                down_block_types=("DownEncoderBlock2D",) * 2,
+                up_block_types=("UpDecoderBlock2D",) * 2,
+                latent_channels=4,
+                norm_num_groups=4,
+                layers_per_block=1,
+                sample_size=16,
+                scaling_factor=0.7,
+            ),
+            text_encoder=CLIPTextModel(
+                CLIPTextConfig(
+                    vocab_size=len(tokenizer),
+                    hidden_size=WIDTH,
+                    intermediate_size=32,
+                    num_hidden_layers=2,
+                    num_attention_heads=2,
+                    max_position_embeddings=tokenizer.model_max_length,
+                    bos_token_id=tokenizer.bos_token_id,
+                    eos_token_id=tokenizer.eos_token_id,
+                    pad_token_id=tokenizer.eos_token_id,
+                )
+            ),
+            tokenizer=tokenizer,
+            unet=UNet2DConditionModel(
+                sample_size=8,
+                in_channels=4,
+                out_channels=4,
+                block_out_channels=(8, 16),
+                layers_per_block=1,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                cross_attention_dim=WIDTH,
+                attention_head_dim=2,
+                norm_num_groups=4,
+            ),
+            scheduler=DDIMScheduler(
+                steps_offset=1,
+                beta_schedule="squaredcos_cap_v2",
+                prediction_type="v_prediction",
+                clip_sample=False,
+                timestep_spacing="trailing",
+            ),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vision")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=16,
+                intermediate_size=32,
+                num_hidden_layers=3,
+                num_attention_heads=2,
+                image_size=16,
+                patch_size=8,
+                projection_dim=12,
+            )
+        )
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_backbone(sd_folder: Path) -> Backbone:
+    return Backbone.open(BackboneSpec(path=str(sd_folder), steps=2, guidance=3.0, batch=2, device="cpu"))
+
+
+@pytest.fixture
+def backbone(shared_backbone: Backbone) -> Backbone:
+    """The shared backbone; a test that leaves something on it fails here, and not the next one."""
+    assert shared_backbone.state.leftovers(shared_backbone.pipe) == []
+    return shared_backbone
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small spend their time waking threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def noise_picture(seed: int, size: int) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="session")
+def subject() -> Subject:
+    captions = ("smiling", "sad, wearing a red shirt", "wearing a blue shirt")
+    photos = (Photo(noise_picture(i, 20), f"a photo of {{subject}}, {c}") for i, c in enumerate(captions))
+    return Subject("ada", "woman", tuple(photos))
+
+
+@pytest.fixture(scope="session")
+def settings(
+    shared_backbone: Backbone, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, object]]:
+    """What makes each method run on the small backbone: few steps, random weights of the right shape."""
+    folder = tmp_path_factory.mktemp("adapters")
+    encoder = open_encoder(clip_folder, shared_backbone.device)
+    chosen: dict[str, dict[str, object]] = {
+        "dreambooth-lora": {"steps": 3, "class_pictures": 2, "learning_rate": 1e-2},
+        "ip-adapter": {"adapter": str(folder / "ip.safetensors"), "encoder": str(clip_folder)},
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        resampler = new_resampler(patch_width=encoder.width, width=WIDTH, tokens=3, hidden=64)
+        adapter = TrainableAdapter(shared_backbone.unet, resampler, 3)
+        save_adapter(folder / "ip.safetensors", adapter.published(), {"backbone": shared_backbone.digest})
+        for name in AGGREGATORS:
+            config = NetworkConfig(
+                name,
+                patch_width=encoder.width,
+                caption_width=WIDTH,
+                width=WIDTH,
+                tokens=3,
+                hidden=64,
+                backbone=shared_backbone.digest,
+                encoder=encoder.name,
+                encoder_digest=encoder.digest,
+            )
+            network = LeaveOneOutNetwork(config, shared_backbone.unet)
+            file = folder / f"{name}.safetensors"
+            save_network(file, network, config, dtype=torch.float32)
+            chosen[f"loo-{name}"] = {"aggregator": name, "network": str(file), "encoder": str(clip_folder)}
+    return chosen
+
+
+@dataclass(frozen=True)
+class RandomPeople:
+    """A training set of noise: persons differ in colour, so there is something to learn."""
+
+    pixels: NDArray[np.uint8]
+    identities: NDArray[np.int64]
+
+    @classmethod
+    def make(cls, people: int, photos: int, *, size: int = 16) -> RandomPeople:
+        rng = np.random.default_rng(0)
+        colours = rng.integers(0, 256, (people, 1, 1, 1, 3))
+        grain = rng.integers(-20, 20, (people, photos, size, size, 3))
+        pixels = (colours + grain).clip(0, 255).astype(np.uint8).reshape(-1, size, size, 3)
+        return cls(pixels, np.repeat(np.arange(people), photos))
+
+    def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
+        return str(rng.choice(CAPTIONS))
+
+    def template(self, row: int, *, mirrored: bool) -> str:
+        return "a photo of {subject}"
+
+    def noun(self, row: int) -> str:
+        return "man"
+
+
+@pytest.fixture(scope="session")
+def people() -> RandomPeople:
+    return RandomPeople.make(6, 4)

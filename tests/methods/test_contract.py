@@ -1,0 +1,205 @@
+"""What every method of the catalogue must keep, whatever it does."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL.Image import Image
+from safetensors import safe_open
+
+from methods.backbone import Backbone
+from methods.catalog import METHODS, make
+from methods.interface import Method, MethodError, Request, Subject
+
+Settings = dict[str, dict[str, object]]
+Fit = Callable[[str], Path]
+
+TEMPLATE = "a photo of {subject}, wearing a red shirt"
+REQUESTS = [Request(TEMPLATE, 11), Request("a photo of {subject}, smiling", 12), Request(TEMPLATE, 13)]
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@pytest.fixture
+def method(name: str, settings: Settings) -> Method:
+    return make(name, settings.get(name))
+
+
+@pytest.fixture(scope="module")
+def fit_of(
+    shared_backbone: Backbone,
+    settings: Settings,
+    subject: Subject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Fit:
+    """The folder of a method's fit, made once for all tests."""
+    made: dict[str, Path] = {}
+
+    def fit(name: str) -> Path:
+        if name not in made:
+            into = tmp_path_factory.mktemp(name)
+            make(name, settings.get(name)).fit(subject, into, backbone=shared_backbone, seed=5)
+            made[name] = into
+        return made[name]
+
+    return fit
+
+
+def bytes_of(images: Sequence[Image]) -> list[bytes]:
+    return [image.tobytes() for image in images]
+
+
+def digest_of(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def contents_of(folder: Path) -> dict[str, object]:
+    """As `digest_of`, but blind to the order in which safetensors writes its header, which varies."""
+    contents: dict[str, object] = dict(digest_of(folder))
+    for path in folder.rglob("*.safetensors"):
+        with safe_open(path, "pt") as stored:
+            tensors = {key: stored.get_tensor(key).numpy().tobytes() for key in stored.keys()}  # noqa: SIM118
+            contents[str(path.relative_to(folder))] = (stored.metadata(), tensors)
+    return contents
+
+
+@every_method
+def test_a_method_is_called_as_the_catalogue_calls_it(name: str, method: Method) -> None:
+    assert method.name == name
+
+
+@every_method
+def test_a_subject_without_photos_is_refused_in_one_line(name: str, method: Method) -> None:
+    objection = method.objection(Subject("nobody", "man", ()))
+    assert objection is not None
+    assert "nobody" in objection
+    assert "\n" not in objection
+
+
+@every_method
+def test_a_subject_with_photos_is_welcome(name: str, method: Method, subject: Subject) -> None:
+    assert method.objection(subject) is None
+
+
+@every_method
+def test_the_files_a_method_names_exist(name: str, method: Method) -> None:
+    assert all(path.is_file() for path in method.weights)
+    assert bool(method.sees) == (name == "ip-adapter" or name.startswith("loo-"))
+
+
+@every_method
+def test_fit_writes_only_where_it_is_told(
+    name: str,
+    method: Method,
+    subject: Subject,
+    backbone: Backbone,
+    sd_folder: Path,
+    clip_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    into = tmp_path / "fit"
+    into.mkdir()
+    before = digest_of(sd_folder), digest_of(clip_folder)
+    method.fit(subject, into, backbone=backbone, seed=5)
+    assert list(tmp_path.iterdir()) == [into]
+    assert digest_of(into)
+    assert (digest_of(sd_folder), digest_of(clip_folder)) == before
+
+
+@every_method
+def test_the_same_seed_learns_the_same(
+    name: str, method: Method, subject: Subject, backbone: Backbone, fit_of: Fit, tmp_path: Path
+) -> None:
+    method.fit(subject, tmp_path, backbone=backbone, seed=5)
+    assert contents_of(tmp_path) == contents_of(fit_of(name))
+
+
+@every_method
+def test_loading_twice_draws_the_same_bytes(
+    name: str, method: Method, backbone: Backbone, fit_of: Fit
+) -> None:
+    first, second = (method.load(fit_of(name), backbone=backbone).generate(REQUESTS) for _ in range(2))
+    assert bytes_of(first) == bytes_of(second)
+    assert all(image.mode == "RGB" and image.size == (16, 16) for image in first)
+
+
+@every_method
+def test_another_seed_draws_another_picture(
+    name: str, method: Method, backbone: Backbone, fit_of: Fit
+) -> None:
+    one, other = method.load(fit_of(name), backbone=backbone).generate(
+        [Request(TEMPLATE, 1), Request(TEMPLATE, 2)]
+    )
+    assert one.tobytes() != other.tobytes()
+
+
+@every_method
+def test_a_picture_depends_on_its_own_request_alone(
+    name: str, method: Method, backbone: Backbone, fit_of: Fit
+) -> None:
+    person = method.load(fit_of(name), backbone=backbone)
+    a, b, c = bytes_of(person.generate(REQUESTS))
+    assert bytes_of(person.generate([REQUESTS[2]])) == [c]
+    assert bytes_of(person.generate([REQUESTS[1], REQUESTS[0]])) == [b, a]
+    assert person.generate([]) == []
+
+
+@every_method
+def test_global_random_numbers_stay_as_they_are(
+    name: str, method: Method, subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    # Class pictures kept from an earlier test would hide what drawing them does.
+    backbone.remembered.clear()
+    before = torch.random.get_rng_state(), random.getstate(), str(np.random.get_state())
+    method.fit(subject, tmp_path, backbone=backbone, seed=5)
+    method.load(tmp_path, backbone=backbone).generate(REQUESTS[:1])
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert str(np.random.get_state()) == before[2]
+
+
+@every_method
+def test_the_backbone_is_handed_back_clean(
+    name: str, method: Method, subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    weights = weights_digest(backbone)
+    method.fit(subject, tmp_path, backbone=backbone, seed=6)
+    assert backbone.state.leftovers(backbone.pipe) == []
+    method.load(tmp_path, backbone=backbone).generate(REQUESTS[:1])
+    assert backbone.state.leftovers(backbone.pipe) == []
+    assert weights_digest(backbone) == weights
+
+
+def test_pictures_do_not_depend_on_which_methods_ran_before(
+    settings: Settings, backbone: Backbone, fit_of: Fit
+) -> None:
+    def draw(name: str) -> list[bytes]:
+        person = make(name, settings.get(name)).load(fit_of(name), backbone=backbone)
+        return bytes_of(person.generate(REQUESTS))
+
+    forth = {name: draw(name) for name in METHODS}
+    back = {name: draw(name) for name in reversed(METHODS)}
+    assert forth == back
+    assert len({pictures[0] for pictures in forth.values()}) == len(METHODS)
+
+
+def test_a_setting_the_method_does_not_have_is_named() -> None:
+    with pytest.raises(MethodError, match="did you mean 'steps'"):
+        make("dreambooth-lora", {"stepps": 3})
+
+
+def weights_digest(backbone: Backbone) -> str:
+    digest = hashlib.sha256()
+    for part in (backbone.pipe.unet, backbone.pipe.text_encoder, backbone.pipe.vae):
+        for name, value in part.state_dict().items():
+            digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,221 @@
+"""DreamBooth-LoRA: what it learns from, what it writes, and that plain diffusers reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL.Image import Image
+from safetensors import safe_open
+
+from bench.torchvision_ops import ensure_torchvision_imports
+from methods.backbone import Backbone
+from methods.dreambooth_lora import DreamBoothLora
+from methods.dreambooth_training import FILE
+from methods.interface import MethodError, Photo, Request, Subject
+
+ensure_torchvision_imports()
+
+from diffusers import StableDiffusionPipeline  # noqa: E402
+from peft.utils import get_peft_model_state_dict  # noqa: E402
+
+QUICK = DreamBoothLora(steps=4, class_pictures=2, learning_rate=2e-2)
+ASKED = Request("a photo of {subject}, smiling", 3)
+
+
+def learnt(method: DreamBoothLora, subject: Subject, into: Path, backbone: Backbone) -> Image:
+    into.mkdir()
+    method.fit(subject, into, backbone=backbone, seed=1)
+    return method.load(into, backbone=backbone).generate([ASKED])[0]
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    with safe_open(folder / FILE, "pt") as stored:
+        return {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  # no mapping
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        QUICK,
+        replace(QUICK, text_encoder=True, text_learning_rate=2e-2),
+        replace(QUICK, alpha=2.0),
+        replace(QUICK, targets=["to_k", "ff.net.2", "conv1", "proj_in"]),  # type: ignore[arg-type]
+    ],
+    ids=["attention", "text-encoder", "alpha", "convolutions"],
+)
+def test_plain_diffusers_draws_the_same_picture_from_the_file(
+    method: DreamBoothLora, subject: Subject, backbone: Backbone, sd_folder: Path, tmp_path: Path
+) -> None:
+    ours = learnt(method, subject, tmp_path / "fit", backbone)
+    pipe = StableDiffusionPipeline.from_pretrained(sd_folder)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.unet.to(memory_format=torch.channels_last)
+    pipe.vae.to(memory_format=torch.channels_last)
+    pipe.load_lora_weights(tmp_path / "fit")
+    theirs = pipe(
+        ["a photo of sks woman, smiling"] * 2,
+        num_inference_steps=2,
+        guidance_scale=3.0,
+        negative_prompt=["", ""],
+        generator=[torch.Generator().manual_seed(3) for _ in range(2)],
+    ).images[0]
+    pairs = zip(ours.tobytes(), theirs.tobytes(), strict=True)
+    assert max(abs(a - b) for a, b in pairs) <= 1
+    assert ours.tobytes() != backbone.draw(["a photo of sks woman, smiling"], [3])[0].tobytes()
+
+
+def test_no_weight_of_the_drawing_leaves_the_backbone_s_own_picture(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    drawn = learnt(replace(QUICK, scale=0.0), subject, tmp_path / "fit", backbone)
+    assert drawn.tobytes() == backbone.draw(["a photo of sks woman, smiling"], [3])[0].tobytes()
+
+
+def test_every_layer_of_the_file_is_on_the_backbone_when_it_draws(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    """diffusers' loader silently drops layers of a file whose names are of two kinds."""
+    targets = ("to_k", "to_out.0", "ff.net.2", "conv1", "proj_in")
+    method = replace(QUICK, targets=targets, text_encoder=True)
+    learnt(method, subject, tmp_path / "fit", backbone)
+    stored = tensors(tmp_path / "fit")
+    assert all(any(f"{target}.lora" in name for name in stored) for target in targets)
+    with backbone.clean(), torch.random.fork_rng():
+        backbone.pipe.load_lora_weights(tmp_path / "fit", adapter_name="person")
+        loaded = [
+            value
+            for part in (backbone.pipe.unet, backbone.pipe.text_encoder)
+            for value in get_peft_model_state_dict(part, adapter_name="person").values()
+        ]
+        backbone.pipe.unload_lora_weights()
+    assert len(loaded) == len(stored)
+    assert sum(v.double().sum() for v in loaded).item() == pytest.approx(
+        sum(v.double().sum() for v in stored.values()).item()
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(
+    subject: Subject, shared_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, torch.Tensor]:
+    """What the quick settings learn."""
+    folder = tmp_path_factory.mktemp("plain")
+    QUICK.fit(subject, folder, backbone=shared_backbone, seed=1)
+    return tensors(folder)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(QUICK, captions="instance"),
+        replace(QUICK, prior_weight=0.0),
+        replace(QUICK, prior_weight=3.0),
+        replace(QUICK, min_snr=1.0),
+        replace(QUICK, flip=True),
+        replace(QUICK, token="zwx"),
+        replace(QUICK, batch=2),
+        replace(QUICK, class_prompt="a photo of {subject}, sad"),
+        replace(QUICK, instance_prompt="{subject}", captions="instance"),
+    ],
+    ids=[
+        "instance",
+        "no-prior",
+        "prior",
+        "min-snr",
+        "flip",
+        "token",
+        "batch",
+        "class-prompt",
+        "instance-prompt",
+    ],
+)
+def test_every_setting_changes_what_is_learnt(
+    other: DreamBoothLora,
+    plain: dict[str, torch.Tensor],
+    subject: Subject,
+    backbone: Backbone,
+    tmp_path: Path,
+) -> None:
+    other.fit(subject, tmp_path, backbone=backbone, seed=1)
+    learnt_too = tensors(tmp_path)
+    assert any(not torch.equal(plain[key], learnt_too[key]) for key in plain)
+
+
+def test_the_learnt_photograph_comes_closer_and_its_loss_falls(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    one = Subject(subject.id, subject.noun, subject.references[:1])
+    method = replace(
+        QUICK,
+        steps=25,
+        batch=4,
+        learning_rate=4e-2,
+        prior_weight=0.0,
+        targets=("to_k", "to_v", "conv1", "conv2"),
+    )
+    learnt(method, one, tmp_path / "fit", backbone)
+    latents = backbone.encode_images([one.references[0].image]).expand(16, -1, -1, -1)
+    text = backbone.encode_text([one.references[0].caption.replace("{subject}", "sks woman")]).tokens
+    t = backbone.noise.draw(16, torch.Generator().manual_seed(0))
+    eps = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
+
+    @torch.no_grad()
+    def loss() -> float:
+        said = backbone.unet(
+            backbone.noise.add(latents, eps, t), t, encoder_hidden_states=text.expand(16, -1, -1)
+        ).sample
+        return float((said - backbone.noise.target(latents, eps, t)).square().mean())
+
+    before = loss()
+    with backbone.clean():
+        with torch.random.fork_rng():
+            backbone.pipe.load_lora_weights(tmp_path / "fit")
+        after = loss()
+        backbone.pipe.unload_lora_weights()
+    assert after < 0.97 * before
+
+
+def test_class_pictures_are_drawn_once_for_all_subjects_of_a_noun(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    backbone.remembered.clear()
+    for name, noun, sets in (("ada", "woman", 1), ("eve", "woman", 1), ("bob", "man", 2)):
+        method = replace(QUICK, steps=1)
+        method.fit(Subject(name, noun, subject.references), tmp_path, backbone=backbone, seed=1)
+        assert len(backbone.remembered) == sets
+
+
+def test_photographs_of_any_size_and_shape_are_taken(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    wide = subject.references[0].image.resize((50, 17)).convert("L")
+    odd = Subject("odd", "man", (Photo(wide, "a photo of {subject}"), *subject.references))
+    assert learnt(QUICK, odd, tmp_path / "fit", backbone).size == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"rank": 0}, "rank is 0"),
+        ({"targets": ()}, "no targets"),
+        ({"class_pictures": 0}, "prior_weight = 0"),
+    ],
+)
+def test_a_wrong_setting_is_refused(settings: dict[str, object], told: str) -> None:
+    with pytest.raises(MethodError, match=told):
+        replace(QUICK, **settings)  # type: ignore[arg-type]
+
+
+def test_targets_that_no_layer_has_are_named(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(MethodError, match="to_nothing"):
+        replace(QUICK, targets=("to_nothing",)).fit(subject, tmp_path, backbone=backbone, seed=1)
+    assert backbone.state.leftovers(backbone.pipe) == []
+
+
+def test_a_rate_that_explodes_is_told(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(MethodError, match="lower learning_rate"):
+        replace(QUICK, learning_rate=1e30).fit(subject, tmp_path, backbone=backbone, seed=1)

@@ -1,0 +1,185 @@
+"""IP-Adapter: the published layouts, several photographs, and that plain diffusers draws the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL.Image import Image
+from safetensors.torch import load_file, save_file
+
+from bench.torchvision_ops import ensure_torchvision_imports
+from methods.backbone import Backbone
+from methods.catalog import make
+from methods.image_encoder import open_encoder
+from methods.interface import MethodError, Request, Subject
+from methods.ip_adapter import IPAdapter
+from methods.ip_adapter_training import TrainableAdapter
+from methods.resampler import new_resampler, published
+
+ensure_torchvision_imports()
+
+from diffusers import StableDiffusionPipeline  # noqa: E402
+from diffusers.models.embeddings import ImageProjection  # noqa: E402
+
+ASKED = Request("a photo of {subject}, smiling", 3)
+Settings = dict[str, dict[str, object]]
+
+
+@pytest.fixture
+def plus(settings: Settings) -> IPAdapter:
+    method = make("ip-adapter", settings["ip-adapter"])
+    assert isinstance(method, IPAdapter)
+    return method
+
+
+@pytest.fixture
+def base(plus: IPAdapter, backbone: Backbone, tmp_path: Path) -> IPAdapter:
+    """The same keys and values behind a base projection."""
+    state = {name: value for name, value in load_file(plus.adapter).items() if name.startswith("ip_adapter")}
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        projection = ImageProjection(12, backbone.cross_attention_dim, 4)
+    names = {"image_embeds.weight": "proj.weight", "image_embeds.bias": "proj.bias"}
+    for name, value in projection.state_dict().items():
+        state[f"image_proj.{names.get(name, name)}"] = value
+    file = tmp_path / "base.safetensors"
+    save_file(state, file)
+    return replace(plus, adapter=str(file))
+
+
+def drawn(method: IPAdapter, subject: Subject, into: Path, backbone: Backbone) -> Image:
+    into.mkdir()
+    method.fit(subject, into, backbone=backbone, seed=1)
+    return method.load(into, backbone=backbone).generate([ASKED])[0]
+
+
+def close(one: Image, other: Image) -> bool:
+    """The same but for rounding: we project the photographs once, diffusers in every step."""
+    pairs = zip(one.tobytes(), other.tobytes(), strict=True)
+    return max(abs(a - b) for a, b in pairs) <= 1
+
+
+def plain(folder: Path, adapter: Path, embeds: torch.Tensor, scale: float) -> Image:
+    pipe = StableDiffusionPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_ip_adapter(
+        str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None
+    )
+    pipe.set_ip_adapter_scale(scale)
+    image: Image = pipe(
+        ["a photo of a woman, smiling"] * 2,
+        num_inference_steps=2,
+        guidance_scale=3.0,
+        generator=[torch.Generator().manual_seed(3) for _ in range(2)],
+        ip_adapter_image_embeds=[embeds],
+    ).images[0]
+    return image
+
+
+def test_plain_diffusers_draws_the_same_from_a_plus_file_and_several_photos(
+    plus: IPAdapter, subject: Subject, backbone: Backbone, sd_folder: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    method = replace(plus, scale=0.8)
+    encoder = open_encoder(clip_folder, backbone.device)
+    photos = encoder.patches([photo.image for photo in subject.references])
+    embeds = torch.stack([encoder.nothing().expand_as(photos), photos]).half().float()
+    ours = drawn(method, subject, tmp_path / "fit", backbone)
+    assert close(ours, plain(sd_folder, Path(method.adapter), embeds, 0.8))
+    assert not close(ours, backbone.draw(["a photo of a woman, smiling"], [3])[0])
+
+
+def test_plain_diffusers_draws_the_same_from_a_base_file(
+    base: IPAdapter, subject: Subject, backbone: Backbone, sd_folder: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    photos = open_encoder(clip_folder, backbone.device).embeddings([p.image for p in subject.references])
+    embeds = torch.stack([torch.zeros_like(photos), photos]).half().float()
+    ours = drawn(base, subject, tmp_path / "fit", backbone)
+    assert close(ours, plain(sd_folder, Path(base.adapter), embeds, 1.0))
+
+
+def test_how_several_photos_are_taken_matters(
+    plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    ways = [replace(plus, photos=way) for way in ("concat", "mean", "first")]
+    pictures = [drawn(m, subject, tmp_path / m.photos, backbone).tobytes() for m in ways]
+    assert len(set(pictures)) == 3
+    alone = Subject(subject.id, subject.noun, subject.references[:1])
+    assert drawn(plus, alone, tmp_path / "alone", backbone).tobytes() == pictures[2]
+
+
+def test_the_order_of_the_photos_does_not_matter(
+    plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    turned = Subject(subject.id, subject.noun, subject.references[::-1])
+    assert close(
+        drawn(plus, subject, tmp_path / "one", backbone), drawn(plus, turned, tmp_path / "other", backbone)
+    )
+
+
+def test_a_scale_of_zero_is_the_backbone_without_the_person(
+    plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    ours = drawn(replace(plus, scale=0.0), subject, tmp_path / "fit", backbone)
+    assert close(ours, backbone.draw(["a photo of a woman, smiling"], [3])[0])
+
+
+def test_photographs_are_squeezed_not_cropped(
+    clip_folder: Path, subject: Subject, backbone: Backbone
+) -> None:
+    encoder = open_encoder(clip_folder, backbone.device)
+    wide = subject.references[0].image.resize((48, 16))
+    changed = wide.copy()
+    changed.paste((255, 0, 0), (0, 0, 8, 16))
+    assert not torch.allclose(encoder.patches([wide]), encoder.patches([changed]))
+
+
+def test_weights_of_another_backbone_are_refused_unless_wanted(
+    plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    file = tmp_path / "other.safetensors"
+    save_file(load_file(plus.adapter), file, metadata={"backbone": "0123456789abcdef"})
+    method = replace(plus, adapter=str(file))
+    with pytest.raises(MethodError, match="trained with backbone 0123456789ab"):
+        method.fit(subject, tmp_path, backbone=backbone, seed=1)
+    drawn(replace(method, other_backbone=True), subject, tmp_path / "fit", backbone)
+
+
+def test_files_that_are_no_adapter_are_one_clear_line(
+    plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    cut, foreign, narrow = (
+        tmp_path / name for name in ("cut.safetensors", "lora.safetensors", "narrow.safetensors")
+    )
+    cut.write_bytes(Path(plus.adapter).read_bytes()[:500])
+    save_file({"unet.weight": torch.ones(1)}, foreign)
+    with torch.random.fork_rng():
+        resampler = new_resampler(patch_width=16, width=48, tokens=2, hidden=64)
+    keys = {f"image_proj.{name}": value for name, value in published(resampler.state_dict()).items()}
+    save_file({**keys, "ip_adapter.1.to_k_ip.weight": torch.ones(16, 48)}, narrow)
+    for path, told in (
+        (tmp_path / "none.safetensors", "no such weights"),
+        (cut, "not a safetensors file"),
+        (foreign, "published layout"),
+        (narrow, "48 wide"),
+    ):
+        with pytest.raises(MethodError, match=told) as caught:
+            replace(plus, adapter=str(path)).fit(subject, tmp_path, backbone=backbone, seed=1)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_published_names_of_a_plus_file(backbone: Backbone) -> None:
+    with torch.random.fork_rng():
+        resampler = new_resampler(patch_width=16, width=32, tokens=2, hidden=64)
+        state = TrainableAdapter(backbone.unet, resampler, 2).published()
+    assert state["image_proj.layers.0.0.to_kv.weight"].shape == (128, 64)
+    assert {
+        "image_proj.latents",
+        "image_proj.layers.3.1.3.weight",
+        "image_proj.layers.0.0.norm1.weight",
+    } <= set(state)
+    numbers = sorted({int(name.split(".")[1]) for name in state if name.startswith("ip_adapter")})
+    assert numbers == [1, 3, 5, 7][: len(numbers)]

@@ -1,0 +1,189 @@
+"""Training on a tiny pipeline: the loss falls, an interrupted run continues unnoticed, files say what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from methods.backbone import Backbone
+from methods.image_encoder import open_encoder
+from methods.interface import MethodError
+from methods.ip_adapter import adapted, read_adapter
+from methods.ip_adapter_training import IPAdapterTraining, ip_adapter_loss, train_ip_adapter
+from methods.ip_adapter_training import draw_batch as draw_ip_batch
+from methods.leave_one_out.network import load_network, read_config
+from methods.leave_one_out.objective import Objective
+from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out, validation_loss
+from methods.training import Schedule
+from methods.training_features import TrainingFeatures, training_features
+from methods.training_set import TrainingSet
+
+# The rate never falls, so a run cut short has taken the first steps of the longer one.
+SCHEDULE = Schedule(steps=40, batch=8, learning_rate=4e-3, warm_up=3, decay_from=1.0, ema=0.8)
+
+Train = Callable[[Path, Schedule], None]
+
+
+def quiet(step: int, steps: int, line: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features are computed once for all trainings of this module, as a user's are."""
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture
+def features(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path) -> TrainingFeatures:
+    encoder = open_encoder(clip_folder, backbone.device)
+    return training_features(people, work, backbone=backbone, encoder=encoder, progress=quiet)
+
+
+@pytest.fixture
+def train_loo(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path) -> Train:
+    def train(out: Path, schedule: Schedule, aggregator: str = "attention") -> None:
+        training = LeaveOneOutTraining(
+            aggregator, Objective(largest_set=3), tokens=3, hidden=64, encoder=clip_folder, data_name="noise"
+        )
+        train_leave_one_out(
+            people, out, training=training, backbone=backbone, schedule=schedule, work=work, progress=quiet
+        )
+
+    return train
+
+
+@pytest.fixture
+def train_ip(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path) -> Train:
+    def train(out: Path, schedule: Schedule) -> None:
+        training = IPAdapterTraining("other", tokens=3, hidden=64, encoder=clip_folder, data_name="noise")
+        train_ip_adapter(
+            people, out, training=training, backbone=backbone, schedule=schedule, work=work, progress=quiet
+        )
+
+    return train
+
+
+@pytest.fixture(params=["train_loo", "train_ip"])
+def train(request: pytest.FixtureRequest) -> Train:
+    chosen: Train = request.getfixturevalue(request.param)
+    return chosen
+
+
+def test_leave_one_out_training_lowers_the_loss(
+    train_loo: Train, features: TrainingFeatures, backbone: Backbone, tmp_path: Path
+) -> None:
+    def loss(steps: int) -> float:
+        out = tmp_path / f"loo-{steps}.safetensors"
+        train_loo(out, replace(SCHEDULE, steps=steps))
+        network = load_network(out, backbone.unet, width=backbone.cross_attention_dim)
+        seen, _ = validation_loss(network, features, Objective(largest_set=3), backbone=backbone, batches=1)
+        return seen
+
+    assert loss(40) < 0.98 * loss(1)
+
+
+def test_ip_adapter_training_lowers_the_loss(
+    train_ip: Train, features: TrainingFeatures, backbone: Backbone, tmp_path: Path
+) -> None:
+    training = IPAdapterTraining("other", drop_image=0, drop_text=0, drop_both=0)
+    batch = draw_ip_batch(features, training, 64, torch.Generator().manual_seed(0), backbone.device)
+    t = backbone.noise.draw(64, torch.Generator().manual_seed(1))
+    eps = torch.randn(batch[0].shape, generator=torch.Generator().manual_seed(2))
+
+    def loss(steps: int) -> float:
+        out = tmp_path / f"ip-{steps}.safetensors"
+        train_ip(out, replace(SCHEDULE, steps=steps))
+        with torch.no_grad(), backbone.clean(), adapted(backbone, read_adapter(out), scale=1.0):
+            return float(ip_adapter_loss(batch, backbone, t=t, eps=eps))
+
+    assert loss(40) < 0.98 * loss(1)
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(train: Train, work: Path, tmp_path: Path) -> None:
+    straight, resumed = tmp_path / "straight.safetensors", tmp_path / "resumed.safetensors"
+    for stem in ("straight", "resumed"):
+        (work / f"{stem}.pt").unlink(missing_ok=True)
+    train(straight, replace(SCHEDULE, steps=5))
+    train(resumed, replace(SCHEDULE, steps=2))
+    halfway = load_file(resumed)
+    train(resumed, replace(SCHEDULE, steps=5))
+    wanted, got = load_file(straight), load_file(resumed)
+    assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+    assert any(not torch.equal(halfway[name], got[name]) for name in got)
+
+
+def test_training_leaves_backbone_and_global_random_numbers_alone(
+    train: Train, backbone: Backbone, tmp_path: Path
+) -> None:
+    before = torch.random.get_rng_state()
+    train(tmp_path / f"{tmp_path.name}.safetensors", replace(SCHEDULE, steps=1))
+    assert backbone.state.leftovers(backbone.pipe) == []
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_weights_say_what_they_were_made_with(
+    train_loo: Train, train_ip: Train, backbone: Backbone, clip_folder: Path, tmp_path: Path
+) -> None:
+    train_loo(tmp_path / "said.safetensors", replace(SCHEDULE, steps=1))
+    config = read_config(tmp_path / "said.safetensors")
+    assert (config.aggregator, config.noising, config.training_data) == ("attention", "held-out", "noise")
+    assert (config.backbone, config.encoder) == (backbone.digest, clip_folder.name)
+    train_ip(tmp_path / "said-ip.safetensors", replace(SCHEDULE, steps=1))
+    with safe_open(tmp_path / "said-ip.safetensors", "pt") as stored:
+        metadata = stored.metadata()
+    assert metadata["backbone"] == backbone.digest
+    assert json.loads(metadata["training"])["condition"] == "other"
+
+
+def test_features_are_computed_once_and_never_shared_between_weights(
+    people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path, tmp_path: Path
+) -> None:
+    encoder = open_encoder(clip_folder, backbone.device)
+    told: list[int] = []
+
+    def tell(step: int, steps: int, line: str) -> None:
+        told.append(step)
+
+    training_features(people, tmp_path, backbone=backbone, encoder=encoder, progress=tell)
+    assert told
+    told.clear()
+    training_features(people, tmp_path, backbone=backbone, encoder=encoder, progress=tell)
+    assert not told
+    training_features(people, tmp_path, backbone=backbone, encoder=encoder, variants=1, progress=tell)
+    assert told
+
+
+def test_features_are_those_of_the_photographs_and_their_mirror_images(
+    people: TrainingSet, features: TrainingFeatures, backbone: Backbone, clip_folder: Path
+) -> None:
+    pixels = torch.from_numpy(people.pixels[5:6]).permute(0, 3, 1, 2) / 255
+    encoder = open_encoder(clip_folder, backbone.device)
+    for side, view in enumerate((pixels, pixels.flip(3))):
+        assert torch.allclose(features.latents[5, side].float(), backbone.encode_pixels(view)[0], atol=2e-2)
+        assert torch.allclose(features.patches[5, side].float(), encoder.of_pixels(view)[0], atol=1e-2)
+    assert torch.allclose(features.sentences[0].float(), backbone.encode_text([""]).tokens[0], atol=1e-2)
+
+
+def test_people_with_one_photograph_cannot_be_left_one_out(
+    people: TrainingSet, backbone: Backbone, clip_folder: Path, tmp_path: Path
+) -> None:
+    lonely = type(people)(people.pixels[:3], people.identities[[0, 4, 8]])  # type: ignore[call-arg]
+    training = LeaveOneOutTraining("mean", tokens=3, hidden=64, encoder=clip_folder)
+    with pytest.raises(MethodError, match="two photographs"):
+        train_leave_one_out(
+            lonely,
+            tmp_path / "x.safetensors",
+            training=training,
+            backbone=backbone,
+            schedule=SCHEDULE,
+            work=tmp_path,
+            progress=quiet,
+        )
+    assert backbone.state.leftovers(backbone.pipe) == []
