@@ -1,0 +1,164 @@
+"""What a finished run says: means with intervals, shares from floor to ceiling, paired differences."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+from bench.score import REAL_OTHER, REAL_SAME, ScoreRow
+from bench.sets import REAL
+from bench.statistics import Estimate, Pair, estimate, holm, jackknife, pair_means, paired_difference
+from bench.study import Column, Study
+
+ALPHA: Final = 0.05
+FLOOR: Final = "text-only"
+CEILING: Final = "photo-copy"
+BASELINES: Final = (FLOOR, CEILING)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of the table."""
+
+    estimate: Estimate | None
+    """None where no picture could be scored."""
+    n: int
+    of: int
+    leaks: bool
+    whys: Mapping[str, int]
+    """Reasons for missing scores, with their number."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One method minus another, paired by person and prompt."""
+
+    one: str
+    other: str
+    difference: Estimate
+    p: float
+    """After Holm's correction over the column."""
+
+    @property
+    def separable(self) -> bool:
+        """Whether the difference is more than chance."""
+        return self.p < ALPHA
+
+
+@dataclass(frozen=True)
+class SetEntry:
+    """One cell of the table of set metrics."""
+
+    value: float | None
+    interval: tuple[float, float] | None
+    n: int
+    against: int
+    why: str
+    leaks: bool
+
+
+def picture_columns(study: Study) -> list[Column]:
+    """Columns with a score per picture."""
+    return [column for column in study.columns if column.of == "pictures"]
+
+
+def set_columns(study: Study) -> list[Column]:
+    """Columns with a score per set."""
+    return [column for column in study.columns if column.of == "sets"]
+
+
+def entry(study: Study, label: str, column: Column) -> Entry:
+    """Mean, interval and coverage of one row in one column."""
+    rows = _rows(study, label, column)
+    scored = [row for row in rows if row.value]
+    found = None
+    if scored:
+        pairs = [pair_of(row) for row in scored]
+        found = estimate([float(row.value) for row in scored], pairs, seed=study.seed)
+    whys = Counter(row.why or "no reason given" for row in rows if not row.value)
+    return Entry(found, len(scored), len(rows), study.leaks(label, column), whys)
+
+
+def pair_of(row: ScoreRow) -> Pair:
+    """The clusters a picture belongs to; a photograph's caption is a prompt of its person alone."""
+    own = row.category in ("recaption", "real")
+    return row.identity, (row.identity, row.prompt) if own else row.prompt
+
+
+def share(study: Study, label: str, column: Column) -> float | None:
+    """How far from the other-person floor to the same-person ceiling the mean has come; 0 to 1, or beyond."""
+    ends = [entry(study, name, column).estimate for name in (REAL_OTHER, label, REAL_SAME)]
+    floor, mean, ceiling = ends
+    if floor is None or mean is None or ceiling is None or column.better == "neither":
+        return None
+    way = ceiling.mean - floor.mean
+    # A way as short as its own uncertainty would make any share.
+    width = max((end.high or 0) - (end.low or 0) for end in (floor, ceiling))
+    return (mean.mean - floor.mean) / way if abs(way) > width else None
+
+
+def contrasts_with(study: Study, column: Column, baseline: str) -> list[Contrast]:
+    """Every other method minus `baseline`, corrected over the methods."""
+    others = [label for label in study.methods if label not in BASELINES]
+    return _corrected(study, column, [(label, baseline) for label in others])
+
+
+def contrasts_between(study: Study, column: Column) -> list[Contrast]:
+    """Every method minus every other, baselines and leaking ones left out, corrected over the pairs."""
+    return _corrected(study, column, list(combinations(ranked(study, column), 2)))
+
+
+def ranked(study: Study, column: Column) -> list[str]:
+    """Methods from best to worst, without baselines and without those conditioned on the network."""
+    sign = {"higher": -1.0, "lower": 1.0}.get(column.better)
+    if sign is None:
+        return []
+    means = {}
+    for label in study.methods:
+        found = entry(study, label, column)
+        if label not in BASELINES and not found.leaks and found.estimate is not None:
+            means[label] = sign * found.estimate.mean
+    return sorted(means, key=means.__getitem__)
+
+
+def set_entry(study: Study, label: str, column: Column) -> SetEntry | None:
+    """Value and interval of one row in a column of set metrics; None where there is no such row."""
+    rows = [row for row in study.sets if row.method == label and column.holds(row)]
+    whole = next((row for row in rows if not row.left_out), None)
+    if whole is None:
+        return None
+    leaks = study.leaks(label, column)
+    value = float(whole.value) if whole.value else None
+    without = [float(row.value) for row in rows if row.left_out and row.value]
+    interval = jackknife(value, without) if value is not None else None
+    return SetEntry(value, interval, int(whole.n), int(whole.against), whole.why, leaks)
+
+
+def set_labels(study: Study) -> list[str]:
+    """Rows of the table of set metrics."""
+    return [*study.methods, REAL]
+
+
+def _corrected(study: Study, column: Column, pairs: Sequence[tuple[str, str]]) -> list[Contrast]:
+    raw = list(_differences(study, column, pairs))
+    adjusted = holm([1.0 if d.p is None else d.p for _, _, d in raw])
+    return [Contrast(one, other, d, p) for (one, other, d), p in zip(raw, adjusted, strict=True)]
+
+
+def _differences(
+    study: Study, column: Column, pairs: Sequence[tuple[str, str]]
+) -> Iterator[tuple[str, str, Estimate]]:
+    for one, other in pairs:
+        found = paired_difference(_means(study, one, column), _means(study, other, column), seed=study.seed)
+        if found is not None:
+            yield one, other, found
+
+
+def _means(study: Study, label: str, column: Column) -> dict[Pair, float]:
+    scored = [row for row in _rows(study, label, column) if row.value]
+    return pair_means([float(row.value) for row in scored], [pair_of(row) for row in scored])
+
+
+def _rows(study: Study, label: str, column: Column) -> list[ScoreRow]:
+    return study.scores_of(label, column)

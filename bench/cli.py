@@ -1,0 +1,165 @@
+"""The command line: `bench run`, `bench report`, `bench list`, `bench train`."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench import train
+from bench.errors import BenchError, ExitStatus
+
+HELP = """Compares methods of personalising a text-to-image diffusion model.
+
+Give a method a few captioned photographs of one person, ask it for new pictures of that person,
+and measure what comes back: identity, fidelity, diversity, prompt match, cost.
+
+    bench run --methods all        draw, measure, and print the table (minutes on two CPU cores)
+
+    bench report                   the tables of the latest run, in Markdown
+
+    bench list methods             what can be compared
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.add_typer(train.app, name="train")
+
+
+class Device(StrEnum):
+    """Where the networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    methods = "methods"
+    metrics = "metrics"
+    suites = "suites"
+    datasets = "datasets"
+    aggregators = "aggregators"
+
+
+@app.command()
+def run(
+    suite: Annotated[
+        str, typer.Option(help="A built-in suite's name, or a suite file ending in .toml.")
+    ] = "tiny",
+    methods: Annotated[
+        str, typer.Option(help="Methods, joined by commas: names, package.module:Class, or all.")
+    ] = "all",
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; results/<suite> without it.", show_default=False)
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="GLOB", help="Draw only cells whose id matches: '*/ada/*/s1'."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The seed of every picture; the suite's without it.", show_default=False),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Draw anew what is there already.")] = False,
+    executor: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+) -> None:
+    """Fit, draw, measure, and print the table.
+
+    A second run draws only what is missing, and a run that was killed goes on where it stopped.
+    Ends with 0 if every cell is there, 2 for wrong input, 3 if some cells failed (the table says which).
+
+    Examples:
+
+        bench run --methods all
+
+        bench run --suite smoke --methods text-only,photo-copy
+
+        bench run --methods text-only,my_method:MyMethod --only '*/*/*/s1'
+
+        bench run --suite my_suite.toml --out results/mine --dry-run
+    """
+    from bench.command import Request, run_benchmark
+
+    request = Request(suite, methods, out, only, dry_run, device.value, seed, again, executor)
+    outcome = run_benchmark(request)
+    print(outcome.text)
+    raise typer.Exit(outcome.status)
+
+
+@app.command()
+def report(
+    run: Annotated[
+        Path | None, typer.Argument(help="A run folder; the latest one without it.", show_default=False)
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How the report is written.")] = Format.markdown,
+    output: Annotated[
+        Path | None, typer.Option(help="A file to write instead of stdout.", show_default=False)
+    ] = None,
+) -> None:
+    """Print the tables of a finished run.
+
+    Examples:
+
+        bench report
+
+        bench report results/tiny --format json --output tiny.json
+    """
+    from bench.command import render_report
+    from bench.store import write_text
+
+    text = render_report(run, format.value)
+    if output is None:
+        print(text, end="")
+    else:
+        write_text(output, text)
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[Listed | None, typer.Argument(help="All kinds without it.", show_default=False)] = None,
+) -> None:
+    """Say what there is: methods, metrics, suites, datasets, aggregators."""
+    from bench.listing import listing
+
+    print(listing([what.value] if what else [kind.value for kind in Listed]))
+
+
+def main() -> None:
+    """Run the command line; every expected trouble ends in one line on stderr."""
+    from methods.interface import MethodError
+    from metrics.interface import MetricError
+
+    # A person's own `package.module:Class` lies where they stand; last, so that it hides nothing of ours.
+    sys.path.append(str(Path.cwd()))
+    try:
+        app()
+    except (BenchError, MethodError, MetricError) as error:
+        print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(ExitStatus.WRONG_INPUT)
+    except KeyboardInterrupt:
+        print("bench: stopped; run again to go on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What each method costs: seconds to fit and to draw, memory, bytes for each person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.markdown import dash, table
+from bench.study import Study
+
+
+@dataclass(frozen=True)
+class Costs:
+    """One method's costs; None where nothing was measured."""
+
+    fit_seconds: float | None
+    """Mean over the people."""
+    seconds_per_image: float | None
+    """Median over the pictures: the first batch of a process also pays for what is prepared once."""
+    memory_mb: float | None
+    """Peak resident size of the process while fitting and drawing, backbone included."""
+    gpu_mb: float | None
+    bytes_per_identity: float | None
+
+
+def costs_of(study: Study, method: str) -> Costs:
+    """The costs of one method in a run."""
+    fits = [row for row in study.fits if row.method == method]
+    cells = [row for row in study.cells if row.method == method and row.status == "drawn"]
+    return Costs(
+        _mean([row.seconds for row in fits]),
+        _median([row.seconds for row in cells]),
+        _largest([row.memory_mb for row in fits] + [row.memory_mb for row in cells]),
+        _largest([row.gpu_mb for row in fits] + [row.gpu_mb for row in cells]),
+        _mean([row.bytes for row in fits]),
+    )
+
+
+def cost_table(study: Study) -> str:
+    """The section of the report."""
+    header = ["method", "fit s", "s per image", "peak memory MB", "peak GPU MB", "bytes per identity"]
+    lines = []
+    for method in study.methods:
+        costs = costs_of(study, method)
+        lines.append(
+            [
+                method,
+                _shown(costs.fit_seconds, ".2f"),
+                _shown(costs.seconds_per_image, ".3f"),
+                _shown(costs.memory_mb, ".0f"),
+                _shown(costs.gpu_mb, ".0f"),
+                _shown(costs.bytes_per_identity, ",.0f"),
+            ]
+        )
+    if all(line[4] == dash() for line in lines):
+        header, lines = _without(header, 4), [_without(line, 4) for line in lines]
+    intro = "Peak memory is the whole process, backbone included."
+    return f"## Costs\n\n{intro}\n\n{table(header, lines)}"
+
+
+def _without(line: list[str], place: int) -> list[str]:
+    return line[:place] + line[place + 1 :]
+
+
+def _shown(value: float | None, form: str) -> str:
+    return dash() if value is None else format(value, form)
+
+
+def _numbers(texts: Sequence[str]) -> list[float]:
+    return [float(text) for text in texts if text]
+
+
+def _mean(texts: Sequence[str]) -> float | None:
+    numbers = _numbers(texts)
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _median(texts: Sequence[str]) -> float | None:
+    numbers = _numbers(texts)
+    return median(numbers) if numbers else None
+
+
+def _largest(texts: Sequence[str]) -> float | None:
+    return max(_numbers(texts), default=None)

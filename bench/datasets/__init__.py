@@ -1,0 +1,1 @@
+"""One file per dataset; `catalog` opens them by name."""

@@ -1,0 +1,141 @@
+"""Your own photographs: one directory per identity, captions beside the pictures.
+
+people/ada/01.jpg, 01.txt, 02.jpg ...   captions as text files, or
+people/ada/captions.json                {"01.jpg": "a photo of {subject}, smiling"}, or
+people/ada/metadata.jsonl               {"file_name": "01.jpg", "text": "..."}, as an "imagefolder" has it
+people/ada/heldout/                     photographs to judge by; without it the suite's seed splits them
+people/ada/noun.txt                     `woman`; without it the suite's noun
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from bench.errors import DatasetError
+from bench.identities import Identity, PhotoFile, checked_caption, split
+from bench.photos import is_stray, pictures_in
+from bench.suite import DatasetSettings
+from methods.interface import Subject
+
+HELD_OUT: Final = "heldout"
+
+
+class FolderPeople:
+    """Reads a folder of folders."""
+
+    def __init__(self, settings: DatasetSettings, base: Path) -> None:
+        root = base / settings.path
+        self._settings = settings
+        self._root = root
+        if not settings.path:
+            raise DatasetError(
+                "dataset: kind = 'folder' needs path = \"...\", a folder of one directory per identity"
+            )
+        if not root.is_dir():
+            raise DatasetError(
+                f"{root}: no such folder; dataset.path is looked up from the suite file's own folder"
+            )
+
+    def names(self) -> list[str]:
+        """Directories that hold pictures, sorted."""
+        found = sorted(path.name for path in self._root.iterdir() if path.is_dir() and not is_stray(path))
+        if not found:
+            raise DatasetError(
+                f"{self._root}: no identities; wanted is one directory of pictures per identity"
+            )
+        return found
+
+    def identity(self, name: str) -> Identity:
+        """One person; `heldout/` decides the split where it is there, else the suite's seed."""
+        folder = self._root / name
+        noun, photos = self._noun(folder), self._photos(folder)
+        if not (folder / HELD_OUT).is_dir():
+            references, held_out = split(name, photos, self._settings)
+            return Identity(name, noun, tuple(references), tuple(held_out))
+        held = self._photos(folder / HELD_OUT)
+        for kind, there, wanted in (
+            ("references", photos, self._settings.references),
+            ("held-out photos", held, self._settings.held_out or 1),
+        ):
+            if len(there) < wanted:
+                raise DatasetError(f"{folder}: {len(there)} {kind}, the suite asks for {wanted}")
+        return Identity(
+            name, noun, tuple(photos[: self._settings.references]), tuple(held[: self._settings.held_out])
+        )
+
+    def photos(self, name: str) -> tuple[PhotoFile, ...]:
+        """All photographs of one person."""
+        folder = self._root / name
+        held = self._photos(folder / HELD_OUT) if (folder / HELD_OUT).is_dir() else []
+        return (*self._photos(folder), *held)
+
+    def _noun(self, folder: Path) -> str:
+        path = folder / "noun.txt"
+        noun = path.read_text(encoding="utf-8").strip() if path.exists() else self._settings.noun
+        if not noun:
+            raise DatasetError(f"{path}: empty; wanted is a noun such as 'woman'")
+        return noun
+
+    def _photos(self, folder: Path) -> list[PhotoFile]:
+        pictures = pictures_in(folder)
+        if not pictures:
+            raise DatasetError(f"{folder}: no pictures")
+        person = folder.parent if folder.name == HELD_OUT else folder
+        phrase = Subject(person.name, self._noun(person), ()).phrase
+        captions = _captions(folder, pictures)
+        if not captions:
+            captions = {path.name: self._settings.caption for path in pictures}
+        for path in pictures:
+            if path.name not in captions:
+                raise DatasetError(
+                    f"{path}: no caption, but {len(captions)} others of {folder.name} have one"
+                )
+        return [PhotoFile(p, checked_caption(captions[p.name], str(p), phrase)) for p in pictures]
+
+
+def _captions(folder: Path, pictures: list[Path]) -> dict[str, str]:
+    """Captions by file name, from whichever of the three ways is used."""
+    captions: dict[str, str] = {}
+    if (folder / "captions.json").exists():
+        captions.update(_captions_json(folder / "captions.json"))
+    if (folder / "metadata.jsonl").exists():
+        captions.update(_metadata(folder / "metadata.jsonl"))
+    for picture in pictures:
+        beside = picture.with_suffix(".txt")
+        if beside.exists() and beside.name != "noun.txt":
+            captions[picture.name] = beside.read_text(encoding="utf-8")
+    names = {path.name for path in pictures}
+    for name in captions:
+        if name not in names:
+            raise DatasetError(f"{folder}: a caption for {name!r}, but there is no such picture")
+    return captions
+
+
+def _captions_json(path: Path) -> dict[str, str]:
+    content = _json(path.read_text(encoding="utf-8"), path)
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise DatasetError(f'{path}: wanted is {{"file name": "caption", ...}}')
+    return content
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    captions = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        record = _json(line, path) if line.strip() else None
+        if record is None:
+            continue
+        if (
+            not isinstance(record, dict)
+            or not isinstance(record.get("text"), str)
+            or "file_name" not in record
+        ):
+            raise DatasetError(f'{path}: line {number} is not {{"file_name": ..., "text": ...}}')
+        captions[str(record["file_name"])] = record["text"]
+    return captions
+
+
+def _json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path}: not JSON ({error})") from error

@@ -1,0 +1,34 @@
+"""Where groups are drawn: in this process, or as Ray tasks side by side. The files are the same."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bench.errors import SuiteError, nearest
+from bench.generate import Event, Work, draw
+from bench.store import RunFolder
+
+Executor = Callable[[Sequence[Work], Any, RunFolder], Iterator[Event]]
+"""Draws the groups by the open backbone (None where the suite has none) into the folder."""
+
+
+def local(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+    """One group after another, on the backbone that is open."""
+    for work in works:
+        yield from draw(work, backbone, folder)
+
+
+def ray(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+    """Groups as Ray tasks, each worker with a backbone of its own."""
+    from bench.ray_tasks import draw_by_ray
+
+    return draw_by_ray(works, backbone, folder)
+
+
+EXECUTORS: Final[Mapping[str, Executor]] = {"local": local, "ray": ray}
+
+
+def executor(name: str) -> Executor:
+    """The executor called `name`."""
+    if name not in EXECUTORS:
+        raise SuiteError(f"unknown executor {name!r}; {nearest(name, EXECUTORS)}")
+    return EXECUTORS[name]

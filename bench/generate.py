@@ -1,0 +1,237 @@
+"""Fit each person by each method and draw what is missing; what fails becomes a row with its reason."""
+
+import gc
+import os
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL.Image import Image
+
+from bench.errors import StoreError
+from bench.identities import Identity
+from bench.meter import measured
+from bench.plan import Cell, Group, fit_seed
+from bench.recipe import Recipe
+from bench.store import FULL, RunFolder, fresh_folder, read_json, refusal, write_json
+from methods.interface import Method, MethodError, Personalised, Request, Subject
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One person and one method, with all that is needed to draw their pictures; it can be pickled."""
+
+    group: Group
+    who: Identity
+    method: Method
+    recipe: Recipe
+    batch: int
+    """Pictures asked for at once."""
+    run_seed: int
+    wanted: frozenset[str]
+    """Ids of the cells to draw now."""
+    again: bool
+    """Draw the wanted ones even where they are there."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A person has been fitted."""
+
+    method: str
+    identity: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture is there that was not."""
+
+    cell: Cell
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """The picture was there already, made in the same way."""
+
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No picture, and why."""
+
+    cell: Cell
+    why: str
+
+
+Event = Fitted | Drawn | Skipped | Failed
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An attempt that went wrong: the reason in a line, and the traceback for the sidecar."""
+
+    why: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A group of pictures with what they are drawn by and where they go."""
+
+    work: Work
+    backbone: Any
+    folder: RunFolder
+
+    def wants(self, cell: Cell) -> bool:
+        """Whether the cell is chosen and its picture is not there yet."""
+        if cell.id not in self.work.wanted:
+            return False
+        return self.work.again or not self.folder.has(cell, self.work.recipe.fingerprint(cell))
+
+    def clean(self) -> AbstractContextManager[None]:
+        """The backbone watches that a method takes away what it added."""
+        return nullcontext() if self.backbone is None else self.backbone.clean()
+
+
+def draw(work: Work, backbone: Any, folder: RunFolder) -> Iterator[Event]:
+    """Draw the wanted pictures of one group that are not there yet, in whole batches of the full plan.
+
+    A batch always holds the same cells, however many of them are missing: should a method's bytes depend
+    on a picture's neighbours, a run that was killed and begun again still makes the same ones.
+    """
+    job = Job(work, backbone, folder)
+    cells = work.group.cells
+    missing = frozenset(cell.id for cell in cells if job.wants(cell))
+    yield from (Skipped(cell) for cell in cells if cell.id in work.wanted and cell.id not in missing)
+    if not missing:
+        return
+    # What the last method left unreachable must not count as this one's memory.
+    gc.collect()
+    ready = _attempt(lambda: _personalise(job))
+    if isinstance(ready, Trouble):
+        yield from _give_up([cell for cell in cells if cell.id in missing], ready, job)
+        return
+    personalised, fitted = ready
+    if fitted is not None:
+        yield fitted
+    for batch in (cells[start : start + work.batch] for start in range(0, len(cells), work.batch)):
+        if missing.intersection(cell.id for cell in batch):
+            yield from _draw_batch(batch, missing, personalised, job)
+
+
+def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
+    method, group = job.work.method, job.work.group
+    subject = job.work.who.subject
+    objection = method.objection(subject)
+    if objection:
+        raise MethodError(objection)
+    fitted = _fit(job, subject)
+    with job.clean():
+        return method.load(job.folder.fit(group.method, group.identity), backbone=job.backbone), fitted
+
+
+def _fit(job: Job, subject: Subject) -> Fitted | None:
+    """Fit unless what is there was fitted in the same way."""
+    method, identity = job.work.group.method, job.work.group.identity
+    place, sidecar = job.folder.fit(method, identity), job.folder.fit_sidecar(method, identity)
+    seed = fit_seed(job.work.run_seed, identity)
+    fingerprint = job.work.recipe.fit_fingerprint(seed)
+    if not job.work.again and place.is_dir() and read_json(sidecar).get("fingerprint") == fingerprint:
+        return None
+    sidecar.unlink(missing_ok=True)
+    with fresh_folder(place) as into, job.clean(), measured() as cost:
+        job.work.method.fit(subject, into, backbone=job.backbone, seed=seed)
+    write_json(sidecar, {"fingerprint": fingerprint, **cost.record, "bytes": _size(place)})
+    return Fitted(method, identity, cost.seconds)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _draw_batch(
+    batch: Sequence[Cell], missing: frozenset[str], personalised: Personalised, job: Job
+) -> Iterator[Event]:
+    drawn = _attempt(lambda: _pictures(personalised, batch, job))
+    if isinstance(drawn, Trouble):
+        if len(batch) == 1:
+            yield from _give_up(batch, drawn, job)
+            return
+        # One bad cell must not take its neighbours with it.
+        for cell in batch:
+            if cell.id in missing:
+                yield from _draw_batch([cell], missing, personalised, job)
+        return
+    pictures, cost = drawn
+    for cell, picture in zip(batch, pictures, strict=True):
+        if cell.id in missing:
+            _keep(cell, picture, cost, job)
+            yield Drawn(cell, cost["seconds"])
+
+
+def _pictures(
+    personalised: Personalised, batch: Sequence[Cell], job: Job
+) -> tuple[list[Image], dict[str, Any]]:
+    """The batch's pictures and the cost of each one of them."""
+    requests = [Request(cell.prompt.template, cell.seed) for cell in batch]
+    with job.clean(), measured() as cost:
+        pictures = personalised.generate(requests)
+    if len(pictures) != len(requests):
+        raise MethodError(f"generate returned {len(pictures)} pictures for {len(requests)} requests")
+    for picture in pictures:
+        if not isinstance(picture, Image):
+            raise MethodError(f"generate returned a {type(picture).__name__}, wanted is a PIL image")
+    return pictures, {**cost.record, "seconds": cost.seconds / len(batch), "batch": len(batch)}
+
+
+def _keep(cell: Cell, picture: Image, cost: Mapping[str, Any], job: Job) -> None:
+    recipe = job.work.recipe
+    record = {**cost, "flaw": flaw(picture), "made": recipe.parts(cell)}
+    job.folder.save(cell, picture, recipe.fingerprint(cell), record)
+    job.folder.failure(cell).unlink(missing_ok=True)
+
+
+def flaw(picture: Image) -> str:
+    """What makes a picture no picture: `black` or `constant`; else empty."""
+    pixels = picture.convert("RGB").tobytes()
+    if pixels != pixels[:3] * (len(pixels) // 3):
+        return ""
+    return "black" if not any(pixels[:3]) else "constant"
+
+
+def give_up(work: Work, why: str, folder: RunFolder) -> Iterator[Event]:
+    """Rows with a reason for all that is missing of a group which never came back."""
+    job = Job(work, None, folder)
+    yield from _give_up([cell for cell in work.group.cells if job.wants(cell)], Trouble(why), job)
+
+
+def _give_up(cells: Sequence[Cell], trouble: Trouble, job: Job) -> Iterator[Event]:
+    for cell in cells:
+        fingerprint = job.work.recipe.fingerprint(cell)
+        record = {"fingerprint": fingerprint, "why": trouble.why, "traceback": trouble.traceback}
+        write_json(job.folder.failure(cell), record)
+        yield Failed(cell, trouble.why)
+
+
+def _attempt(action: Callable[[], T]) -> T | Trouble:
+    """Do it, or say why it cannot be done. A full disk is no cell's fault, and ends the run."""
+    try:
+        return action()
+    except StoreError:
+        raise
+    except MethodError as error:
+        return Trouble(" ".join(str(error).split()), traceback.format_exc())
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise refusal(Path(str(error.filename or os.curdir)), error) from error
+        return Trouble(
+            f"{type(error).__name__}: {' '.join(str(error).split())}"[:300], traceback.format_exc()
+        )

@@ -1,0 +1,104 @@
+"""Pictures to be judged: what methods drew, and real photographs put in their place."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from bench.generate import Work
+from bench.identities import Identity
+from bench.store import RunFolder
+from metrics.interface import RealPhoto, Sample
+
+Pictures = tuple[Image.Image, ...]
+
+
+@dataclass(frozen=True)
+class Album:
+    """One person's photographs, opened once."""
+
+    who: Identity
+    references: Pictures
+    held_out: Pictures
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A picture to be judged, and where its score belongs."""
+
+    sample: Sample
+    category: str
+    number: str
+
+
+def open_albums(people: Sequence[Identity]) -> dict[str, Album]:
+    """Everybody's photographs, by id."""
+    return {
+        who.id: Album(
+            who,
+            tuple(photo.load() for photo in who.references),
+            tuple(photo.load() for photo in who.held_out),
+        )
+        for who in people
+    }
+
+
+def drawn(works: Sequence[Work], albums: Mapping[str, Album], folder: RunFolder) -> Iterator[Judged]:
+    """The stored pictures of one method, as the metrics see them: the plain noun stands in the prompt."""
+    for work in works:
+        album = albums[work.who.id]
+        for cell in work.group.cells:
+            if not folder.has(cell, work.recipe.fingerprint(cell)):
+                continue
+            with Image.open(folder.image(cell)) as picture:
+                picture.load()
+            sample = Sample(
+                id=cell.id,
+                identity=cell.identity,
+                prompt_id=cell.prompt.id,
+                image=picture,
+                prompt=cell.prompt.text(work.who.phrase),
+                asks=cell.prompt.asks,
+                held_out=album.held_out,
+                references=album.references,
+            )
+            yield Judged(sample, cell.prompt.category, str(cell.sample))
+
+
+def real_same(albums: Mapping[str, Album]) -> Iterator[Judged]:
+    """Each held-out photograph as a picture of its own caption, judged by the other held-out ones."""
+    for album in albums.values():
+        for i, image in enumerate(album.held_out):
+            others = album.held_out[:i] + album.held_out[i + 1 :]
+            yield _real("same", album, i, image, others)
+
+
+def real_other(albums: Mapping[str, Album]) -> Iterator[Judged]:
+    """The next person's photographs as if they were this one's, under this one's captions."""
+    everybody = list(albums.values())
+    if len(everybody) < 2:
+        return
+    for place, album in enumerate(everybody):
+        stranger = everybody[(place + 1) % len(everybody)]
+        for i, image in enumerate(stranger.held_out[: len(album.held_out)]):
+            yield _real("other", album, i, image, album.held_out)
+
+
+def _real(kind: str, album: Album, i: int, image: Image.Image, held_out: Pictures) -> Judged:
+    photo, who = album.who.held_out[i], album.who
+    sample = Sample(
+        id=f"real-{kind}/{who.id}/photo-{i + 1}/s1",
+        identity=who.id,
+        prompt_id=f"photo-{i + 1}",
+        image=image,
+        prompt=photo.caption.replace("{subject}", who.phrase),
+        asks=photo.attributes,
+        held_out=held_out,
+        references=album.references,
+    )
+    return Judged(sample, "real", "1")
+
+
+def calibration(albums: Mapping[str, Album]) -> list[RealPhoto]:
+    """Everybody's held-out photographs."""
+    return [RealPhoto(album.who.id, image) for album in albums.values() for image in album.held_out]

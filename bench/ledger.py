@@ -1,0 +1,130 @@
+"""What came of every cell and every fitting, as plain tables that a report can read without the pictures."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from bench.errors import ReportError
+from bench.generate import Work
+from bench.plan import Cell
+from bench.store import RunFolder, read_json, write_text
+
+Row = TypeVar("Row")
+Status = Literal["drawn", "failed", "missing"]
+
+CELLS: Final = "cells.csv"
+FITS: Final = "fits.csv"
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """One line of cells.csv. Empty texts stand for what is not known."""
+
+    cell: str
+    method: str
+    identity: str
+    prompt: str
+    category: str
+    template: str
+    sample: str
+    seed: str
+    status: Status
+    why: str = ""
+    flaw: str = ""
+    """`black` or `constant` where the picture shows nothing."""
+    picture: str = ""
+    """The picture's fingerprint."""
+    seconds: str = ""
+    memory_mb: str = ""
+    gpu_mb: str = ""
+    run_fingerprint: str = ""
+    """Digest of what the whole run shares: backbone, sampling, device, libraries."""
+
+
+@dataclass(frozen=True)
+class FitRow:
+    """One line of fits.csv."""
+
+    method: str
+    identity: str
+    seconds: str
+    memory_mb: str
+    gpu_mb: str
+    bytes: str
+
+
+def cell_row(cell: Cell, work: Work, folder: RunFolder, run_fingerprint: str) -> CellRow:
+    """What came of one cell."""
+    fingerprint = work.recipe.fingerprint(cell)
+    about = (
+        cell.id,
+        cell.method,
+        cell.identity,
+        cell.prompt.id,
+        cell.prompt.category,
+        cell.prompt.template,
+        str(cell.sample),
+        str(cell.seed),
+    )
+    if folder.has(cell, fingerprint):
+        record = read_json(folder.sidecar(cell))
+        costs = {key: _number(record.get(key)) for key in ("seconds", "memory_mb", "gpu_mb")}
+        flaw = str(record.get("flaw", ""))
+        return CellRow(
+            *about, "drawn", flaw=flaw, picture=fingerprint, run_fingerprint=run_fingerprint, **costs
+        )
+    failure = read_json(folder.failure(cell))
+    if failure.get("fingerprint") == fingerprint:
+        return CellRow(*about, "failed", why=str(failure["why"]))
+    return CellRow(*about, "missing", why="not drawn")
+
+
+def fit_row(work: Work, folder: RunFolder) -> FitRow | None:
+    """What one fitting cost, if it is there."""
+    method, identity = work.group.method, work.group.identity
+    record = read_json(folder.fit_sidecar(method, identity))
+    if not record:
+        return None
+    costs = {key: _number(record.get(key)) for key in ("seconds", "memory_mb", "gpu_mb")}
+    return FitRow(method, identity, bytes=str(record.get("bytes", "")), **costs)
+
+
+def write_rows(path: Path, rows: Sequence[object], row_type: type) -> None:
+    """Write dataclass rows as CSV, whole."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [f.name for f in fields(row_type)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)  # type: ignore[call-overload]  # rows are dataclasses
+    write_text(path, buffer.getvalue())
+
+
+def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
+    """Read what `write_rows` wrote. Raises ReportError where the file is missing or has other columns."""
+    wanted = [f.name for f in fields(row_type)]  # type: ignore[arg-type]  # rows are dataclasses
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames != wanted:
+                raise ReportError(
+                    f"{path}: columns {reader.fieldnames}, wanted are {wanted}; run `bench run` again"
+                )
+            return [row_type(**row) for row in reader]
+    except OSError as error:
+        raise ReportError(
+            f"{path}: cannot be read ({error.strerror}); finish the run with `bench run`"
+        ) from error
+
+
+def counts(rows: Iterable[CellRow]) -> Mapping[Status, int]:
+    """How many cells are drawn, failed and missing."""
+    found: dict[Status, int] = {"drawn": 0, "failed": 0, "missing": 0}
+    for row in rows:
+        found[row.status] += 1
+    return found
+
+
+def _number(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else ""

@@ -1,0 +1,38 @@
+"""Tables that read well both as text and as Markdown."""
+
+from collections.abc import Sequence
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, padded so that its columns stand below each other."""
+    cells = [[_cell(text) for text in line] for line in (header, *lines)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    rows = [
+        "| " + " | ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)) + " |"
+        for line in cells
+    ]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([rows[0], rule, *rows[1:]])
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """A list."""
+    return "\n".join(f"* {line}" for line in lines)
+
+
+def number(value: float, low: float | None = None, high: float | None = None) -> str:
+    """Three decimals below ten, fewer above; with its interval where there is one."""
+    decimals = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 3
+    text = f"{value:.{decimals}f}"
+    if low is None or high is None:
+        return text
+    return f"{text} [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def dash() -> str:
+    """There is no such number."""
+    return "-"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

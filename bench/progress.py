@@ -1,0 +1,72 @@
+"""What is going on, on stderr: a bar with the time left while drawing, a line for what is being measured."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench.generate import Drawn, Event, Failed, Fitted, Skipped
+
+
+class Display:
+    """Shows events as they come. On a terminal a bar; elsewhere a line per group, so that logs stay short."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._group = ""
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("time left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task("drawing", total=total)
+
+    def __enter__(self) -> "Display":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, event: Event) -> None:
+        """Take note of one event."""
+        match event:
+            case Fitted(method, identity, seconds):
+                self._say(f"{method}/{identity}: fitted in {seconds:.1f} s")
+            case Drawn(cell) | Skipped(cell):
+                self._advance(f"{cell.method}/{cell.identity}")
+            case Failed(cell, why):
+                self._advance(f"{cell.method}/{cell.identity}")
+                self._console.print(
+                    f"{cell.id}: {why}", style="red", markup=False, highlight=False, soft_wrap=True
+                )
+
+    def _advance(self, group: str) -> None:
+        self._progress.update(self._task, advance=1, description=group)
+        if group != self._group:
+            self._group = group
+            self._say(group)
+
+    def _say(self, line: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def measuring(console: Console) -> Iterator[Callable[[str], None]]:
+    """A line that says what is being measured."""
+    with console.status("measuring") as status:
+
+        def notify(line: str) -> None:
+            status.update(f"measuring {line}")
+
+        yield notify

@@ -1,0 +1,157 @@
+"""Where a picture comes from: digests of files and sources, library versions, commit, machine."""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from bench.store import read_json, write_json
+
+LIBRARIES: Final = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
+"""Libraries whose version may change a picture's bytes."""
+CONTRACTS: Final = frozenset({"methods", "methods.interface", "methods.catalog"})
+"""Modules without behaviour: an edit there draws nothing anew."""
+
+
+def digest(content: bytes | str) -> str:
+    """SHA-256, 16 hexadecimal digits of it."""
+    whole = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(whole).hexdigest()[:16]
+
+
+def digest_of(parts: Mapping[str, Any]) -> str:
+    """The digest of a mapping, whatever the order of its keys."""
+    return digest(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str))
+
+
+class FileDigests:
+    """Digests of large files, remembered by path, size and time of change."""
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        self._known = read_json(memory)
+
+    def of(self, path: Path) -> str:
+        """The file's SHA-256, 16 digits; `missing` where there is none, which its owner says better."""
+        if not path.is_file():
+            return "missing"
+        status = path.stat()
+        stamp = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        if stamp not in self._known:
+            with path.open("rb") as file:
+                self._known[stamp] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            write_json(self._memory, self._known)
+        return str(self._known[stamp])
+
+    def of_all(self, paths: Iterable[Path], prefix: str, base: Path) -> dict[str, str]:
+        """`prefix` and the path below `base`, to the file's digest."""
+        found = {}
+        for path in sorted(paths):
+            name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
+            found[f"{prefix}{name}"] = self.of(path)
+        return found
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the libraries that pictures depend on."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[f"library {name}"] = version(name)
+    return found
+
+
+def sources(module: str) -> dict[str, str]:
+    """Digests of a module's source and of all it imports from its own package and from `methods`."""
+    roots = {module.partition(".")[0], "methods"}
+    seen: dict[str, str] = {}
+    queue = [module]
+    while queue:
+        name = queue.pop()
+        path = None if name in seen or name in CONTRACTS else _source(name)
+        if path is None:
+            continue
+        text = path.read_bytes()
+        seen[name] = digest(text)
+        parent = name.rpartition(".")[0]
+        queue += [found for found in (parent, *_imports(text, name)) if found.partition(".")[0] in roots]
+    return {f"source {name}": seen[name] for name in sorted(seen)}
+
+
+def _source(module: str) -> Path | None:
+    """The module's file, found without importing anything: `find_spec` of `a.b` would import `a`."""
+    root, *inner = module.split(".")
+    try:
+        spec = importlib.util.find_spec(root)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not spec.submodule_search_locations:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") and not inner else None
+    for place in spec.submodule_search_locations:
+        stem = Path(place, *inner)
+        for path in (stem.with_name(stem.name + ".py"), stem / "__init__.py"):
+            if path.is_file() and (inner or path.name == "__init__.py"):
+                return path
+    return None
+
+
+def _imports(text: bytes, module: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # One level up is the package for a module; what stands above it is seldom used and never here.
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*module.split(".")[: -node.level], *filter(None, [base])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def commit() -> str:
+    """The commit of this harness, with `+` where files differ from it; empty outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        head = _git(folder, "rev-parse", "--short=12", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head + ("+" if changed else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
+
+
+def machine() -> dict[str, str]:
+    """The machine, in words."""
+    torch = sys.modules.get("torch")
+    cuda = torch is not None and torch.cuda.is_available()
+    return {
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "processor": _processor(),
+        "threads": str(torch.get_num_threads()) if torch is not None else "",
+        "gpu": torch.cuda.get_device_name() if torch is not None and cuda else "",
+    }
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

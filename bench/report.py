@@ -1,0 +1,190 @@
+"""The report in Markdown: what was compared, the tables, and what must be known before one believes them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+from bench.analysis import (
+    BASELINES,
+    CEILING,
+    FLOOR,
+    Contrast,
+    Entry,
+    SetEntry,
+    contrasts_between,
+    contrasts_with,
+    entry,
+    picture_columns,
+    ranked,
+    set_columns,
+    set_entry,
+    set_labels,
+    share,
+)
+from bench.caveats import LEAK, failures, missing, notes, provenance
+from bench.costs import cost_table
+from bench.markdown import bullets, dash, number, table
+from bench.score import REAL_OTHER, REAL_SAME
+from bench.study import Study
+
+WIDE: Final = 4
+"""Columns of one table; more would not fit a page."""
+
+
+def markdown(study: Study) -> str:
+    """The whole report."""
+    sections = [
+        head(study),
+        scores(study),
+        sets(study),
+        shares(study),
+        against_baselines(study),
+        ranking(study),
+        cost_table(study),
+        missing(study),
+        failures(study),
+        provenance(study),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def summary(study: Study) -> str:
+    """What `bench run` ends with: the tables alone."""
+    return "\n\n".join(
+        part for part in (scores(study), sets(study), cost_table(study), failures(study)) if part
+    )
+
+
+def head(study: Study) -> str:
+    """Title and size."""
+    people = len({cell.identity for cell in study.cells})
+    prompts = len({(cell.prompt, cell.template) for cell in study.cells})
+    drawn = sum(cell.status == "drawn" for cell in study.cells)
+    return (
+        f"# {study.account.get('suite', study.path.name)}\n\n"
+        f"{len(study.methods)} methods, {people} people, {prompts} prompts; "
+        f"{drawn} of {len(study.cells)} pictures; seed {study.seed}."
+    )
+
+
+def scores(study: Study) -> str:
+    """Means with intervals, per method, and the real photographs' rows."""
+    columns = picture_columns(study)
+    labels = [*study.methods, REAL_SAME, REAL_OTHER]
+    parts = []
+    for some in (columns[start : start + WIDE] for start in range(0, len(columns), WIDE)):
+        entries = {(label, c.title): entry(study, label, c) for label in labels for c in some}
+        lines = [[label, *(_shown(entries[label, c.title]) for c in some)] for label in labels]
+        parts.append(table(["method", *(c.headed for c in some)], lines))
+    if not parts:
+        return ""
+    return "## Scores\n\nMean over pictures, with its 95 % interval.\n\n" + "\n\n".join(
+        [*parts, *notes(study)]
+    )
+
+
+def _shown(found: Entry) -> str:
+    if found.of == 0:
+        return dash()
+    if found.estimate is None:
+        return f"none of {found.of}"
+    text = number(found.estimate.mean, found.estimate.low, found.estimate.high)
+    if found.n < found.of:
+        text += f" ({found.n} of {found.of})"
+    return text + (f" {LEAK}" if found.leaks else "")
+
+
+def sets(study: Study) -> str:
+    """FID and its kin at matched numbers, beside what real photographs of that number get."""
+    columns = set_columns(study)
+    labels = set_labels(study)
+    found = {(label, c.title): set_entry(study, label, c) for label in labels for c in columns}
+    if not any(found.values()):
+        return ""
+    lines = [[label, *(_set_shown(found[label, c.title]) for c in columns)] for label in labels]
+    numbers = sorted({(e.n, e.against) for e in found.values() if e is not None and e.value is not None})
+    reasons = Counter(e.why for e in found.values() if e is not None and e.value is None)
+    notes = [f"N = {n} pictures per row, held against {against} real photographs." for n, against in numbers]
+    notes += [f"refused {count} times: {why}" for why, count in sorted(reasons.items())]
+    intro = "The last row is what as many real photographs get; intervals leave one person out at a time."
+    return (
+        f"## Sets\n\n{intro}\n\n{table(['method', *(c.headed for c in columns)], lines)}\n\n{bullets(notes)}"
+    )
+
+
+def _set_shown(found: SetEntry | None) -> str:
+    if found is None:
+        return dash()
+    if found.value is None:
+        return "refused"
+    text = number(found.value, *(found.interval or (None, None)))
+    return text + (f" {LEAK}" if found.leaks else "")
+
+
+def shares(study: Study) -> str:
+    """The same means on the scale from chance to the real person."""
+    found = {
+        (label, c.title): share(study, label, c) for label in study.methods for c in picture_columns(study)
+    }
+    columns = [c for c in picture_columns(study) if any(found[m, c.title] is not None for m in study.methods)]
+    if not columns:
+        return ""
+    lines = [[label, *(_percent(found[label, c.title]) for c in columns)] for label in study.methods]
+    intro = f"0 % is `{REAL_OTHER}`, 100 % is `{REAL_SAME}`: what the metric itself gives real photographs."
+    return f"## Share of the way\n\n{intro}\n\n{table(['method', *(c.title for c in columns)], lines)}"
+
+
+def _percent(value: float | None) -> str:
+    return dash() if value is None else f"{100 * value:.0f} %"
+
+
+def against_baselines(study: Study) -> str:
+    """Is it above the floor, is it below the ceiling: paired by person and prompt."""
+    lines = []
+    for column in picture_columns(study):
+        if not column.name.startswith("identity"):
+            continue
+        floor = {contrast.one: contrast for contrast in contrasts_with(study, column, FLOOR)}
+        ceiling = {contrast.one: contrast for contrast in contrasts_with(study, column, CEILING)}
+        for label in study.methods:
+            if label not in BASELINES and (label in floor or label in ceiling):
+                verdicts = (_verdict(floor.get(label)), _verdict(ceiling.get(label)))
+                lines.append([column.title, label, *verdicts])
+    if not lines:
+        return ""
+    intro = "Paired by person and prompt; Holm's correction over the methods at 5 %."
+    header = ["metric", "method", f"minus {FLOOR}", f"minus {CEILING}"]
+    return f"## Against the floor and the ceiling\n\n{intro}\n\n{table(header, lines)}"
+
+
+def _verdict(contrast: Contrast | None) -> str:
+    if contrast is None:
+        return dash()
+    found = contrast.difference
+    side = "above" if found.mean > 0 else "below"
+    verdict = side if contrast.separable else "not separable"
+    return f"{number(found.mean, found.low, found.high)} {verdict}"
+
+
+def ranking(study: Study) -> str:
+    """Methods from best to worst by each metric, with `~` where neighbours are not separable."""
+    lines = []
+    for column in picture_columns(study):
+        order = ranked(study, column)
+        if len(order) > 1:
+            lines.append([column.title, _ordered(order, contrasts_between(study, column))])
+    if not lines:
+        return ""
+    intro = (
+        "Best first; `~` joins neighbours that are not separable (paired, Holm's correction over all pairs)."
+    )
+    return f"## Ranking\n\n{intro}\n\n{table(['metric', 'order'], lines)}"
+
+
+def _ordered(order: Sequence[str], contrasts: Sequence[Contrast]) -> str:
+    separable = {frozenset((c.one, c.other)) for c in contrasts if c.separable}
+    text = order[0]
+    for one, other in pairwise(order):
+        text += f" {'>' if frozenset((one, other)) in separable else '~'} {other}"
+    return text

@@ -1,0 +1,181 @@
+"""A run before its first picture: what is asked for, the plan, and every picture's recipe."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench.datasets.catalog import People, open_people
+from bench.errors import StoreError, SuiteError
+from bench.generate import Work
+from bench.plan import Plan, make_plan
+from bench.provenance import FileDigests
+from bench.recipe import Recipe, differing, method_parts, run_parts, subject_parts
+from bench.store import RunFolder, read_json
+from bench.suite import NO_BACKBONE, Suite, SuiteFile
+from bench.tables import read_table
+from methods.catalog import METHODS, make, open_backbone
+from methods.interface import Method, MethodError
+
+ALL: Final = "all"
+RESULTS: Final = Path("results")
+BATCH: Final = 8
+"""Pictures asked for at once where there is no backbone that says."""
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `bench run` was asked for."""
+
+    file: SuiteFile
+    methods: tuple[str, ...]
+    seed: int
+    device: str
+    only: str | None
+    again: bool
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run before anything heavy is imported: the people and the plan."""
+
+    options: Options
+    people: People
+    plan: Plan
+
+    @property
+    def suite(self) -> Suite:
+        """The suite that is run."""
+        return self.options.file.suite
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A run with its backbone open and its methods built."""
+
+    prepared: Prepared
+    backbone: Any
+    methods: Mapping[str, Method]
+    works: tuple[Work, ...]
+    """Groups of the methods asked for, and of those that drew in this folder before."""
+    shared: Mapping[str, str]
+    """The recipe parts that all pictures share."""
+
+
+def default_folder(file: SuiteFile, seed: int) -> Path:
+    """`results/tiny`; another seed has a folder of its own."""
+    return RESULTS / (file.suite.name if seed == file.suite.seed else f"{file.suite.name}-seed{seed}")
+
+
+def method_labels(asked: Sequence[str], suite: Suite) -> tuple[str, ...]:
+    """The rows of the table: `all` stands for the catalogue and the suite's own rows."""
+    labels = [label for name in asked for label in ([*METHODS, *suite.methods] if name == ALL else [name])]
+    return tuple(dict.fromkeys(labels))
+
+
+def prepare(options: Options, earlier: Sequence[str]) -> Prepared:
+    """Read the dataset and make the plan, for `earlier` methods too, but choose only what is asked for."""
+    suite = options.file.suite
+    people = open_people(suite.dataset, options.file.path.parent)
+    plan = make_plan(
+        tuple(dict.fromkeys([*earlier, *options.methods])),
+        people.chosen,
+        suite.cards,
+        recaptions=suite.prompts.recaptions,
+        samples=suite.samples,
+        seed=options.seed,
+    )
+    asked = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)
+    plan = Plan(plan.groups, asked)
+    return Prepared(options, people, plan.only(options.only) if options.only else plan)
+
+
+def open_studio(prepared: Prepared, folder: RunFolder, warn: Warn) -> Studio:
+    """Check the photographs, build the methods, open the backbone, and write every picture's recipe."""
+    options, suite = prepared.options, prepared.suite
+    methods = _build_methods(prepared, warn)
+    for who in prepared.people.chosen:
+        who.check()
+    backbone = _open_backbone(suite.backbone, options.device, options.file.path)
+    digests = FileDigests(folder.path / ".digests.json")
+    shared = run_parts(backbone, digests)
+    of_methods = {label: method_parts(method, digests) for label, method in methods.items()}
+    people = {who.id: who for who in prepared.people.chosen}
+    subjects = {who.id: subject_parts(who) for who in prepared.people.chosen}
+    works = [
+        Work(
+            group,
+            people[group.identity],
+            methods[group.method],
+            Recipe(shared, of_methods[group.method], subjects[group.identity]),
+            backbone.spec.batch if backbone is not None else suite.backbone.get("batch", BATCH),
+            options.seed,
+            prepared.plan.wanted,
+            options.again,
+        )
+        for group in prepared.plan.groups
+        if group.method in methods
+    ]
+    return Studio(prepared, backbone, methods, tuple(_current(works, prepared, folder, warn)), shared)
+
+
+def _build_methods(prepared: Prepared, warn: Warn) -> dict[str, Method]:
+    methods = {}
+    for label in dict.fromkeys(group.method for group in prepared.plan.groups):
+        try:
+            methods[label] = build_method(label, prepared.suite.methods)
+        except MethodError as error:
+            if label in prepared.options.methods:
+                raise
+            warn(f"{label} is left out of the table: {error}")
+    return methods
+
+
+def build_method(label: str, of_suite: Mapping[str, Mapping[str, Any]]) -> Method:
+    """The method behind a row's label, with the suite's settings."""
+    settings = dict(of_suite.get(label, {}))
+    name = settings.pop("like", label)
+    if not isinstance(name, str):
+        raise SuiteError(f"methods: {label}: like = {name!r}; wanted is a method's name")
+    return make(name, settings)
+
+
+def _open_backbone(settings: Mapping[str, Any], device: str, path: Path) -> Any:
+    if settings.get("path") == NO_BACKBONE:
+        return None
+    # Here, because it brings torch in.
+    from methods.backbone import BackboneSpec
+
+    return open_backbone(read_table({**settings, "device": device}, BackboneSpec, f"{path}: backbone"))
+
+
+def _current(works: Sequence[Work], prepared: Prepared, folder: RunFolder, warn: Warn) -> list[Work]:
+    """Without the earlier methods whose pictures no longer fit this suite and these versions."""
+    fitting = set(prepared.options.methods)
+    for work in works:
+        if any(folder.has(cell, work.recipe.fingerprint(cell)) for cell in work.group.cells):
+            fitting.add(work.group.method)
+    for label in dict.fromkeys(work.group.method for work in works):
+        if label not in fitting:
+            warn(f"{label} is left out of the table: its pictures were made in another way; run it again")
+    return [work for work in works if work.group.method in fitting]
+
+
+def refuse_stale(studio: Studio, folder: RunFolder) -> None:
+    """Pictures made in another way are results: they are drawn over only when `--again` says so."""
+    stale = [
+        (cell, work)
+        for work in studio.works
+        for cell in work.group.cells
+        if cell.id in work.wanted and folder.found(cell) not in (None, work.recipe.fingerprint(cell))
+    ]
+    if not stale or studio.prepared.options.again:
+        return
+    cell, work = stale[0]
+    changed = differing(read_json(folder.sidecar(cell)).get("made", {}), work.recipe.parts(cell))
+    shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+    raise StoreError(
+        f"{folder.path}: {len(stale)} pictures, first {cell.id}, were made in another way "
+        f"({shown or 'recipe unknown'}); give --again to draw them anew, or --out another folder"
+    )

@@ -1,0 +1,99 @@
+"""Set metrics at matched numbers: every row, real photographs too, is measured by equally many pictures.
+
+FID, KID and IS move with the number of pictures, so numbers of different N must not stand side by side. The
+real photographs are cut in two disjoint parts: N of them are a row of their own, every row is held against
+the rest.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL.Image import Image
+
+from metrics.interface import Features, Sample, Score, SetMetric
+
+REAL: Final = "real (disjoint half)"
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """One line of sets.csv."""
+
+    method: str
+    metric: str
+    encoder: str
+    left_out: str
+    """The identity left out, for the interval; empty for the whole set."""
+    n: str
+    """Pictures measured."""
+    against: str
+    """Real photographs they were held against."""
+    value: str
+    why: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class SetSubject:
+    """The pictures of one method."""
+
+    label: str
+    planned: int
+    """So many there should be."""
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """How many pictures each row is measured by, and the two parts of the real photographs."""
+
+    n: int
+    row: Features
+    against: Features
+
+
+def set_rows(
+    metric: SetMetric, subjects: Sequence[SetSubject], real: Sequence[Image], *, fingerprint: str, seed: int
+) -> Iterator[SetRow]:
+    """The whole sets' values, and those with one identity left out at a time."""
+    whole_ones = [subject for subject in subjects if _enough(subject)]
+    matched = _match(metric.features(real), whole_ones, np.random.default_rng(seed))
+
+    def row(label: str, left_out: str, n: int, score: Score) -> SetRow:
+        value = "" if score.value is None else repr(float(score.value))
+        place = (label, metric.name, metric.encoder, left_out, str(n), str(len(matched.against)))
+        return SetRow(*place, value, score.why, fingerprint)
+
+    for subject in subjects:
+        if not _enough(subject):
+            why = f"{len(subject.samples)} of {subject.planned} pictures; sets are compared at equal numbers"
+            yield row(subject.label, "", len(subject.samples), Score(None, why))
+            continue
+        # The same cells of every method, whatever order they were drawn in.
+        order = sorted(range(len(subject.samples)), key=lambda i: subject.samples[i].id.partition("/")[2])
+        chosen = [
+            order[i] for i in sorted(np.random.default_rng((seed, 1)).permutation(len(order))[: matched.n])
+        ]
+        features = metric.features([subject.samples[i].image for i in chosen])
+        people = np.array([subject.samples[i].identity for i in chosen])
+        whole = metric.measure(features, matched.against)
+        yield row(subject.label, "", len(chosen), whole)
+        if whole.value is None:
+            continue
+        for person in sorted(set(people.tolist())):
+            rest = features[people != person]
+            yield row(subject.label, person, len(rest), metric.measure(rest, matched.against))
+    yield row(REAL, "", len(matched.row), metric.measure(matched.row, matched.against))
+
+
+def _enough(subject: SetSubject) -> bool:
+    """A method that lost many pictures must not lower everybody's N."""
+    return len(subject.samples) >= 0.9 * subject.planned > 0
+
+
+def _match(real: Features, subjects: Sequence[SetSubject], rng: np.random.Generator) -> Matched:
+    mixed = real[rng.permutation(len(real))]
+    n = min([len(real) // 2, *(len(subject.samples) for subject in subjects)])
+    return Matched(n, mixed[:n], mixed[n:])

@@ -1,0 +1,135 @@
+"""A finished run, read back: scores, costs and failures, checked to be comparable."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.errors import ReportError
+from bench.ledger import CELLS, FITS, CellRow, FitRow, read_rows
+from bench.recipe import differing
+from bench.score import METRICS, SCORES, SETS, ScoreRow
+from bench.sets import SetRow
+from bench.store import read_json
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric and the network behind it."""
+
+    name: str
+    encoder: str
+    better: str
+    of: str
+    """`pictures` or `sets`."""
+    fingerprint: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """`identity (sface)`."""
+        return f"{self.name} ({self.encoder})" if self.encoder else self.name
+
+    def holds(self, row: ScoreRow | SetRow) -> bool:
+        """Whether a line of scores.csv or sets.csv belongs to this column."""
+        return (row.metric, row.encoder) == (self.name, self.encoder)
+
+    @property
+    def headed(self) -> str:
+        """The title with an arrow to the better side."""
+        arrow = {"higher": " ↑", "lower": " ↓"}.get(self.better, "")
+        return self.title + arrow
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that a report is made of."""
+
+    path: Path
+    account: Mapping[str, Any]
+    """run.json."""
+    columns: tuple[Column, ...]
+    cells: tuple[CellRow, ...]
+    fits: tuple[FitRow, ...]
+    scores: tuple[ScoreRow, ...]
+    sets: tuple[SetRow, ...]
+
+    @property
+    def methods(self) -> list[str]:
+        """Labels of the methods, in the order of the run."""
+        return list(dict.fromkeys(cell.method for cell in self.cells))
+
+    @property
+    def seed(self) -> int:
+        """The run's seed, from which every draw of the report comes."""
+        return int(self.account.get("seed", 0))
+
+    def scores_of(self, label: str, column: Column) -> list[ScoreRow]:
+        """The lines of one row in one column."""
+        return self._by_place.get((label, column.name, column.encoder), [])
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str, str], list[ScoreRow]]:
+        found: dict[tuple[str, str, str], list[ScoreRow]] = defaultdict(list)
+        for row in self.scores:
+            found[row.method, row.metric, row.encoder].append(row)
+        return dict(found)
+
+    def leaks(self, method: str, column: Column) -> bool:
+        """Whether the method is conditioned on the network that would judge it."""
+        methods = self.account.get("methods", {})
+        return column.encoder in methods.get(method, {}).get("sees", ())
+
+
+def read_study(path: Path) -> Study:
+    """Read a run folder. Raises ReportError where it is unfinished, or a column would mix fingerprints."""
+    if not path.is_dir():
+        raise ReportError(f"{path}: no such run folder; `bench run` makes one")
+    metrics = read_json(path / METRICS).get("metrics")
+    if metrics is None:
+        raise ReportError(f"{path}: not a finished run ({METRICS} is missing); finish it with `bench run`")
+    study = Study(
+        path,
+        read_json(path / "run.json"),
+        tuple(Column(**about) for about in metrics.values()),
+        tuple(read_rows(path / CELLS, CellRow)),
+        tuple(read_rows(path / FITS, FitRow)),
+        tuple(read_rows(path / SCORES, ScoreRow)),
+        tuple(read_rows(path / SETS, SetRow)),
+    )
+    _refuse_mixtures(study)
+    return study
+
+
+def latest_run(results: Path) -> Path:
+    """The run folder that was written last."""
+    found = sorted(results.glob(f"*/{METRICS}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ReportError(f"{results}: no finished run; make one with `bench run`, or name its folder")
+    return found[-1].parent
+
+
+def _refuse_mixtures(study: Study) -> None:
+    """Numbers of different pictures' or metrics' fingerprints never share a column."""
+    for column in study.columns:
+        made = [(row.fingerprint, row.method) for row in study.scores if column.holds(row)]
+        made += [(row.fingerprint, row.method) for row in study.sets if column.holds(row)]
+        _refuse_two(study, f"{column.title}: ", made)
+    _refuse_two(study, "pictures: ", [(cell.run_fingerprint, cell.method) for cell in study.cells])
+
+
+def _refuse_two(study: Study, where: str, made: Sequence[tuple[str, str]]) -> None:
+    owners: dict[str, str] = {}
+    for fingerprint, label in made:
+        if fingerprint:
+            owners.setdefault(fingerprint, label)
+    if len(owners) < 2:
+        return
+    (first, one), (second, other), *_ = owners.items()
+    known = study.account.get("fingerprints", {})
+    differences = differing(known.get(first, {}), known.get(second, {})) or [f"{first} / {second}"]
+    raise ReportError(
+        f"{study.path}: {where}{one} and {other} must not share a column, they differ in "
+        f"{'; '.join(differences[:4])}; let one `bench run` make and measure both"
+    )

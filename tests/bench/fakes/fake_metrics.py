@@ -1,0 +1,72 @@
+"""Metrics with answers that a test can work out in its head."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL.Image import Image
+
+from metrics.interface import Features, RealPhoto, Sample, Score
+
+
+def brightness(image: Image) -> float:
+    return float(np.asarray(image.convert("L")).mean() / 255)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """One minus the difference in brightness to the held-out photos."""
+
+    name: str = "identity"
+    encoder: str = "fake-eye"
+    better: str = "higher"
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"weights": "none", "version": "1"}
+
+    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
+        return [self._score(sample) for sample in samples]
+
+    def _score(self, sample: Sample) -> Score:
+        if "blind" in sample.prompt:
+            return Score(None, "no face found")
+        away = [abs(brightness(sample.image) - brightness(photo)) for photo in sample.held_out]
+        return Score(1 - sum(away) / len(away))
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long the prompt is: tells which prompt reached the metric."""
+
+    name: str = "length"
+    encoder: str = ""
+    better: str = "neither"
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"version": "1"}
+
+    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
+        return [Score(float(len(sample.prompt))) for sample in samples]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Distance between mean brightnesses; refused below four pictures."""
+
+    name: str = "gap"
+    encoder: str = "fake-eye"
+    better: str = "lower"
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"version": "1"}
+
+    def features(self, images: Sequence[Image]) -> Features:
+        return np.array([[brightness(image)] for image in images])
+
+    def measure(self, generated: Features, real: Features) -> Score:
+        if len(generated) < 4:
+            return Score(None, f"{len(generated)} pictures, at least 4 are needed")
+        return Score(float(abs(generated.mean() - real.mean())))

@@ -1,0 +1,44 @@
+"""The command line itself: its help, its lists, and how light it is."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.cli import Listed, app
+from bench.listing import LISTS
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "diffusers", "transformers", "onnxruntime", "cv2", "insightface", "pandas"}
+
+
+def test_the_help_of_every_command(golden: Callable[[str, str], None]) -> None:
+    runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
+    commands = ([], ["run"], ["report"], ["list"])
+    texts = [runner.invoke(app, [*command, "--help"], prog_name="bench").output for command in commands]
+    golden("help.txt", "\n".join(texts))
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["run", "--dry-run"], ["report", "--help"]])
+def test_what_does_not_draw_imports_no_torch(words: list[str], tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['bench', *{words!r}]\n"
+        "from bench.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        f"heavy = {HEAVY!r} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_list_names_something() -> None:
+    assert {kind.value for kind in Listed} == set(LISTS)
+    for kind, entries in LISTS.items():
+        assert all(name and about for name, about in entries()), kind
+        assert entries(), kind

@@ -1,0 +1,137 @@
+"""Picture files of every kind."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.errors import DatasetError, PhotoError
+from bench.photos import load_photo, pictures_in, refuse_twins
+
+
+def gradient() -> Image.Image:
+    """Dark on the left, light on the right, 20 x 10."""
+    row = np.linspace(0, 255, 20).astype(np.uint8)
+    return Image.fromarray(np.tile(row, (10, 1)))
+
+
+def brightness(image: Image.Image, side: str) -> float:
+    pixels = np.asarray(image.convert("L"), dtype=float)
+    return float((pixels[:, :3] if side == "left" else pixels[:, -3:]).mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("a.png", "L"),
+        ("a.png", "RGB"),
+        ("a.jpg", "CMYK"),
+        ("a.jpg", "L"),
+        ("a.png", "P"),
+        ("a.png", "1"),
+        ("a.webp", "RGB"),
+        ("a.tif", "CMYK"),
+    ],
+)
+def test_every_mode_becomes_rgb_of_the_same_look(name: str, mode: str, tmp_path: Path) -> None:
+    gradient().convert("RGB").convert(mode).save(tmp_path / name)
+    photo = load_photo(tmp_path / name)
+    assert photo.mode == "RGB"
+    assert photo.size == (20, 10)
+    assert brightness(photo, "left") < 60
+    assert brightness(photo, "right") > 190
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    grey = (np.asarray(gradient()).astype(np.uint16) * 257).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    photo = load_photo(tmp_path / "deep.png")
+    assert np.abs(np.asarray(photo)[..., 0].astype(int) - np.asarray(gradient()).astype(int)).max() <= 1
+
+
+def test_a_photo_turned_by_exif_stands_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    gradient().convert("RGB").save(tmp_path / "turned.jpg", exif=exif)
+    photo = load_photo(tmp_path / "turned.jpg")
+    assert photo.size == (10, 20)
+    assert "exif" not in photo.info
+
+
+def test_transparency_becomes_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert load_photo(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+def _missing(path: Path) -> None:
+    pass
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _text(path: Path) -> None:
+    path.write_text("no picture")
+
+
+def _cut(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:4000])
+
+
+def _huge(path: Path) -> None:
+    Image.new("1", (10_000, 9_000)).save(path)
+
+
+def _animated(path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 100, 200)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (_missing, "no such picture"),
+        (_empty, "the file is empty"),
+        (_text, "not a picture"),
+        (_cut, "damaged"),
+        (_huge, "more than 89 megapixels"),
+        (_animated, "3 frames"),
+    ],
+)
+def test_what_is_no_photograph_is_refused_in_one_line(
+    spoil: Callable[[Path], None], line: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.png"
+    spoil(path)
+    with pytest.raises(PhotoError, match=line) as refused:
+        load_photo(path)
+    assert str(refused.value).startswith(str(path))
+    assert "\n" not in str(refused.value)
+
+
+def test_stray_files_are_passed_over(tmp_path: Path) -> None:
+    gradient().save(tmp_path / "b.png")
+    gradient().save(tmp_path / "a.JPG")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._a.png", "a.txt"):
+        (tmp_path / name).write_text("stray")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    gradient().save(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png")
+    assert [path.name for path in pictures_in(tmp_path)] == ["a.JPG", "b.png"]
+
+
+def test_a_kind_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.heic").write_bytes(b"x")
+    with pytest.raises(DatasetError, match=r"\.heic is not read here; convert it"):
+        pictures_in(tmp_path)
+
+
+def test_one_picture_as_reference_and_held_out_is_refused(tmp_path: Path) -> None:
+    gradient().save(tmp_path / "a.png")
+    gradient().convert("RGB").save(tmp_path / "b.webp", lossless=True)
+    with pytest.raises(DatasetError, match="are one picture"):
+        refuse_twins("ada", [tmp_path / "a.png"], [tmp_path / "b.webp"])

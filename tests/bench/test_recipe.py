@@ -1,0 +1,136 @@
+"""What a picture's fingerprint depends on, and what it does not."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bench.identities import Identity, PhotoFile
+from bench.plan import Cell
+from bench.prompts import PromptCard
+from bench.provenance import FileDigests, commit, digest_of, sources, versions
+from bench.recipe import Recipe, differing, method_parts, subject_parts
+
+ROOT = Path(__file__).parents[2]
+CELL = Cell("fake", "ada", PromptCard("hat", "{subject} in a hat"), 1, 7)
+RECIPE = Recipe({"backbone": "b"}, {"method": "m"}, {"references": "r"})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(CELL, seed=8),
+        replace(CELL, prompt=PromptCard("hat", "{subject} in a red hat")),
+    ],
+)
+def test_seed_and_prompt_are_in_the_fingerprint(other: Cell) -> None:
+    assert RECIPE.fingerprint(other) != RECIPE.fingerprint(CELL)
+
+
+@pytest.mark.parametrize("part", ["run", "method", "subject"])
+def test_every_part_is_in_the_fingerprint_of_pictures_and_fits(part: str) -> None:
+    other = replace(RECIPE, **{part: {"changed": "yes"}})
+    assert other.fingerprint(CELL) != RECIPE.fingerprint(CELL)
+    assert other.fit_fingerprint(1) != RECIPE.fit_fingerprint(1)
+
+
+def test_the_name_of_a_prompt_is_not(tmp_path: Path) -> None:
+    renamed = replace(CELL, prompt=PromptCard("cap", CELL.prompt.template))
+    assert RECIPE.fingerprint(renamed) == RECIPE.fingerprint(CELL)
+
+
+def test_a_methods_settings_source_and_weights_are_in_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "mine_for_recipe"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("X = 1\n")
+    (package / "unused.py").write_text("Y = 1\n")
+    (package / "method.py").write_text("import json\n\nfrom mine_for_recipe.part import X\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = sources("mine_for_recipe.method")
+    assert {name.removeprefix("source mine_for_recipe") for name in before} == {".method", ".part", ""}
+    (package / "unused.py").write_text("Y = 2\n")
+    assert sources("mine_for_recipe.method") == before
+    (package / "part.py").write_text("X = 2\n")
+    assert sources("mine_for_recipe.method") != before
+
+
+def test_sources_of_a_method_hold_what_it_imports_of_methods_but_no_contract() -> None:
+    found = sources("methods.photo_copy")
+    assert {"source methods.photo_copy", "source methods.pictures"} <= found.keys()
+    assert "source methods.interface" not in found
+    assert {name.split()[1].partition(".")[0] for name in found} == {"methods"}
+
+
+def test_reading_sources_imports_nothing() -> None:
+    code = (
+        "import sys; from bench.provenance import sources; "
+        "print(len(sources('methods.backbone')), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    count, imported = done.stdout.split()
+    assert int(count) > 2
+    assert imported == "False"
+
+
+@dataclass(frozen=True)
+class Weighty:
+    """A method with a file of its own."""
+
+    path: Path
+    strength: float = 0.5
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        return (self.path,)
+
+
+def test_weights_and_settings_are_parts_and_absent_weights_are_called_so(tmp_path: Path) -> None:
+    path, digests = tmp_path / "w.safetensors", FileDigests(tmp_path / "digests.json")
+    assert method_parts(Weighty(path), digests)["weights w.safetensors"] == "missing"  # type: ignore[arg-type]
+    path.write_bytes(b"1")
+    parts = method_parts(Weighty(path), digests)  # type: ignore[arg-type]
+    assert parts["setting strength"] == "0.5"
+    path.write_bytes(b"22")
+    assert method_parts(Weighty(path), digests)["weights w.safetensors"] != parts["weights w.safetensors"]  # type: ignore[arg-type]
+
+
+def test_a_photo_or_its_caption_changes_the_subject(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"1")
+    who = Identity("ada", "woman", (PhotoFile(path, "{subject}"),), ())
+    before = subject_parts(who)
+    assert subject_parts(replace(who, references=(PhotoFile(path, "{subject}, smiling"),))) != before
+    path.write_bytes(b"2")
+    assert subject_parts(who) != before
+
+
+def test_digests_are_remembered_and_notice_a_change(tmp_path: Path) -> None:
+    path, memory = tmp_path / "big", tmp_path / "digests.json"
+    path.write_bytes(b"1")
+    first = FileDigests(memory).of(path)
+    assert memory.exists()
+    assert FileDigests(memory).of(path) == first
+    path.write_bytes(b"22")
+    assert FileDigests(memory).of(path) != first
+
+
+def test_differences_are_named_with_both_values() -> None:
+    assert differing({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == [
+        "a: 1 / absent",
+        "b: 2 / 3",
+        "c: absent / 4",
+    ]
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+
+
+def test_versions_and_commit_are_known_here() -> None:
+    assert versions()["library torch"].startswith("2.")
+    assert isinstance(commit(), str)

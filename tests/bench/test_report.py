@@ -1,0 +1,221 @@
+"""What the report says of a run whose numbers are known."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.analysis import (
+    contrasts_between,
+    contrasts_with,
+    entry,
+    picture_columns,
+    ranked,
+    set_columns,
+    set_entry,
+    share,
+)
+from bench.caveats import failures
+from bench.errors import ReportError
+from bench.export import as_csv, as_json
+from bench.ledger import CELLS, FITS, CellRow, FitRow, write_rows
+from bench.report import markdown
+from bench.score import METRICS, REAL_OTHER, REAL_SAME, SCORES, SETS, ScoreRow
+from bench.sets import REAL, SetRow
+from bench.store import write_json
+from bench.study import Study, latest_run, read_study
+
+MEANS = {
+    "text-only": 0.2,
+    "photo-copy": 0.8,
+    "tuned": 0.5,
+    "close": 0.49,
+    "leaky": 0.7,
+    REAL_SAME: 0.8,
+    REAL_OTHER: 0.1,
+}
+PEOPLE = ("ada", "bob", "cleo", "dan", "eva", "fay")
+PROMPTS = ("hat", "tie", "sea")
+FACE = {"weights": "abc"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run, without pictures: `leaky` is conditioned on the face network, `tuned` lost a face."""
+    folder = tmp_path / "results" / "known"
+    methods = [label for label in MEANS if label not in (REAL_SAME, REAL_OTHER)]
+    write_rows(
+        folder / CELLS,
+        [cell(m, who, prompt) for m in methods for who in PEOPLE for prompt in PROMPTS],
+        CellRow,
+    )
+    write_rows(
+        folder / FITS, [FitRow(m, who, "2.5", "900", "", "1000") for m in methods for who in PEOPLE], FitRow
+    )
+    write_rows(folder / SCORES, scores(), ScoreRow)
+    write_rows(folder / SETS, list(sets(methods)), SetRow)
+    columns = {
+        "identity (sface)": {
+            "name": "identity",
+            "encoder": "sface",
+            "better": "higher",
+            "of": "pictures",
+            "fingerprint": FACE,
+        },
+        "fid (lite0)": {
+            "name": "fid",
+            "encoder": "lite0",
+            "better": "lower",
+            "of": "sets",
+            "fingerprint": {"weights": "def"},
+        },
+    }
+    write_json(folder / METRICS, {"of": "x", "metrics": columns})
+    account = {
+        "suite": "known",
+        "seed": 0,
+        "commit": "0123456789ab",
+        "libraries": {"library torch": "2.0"},
+        "machine": {"processor": "an abacus"},
+        "methods": {m: {"sees": ["sface"] if m == "leaky" else []} for m in methods},
+        "fingerprints": {"f1": FACE, "f2": {"weights": "xyz"}},
+    }
+    write_json(folder / "run.json", account)
+    return folder
+
+
+def cell(method: str, who: str, prompt: str) -> CellRow:
+    about = (f"{method}/{who}/{prompt}/s1", method, who, prompt, "free", f"{{subject}} {prompt}", "1", "7")
+    if (method, who, prompt) == ("tuned", "ada", "hat"):
+        return CellRow(*about, "failed", why="RuntimeError: out of paint")
+    if (method, who, prompt) == ("close", "bob", "tie"):
+        return CellRow(*about, "drawn", flaw="black", seconds="0.5", memory_mb="950", run_fingerprint="r1")
+    return CellRow(*about, "drawn", seconds="0.5", memory_mb="950", run_fingerprint="r1")
+
+
+def scores() -> list[ScoreRow]:
+    rng = np.random.default_rng(0)
+    shift = {(who, prompt): rng.normal(0, 0.05) for who in PEOPLE for prompt in PROMPTS}
+    rows = []
+    for label, mean in MEANS.items():
+        for (who, prompt), away in shift.items():
+            value, why = repr(mean + away + float(rng.normal(0, 0.02))), ""
+            if (label, who) == ("tuned", "ada"):
+                value, why = "", "no face found" if prompt != "hat" else "failed: RuntimeError: out of paint"
+            rows.append(ScoreRow(label, who, prompt, "free", "1", "identity", "sface", value, why, "f1"))
+    return rows
+
+
+def sets(methods: list[str]):
+    for place, label in enumerate([*methods, REAL]):
+        yield SetRow(label, "fid", "lite0", "", "18", "40", repr(10.0 + place), "", "f3")
+        for i, who in enumerate(PEOPLE if label != REAL else ()):
+            yield SetRow(label, "fid", "lite0", who, "15", "40", repr(10.0 + place + 0.1 * i), "", "f3")
+
+
+@pytest.fixture
+def study(run: Path) -> Study:
+    return read_study(run)
+
+
+def test_the_report_as_a_whole(study: Study, golden: Callable[[str, str], None]) -> None:
+    golden("table.md", markdown(study))
+
+
+def test_the_csv_as_a_whole(study: Study) -> None:
+    lines = list(csv.DictReader(io.StringIO(as_csv(study))))
+    tuned = next(line for line in lines if line["method"] == "tuned")
+    assert (tuned["n"], tuned["of"]) == ("15", "18")
+    assert tuned["why"] == "1 x failed: RuntimeError: out of paint; 2 x no face found"
+    assert float(tuned["low"]) < float(tuned["value"]) < float(tuned["high"])
+    assert json.loads(as_json(study))["scores"][2]["method"] == "tuned"
+
+
+def test_a_missing_score_is_neither_a_zero_nor_gone(study: Study) -> None:
+    found = entry(study, "tuned", picture_columns(study)[0])
+    assert (found.n, found.of) == (15, 18)
+    assert found.estimate is not None
+    assert found.estimate.mean == pytest.approx(0.5, abs=0.05)
+    assert found.whys == {"no face found": 2, "failed: RuntimeError: out of paint": 1}
+
+
+def test_a_leaking_method_is_marked_and_not_ranked(study: Study) -> None:
+    column = picture_columns(study)[0]
+    assert entry(study, "leaky", column).leaks
+    assert ranked(study, column) == ["tuned", "close"]
+    text = markdown(study)
+    assert "†" in next(line for line in text.splitlines() if line.startswith("| leaky"))
+    assert "leaky is conditioned on sface" in text
+
+
+def test_close_methods_are_not_separable_and_far_ones_are(study: Study) -> None:
+    column = picture_columns(study)[0]
+    assert [c.separable for c in contrasts_between(study, column)] == [False]
+    above = {c.one: c for c in contrasts_with(study, column, "text-only")}
+    assert all(c.separable and c.difference.mean > 0 for c in above.values())
+    below = {c.one: c for c in contrasts_with(study, column, "photo-copy")}
+    assert all(c.separable and c.difference.mean < 0 for c in below.values())
+
+
+def test_a_share_is_0_at_the_floor_and_1_at_the_ceiling(study: Study) -> None:
+    column = picture_columns(study)[0]
+    assert share(study, REAL_OTHER, column) == pytest.approx(0)
+    assert share(study, REAL_SAME, column) == pytest.approx(1)
+    assert share(study, "close", column) == pytest.approx((0.49 - 0.1) / 0.7, abs=0.05)
+
+
+def test_a_share_of_no_way_is_no_number(study: Study) -> None:
+    column = picture_columns(study)[0]
+    flat = tuple(replace(row, value="0.5") for row in study.scores)
+    assert share(replace(study, scores=flat), "close", column) is None
+
+
+def test_a_sets_interval_holds_its_value(study: Study) -> None:
+    found = set_entry(study, "tuned", set_columns(study)[0])
+    assert found is not None
+    assert found.interval is not None
+    assert found.interval[0] < 12.0 < found.interval[1]
+    assert found.n == 18
+
+
+def test_black_pictures_and_failed_cells_are_counted(study: Study) -> None:
+    text = failures(study)
+    assert "out of paint" in text
+    assert "the picture is black" in text
+
+
+def test_scores_measured_in_two_ways_never_share_a_column(run: Path, study: Study) -> None:
+    mixed = [replace(row, fingerprint="f2") if row.method == "tuned" else row for row in study.scores]
+    write_rows(run / SCORES, mixed, ScoreRow)
+    with pytest.raises(ReportError, match="weights: abc / xyz") as refused:
+        read_study(run)
+    assert "identity (sface): text-only and tuned" in str(refused.value)
+
+
+def test_pictures_made_by_two_backbones_never_share_a_table(run: Path, study: Study) -> None:
+    mixed = [
+        replace(c, run_fingerprint="r2") if c.method == "tuned" and c.run_fingerprint else c
+        for c in study.cells
+    ]
+    write_rows(run / CELLS, mixed, CellRow)
+    with pytest.raises(ReportError, match="pictures: text-only and tuned must not share a column"):
+        read_study(run)
+
+
+def test_an_unfinished_run_is_refused(run: Path) -> None:
+    (run / METRICS).unlink()
+    with pytest.raises(ReportError, match="not a finished run"):
+        read_study(run)
+    with pytest.raises(ReportError, match="no finished run"):
+        latest_run(run.parent)
+
+
+def test_a_table_with_foreign_columns_is_refused(run: Path) -> None:
+    (run / FITS).write_text("a,b\n1,2\n")
+    with pytest.raises(ReportError, match=r"fits\.csv: columns \['a', 'b'\]"):
+        read_study(run)

@@ -1,0 +1,125 @@
+"""Intervals that hold what they promise."""
+
+import numpy as np
+import pytest
+
+from bench.statistics import estimate, holm, jackknife, pair_means, paired_difference
+
+ROUNDS = 400
+
+Spread = tuple[float, float, float]
+
+
+def coverage(people: int, prompts: int, samples: int, spread: Spread) -> tuple[float, float]:
+    """How often 95 % intervals hold the true mean 0: ours, and the one that takes pictures for independent."""
+    rng = np.random.default_rng(11)
+    pairs = [(i, p) for i in range(people) for p in range(prompts) for _ in range(samples)]
+    ours = naive = 0
+    for _ in range(ROUNDS):
+        of_person = rng.normal(0, spread[0], people)[:, None, None]
+        of_prompt = rng.normal(0, spread[1], prompts)[None, :, None]
+        x = (of_person + of_prompt + rng.normal(0, spread[2], (people, prompts, samples))).ravel()
+        found = estimate(x, pairs, seed=1, replicates=500)
+        assert found.low is not None
+        assert found.high is not None
+        ours += found.low <= 0 <= found.high
+        naive += bool(abs(x.mean()) <= 1.96 * x.std(ddof=1) / np.sqrt(len(x)))
+    return ours / ROUNDS, naive / ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("people", "prompts", "samples"), [(10, 10, 4), (6, 10, 2)], ids=["as measured", "as the tiny suite"]
+)
+def test_intervals_cover_nested_pictures_where_the_naive_one_does_not(
+    people: int, prompts: int, samples: int
+) -> None:
+    ours, naive = coverage(people, prompts, samples, (0.12, 0.08, 0.08))
+    assert 0.92 <= ours <= 0.98
+    assert naive < 0.5
+
+
+def test_intervals_cover_where_only_people_or_only_prompts_differ() -> None:
+    assert 0.92 <= coverage(8, 8, 2, (0.1, 0.0, 0.05))[0] <= 0.98
+    assert 0.92 <= coverage(8, 8, 2, (0.0, 0.1, 0.05))[0] <= 0.98
+
+
+PAIRS = [(person, prompt) for person in "abcdef" for prompt in "xyz"]
+
+
+def test_the_same_seed_gives_the_same_interval_and_order_does_not_matter() -> None:
+    x = list(np.random.default_rng(0).normal(size=len(PAIRS)))
+    assert estimate(x, PAIRS, seed=1) == estimate(x, PAIRS, seed=1)
+    back = estimate(x[::-1], PAIRS[::-1], seed=1)
+    there = estimate(x, PAIRS, seed=1)
+    assert back.mean == pytest.approx(there.mean)
+    assert back.high - back.low == pytest.approx(there.high - there.low, rel=0.1)  # type: ignore[operator]
+
+
+def test_one_person_has_no_interval() -> None:
+    found = estimate([0.1, 0.2, 0.3], [("a", p) for p in "xyz"], seed=0)
+    assert (found.mean, found.low, found.high) == (pytest.approx(0.2), None, None)
+
+
+def test_a_rates_interval_stays_between_0_and_1() -> None:
+    found = estimate([1.0] * 17 + [0.0], PAIRS, seed=0)
+    assert found.high == 1.0
+    assert 0 < found.low < found.mean  # type: ignore[operator]
+
+
+def test_numbers_that_do_not_vary_have_an_interval_of_no_width() -> None:
+    found = estimate([0.5] * len(PAIRS), PAIRS, seed=0)
+    assert (found.low, found.high, found.p) == (0.5, 0.5, 0.0)
+
+
+def test_a_paired_difference_is_finer_than_two_intervals() -> None:
+    rng = np.random.default_rng(2)
+    hard = {pair: float(rng.normal()) for pair in PAIRS}
+    one = {pair: hard[pair] + 0.1 + float(rng.normal(0, 0.02)) for pair in PAIRS}
+    found = paired_difference(one, hard, seed=0)
+    assert found is not None
+    assert found.low is not None
+    assert 0 < found.low < 0.1 < found.high  # type: ignore[operator]
+    assert found.p is not None
+    assert found.p < 0.01
+    alone = estimate(list(one.values()), PAIRS, seed=0)
+    assert alone.low < 0 < alone.high  # type: ignore[operator]
+
+
+def test_a_paired_difference_turns_its_sign_with_its_arguments() -> None:
+    one = {pair: float(i) for i, pair in enumerate(PAIRS)}
+    other = {pair: float(i % 5) for i, pair in enumerate(PAIRS)}
+    there, back = paired_difference(one, other, seed=0), paired_difference(other, one, seed=0)
+    assert there is not None
+    assert back is not None
+    assert there.mean == pytest.approx(-back.mean)
+    assert there.p == pytest.approx(back.p)
+
+
+def test_only_shared_pairs_are_compared() -> None:
+    found = paired_difference({("a", "x"): 1.0, ("b", "x"): 2.0}, {("b", "x"): 1.5}, seed=0)
+    assert found is not None
+    assert (found.mean, found.n) == (0.5, 1)
+    assert paired_difference({("a", "x"): 1.0}, {("b", "x"): 1.5}, seed=0) is None
+
+
+def test_samples_of_one_prompt_are_averaged() -> None:
+    assert pair_means([1.0, 3.0, 5.0], [("a", "x"), ("a", "x"), ("b", "x")]) == {
+        ("a", "x"): 2.0,
+        ("b", "x"): 5.0,
+    }
+
+
+def test_holm_as_worked_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+def test_the_jackknife_of_a_mean_is_the_t_interval() -> None:
+    x = np.array([0.1, 0.4, 0.35, 0.8])
+    without = [float(np.delete(x, i).mean()) for i in range(4)]
+    found = jackknife(float(x.mean()), without)
+    assert found is not None
+    half = 3.182446 * x.std(ddof=1) / 2
+    assert found == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-5)
+    assert jackknife(1.0, [1.0, 2.0]) is None

@@ -1,0 +1,85 @@
+"""Files that appear whole, and locks."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bench.errors import StoreError
+from bench.plan import Cell
+from bench.prompts import PromptCard
+from bench.store import RunFolder, fresh_folder, locked, read_json, safe, write_json, write_whole
+
+CELL = Cell("a:b", "ada", PromptCard("hat", "{subject} in a hat"), 1, 7)
+
+
+def test_a_picture_is_there_only_with_its_own_fingerprint(tmp_path: Path, ada: Image.Image) -> None:
+    folder = RunFolder(tmp_path)
+    assert not folder.has(CELL, "f")
+    folder.save(CELL, ada, "f", {"seconds": 1.0})
+    assert folder.has(CELL, "f")
+    assert not folder.has(CELL, "g")
+    assert read_json(folder.sidecar(CELL)) == {"seconds": 1.0}
+    with Image.open(folder.image(CELL)) as picture:
+        assert picture.tobytes() == ada.tobytes()
+
+
+def test_the_same_picture_is_the_same_file(tmp_path: Path, ada: Image.Image) -> None:
+    one, other = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "other")
+    marked = ada.copy()
+    marked.info["comment"] = "where I was made"
+    one.save(CELL, ada, "f", {})
+    other.save(CELL, marked, "f", {})
+    assert one.image(CELL).read_bytes() == other.image(CELL).read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 30, 400])
+def test_a_picture_cut_short_is_not_there(size: int, tmp_path: Path, ada: Image.Image) -> None:
+    folder = RunFolder(tmp_path)
+    folder.save(CELL, ada, "f", {})
+    whole = folder.image(CELL).read_bytes()
+    folder.image(CELL).write_bytes(whole[:size])
+    assert not folder.has(CELL, "f")
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_whole(path, b"old")
+    (tmp_path / ".table.csv.partial").mkdir()
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_a_fit_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    place = tmp_path / "ada"
+    with pytest.raises(FileNotFoundError), fresh_folder(place) as into:
+        (into / "half" / "way").write_text("x")
+    assert list(tmp_path.iterdir()) == []
+    with fresh_folder(place) as into:
+        (into / "whole").write_text("x")
+    with pytest.raises(FileNotFoundError), fresh_folder(place) as into:
+        (into / "nothing").read_text()
+    assert [path.name for path in place.iterdir()] == ["whole"]
+
+
+def test_a_lock_is_given_back(tmp_path: Path) -> None:
+    with locked(tmp_path / "run"):
+        pass
+    with (
+        locked(tmp_path / "run"),
+        pytest.raises(StoreError, match="is writing here"),
+        locked(tmp_path / "run"),
+    ):
+        pass
+
+
+def test_a_broken_json_file_counts_as_none(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+    (tmp_path / "a.json").write_text("{")
+    assert read_json(tmp_path / "a.json") == {}
+
+
+def test_names_of_methods_become_names_of_folders() -> None:
+    assert safe("package.module:Class") == "package.module+Class"
