@@ -16,6 +16,7 @@ from bench.progress import Display, measuring
 from bench.report import markdown, summary
 from bench.run import (
     RESULTS,
+    Device,
     Options,
     Prepared,
     Studio,
@@ -40,7 +41,7 @@ class Request:
     out: Path | None
     only: str | None
     dry_run: bool
-    device: str
+    device: Device
     seed: int | None
     again: bool
     executor: str

@@ -1,9 +1,9 @@
 """A run before its first picture: what is asked for, the plan, and every picture's recipe."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bench.datasets.catalog import People, open_people
 from bench.errors import StoreError, SuiteError
@@ -13,15 +13,13 @@ from bench.provenance import FileDigests
 from bench.recipe import Recipe, differing, method_parts, run_parts, subject_parts
 from bench.store import RunFolder, read_json
 from bench.suite import NO_BACKBONE, Suite, SuiteFile
-from bench.tables import read_table
 from methods.catalog import METHODS, make, open_backbone
-from methods.interface import Method, MethodError
+from methods.interface import BackboneSpec, Method, MethodError
 
 ALL: Final = "all"
 RESULTS: Final = Path("results")
-BATCH: Final = 8
-"""Pictures asked for at once where there is no backbone that says."""
 Warn = Callable[[str], None]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Options:
     file: SuiteFile
     methods: tuple[str, ...]
     seed: int
-    device: str
+    device: Device
     only: str | None
     again: bool
 
@@ -97,7 +95,7 @@ def open_studio(prepared: Prepared, folder: RunFolder, warn: Warn) -> Studio:
     methods = _build_methods(prepared, warn)
     for who in prepared.people.chosen:
         who.check()
-    backbone = _open_backbone(suite.backbone, options.device, options.file.path)
+    backbone = _open_backbone(suite.backbone, options.device)
     digests = FileDigests(folder.path / ".digests.json")
     shared = run_parts(backbone, digests)
     of_methods = {label: method_parts(method, digests) for label, method in methods.items()}
@@ -109,7 +107,7 @@ def open_studio(prepared: Prepared, folder: RunFolder, warn: Warn) -> Studio:
             people[group.identity],
             methods[group.method],
             Recipe(shared, of_methods[group.method], subjects[group.identity]),
-            backbone.spec.batch if backbone is not None else suite.backbone.get("batch", BATCH),
+            suite.backbone.batch,
             options.seed,
             prepared.plan.wanted,
             options.again,
@@ -141,13 +139,10 @@ def build_method(label: str, of_suite: Mapping[str, Mapping[str, Any]]) -> Metho
     return make(name, settings)
 
 
-def _open_backbone(settings: Mapping[str, Any], device: str, path: Path) -> Any:
-    if settings.get("path") == NO_BACKBONE:
+def _open_backbone(spec: BackboneSpec, device: Device) -> Any:
+    if spec.path == NO_BACKBONE:
         return None
-    # Here, because it brings torch in.
-    from methods.backbone import BackboneSpec
-
-    return open_backbone(read_table({**settings, "device": device}, BackboneSpec, f"{path}: backbone"))
+    return open_backbone(spec if device == "auto" else replace(spec, device=device))
 
 
 def _current(works: Sequence[Work], prepared: Prepared, folder: RunFolder, warn: Warn) -> list[Work]:

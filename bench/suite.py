@@ -9,6 +9,7 @@ from typing import Any, Final
 from bench.errors import SuiteError, nearest
 from bench.prompts import SLOT, PromptCard, choose_cards
 from bench.tables import read_table
+from methods.interface import BackboneSpec
 
 BUILT_IN: Final = Path(__file__).parent / "suites"
 DEFAULT: Final = "tiny"
@@ -74,8 +75,7 @@ class Suite:
     samples: int = 1
     """Pictures per person and prompt, each from its own noise."""
     prompts: PromptSettings = field(default_factory=PromptSettings)
-    backbone: dict[str, Any] = field(default_factory=dict)
-    """Settings of `methods.backbone.BackboneSpec`."""
+    backbone: BackboneSpec = field(default_factory=BackboneSpec)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings by method; `like = "loo-mean"` makes a further row of a known method."""
     encoders: dict[str, dict[str, Any]] = field(default_factory=dict)

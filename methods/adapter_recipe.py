@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from methods.backbone import Backbone, BackboneSpec
+from methods.backbone import Backbone
 from methods.card import Card
 from methods.embedded.recipe import Workshop
 from methods.image_encoder import open_encoder
-from methods.interface import MethodError
+from methods.interface import BackboneSpec, MethodError
 from methods.ip_adapter_training import IPAdapterTraining, train_ip_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import load_network

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
-from methods.interface import MethodError
+from methods.interface import BackboneSpec, MethodError
 from methods.noise import NoiseSchedule
 from methods.pictures import square, tensor
 
@@ -24,34 +24,13 @@ ensure_torchvision_imports()
 
 from diffusers import DDPMScheduler, StableDiffusionPipeline  # noqa: E402
 
-from methods.backbone_files import EMBEDDED, folder_of, pipeline_of, resolve_device, scheduler_of  # noqa: E402
+from methods.backbone_files import folder_of, pipeline_of, resolve_device, scheduler_of  # noqa: E402
 from methods.backbone_state import BackboneState  # noqa: E402
 
 Before = Callable[[Sequence[int]], Mapping[str, Any]]
 """Called before each batch with the rows about to be drawn; returns more arguments for the pipeline."""
 
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """Which backbone, and how it draws."""
-
-    path: str = EMBEDDED
-    """A Stable Diffusion folder in diffusers' layout, a hub id, or `embedded` for the one that ships here."""
-    revision: str | None = None
-    """The hub's commit; of no meaning for a folder."""
-    scheduler: str = "own"
-    """`ddim`, `dpm++`, `euler`, `unipc`, `pndm`, or `own` for the folder's."""
-    steps: int = 30
-    guidance: float = 7.5
-    negative_prompt: str = ""
-    resolution: int | None = None
-    """Side of a picture in pixels; None is the one the U-Net was made for."""
-    dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    batch: int = 8
-    """Pictures drawn at once. Always exactly so many: a picture's bytes depend on the batch's size."""
 
 
 @dataclass(frozen=True)

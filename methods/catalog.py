@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
-from methods.interface import Method, MethodError
+from methods.interface import BackboneSpec, Method, MethodError
 
 if TYPE_CHECKING:
-    from methods.backbone import Backbone, BackboneSpec
+    from methods.backbone import Backbone
 
 ENTRY_POINTS: Final = "personabench.methods"
 

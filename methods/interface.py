@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from PIL.Image import Image
 
@@ -47,6 +47,30 @@ class Request:
     """The prompt with the slot `{subject}`, which the method fills with its own words."""
     seed: int
     """The seed of this picture's starting noise; the same for every method."""
+
+
+EMBEDDED: Final = "embedded"
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which backbone, and how it draws."""
+
+    path: str = EMBEDDED
+    """A Stable Diffusion folder in diffusers' layout, a hub id, or `embedded` for the one that ships here."""
+    revision: str | None = None
+    """The hub's commit; of no meaning for a folder."""
+    scheduler: str = "own"
+    """`ddim`, `dpm++`, `euler`, `unipc`, `pndm`, or `own` for the folder's."""
+    steps: int = 30
+    guidance: float = 7.5
+    negative_prompt: str = ""
+    resolution: int | None = None
+    """Side of a picture in pixels; None is the one the U-Net was made for."""
+    dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch: int = 8
+    """Pictures drawn at once. Always exactly so many: a picture's bytes depend on the batch's size."""
 
 
 class Personalised(Protocol):

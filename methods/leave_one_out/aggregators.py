@@ -70,7 +70,7 @@ class DeepSets(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.phi = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
-        self.rho = nn.Linear(2 * width, width)
+        self.rho = silent(nn.Linear(2 * width, width))
 
     def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
         pooled = masked_mean(self.phi(tokens), mask)
@@ -88,9 +88,10 @@ class Attention(nn.Module):
         self.queries = nn.Parameter(torch.randn(1, count, width) / width**0.5)
         self.heads = heads_for(width)
         self.before = nn.LayerNorm(width)
-        self.to_q, self.to_k, self.to_v, self.to_out = (nn.Linear(width, width) for _ in range(4))
+        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
+        self.to_out = silent(nn.Linear(width, width))
         self.after = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
-        self.out = nn.Linear(2 * width, width)
+        self.out = silent(nn.Linear(2 * width, width))
 
     def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
         tokens = tokens.masked_fill(~mask[:, :, None, None], 0)
@@ -98,7 +99,6 @@ class Attention(nn.Module):
         queries = self.queries.expand(len(tokens), -1, -1)
         seen = mask.repeat_interleave(tokens.shape[2], dim=1)
         read = attend(self.to_q(queries), self.to_k(keys), self.to_v(keys), seen, self.heads)
-        # Beside the mean, so that an untrained aggregator already says what the photos share.
         gathered = masked_mean(tokens, mask) + self.to_out(read)
         return Gathered(gathered + self.out(self.after(gathered)), None)
 
@@ -118,8 +118,10 @@ class CaptionAttention(nn.Module):
         self.normal = nn.LayerNorm(caption_width)
         self.to_q = nn.Linear(caption_width, count * key_width)
         self.to_k = nn.Linear(caption_width, key_width)
+        # All photos weigh nearly the same until their captions turn out to matter.
+        nn.init.normal_(self.to_k.weight, std=0.01)
         self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
-        self.out = nn.Linear(2 * width, width)
+        self.out = silent(nn.Linear(2 * width, width))
 
     def weights(self, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         """The share of each photo in each token: (B, count, n), summing to 1 over the photos there are."""
@@ -164,6 +166,13 @@ AGGREGATORS: Final[Mapping[str, Build]] = {
     "caption-attention": lambda width, caption_width, count: CaptionAttention(width, caption_width, count),
     "concat": lambda width, caption_width, count: Concat(),
 }
+
+
+def silent(layer: nn.Linear) -> nn.Linear:
+    """A layer that adds nothing until it has learnt: an untrained aggregator says what the mean says."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

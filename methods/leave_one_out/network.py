@@ -41,6 +41,8 @@ class NetworkConfig:
     training_data: str = ""
     """Name of the photographs it has seen, for the leak ledger."""
     steps: int = 0
+    started_from: str = ""
+    """The aggregator whose other weights these went on from, and after how many steps; empty for none."""
 
 
 class LeaveOneOutNetwork(nn.Module):
@@ -61,6 +63,16 @@ class LeaveOneOutNetwork(nn.Module):
         self.aggregator = AGGREGATORS[config.aggregator](config.width, config.caption_width, config.tokens)
         self.adapter = Adapter(unet)
         self.nothing = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
+
+    def take_over(self, other: LeaveOneOutNetwork) -> None:
+        """Copy all of another network's weights but its aggregator's."""
+        kept = {name: v for name, v in other.state_dict().items() if not name.startswith("aggregator.")}
+        own = {name: v.shape for name, v in self.state_dict().items() if not name.startswith("aggregator.")}
+        if own != {name: v.shape for name, v in kept.items()}:
+            raise MethodError(
+                "leave-one-out: the weights to go on from have other sizes; give the same settings"
+            )
+        self.load_state_dict(kept, strict=False)
 
     def tokens_of(self, patches: Tensor) -> Tensor:
         """Tokens of each photograph by itself: (B, n, L, E) -> (B, n, T, D)."""

@@ -9,9 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from methods.attention import quick_to_learn
 from methods.backbone import Backbone
 from methods.image_encoder import EMBEDDED_CLIP, open_encoder
-from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
+from methods.leave_one_out.network import (
+    LeaveOneOutNetwork,
+    NetworkConfig,
+    load_network,
+    read_config,
+    save_network,
+)
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
 from methods.training import Progress, Schedule, train
 from methods.training_features import TrainingFeatures, training_features
@@ -30,6 +37,12 @@ class LeaveOneOutTraining:
     hidden: int = 128
     depth: int = 2
     encoder: Path = EMBEDDED_CLIP
+    start: Path | None = None
+    """Weights of another aggregator to go on from: all but the aggregator itself is taken over.
+
+    An untrained aggregator of the learned kinds says what the mean says, so training the mean first
+    and going on from it spends the long part once.
+    """
     data_name: str = ""
     """Name of the training set, for the leak ledger."""
 
@@ -64,15 +77,26 @@ def train_leave_one_out(
         encoder_digest=encoder.digest,
         training_data=training.data_name,
         steps=schedule.steps,
+        started_from=_origin(training.start),
     )
     with torch.random.fork_rng():
         torch.manual_seed(schedule.seed)
-        network = LeaveOneOutNetwork(config, backbone.unet).to(backbone.device)
+        network = LeaveOneOutNetwork(config, backbone.unet)
+    if training.start is not None:
+        network.take_over(load_network(training.start, backbone.unet, width=backbone.cross_attention_dim))
+    network = network.to(backbone.device)
     with backbone.clean():
         _minimise(
             network, features, training.objective, backbone, schedule, work / f"{out.stem}.pt", progress
         )
     save_network(out, network, config, dtype=torch.float16)
+
+
+def _origin(start: Path | None) -> str:
+    if start is None:
+        return ""
+    config = read_config(start)
+    return f"{config.aggregator} after {config.steps} steps"
 
 
 def _minimise(
@@ -90,9 +114,10 @@ def _minimise(
         batch = draw_batch(features, objective, schedule.batch, generator, device)
         t = backbone.noise.draw(schedule.batch, generator).to(device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(device)
-        rows = leave_one_out_loss(
-            network, batch, unet, noise=backbone.noise, noising=objective.noising, t=t, eps=eps
-        )
+        with quick_to_learn(device):
+            rows = leave_one_out_loss(
+                network, batch, unet, noise=backbone.noise, noising=objective.noising, t=t, eps=eps
+            )
         return rows.mean()
 
     with network.adapter.on(unet, scale=1.0):

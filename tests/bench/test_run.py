@@ -192,6 +192,8 @@ def test_wrong_options_are_refused_in_one_line(
         ("fake_metrics:Gap", "identety@sface", "unknown metric 'identety@sface'"),
         ('path = "people"', 'path = "nobody"', "no such folder"),
         ("samples = 2", "samples =", "not TOML"),
+        ("batch = 4", "bathc = 4", "backbone: unknown key 'bathc'; did you mean 'batch'?"),
+        ("batch = 4", 'dtype = "fp8"', "backbone: dtype = 'fp8'; known are bf16, fp16, fp32"),
         ("recaptions = 1", "recaptions = 9", "recaptions = 9, ada has 3 held-out photos"),
     ],
 )

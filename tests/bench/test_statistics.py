@@ -11,7 +11,7 @@ Spread = tuple[float, float, float]
 
 
 def coverage(people: int, prompts: int, samples: int, spread: Spread) -> tuple[float, float]:
-    """How often 95 % intervals hold the true mean 0: ours, and the one that takes pictures for independent."""
+    """How often 95 % intervals hold the true mean 0: ours, and the one of independent pictures."""
     rng = np.random.default_rng(11)
     pairs = [(i, p) for i in range(people) for p in range(prompts) for _ in range(samples)]
     ours = naive = 0

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone, BackboneSpec
+from methods.backbone import Backbone
 from methods.embedded.tokenizer import learn_tokenizer
 from methods.image_encoder import open_encoder
-from methods.interface import Photo, Subject
+from methods.interface import BackboneSpec, Photo, Subject
 from methods.ip_adapter_training import TrainableAdapter, save_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network

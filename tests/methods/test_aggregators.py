@@ -14,9 +14,13 @@ every_aggregator = pytest.mark.parametrize("name", AGGREGATORS)
 
 
 def build(name: str) -> torch.nn.Module:
+    """As after some training: no layer is silent any more."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return AGGREGATORS[name](WIDTH, CAPTION, TOKENS).eval()
+        aggregator = AGGREGATORS[name](WIDTH, CAPTION, TOKENS).eval()
+        for value in aggregator.parameters():
+            torch.nn.init.normal_(value, std=0.2)
+    return aggregator
 
 
 def draw(n: int, rows: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -97,6 +101,17 @@ def test_blended_latents_keep_the_same_promises(name: str) -> None:
     assert torch.allclose(blended, turned, atol=1e-5)
     alone = aggregator.blend(latents[1:, :1], captions[1:, :1], wanted[1:], mask[1:, :1])
     assert torch.allclose(alone, latents[1:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["deep-sets", "attention", "caption-attention"])
+@torch.no_grad()
+def test_an_untrained_learned_aggregator_says_what_the_mean_says(name: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        aggregator = AGGREGATORS[name](WIDTH, CAPTION, TOKENS)
+    tokens, captions, wanted, mask = draw(3)
+    said = aggregator(tokens, captions, wanted, mask).tokens
+    assert torch.allclose(said, tokens.mean(dim=1), atol=0.1)
 
 
 def test_a_median_is_the_middle_and_of_two_their_mean() -> None:

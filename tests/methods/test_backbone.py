@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone, BackboneSpec
-from methods.interface import MethodError, Subject
+from methods.backbone import Backbone
+from methods.interface import BackboneSpec, MethodError, Subject
 
 ensure_torchvision_imports()
 

@@ -1,4 +1,4 @@
-"""Training on a tiny pipeline: the loss falls, an interrupted run continues unnoticed, files say what they are."""
+"""Training on a tiny pipeline: the loss falls, resuming changes nothing, files say what they are."""
 
 from __future__ import annotations
 
@@ -48,9 +48,17 @@ def features(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: P
 
 @pytest.fixture
 def train_loo(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path) -> Train:
-    def train(out: Path, schedule: Schedule, aggregator: str = "attention") -> None:
+    def train(
+        out: Path, schedule: Schedule, aggregator: str = "attention", start: Path | None = None
+    ) -> None:
         training = LeaveOneOutTraining(
-            aggregator, Objective(largest_set=3), tokens=3, hidden=64, encoder=clip_folder, data_name="noise"
+            aggregator,
+            Objective(largest_set=3),
+            tokens=3,
+            hidden=64,
+            encoder=clip_folder,
+            start=start,
+            data_name="noise",
         )
         train_leave_one_out(
             people, out, training=training, backbone=backbone, schedule=schedule, work=work, progress=quiet
@@ -140,6 +148,15 @@ def test_weights_say_what_they_were_made_with(
         metadata = stored.metadata()
     assert metadata["backbone"] == backbone.digest
     assert json.loads(metadata["training"])["condition"] == "other"
+
+
+def test_an_aggregator_goes_on_from_another_s_weights_and_says_so(train_loo: Train, tmp_path: Path) -> None:
+    mean, more = tmp_path / "first-mean.safetensors", tmp_path / "second-attention.safetensors"
+    train_loo(mean, replace(SCHEDULE, steps=2), "mean")  # type: ignore[call-arg]
+    train_loo(more, replace(SCHEDULE, steps=1, learning_rate=0.0), "attention", mean)  # type: ignore[call-arg]
+    before, after = load_file(mean), load_file(more)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert read_config(more).started_from == "mean after 2 steps"
 
 
 def test_features_are_computed_once_and_never_shared_between_weights(

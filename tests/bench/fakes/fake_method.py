@@ -1,4 +1,4 @@
-"""A method that needs no backbone: it stamps prompt and seed into the pixels, so that a test can read them back."""
+"""A method that needs no backbone: it stamps prompt and seed into the pixels, to be read back by a test."""
 
 import hashlib
 import os
