@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from bench.analysis import entry, picture_columns
-from bench.markdown import bullets, table
-from bench.score import REAL_OTHER, REAL_SAME
+from bench.markdown import bullets
+from bench.score import NO_PICTURE, REAL_OTHER, REAL_SAME
 from bench.study import Study
 
 LEAK: Final = "†"
@@ -27,30 +27,27 @@ def notes(study: Study) -> Iterator[str]:
 
 
 def missing(study: Study) -> str:
-    """Why scores are missing."""
-    lines = [
-        [label, column.title, str(count), why]
-        for column in picture_columns(study)
-        for label in [*study.methods, REAL_SAME, REAL_OTHER]
-        for why, count in entry(study, label, column).whys.items()
-    ]
-    if not lines:
+    """Why pictures that are there have no score."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for column in picture_columns(study):
+        for label in [*study.methods, REAL_SAME, REAL_OTHER]:
+            for why, count in entry(study, label, column).whys.items():
+                if not why.startswith(NO_PICTURE):
+                    rows.setdefault((column.title, why), []).append(f"{label} {count}")
+    if not rows:
         return ""
-    return "## Missing scores\n\n" + table(["method", "metric", "pictures", "reason"], lines)
+    lines = [f"{title}: {why} ({', '.join(labels)})" for (title, why), labels in rows.items()]
+    return "## Missing scores\n\nWith the number of pictures.\n\n" + bullets(lines)
 
 
 def failures(study: Study) -> str:
     """Cells without a picture, and pictures that show nothing."""
-    found = Counter(
-        (cell.method, str(cell.status), cell.why) for cell in study.cells if cell.status != "drawn"
-    )
-    found += Counter(
-        (cell.method, "flawed", f"the picture is {cell.flaw}") for cell in study.cells if cell.flaw
-    )
+    found = Counter((c.method, f"{c.status}: {c.why}") for c in study.cells if c.status != "drawn")
+    found += Counter((c.method, f"the picture is {c.flaw}") for c in study.cells if c.flaw)
     if not found:
         return ""
-    lines = [[method, kind, str(count), why] for (method, kind, why), count in sorted(found.items())]
-    return "## Failures\n\n" + table(["method", "cells", "number", "reason"], lines)
+    lines = [f"{method}, {count} cells: {why}" for (method, why), count in sorted(found.items())]
+    return "## Failures\n\n" + bullets(lines)
 
 
 def provenance(study: Study) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
@@ -50,19 +51,23 @@ def drawn(works: Sequence[Work], albums: Mapping[str, Album], folder: RunFolder)
         for cell in work.group.cells:
             if not folder.has(cell, work.recipe.fingerprint(cell)):
                 continue
-            with Image.open(folder.image(cell)) as picture:
-                picture.load()
             sample = Sample(
                 id=cell.id,
                 identity=cell.identity,
                 prompt_id=cell.prompt.id,
-                image=picture,
+                image=load_picture(folder.image(cell)),
                 prompt=cell.prompt.text(work.who.phrase),
                 asks=cell.prompt.asks,
                 held_out=album.held_out,
                 references=album.references,
             )
             yield Judged(sample, cell.prompt.category, str(cell.sample))
+
+
+def load_picture(path: Path) -> Image.Image:
+    """A stored picture, RGB."""
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
 
 
 def real_same(albums: Mapping[str, Album]) -> Iterator[Judged]:

@@ -21,7 +21,10 @@ def _methods() -> list[list[str]]:
 def _metrics() -> list[list[str]]:
     from metrics.catalog import METRICS
 
-    return [[name, entry.summary] for name, entry in METRICS.items()]
+    return [
+        [name, entry.summary + (f" (bring {entry.needs})" if entry.needs else "")]
+        for name, entry in METRICS.items()
+    ]
 
 
 def _suites() -> list[list[str]]:

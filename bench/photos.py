@@ -19,6 +19,9 @@ STRAY: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """What operating systems leave in folders, in lower case; names with a leading dot are ignored as well."""
 LARGEST: Final = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
 """Megapixels of the largest picture that is opened."""
+SHORT_SIDE: Final = 1024
+"""Pixels of the short side of what is handed on: as many as the largest backbone draws; a telephone's twelve
+megapixels, times every photograph of every person, would fill the memory for nothing."""
 # MPO is what some telephones write: a JPEG whose further frames are depth maps and thumbnails.
 ONE_PICTURE_OF_MANY: Final = frozenset({"MPO"})
 
@@ -48,7 +51,7 @@ def is_stray(path: Path) -> bool:
 
 
 def load_photo(path: Path) -> Image.Image:
-    """Read one photograph as upright 8-bit RGB; transparency becomes white.
+    """Read one photograph as upright 8-bit RGB; at most `SHORT_SIDE` on its short side.
 
     Raises PhotoError where the file is missing, empty, damaged, animated, or larger than `LARGEST`.
     """
@@ -65,7 +68,7 @@ def load_photo(path: Path) -> Image.Image:
                     f"{path}: {frames} frames, a photograph has one; save the frame you mean as a picture"
                 )
             opened.load()
-            return _rgb(ImageOps.exif_transpose(opened))
+            return _at_most(SHORT_SIDE, _rgb(ImageOps.exif_transpose(opened)))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoError(f"{path}: more than {LARGEST} megapixels; scale it down") from error
     except UnidentifiedImageError as error:
@@ -95,6 +98,14 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = opaque
     # A copy without the file's metadata, so that nothing downstream can depend on it.
     return Image.fromarray(np.asarray(image.convert("RGB")))
+
+
+def _at_most(short: int, image: Image.Image) -> Image.Image:
+    scale = short / min(image.size)
+    if scale >= 1:
+        return image
+    size = (round(image.width * scale), round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

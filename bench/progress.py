@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.generate import Drawn, Event, Failed, Fitted, Skipped
+
+PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
 class Display:
@@ -16,6 +19,7 @@ class Display:
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
         self._group = ""
+        self._reasons: set[tuple[str, str]] = set()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -45,10 +49,12 @@ class Display:
             case Drawn(cell) | Skipped(cell):
                 self._advance(f"{cell.method}/{cell.identity}")
             case Failed(cell, why):
-                self._advance(f"{cell.method}/{cell.identity}")
-                self._console.print(
-                    f"{cell.id}: {why}", style="red", markup=False, highlight=False, soft_wrap=True
-                )
+                group = f"{cell.method}/{cell.identity}"
+                self._advance(group)
+                # The table counts them; here each reason is said once for each group.
+                if (group, why) not in self._reasons:
+                    self._reasons.add((group, why))
+                    self._console.print(f"{cell.id}: {why}", style="red", **PLAIN)
 
     def _advance(self, group: str) -> None:
         self._progress.update(self._task, advance=1, description=group)
@@ -58,7 +64,7 @@ class Display:
 
     def _say(self, line: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(line, **PLAIN)
 
 
 @contextmanager

@@ -136,7 +136,8 @@ def build_method(label: str, of_suite: Mapping[str, Mapping[str, Any]]) -> Metho
     name = settings.pop("like", label)
     if not isinstance(name, str):
         raise SuiteError(f"methods: {label}: like = {name!r}; wanted is a method's name")
-    return make(name, settings)
+    # A frozen dataclass of settings can be hashed only if its lists are tuples.
+    return make(name, {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
 
 
 def _open_backbone(spec: BackboneSpec, device: Device) -> Any:

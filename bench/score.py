@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from bench.datasets.catalog import People
 from bench.generate import Work
-from bench.judged import Judged, calibration, drawn, open_albums, real_other, real_same
+from bench.judged import Judged, calibration, drawn, load_picture, open_albums, real_other, real_same
 from bench.ledger import CellRow, write_rows
 from bench.provenance import digest, digest_of
-from bench.sets import SetRow, SetSubject, set_rows
+from bench.sets import SetPicture, SetRow, SetSubject, set_rows
 from bench.store import RunFolder, read_json, write_json
 from metrics.interface import RealPhoto, SampleMetric, Score, SetMetric
 
 REAL_SAME: Final = "real (same person)"
 REAL_OTHER: Final = "real (other person)"
+NO_PICTURE: Final = ("failed: ", "missing: ")
+"""How the reason of a score begins that is missing because its picture is."""
 SCORES: Final = "scores.csv"
 SETS: Final = "sets.csv"
 METRICS: Final = "metrics.json"
@@ -162,15 +165,20 @@ def _unscored(cell: CellRow, metrics: Sequence[SampleMetric]) -> Iterator[ScoreR
 def _score_sets(exam: Exam, folder: RunFolder, notify: Notify) -> Iterator[SetRow]:
     if not exam.metrics.of_sets:
         return
-    albums = open_albums(exam.people.chosen)
-    subjects = []
-    for label in _labels(exam):
-        works = [work for work in exam.works if work.group.method == label]
-        pictures = [one.sample for one in drawn(works, albums, folder)]
-        planned = sum(len(work.group.cells) for work in works)
-        subjects.append(SetSubject(label, planned, tuple(pictures)))
-    held_out = [image for album in albums.values() for image in album.held_out]
-    real = [*held_out, *(photo.load() for photo in exam.people.others)]
+    subjects = [_set_subject(label, exam, folder) for label in _labels(exam)]
+    held_out = [photo for who in exam.people.chosen for photo in who.held_out]
+    real = [photo.load() for photo in (*held_out, *exam.people.others)]
     for metric in exam.metrics.of_sets:
         notify(header(metric))
         yield from set_rows(metric, subjects, real, fingerprint=fingerprint_of(metric), seed=exam.seed)
+
+
+def _set_subject(label: str, exam: Exam, folder: RunFolder) -> SetSubject:
+    works = [work for work in exam.works if work.group.method == label]
+    pictures = tuple(
+        SetPicture(cell.id, cell.identity, partial(load_picture, folder.image(cell)))
+        for work in works
+        for cell in work.group.cells
+        if folder.has(cell, work.recipe.fingerprint(cell))
+    )
+    return SetSubject(label, sum(len(work.group.cells) for work in works), pictures)

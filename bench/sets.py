@@ -5,14 +5,14 @@ real photographs are cut in two disjoint parts: N of them are a row of their own
 the rest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from PIL.Image import Image
 
-from metrics.interface import Features, Sample, Score, SetMetric
+from metrics.interface import Features, Score, SetMetric
 
 REAL: Final = "real (disjoint half)"
 
@@ -36,13 +36,22 @@ class SetRow:
 
 
 @dataclass(frozen=True)
+class SetPicture:
+    """One picture, opened only when it is measured: all methods' together may not fit the memory."""
+
+    id: str
+    identity: str
+    load: Callable[[], Image]
+
+
+@dataclass(frozen=True)
 class SetSubject:
     """The pictures of one method."""
 
     label: str
     planned: int
     """So many there should be."""
-    samples: tuple[Sample, ...]
+    pictures: tuple[SetPicture, ...]
 
 
 @dataclass(frozen=True)
@@ -68,16 +77,16 @@ def set_rows(
 
     for subject in subjects:
         if not _enough(subject):
-            why = f"{len(subject.samples)} of {subject.planned} pictures; sets are compared at equal numbers"
-            yield row(subject.label, "", len(subject.samples), Score(None, why))
+            why = f"{len(subject.pictures)} of {subject.planned} pictures; sets are compared at equal numbers"
+            yield row(subject.label, "", len(subject.pictures), Score(None, why))
             continue
         # The same cells of every method, whatever order they were drawn in.
-        order = sorted(range(len(subject.samples)), key=lambda i: subject.samples[i].id.partition("/")[2])
+        order = sorted(range(len(subject.pictures)), key=lambda i: subject.pictures[i].id.partition("/")[2])
         chosen = [
             order[i] for i in sorted(np.random.default_rng((seed, 1)).permutation(len(order))[: matched.n])
         ]
-        features = metric.features([subject.samples[i].image for i in chosen])
-        people = np.array([subject.samples[i].identity for i in chosen])
+        features = metric.features([subject.pictures[i].load() for i in chosen])
+        people = np.array([subject.pictures[i].identity for i in chosen])
         whole = metric.measure(features, matched.against)
         yield row(subject.label, "", len(chosen), whole)
         if whole.value is None:
@@ -90,10 +99,10 @@ def set_rows(
 
 def _enough(subject: SetSubject) -> bool:
     """A method that lost many pictures must not lower everybody's N."""
-    return len(subject.samples) >= 0.9 * subject.planned > 0
+    return len(subject.pictures) >= 0.9 * subject.planned > 0
 
 
 def _match(real: Features, subjects: Sequence[SetSubject], rng: np.random.Generator) -> Matched:
     mixed = real[rng.permutation(len(real))]
-    n = min([len(real) // 2, *(len(subject.samples) for subject in subjects)])
+    n = min([len(real) // 2, *(len(subject.pictures) for subject in subjects)])
     return Matched(n, mixed[:n], mixed[n:])

@@ -55,8 +55,8 @@ def estimate(
     error = float(np.sqrt(variance))
     width = error * float(stdtrit(df, (1 + LEVEL) / 2))
     low, high = mean - width, mean + width
-    if np.isin(x, (0.0, 1.0)).all():
-        # A rate's interval ends where rates end.
+    if x.min() >= 0 and x.max() <= 1 and np.isin(x, (0.0, 1.0)).any():
+        # Shares: their interval ends where shares end.
         low, high = max(low, 0.0), min(high, 1.0)
     return Estimate(mean, low, high, len(x), float(2 * stdtr(df, -abs(mean) / error)))
 

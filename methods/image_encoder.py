@@ -51,12 +51,19 @@ class ImageEncoder:
         hidden: int = self.model.config.hidden_size  # type: ignore[union-attr,assignment]
         return hidden
 
+    @property
+    def embedding_width(self) -> int:
+        """Width of a projected embedding."""
+        projected: int = self.model.config.projection_dim  # type: ignore[union-attr,assignment]
+        return projected
+
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the weights."""
-        digest = hashlib.sha256()
-        for path in encoder_files(self.folder):
-            digest.update(path.read_bytes())
+        """SHA-256 of the vision tower and of how it is fed, however the folder packs them."""
+        digest = hashlib.sha256(repr((self.size, self.mean, self.std)).encode())
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.cpu().float().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def patches(self, images: Sequence[Image]) -> Tensor:
@@ -74,11 +81,14 @@ class ImageEncoder:
         return hidden
 
     @torch.no_grad()
+    def embeddings_of_pixels(self, pixels: Tensor) -> Tensor:
+        """Projected embeddings of (N, 3, size, size) in [0, 1], on the encoder's device."""
+        embeds: Tensor = self._run(self._normalised(pixels)).image_embeds
+        return embeds
+
     def embeddings(self, images: Sequence[Image]) -> Tensor:
         """Projected embeddings (IP-Adapter base): (N, P), float32, on the CPU."""
-        rows = [
-            self._run(self._normalised(tensor([squeezed(image, self.size)]))).image_embeds for image in images
-        ]
+        rows = [self.embeddings_of_pixels(tensor([squeezed(image, self.size)])) for image in images]
         return torch.cat(rows).cpu()
 
     @torch.no_grad()

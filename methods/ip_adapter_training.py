@@ -1,4 +1,4 @@
-"""Trains an IP-Adapter Plus (Ye et al. 2023, tutorial_train_plus.py) and writes the published layout."""
+"""Trains an IP-Adapter, base or Plus (Ye et al. 2023), and writes the published layout."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.attention import quick_to_learn
 from methods.backbone import Backbone
-from methods.image_encoder import EMBEDDED_CLIP, open_encoder
+from methods.image_encoder import EMBEDDED_CLIP, ImageEncoder, open_encoder
 from methods.interface import MethodError
-from methods.resampler import new_resampler, published
+from methods.resampler import new_resampler, published, published_base
 from methods.training import Progress, Schedule, train
 from methods.training_features import TrainingFeatures, training_features
 from methods.training_set import TrainingSet
@@ -24,8 +24,9 @@ from methods.training_set import TrainingSet
 ensure_torchvision_imports()
 
 from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0  # noqa: E402
-from diffusers.models.embeddings import MultiIPAdapterImageProjection  # noqa: E402
+from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection  # noqa: E402
 
+BASE_TOKENS = 4
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
 
 
@@ -33,10 +34,13 @@ SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, deca
 class IPAdapterTraining:
     """What is trained, beside how long and how fast."""
 
+    layout: Literal["base", "plus"] = "plus"
+    """`base`: the embedding through one linear layer to 4 tokens; `plus`: patches through a Resampler."""
     condition: Literal["self", "other"] = "self"
     """The picture that conditions: the target itself, as published, or another photograph of the person."""
     tokens: int = 8
-    hidden: int = 192
+    """Of the Plus layout; diffusers' loader takes 4 for granted in the base layout."""
+    hidden: int = 128
     encoder: Path = EMBEDDED_CLIP
     drop_image: float = 0.05
     drop_text: float = 0.05
@@ -71,7 +75,9 @@ class TrainableAdapter(nn.Module):
 
     def published(self) -> dict[str, Tensor]:
         """The published safetensors' names: `image_proj.*`, `ip_adapter.{1,3,5,..}.to_k_ip.weight`."""
-        state = {f"image_proj.{key}": value for key, value in published(self.projection.state_dict()).items()}
+        own = self.projection.state_dict()
+        renamed = published_base(own) if isinstance(self.projection, ImageProjection) else published(own)
+        state = {f"image_proj.{key}": value for key, value in renamed.items()}
         for index, layer in enumerate(self.layers):
             for name, value in layer.state_dict().items():
                 # `to_k_ip.0.weight`: diffusers counts adapters, the published files hold one.
@@ -94,16 +100,13 @@ def train_ip_adapter(
     Runs on the backbone's device, and leaves the backbone as it was.
     """
     encoder = open_encoder(training.encoder, backbone.device)
-    features = training_features(data, work, backbone=backbone, encoder=encoder, progress=progress)
+    base = training.layout == "base"
+    features = training_features(
+        data, work, backbone=backbone, encoder=encoder, embeddings=base, progress=progress
+    )
     with torch.random.fork_rng():
         torch.manual_seed(schedule.seed)
-        projection = new_resampler(
-            patch_width=encoder.width,
-            width=backbone.cross_attention_dim,
-            tokens=training.tokens,
-            hidden=training.hidden,
-        )
-        adapter = TrainableAdapter(backbone.unet, projection, training.tokens).to(backbone.device)
+        adapter = new_adapter(training, backbone, encoder).to(backbone.device)
     with backbone.clean():
         adapter.place(backbone.unet)
         try:
@@ -119,6 +122,18 @@ def train_ip_adapter(
         "backbone": backbone.digest,
     }
     save_adapter(out, adapter.published(), metadata)
+
+
+def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageEncoder) -> TrainableAdapter:
+    """An untrained adapter: its projection random, its keys and values those of the text."""
+    width = backbone.cross_attention_dim
+    if training.layout == "base":
+        projection: nn.Module = ImageProjection(encoder.embedding_width, width, BASE_TOKENS)
+        return TrainableAdapter(backbone.unet, projection, BASE_TOKENS)
+    projection = new_resampler(
+        patch_width=encoder.width, width=width, tokens=training.tokens, hidden=training.hidden
+    )
+    return TrainableAdapter(backbone.unet, projection, training.tokens)
 
 
 def _minimise(
@@ -141,7 +156,7 @@ def _minimise(
 
 
 IPBatch = tuple[Tensor, Tensor, Tensor]
-"""Latents (B, C, h, w), text tokens (B, L, D), patch tokens of the condition (B, L', E)."""
+"""Latents (B, C, h, w), text (B, L, D), the condition's patch tokens (B, L', E) or embedding (B, P)."""
 
 
 def draw_batch(
@@ -163,23 +178,26 @@ def draw_batch(
     chance = torch.rand(size, generator=generator).to(rows.device)
     both, text = training.drop_both, training.drop_both + training.drop_text
     dropped = (chance < both) | ((chance >= text) & (chance < text + training.drop_image))
-    patches = features.patches[rows[:, -1], side[:, -1]].to(device).float()
-    nothing = features.nothing.to(device)
+    seen = features.patches if features.embeds is None else features.embeds
+    images = seen[rows[:, -1], side[:, -1]].to(device).float()
+    # As published: no picture is an embedding of zeros, or what the encoder says of black pixels.
+    nothing = features.nothing.to(device) if features.embeds is None else torch.zeros_like(images[0])
+    gone = dropped.to(device).view(-1, *(1,) * (images.dim() - 1))
     return (
         features.latents[rows[:, 0], side[:, 0]].to(device).float(),
         features.sentences[torch.where(chance < text, 0, sentences)].to(device).float(),
-        torch.where(dropped.to(device)[:, None, None], nothing, patches),
+        torch.where(gone, nothing, images),
     )
 
 
 def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tensor) -> Tensor:
     """|| eps - eps_theta(x_t, c_text, c_image, t) ||^2, or the velocity's, mean over the batch."""
-    latents, text, patches = batch
+    latents, text, images = batch
     predicted = backbone.unet(
         backbone.noise.add(latents, eps, t),
         t,
         encoder_hidden_states=text,
-        added_cond_kwargs={"image_embeds": [patches[:, None]]},
+        added_cond_kwargs={"image_embeds": [images[:, None]]},
         return_dict=False,
     )[0]
     residual: Tensor = predicted.float() - backbone.noise.target(latents, eps, t)

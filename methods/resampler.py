@@ -48,6 +48,11 @@ RENAMED = (
 """diffusers' names and those of the published files, within a layer."""
 
 
+def published_base(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """diffusers' names of the base projection to those of the published `image_proj`."""
+    return {name.replace("image_embeds", "proj"): value for name, value in state.items()}
+
+
 def published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """diffusers' names to those of the published `image_proj`; keys and values share a matrix."""
     renamed: dict[str, Tensor] = {}

@@ -20,6 +20,7 @@ from methods.pictures import from_bytes
 from methods.training import Progress
 from methods.training_set import TrainingSet
 
+EMBEDS = "embeds.npy"
 STORED = ("latents", "patches", "sentences", "pooled", "captions")
 
 
@@ -40,6 +41,8 @@ class TrainingFeatures:
     """M x P, half: the text encoder's state at each sentence's end."""
     captions: Tensor
     """N x 2 x variants, indices into the sentences."""
+    embeds: Tensor | None
+    """N x 2 x P, half: the image encoder's projected embeddings; None where nobody asked for them."""
     nothing: Tensor
     """L x E: patch tokens of no picture."""
     order: Tensor
@@ -73,6 +76,7 @@ def training_features(
     backbone: Backbone,
     encoder: ImageEncoder,
     variants: int = 2,
+    embeddings: bool = False,
     progress: Progress,
 ) -> TrainingFeatures:
     """Read the features from `work`, or compute them and write them there, for this and later trainings.
@@ -85,14 +89,19 @@ def training_features(
     folder = work / f"features-{_key(data, backbone, encoder, variants)}"
     if not folder.is_dir():
         _compute(folder, data, backbone, encoder, variants, progress)
-    stored = {name: torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in STORED}
+    if embeddings and not (folder / EMBEDS).is_file():
+        _compute_embeddings(folder, data, encoder, progress)
+    stored: dict[str, Tensor | None] = {
+        name: torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in STORED
+    }
+    stored["embeds"] = torch.from_numpy(np.load(folder / EMBEDS)) if embeddings else None
     order = np.argsort(data.identities, kind="stable")
     _, start, count = np.unique(data.identities[order], return_index=True, return_counts=True)
     device = backbone.device
     if device.type == "cuda":
-        stored = {name: tensor.to(device) for name, tensor in stored.items()}
+        stored = {name: tensor.to(device) if tensor is not None else None for name, tensor in stored.items()}
     return TrainingFeatures(
-        **stored,
+        **stored,  # type: ignore[arg-type]  # only the embeddings may be missing
         nothing=encoder.nothing()[0],
         order=torch.from_numpy(order),
         start=torch.from_numpy(start),
@@ -146,6 +155,24 @@ def _compute(
         _encode_pictures(beside / f"{name}.npy", data, encode, advance)
     _encode_sentences(beside, sentences, backbone, advance)
     beside.replace(folder)
+
+
+def _compute_embeddings(folder: Path, data: TrainingSet, encoder: ImageEncoder, progress: Progress) -> None:
+    """Beside the others, later: only the base IP-Adapter reads them."""
+
+    def embed(pixels: Tensor) -> Tensor:
+        return encoder.embeddings_of_pixels(_sized(pixels, encoder.size))
+
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(done, 2 * len(data.pixels), "embeddings of the training set")
+
+    beside = folder / f".{EMBEDS}"
+    _encode_pictures(beside, data, embed, advance)
+    beside.replace(folder / EMBEDS)
 
 
 def _encode_pictures(

@@ -109,7 +109,8 @@ def train_decoder(
 
     @cache
     def latents(side: int) -> Tensor:
-        return encode_all(network, views[side], device).half()
+        with torch.autocast(device.type, enabled=False):
+            return encode_all(network, views[side], device).half()
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(pixels), (schedule.batch,), generator=generator).sort().values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -103,7 +104,8 @@ def train_unet(
     # Minutes of encoding, which a training that only has its last checkpoint to read can do without.
     @cache
     def source() -> _Source:
-        return _Source.of(data, parts, schedule.seed + 1, device)
+        with torch.autocast(device.type, enabled=False):
+            return _Source.of(data, parts, schedule.seed + 1, device)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         clean, ids, t = source().batch(schedule.batch, generator)
@@ -166,6 +168,11 @@ def save_pipeline(folder: Path, parts: FrozenParts, unet: UNet2DConditionModel) 
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    # Stored in half precision, meant for float32: transformers would open the text encoder in what its config
+    # says, diffusers the U-Net in float32, and the two would not fit.
+    config = folder / "text_encoder" / "config.json"
+    said = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**said, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()

@@ -25,7 +25,12 @@ from methods.training_set import TrainingSet
 ensure_torchvision_imports()
 
 from diffusers import AutoencoderKL  # noqa: E402
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer  # noqa: E402
+from transformers import (  # noqa: E402
+    CLIPModel,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 
 JUDGED: Final = 400
 """How many unseen photographs a card's numbers are computed on."""
@@ -57,7 +62,10 @@ class Workshop:
 
 
 def make_clip(shop: Workshop, schedule: Schedule) -> Path:
-    """Learn the tokenizer and the CLIP; write `<weights>/clip`."""
+    """Learn the tokenizer and the CLIP; write the vision tower to `<weights>/clip`.
+
+    The whole goes to `<checkpoints>/clip`, from where `make_backbone` takes the text tower.
+    """
     checkpoint = shop.checkpoints / "clip.pt"
     tokenizer = _tokenizer(shop)
     clip = train_clip(
@@ -70,19 +78,27 @@ def make_clip(shop: Workshop, schedule: Schedule) -> Path:
     )
     folder = _emptied(shop.weights / "clip")
     quality = _clip_quality(clip, tokenizer, shop)
-    clip.half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    clip.half()
+    _vision_tower(clip).save_pretrained(folder)
+    clip.save_pretrained(_emptied(shop.checkpoints / "clip"))
     image_processor(shop.data.pixels.shape[1]).save_pretrained(folder)
     Card(
         "Tiny CLIP",
         "bench train clip",
-        "Its text tower is the embedded backbone's text encoder; its vision tower conditions ip-adapter and "
-        "the leave-one-out methods. Trained on captions (Radford et al. 2021) and on pairs of photographs of "
-        "one person. No evaluation network shares weights or code with it.",
+        "This is its vision tower, which conditions ip-adapter and the leave-one-out methods; its text tower "
+        "is the embedded backbone's text encoder. Trained on captions (Radford et al. 2021) and on pairs of "
+        "photographs of one person. No evaluation network shares weights or code with it.",
         shop.made_of(schedule, checkpoint),
         quality,
     ).write(folder / "CARD.md")
     return folder
+
+
+def _vision_tower(clip: CLIPModel) -> CLIPVisionModelWithProjection:
+    tower = CLIPVisionModelWithProjection(clip.config.vision_config).to(clip.dtype)
+    tower.vision_model.load_state_dict(clip.vision_model.state_dict())
+    tower.visual_projection.load_state_dict(clip.visual_projection.state_dict())
+    return tower
 
 
 def _tokenizer(shop: Workshop) -> CLIPTokenizer:
@@ -133,11 +149,12 @@ def make_autoencoder(shop: Workshop, schedule: Schedule, decoder: Schedule) -> P
 def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
     """Train the U-Net on the finished CLIP and autoencoder; write `<weights>/embedded`, a whole pipeline."""
     checkpoint = shop.checkpoints / "unet.pt"
-    clip = _needed(shop.weights / "clip", "clip")
+    text_encoder = _needed(shop.checkpoints / "clip", "clip")
+    autoencoder = _needed(shop.checkpoints / "autoencoder", "autoencoder")
     parts = FrozenParts(
-        AutoencoderKL.from_pretrained(_needed(shop.checkpoints / "autoencoder", "autoencoder")),
-        CLIPTextModel.from_pretrained(clip, dtype=torch.float32),
-        CLIPTokenizer.from_pretrained(clip),
+        AutoencoderKL.from_pretrained(autoencoder),
+        CLIPTextModel.from_pretrained(text_encoder, dtype=torch.float32),
+        _tokenizer(shop),
     )
     unet = train_unet(
         shop.data,

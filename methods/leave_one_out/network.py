@@ -32,6 +32,8 @@ class NetworkConfig:
     """Tokens per photograph."""
     hidden: int = 128
     depth: int = 2
+    shortcut: bool = False
+    """The class token also goes straight into the photo tokens, by one linear layer."""
     noising: str = "held-out"
     backbone: str = ""
     """Digest of the backbone it was trained with."""
@@ -60,6 +62,7 @@ class LeaveOneOutNetwork(nn.Module):
             hidden=config.hidden,
             depth=config.depth,
         )
+        self.shortcut = _Shortcut(config) if config.shortcut else None
         self.aggregator = AGGREGATORS[config.aggregator](config.width, config.caption_width, config.tokens)
         self.adapter = Adapter(unet)
         self.nothing = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
@@ -76,8 +79,12 @@ class LeaveOneOutNetwork(nn.Module):
 
     def tokens_of(self, patches: Tensor) -> Tensor:
         """Tokens of each photograph by itself: (B, n, L, E) -> (B, n, T, D)."""
-        tokens: Tensor = self.photo(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
-        return tokens
+        photos = patches.flatten(0, 1)
+        tokens: Tensor = self.photo(photos)
+        if self.shortcut is not None:
+            tokens = tokens + self.shortcut(photos)
+        shaped: Tensor = tokens.unflatten(0, patches.shape[:2])
+        return shaped
 
     def gather(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
         """G: the tokens of a set of photographs for a wanted caption."""
@@ -102,6 +109,25 @@ class LeaveOneOutNetwork(nn.Module):
         keep = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if keep is None else keep
         first = torch.arange(tokens.shape[1], device=tokens.device) < count
         return Gathered(tokens, torch.where(dropped[:, None], first, keep))
+
+
+class _Shortcut(nn.Module):
+    """A photograph's class token as tokens, beside the Resampler's, as in IP-Adapter FaceID-Plus.
+
+    A small encoder says who somebody is in its class token; a Resampler starts from the average of the
+    patches and would first have to find it.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.before = nn.LayerNorm(config.patch_width)
+        self.project = nn.Linear(config.patch_width, config.tokens * config.width)
+        self.tokens = config.tokens
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(N, L, E), the class token first, -> (N, T, D)."""
+        projected: Tensor = self.project(self.before(patches[:, 0])).unflatten(1, (self.tokens, -1))
+        return projected
 
 
 def save_network(

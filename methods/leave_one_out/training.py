@@ -36,6 +36,7 @@ class LeaveOneOutTraining:
     tokens: int = 8
     hidden: int = 128
     depth: int = 2
+    shortcut: bool = False
     encoder: Path = EMBEDDED_CLIP
     start: Path | None = None
     """Weights of another aggregator to go on from: all but the aggregator itself is taken over.
@@ -71,6 +72,7 @@ def train_leave_one_out(
         tokens=training.tokens,
         hidden=training.hidden,
         depth=training.depth,
+        shortcut=training.shortcut,
         noising=training.objective.noising,
         backbone=backbone.digest,
         encoder=encoder.name,

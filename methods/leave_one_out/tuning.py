@@ -79,6 +79,7 @@ def features_of(
         sentences=torch.cat([features.tokens for features in text]).cpu(),
         pooled=torch.cat([features.pooled for features in text]).cpu(),
         captions=index,
+        embeds=None,
         nothing=torch.zeros_like(patches[0]).cpu(),
         order=torch.arange(count),
         start=torch.tensor([0]),

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from PIL import Image
 from bench.cli import main
 
 FAKES = Path(__file__).parent / "fakes"
+# Where the tests themselves import the fakes from, as `package.module:Class` does inside a run.
+sys.path.append(str(FAKES))
 PEOPLE = ("ada", "bob", "cleo")
 SUITE = """
 name = "fake"

@@ -114,6 +114,13 @@ def test_what_is_no_photograph_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
+def test_a_large_photo_is_scaled_to_what_a_backbone_can_use(tmp_path: Path) -> None:
+    gradient().resize((4000, 2000)).save(tmp_path / "large.png")
+    photo = load_photo(tmp_path / "large.png")
+    assert photo.size == (2048, 1024)
+    assert brightness(photo, "left") < 60
+
+
 def test_stray_files_are_passed_over(tmp_path: Path) -> None:
     gradient().save(tmp_path / "b.png")
     gradient().save(tmp_path / "a.JPG")

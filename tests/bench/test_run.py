@@ -83,7 +83,9 @@ def test_a_failing_cell_is_a_row_with_its_reason_and_the_others_go_on(
     assert "cannot draw 'a photo of {subject}, wearing a red shirt'" in capsys.readouterr().out
     failed = Path("run", "images", FAKE.replace(":", "+"), "ada", "red-shirt.s1.failed.json")
     assert "Traceback" in json.loads(failed.read_text())["traceback"]
-    assert "12 of 18" in Path("run", "report.md").read_text()
+    report = Path("run", "report.md").read_text()
+    assert "(12 of 18)" in report
+    assert "6 cells: failed: cannot draw" in report
 
 
 def test_a_cell_that_failed_is_tried_again(bench: Bench, suite: Path) -> None:

@@ -70,7 +70,9 @@ def train_loo(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: 
 @pytest.fixture
 def train_ip(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path) -> Train:
     def train(out: Path, schedule: Schedule) -> None:
-        training = IPAdapterTraining("other", tokens=3, hidden=64, encoder=clip_folder, data_name="noise")
+        training = IPAdapterTraining(
+            condition="other", tokens=3, hidden=64, encoder=clip_folder, data_name="noise"
+        )
         train_ip_adapter(
             people, out, training=training, backbone=backbone, schedule=schedule, work=work, progress=quiet
         )
@@ -78,7 +80,18 @@ def train_ip(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: P
     return train
 
 
-@pytest.fixture(params=["train_loo", "train_ip"])
+@pytest.fixture
+def train_base(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path) -> Train:
+    def train(out: Path, schedule: Schedule) -> None:
+        training = IPAdapterTraining("base", encoder=clip_folder)
+        train_ip_adapter(
+            people, out, training=training, backbone=backbone, schedule=schedule, work=work, progress=quiet
+        )
+
+    return train
+
+
+@pytest.fixture(params=["train_loo", "train_ip", "train_base"])
 def train(request: pytest.FixtureRequest) -> Train:
     chosen: Train = request.getfixturevalue(request.param)
     return chosen
@@ -100,7 +113,7 @@ def test_leave_one_out_training_lowers_the_loss(
 def test_ip_adapter_training_lowers_the_loss(
     train_ip: Train, features: TrainingFeatures, backbone: Backbone, tmp_path: Path
 ) -> None:
-    training = IPAdapterTraining("other", drop_image=0, drop_text=0, drop_both=0)
+    training = IPAdapterTraining(condition="other", drop_image=0, drop_text=0, drop_both=0)
     batch = draw_ip_batch(features, training, 64, torch.Generator().manual_seed(0), backbone.device)
     t = backbone.noise.draw(64, torch.Generator().manual_seed(1))
     eps = torch.randn(batch[0].shape, generator=torch.Generator().manual_seed(2))
@@ -112,6 +125,18 @@ def test_ip_adapter_training_lowers_the_loss(
             return float(ip_adapter_loss(batch, backbone, t=t, eps=eps))
 
     assert loss(40) < 0.98 * loss(1)
+
+
+def test_a_base_adapter_is_one_linear_layer_to_four_tokens_and_plain_diffusers_reads_it(
+    train_base: Train, backbone: Backbone, tmp_path: Path
+) -> None:
+    out = tmp_path / "base.safetensors"
+    train_base(out, replace(SCHEDULE, steps=2))
+    state = load_file(out)
+    assert state["image_proj.proj.weight"].shape == (4 * backbone.cross_attention_dim, 12)
+    with backbone.clean(), adapted(backbone, read_adapter(out), scale=1.0), torch.no_grad():
+        tokens = backbone.pipe.unet.encoder_hid_proj([torch.ones(1, 2, 12)])[0]
+    assert tokens.shape == (1, 2, 4, backbone.cross_attention_dim)
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(train: Train, work: Path, tmp_path: Path) -> None:

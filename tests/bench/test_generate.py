@@ -1,0 +1,183 @@
+"""Groups: fitted once, drawn in whole batches, failing cell by cell."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_method import FakeMethod, read_stamp, stamp
+from PIL import Image
+
+from bench.datasets.catalog import open_people
+from bench.errors import StoreError
+from bench.generate import Drawn, Failed, Fitted, Skipped, Work, draw, flaw, give_up
+from bench.plan import make_plan
+from bench.prompts import PromptCard
+from bench.recipe import Recipe
+from bench.store import RunFolder
+from bench.suite import DatasetSettings
+from methods.interface import MethodError, Request
+
+CARDS = [PromptCard(f"p{i}", f"{{subject}} number {i}") for i in range(5)]
+
+
+@pytest.fixture
+def work(people: Path) -> Work:
+    """Ada's ten cells."""
+    chosen = open_people(DatasetSettings("folder", "people", references=2), people.parent).chosen
+    plan = make_plan(["fake"], chosen[:1], CARDS, recaptions=0, samples=2, seed=0)
+    recipe = Recipe({"run": "r"}, {"method": "m"}, {"subject": "s"})
+    return Work(plan.groups[0], chosen[0], FakeMethod(), recipe, 4, 0, plan.wanted, False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+def kinds(events: Iterator[object] | Sequence[object]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def test_a_group_is_fitted_once_and_drawn_in_batches(work: Work, folder: RunFolder) -> None:
+    assert kinds(draw(work, None, folder)) == ["Fitted", *["Drawn"] * 10]
+    assert kinds(draw(work, None, folder)) == ["Skipped"] * 10
+    with Image.open(folder.image(work.group.cells[9])) as last:
+        seeds = read_stamp(last).split("|")[2].split()
+    assert seeds == [str(cell.seed) for cell in work.group.cells[8:]]
+
+
+def test_a_batch_holds_the_same_cells_whatever_is_missing(work: Work, folder: RunFolder) -> None:
+    list(draw(work, None, folder))
+    path = folder.image(work.group.cells[2])
+    before = path.read_bytes()
+    path.unlink()
+    events = list(draw(work, None, folder))
+    assert [event.cell.id for event in events if isinstance(event, Drawn)] == [work.group.cells[2].id]
+    assert path.read_bytes() == before
+
+
+def test_only_wanted_cells_are_drawn_or_spoken_of(work: Work, folder: RunFolder) -> None:
+    some = replace(work, wanted=frozenset([work.group.cells[1].id]))
+    assert kinds(draw(some, None, folder)) == ["Fitted", "Drawn"]
+    assert len(list(folder.path.rglob("*.png"))) == 1
+
+
+def test_again_fits_and_draws_anew(work: Work, folder: RunFolder) -> None:
+    list(draw(work, None, folder))
+    assert kinds(draw(replace(work, again=True), None, folder)) == ["Fitted", *["Drawn"] * 10]
+
+
+def test_another_recipe_is_fitted_anew(work: Work, folder: RunFolder) -> None:
+    list(draw(work, None, folder))
+    other = replace(work, recipe=replace(work.recipe, method={"method": "other"}))
+    assert kinds(draw(other, None, folder))[0] == "Fitted"
+
+
+def test_one_bad_cell_does_not_take_its_batch_with_it(work: Work, folder: RunFolder) -> None:
+    bad = replace(work, method=FakeMethod(fails_on="number 1"))
+    events = list(draw(bad, None, folder))
+    assert [event.cell.prompt.id for event in events if isinstance(event, Failed)] == ["p1", "p1"]
+    assert sum(isinstance(event, Drawn) for event in events) == 8
+
+
+@dataclass(frozen=True)
+class Returns:
+    """A method that hands back a fixed thing."""
+
+    what: Any
+
+    def objection(self, subject: object) -> None:
+        return None
+
+    def fit(self, subject: object, into: Path, *, backbone: object, seed: int) -> None:
+        (into / "x").write_text("x")
+
+    def load(self, fitted: Path, *, backbone: object) -> "Returns":
+        return self
+
+    def generate(self, requests: Sequence[Request]) -> Any:
+        return self.what
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [([], "0 pictures for 1 requests"), (["text"], "a str, wanted is a PIL image"), (None, "TypeError")],
+)
+def test_what_is_no_picture_is_a_failure(what: object, why: str, work: Work, folder: RunFolder) -> None:
+    events = list(draw(replace(work, method=Returns(what)), None, folder))  # type: ignore[arg-type]
+    failed = [event for event in events if isinstance(event, Failed)]
+    assert len(failed) == 10
+    assert why in failed[0].why
+
+
+class WatchedBackbone:
+    """Finds something left behind once, as the real one does."""
+
+    def __init__(self, dirty_at: int) -> None:
+        self.times = 0
+        self.dirty_at = dirty_at
+
+    @contextmanager
+    def clean(self) -> Iterator[None]:
+        yield
+        self.times += 1
+        if self.times == self.dirty_at:
+            raise MethodError("backbone handed back changed: a LoRA")
+
+
+@pytest.mark.parametrize(("dirty_at", "failed"), [(1, 10), (2, 10), (99, 0)], ids=["fit", "load", "never"])
+def test_a_backbone_handed_back_changed_fails_what_changed_it(
+    dirty_at: int, failed: int, work: Work, folder: RunFolder
+) -> None:
+    events = list(draw(work, WatchedBackbone(dirty_at), folder))
+    found = [event for event in events if isinstance(event, Failed)]
+    assert len(found) == failed
+    assert all("handed back changed" in event.why for event in found)
+
+
+class FullDisk(FakeMethod):
+    def fit(self, subject: object, into: Path, *, backbone: object, seed: int) -> None:  # type: ignore[override]
+        raise OSError(28, "No space left on device", str(into / "weights"))
+
+
+def test_a_full_disk_while_fitting_ends_the_run(work: Work, folder: RunFolder) -> None:
+    with pytest.raises(StoreError, match=r"weights: cannot be written \(No space left on device\)"):
+        list(draw(replace(work, method=FullDisk()), None, folder))
+
+
+def test_a_group_that_never_came_back_is_rows(work: Work, folder: RunFolder) -> None:
+    list(draw(replace(work, wanted=frozenset([work.group.cells[0].id])), None, folder))
+    events = list(give_up(work, "the worker was lost", folder))
+    assert len(events) == 9
+    assert isinstance(events[0], Failed)
+    assert events[0].why == "the worker was lost"
+
+
+def test_costs_and_recipe_stand_beside_the_picture(work: Work, folder: RunFolder) -> None:
+    import json
+
+    fitted = next(draw(work, None, folder))
+    assert isinstance(fitted, Fitted)
+    list(draw(work, None, folder))
+    record = json.loads(folder.sidecar(work.group.cells[0]).read_text())
+    assert record["seconds"] > 0
+    assert record["memory_mb"] > 10
+    assert record["batch"] == 4
+    assert record["made"]["seed"] == str(work.group.cells[0].seed)
+    fit = json.loads(folder.fit_sidecar("fake", "ada").read_text())
+    assert fit["bytes"] == (folder.fit("fake", "ada") / "subject.txt").stat().st_size
+
+
+def test_black_and_constant_pictures_are_told_from_pictures() -> None:
+    assert flaw(Image.new("RGB", (8, 8))) == "black"
+    assert flaw(Image.new("RGB", (8, 8), (9, 9, 9))) == "constant"
+    assert flaw(stamp("a picture")) == ""
+
+
+def test_skipped_cells_are_named(work: Work, folder: RunFolder) -> None:
+    list(draw(work, None, folder))
+    skipped = [event.cell.id for event in draw(work, None, folder) if isinstance(event, Skipped)]
+    assert skipped == [cell.id for cell in work.group.cells]

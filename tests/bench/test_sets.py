@@ -1,0 +1,89 @@
+"""Set metrics at matched numbers."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pytest
+from fake_metrics import Gap
+from PIL import Image
+
+from bench.sets import REAL, SetPicture, SetRow, SetSubject, set_rows
+from metrics.interface import Features, Score
+
+
+def shade(value: int) -> Image.Image:
+    return Image.new("RGB", (4, 4), (value, value, value))
+
+
+def subject(label: str, people: int, each: int, value: int, planned: int | None = None) -> SetSubject:
+    pictures = tuple(
+        SetPicture(f"{label}/p{person}/hat/s{i}", f"p{person}", partial(shade, value + person + i))
+        for person in range(people)
+        for i in range(each)
+    )
+    return SetSubject(label, planned or len(pictures), pictures)
+
+
+def rows(subjects: list[SetSubject], real: int = 40, metric: object = None) -> list[SetRow]:
+    photos = [shade(100 + i % 20) for i in range(real)]
+    return list(set_rows(metric or Gap(), subjects, photos, fingerprint="f", seed=3))  # type: ignore[arg-type]
+
+
+def whole(found: list[SetRow]) -> dict[str, SetRow]:
+    return {row.method: row for row in found if not row.left_out}
+
+
+def test_every_row_is_measured_by_equally_many_pictures_against_the_same_photos() -> None:
+    found = whole(rows([subject("a", 4, 4, 100), subject("b", 4, 3, 100)]))
+    assert {row.n for row in found.values()} == {"12"}
+    assert {row.against for row in found.values()} == {"28"}
+    assert set(found) == {"a", "b", REAL}
+
+
+def test_few_real_photos_bound_the_number() -> None:
+    found = whole(rows([subject("a", 4, 4, 100)], real=20))
+    assert {(row.n, row.against) for row in found.values()} == {("10", "10")}
+
+
+def test_a_method_that_lost_many_pictures_is_refused_and_lowers_nobodys_number() -> None:
+    found = whole(rows([subject("a", 4, 4, 100), subject("lost", 1, 3, 100, planned=16)]))
+    assert found["a"].n == "16"
+    assert found["lost"].value == ""
+    assert "3 of 16 pictures" in found["lost"].why
+
+
+def test_one_person_at_a_time_is_left_out() -> None:
+    found = [row for row in rows([subject("a", 4, 4, 100)]) if row.left_out]
+    assert [row.left_out for row in found] == ["p0", "p1", "p2", "p3"]
+    assert {row.n for row in found} == {"12"}
+
+
+def test_real_photos_are_nearer_to_each_other_than_pictures_of_another_world() -> None:
+    found = whole(rows([subject("near", 4, 4, 100), subject("far", 4, 4, 200)]))
+    assert float(found[REAL].value) < float(found["far"].value)
+    assert float(found["near"].value) < float(found["far"].value)
+
+
+@dataclass(frozen=True)
+class Remembers(Gap):
+    """Tells the two real parts apart."""
+
+    def features(self, images: list[Image.Image]) -> Features:
+        return np.arange(len(images), dtype=float)[:, None]
+
+    def measure(self, generated: Features, real: Features) -> Score:
+        return Score(float(len({*generated.ravel()} & {*real.ravel()})))
+
+
+def test_the_two_real_parts_are_disjoint() -> None:
+    assert whole(rows([subject("a", 4, 4, 100)], metric=Remembers()))[REAL].value == "0.0"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_same_cells_of_every_method_are_chosen(seed: int) -> None:
+    photos = [shade(100) for _ in range(12)]
+    subjects = [subject("a", 4, 4, 100), subject("b", 4, 4, 100)]
+    found = whole(list(set_rows(Gap(), subjects, photos, fingerprint="f", seed=seed)))  # type: ignore[arg-type]
+    assert found["a"].n == "6"
+    assert found["a"].value == found["b"].value
