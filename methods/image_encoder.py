@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone_files import LOAD_FAULTS, WEIGHTS, first_line, quiet
-from methods.interface import MethodError
+from methods.interface import EMBEDDED, MethodError
 from methods.pictures import squeezed, tensor
 
 ensure_torchvision_imports()
@@ -141,6 +141,11 @@ def _normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def encoder_name(folder: Path) -> str:
     return "clip-embedded" if folder == EMBEDDED_CLIP else folder.name
+
+
+def encoder_folder(name: str) -> Path:
+    """The folder that a setting names: `embedded` is the vision tower that ships."""
+    return EMBEDDED_CLIP if name == EMBEDDED else Path(name)
 
 
 def encoder_files(folder: Path) -> tuple[Path, ...]:

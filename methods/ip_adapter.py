@@ -17,8 +17,14 @@ from torch import Tensor
 
 from methods.backbone import Backbone
 from methods.backbone_files import LOAD_FAULTS, WEIGHTS, first_line, quiet
-from methods.image_encoder import EMBEDDED_CLIP, ImageEncoder, encoder_files, encoder_name, open_encoder
-from methods.interface import MethodError, Request, Subject
+from methods.image_encoder import (
+    ImageEncoder,
+    encoder_files,
+    encoder_folder,
+    encoder_name,
+    open_encoder,
+)
+from methods.interface import EMBEDDED, MethodError, Request, Subject
 
 Weights = Mapping[str, Mapping[str, Tensor]]
 """The published layout: `image_proj` and `ip_adapter`, each by its own names."""
@@ -36,10 +42,10 @@ class IPAdapter:
 
     name: ClassVar[str] = "ip-adapter"
 
-    adapter: str = str(WEIGHTS / "ip-adapter.safetensors")
-    """Weights in the published layout, safetensors."""
-    encoder: str = str(EMBEDDED_CLIP)
-    """Folder of the CLIPVisionModelWithProjection that the adapter was trained with."""
+    adapter: str = "embedded"
+    """Weights in the published layout, safetensors; `embedded` for the ones that ship."""
+    encoder: str = "embedded"
+    """Folder of the CLIPVisionModelWithProjection that the adapter was trained with; or `embedded`."""
     scale: float = 1.0
     """Weight of the image tokens beside the text; diffusers' default. The authors advise 0.5 with prompts."""
     photos: Literal["concat", "mean", "first"] = "concat"
@@ -52,12 +58,17 @@ class IPAdapter:
             raise MethodError(f"ip-adapter: photos is {self.photos!r}; known are concat, mean, first")
 
     @property
+    def adapter_file(self) -> Path:
+        """Where the weights lie."""
+        return WEIGHTS / "ip-adapter.safetensors" if self.adapter == EMBEDDED else Path(self.adapter)
+
+    @property
     def sees(self) -> frozenset[str]:
-        return frozenset({encoder_name(Path(self.encoder))})
+        return frozenset({encoder_name(encoder_folder(self.encoder))})
 
     @property
     def weights(self) -> tuple[Path, ...]:
-        return (Path(self.adapter), *encoder_files(Path(self.encoder)))
+        return (self.adapter_file, *encoder_files(encoder_folder(self.encoder)))
 
     def objection(self, subject: Subject) -> str | None:
         if not subject.references:
@@ -65,9 +76,9 @@ class IPAdapter:
         return None
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
-        weights = read_adapter(Path(self.adapter))
-        _check_backbone(Path(self.adapter), weights, backbone, other=self.other_backbone)
-        encoder = open_encoder(Path(self.encoder), backbone.device)
+        weights = read_adapter(self.adapter_file)
+        _check_backbone(self.adapter_file, weights, backbone, other=self.other_backbone)
+        encoder = open_encoder(encoder_folder(self.encoder), backbone.device)
         images = [photo.image for photo in subject.references]
         embeds, nothing = _embed(encoder, images[:1] if self.photos == "first" else images, weights)
         if self.photos == "mean":
@@ -79,8 +90,8 @@ class IPAdapter:
         with safe_open(fitted / FITTED, "pt") as stored:
             photos, nothing = stored.get_tensor("photos"), stored.get_tensor("nothing")
             phrase = stored.metadata()["phrase"]
-        weights = read_adapter(Path(self.adapter))
-        _check_backbone(Path(self.adapter), weights, backbone, other=self.other_backbone)
+        weights = read_adapter(self.adapter_file)
+        _check_backbone(self.adapter_file, weights, backbone, other=self.other_backbone)
         # One adapter; 1 x photos x ..., without and with guidance's other half.
         embeds = torch.stack([nothing.expand_as(photos), photos])
         return PersonalisedImages(phrase, embeds, weights, self.scale, backbone)

@@ -112,9 +112,9 @@ def training_features(
 def _key(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, variants: int) -> str:
     """Of all that the features depend on; neither the U-Net nor the decoder is among it."""
     pipe = backbone.pipe
-    said = (encoder.digest, variants, backbone.resolution, pipe.vae.config.scaling_factor)
+    said = (variants, backbone.resolution, encoder.mean, encoder.std, pipe.vae.config.scaling_factor)
     digest = hashlib.sha256(repr((said, sorted(pipe.tokenizer.get_vocab().items()))).encode())
-    for part in (pipe.vae.encoder, pipe.vae.quant_conv, pipe.text_encoder):
+    for part in (pipe.vae.encoder, pipe.vae.quant_conv, pipe.text_encoder, encoder.model):
         for value in part.state_dict().values() if part is not None else ():
             digest.update(value.cpu().float().contiguous().numpy().tobytes())
     for chunk in _chunks(len(data.pixels), 4096):

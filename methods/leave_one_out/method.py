@@ -15,7 +15,7 @@ from torch import Tensor
 
 from methods.backbone import Backbone
 from methods.backbone_files import WEIGHTS
-from methods.image_encoder import EMBEDDED_CLIP, encoder_files, encoder_name, open_encoder
+from methods.image_encoder import encoder_files, encoder_folder, encoder_name, open_encoder
 from methods.interface import MethodError, Request, Subject
 from methods.leave_one_out.adapter import guided
 from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
@@ -33,8 +33,8 @@ class LeaveOneOut:
     aggregator: str = "mean"
     network: str = ""
     """Trained weights; empty for the ones that ship for this aggregator."""
-    encoder: str = str(EMBEDDED_CLIP)
-    """Folder of the image encoder the weights were trained with."""
+    encoder: str = "embedded"
+    """Folder of the image encoder the weights were trained with; `embedded` for the one that ships."""
     scale: float = 1.0
     """Weight of the image tokens beside the text; 1 is what was trained."""
     tune_steps: int = 0
@@ -61,11 +61,11 @@ class LeaveOneOut:
 
     @property
     def sees(self) -> frozenset[str]:
-        return frozenset({encoder_name(Path(self.encoder))})
+        return frozenset({encoder_name(encoder_folder(self.encoder))})
 
     @property
     def weights(self) -> tuple[Path, ...]:
-        return (self.file, *encoder_files(Path(self.encoder)))
+        return (self.file, *encoder_files(encoder_folder(self.encoder)))
 
     def objection(self, subject: Subject) -> str | None:
         if not subject.references:
@@ -76,7 +76,7 @@ class LeaveOneOut:
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         network = self._open(backbone)
-        patches = open_encoder(Path(self.encoder), backbone.device).patches(
+        patches = open_encoder(encoder_folder(self.encoder), backbone.device).patches(
             [photo.image for photo in subject.references]
         )
         sentences = [photo.caption.replace("{subject}", subject.phrase) for photo in subject.references]
@@ -110,7 +110,7 @@ class LeaveOneOut:
                 f"{self.file}: trained with backbone {config.backbone[:12]}, "
                 f"this one is {backbone.digest[:12]}; train it again, or set other_backbone = true"
             )
-        encoder = open_encoder(Path(self.encoder), backbone.device)
+        encoder = open_encoder(encoder_folder(self.encoder), backbone.device)
         if config.encoder_digest != encoder.digest:
             raise MethodError(
                 f"{self.file}: trained with image encoder {config.encoder!r} ({config.encoder_digest[:12]}), "
