@@ -184,6 +184,7 @@ def settings(
                 width=WIDTH,
                 tokens=3,
                 hidden=64,
+                shortcut=name == "max",
                 backbone=shared_backbone.digest,
                 encoder=encoder.name,
                 encoder_digest=encoder.digest,

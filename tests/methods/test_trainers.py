@@ -58,6 +58,7 @@ def train_loo(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: 
             hidden=64,
             encoder=clip_folder,
             start=start,
+            shortcut=True,
             data_name="noise",
         )
         train_leave_one_out(
