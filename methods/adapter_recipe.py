@@ -8,7 +8,7 @@ from pathlib import Path
 from methods.backbone import Backbone
 from methods.card import Card
 from methods.embedded.recipe import Workshop
-from methods.image_encoder import open_encoder
+from methods.image_encoder import EMBEDDED_CLIP, open_encoder
 from methods.interface import BackboneSpec, MethodError
 from methods.ip_adapter_training import IPAdapterTraining, train_ip_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
@@ -31,7 +31,11 @@ def make_ip_adapter(shop: Workshop, schedule: Schedule, *, base: str, condition:
     train_ip_adapter(
         shop.data,
         out,
-        training=IPAdapterTraining(condition=condition, data_name=DATA),  # type: ignore[arg-type]
+        training=IPAdapterTraining(
+            condition=condition,  # type: ignore[arg-type]
+            encoder=_encoder(shop),
+            data_name=DATA,
+        ),
         backbone=_backbone(base, shop),
         schedule=schedule,
         work=shop.checkpoints,
@@ -53,7 +57,7 @@ def make_leave_one_out(
     suffix = "" if noising == "held-out" else f"-{noising}"
     out = shop.weights / f"loo-{aggregator}{suffix}.safetensors"
     backbone = _backbone(base, shop)
-    training = LeaveOneOutTraining(aggregator, objective=objective, data_name=DATA)
+    training = LeaveOneOutTraining(aggregator, objective=objective, encoder=_encoder(shop), data_name=DATA)
     train_leave_one_out(
         shop.data,
         out,
@@ -73,6 +77,12 @@ def make_leave_one_out(
     command = f"bench train loo --aggregator {aggregator} --noising {noising}"
     _card(shop, out, command, schedule, {"noising": noising}, quality)
     return out
+
+
+def _encoder(shop: Workshop) -> Path:
+    """The image encoder among the weights that are being made, or the one that ships."""
+    own = shop.weights / "clip"
+    return own if (own / "config.json").exists() else EMBEDDED_CLIP
 
 
 def _backbone(base: str, shop: Workshop) -> Backbone:
