@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
-from methods.attention import quick_to_learn
 from methods.backbone import Backbone
 from methods.backbone_files import quiet
 from methods.interface import MethodError
@@ -80,7 +79,7 @@ def train_lora(
         optimizer = torch.optim.AdamW(groups, weight_decay=training.weight_decay)
         parameters = [p for group in groups for p in group["params"]]
         for step in range(training.steps):
-            with autocast(backbone.device), quick_to_learn(backbone.device):
+            with autocast(backbone.device):
                 loss = _loss(backbone, text, instances, classes, training, generator_of(seed, step))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)

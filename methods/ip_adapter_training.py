@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
-from methods.attention import quick_to_learn
 from methods.backbone import Backbone
 from methods.image_encoder import EMBEDDED_CLIP, ImageEncoder, open_encoder
 from methods.interface import MethodError
@@ -149,8 +148,7 @@ def _minimise(
         batch = draw_batch(features, training, schedule.batch, generator, backbone.device)
         t = backbone.noise.draw(schedule.batch, generator).to(backbone.device)
         eps = torch.randn(batch[0].shape, generator=generator).to(backbone.device)
-        with quick_to_learn(backbone.device):
-            return ip_adapter_loss(batch, backbone, t=t, eps=eps)
+        return ip_adapter_loss(batch, backbone, t=t, eps=eps)
 
     train(adapter, loss, schedule, checkpoint=checkpoint, progress=progress, device=backbone.device)
 

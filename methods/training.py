@@ -6,14 +6,14 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from methods.attention import quick_to_learn
 from methods.interface import MethodError
 
 Progress = Callable[[int, int, str], None]
@@ -120,16 +120,8 @@ def generator_of(*key: int) -> torch.Generator:
 def autocast(device: torch.device) -> Iterator[None]:
     """bfloat16 where the hardware multiplies it natively, float32 elsewhere; attention by the fastest way."""
     native = device.type == "cuda" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    with torch.autocast(device.type, torch.bfloat16, enabled=native), _attention(device):
+    with torch.autocast(device.type, torch.bfloat16, enabled=native), quick_to_learn(device):
         yield
-
-
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    # On a CPU the fused kernel's backward pass takes longer than plain matrix products do.
-    if device.type == "cpu":
-        plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
-        return plain
-    return nullcontext()
 
 
 def save_beside(path: Path, content: object) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from methods.attention import quick_to_learn
 from methods.backbone import Backbone
 from methods.image_encoder import EMBEDDED_CLIP, open_encoder
 from methods.leave_one_out.network import (
@@ -116,10 +115,9 @@ def _minimise(
         batch = draw_batch(features, objective, schedule.batch, generator, device)
         t = backbone.noise.draw(schedule.batch, generator).to(device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(device)
-        with quick_to_learn(device):
-            rows = leave_one_out_loss(
-                network, batch, unet, noise=backbone.noise, noising=objective.noising, t=t, eps=eps
-            )
+        rows = leave_one_out_loss(
+            network, batch, unet, noise=backbone.noise, noising=objective.noising, t=t, eps=eps
+        )
         return rows.mean()
 
     with network.adapter.on(unet, scale=1.0):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.attention import quick_to_learn
 from methods.backbone import Backbone
 from methods.leave_one_out.network import LeaveOneOutNetwork
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
@@ -49,7 +48,7 @@ def tune(
             batch = draw_batch(features, objective, tuning.batch, generator, backbone.device)
             t = backbone.noise.draw(tuning.batch, generator).to(backbone.device)
             eps = torch.randn(batch.latents.shape, generator=generator).to(backbone.device)
-            with autocast(backbone.device), quick_to_learn(backbone.device):
+            with autocast(backbone.device):
                 rows = leave_one_out_loss(
                     network,
                     batch,
