@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,17 +20,25 @@ from diffusers import AutoencoderKL  # noqa: E402
 SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=2e-3, warm_up=100, decay_from=0.3)
 """Small batches and a loss dominated by squared error converge fastest at this size."""
 
-DECODER_SCHEDULE = Schedule(steps=2_500, batch=16, learning_rate=1.5e-3, warm_up=100, decay_from=0.1)
+DECODER_SCHEDULE = Schedule(steps=3_000, batch=16, learning_rate=1.2e-3, warm_up=100, decay_from=0.15)
+CHANNELS = 8
+WIDTHS = (16, 32, 64)
+DECODER_WIDTHS = (24, 48, 96)
+"""Both are learnt in narrow layers, which is quick; then the decoder goes on in wider ones."""
 
 KL_WEIGHT = 1e-6
 LATENT_NOISE = 0.05
 """Deviation of the noise the decoder learns to overlook: a U-Net's latents are never quite right."""
+FACE = (0.54, 0.5, 0.33, 0.27)
+"""Centre (down, across) and radii of the face, as shares of the side: photographs are eye-aligned."""
+FACE_WEIGHT = 5.0
+"""What an error in the face counts beside one elsewhere; it is a fifth of a picture, and all of a person."""
 
 
 def new_autoencoder(
-    *, widths: tuple[int, ...] = (16, 32, 64), channels: int = 4, size: int = 64
+    *, widths: tuple[int, ...] = WIDTHS, channels: int = CHANNELS, size: int = 64
 ) -> AutoencoderKL:
-    """An untrained network that shrinks pictures by 2 ** (len(widths) - 1)."""
+    """An untrained network that shrinks pictures by 2 ** (len(widths) - 1); norms join 2, 4, 8 of a level."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -40,7 +47,7 @@ def new_autoencoder(
         block_out_channels=widths,
         layers_per_block=1,
         latent_channels=channels,
-        norm_num_groups=8,
+        norm_num_groups=widths[0] // 2,
         sample_size=size,
         mid_block_add_attention=False,
         scaling_factor=1.0,
@@ -52,11 +59,24 @@ def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
+@cache
+def face_weights(size: int) -> Tensor:
+    """size x size, mean 1: FACE_WEIGHT times more inside the face than outside, with a soft border."""
+    down, across, high, wide = FACE
+    y, x = torch.meshgrid(*(torch.arange(size) / size,) * 2, indexing="ij")
+    inside = torch.sigmoid(12 * (1 - (((y - down) / high) ** 2 + ((x - across) / wide) ** 2).sqrt()))
+    weights = 1 + (FACE_WEIGHT - 1) * inside
+    return weights / weights.mean()
+
+
 def reconstruction_loss(restored: Tensor, picture: Tensor) -> Tensor:
-    """Squared error, some absolute error, and the error of the gradients, which keeps edges."""
-    loss = 5 * F.mse_loss(restored, picture) + 0.5 * F.l1_loss(restored, picture)
-    for axis in (2, 3):
-        loss = loss + 0.25 * F.l1_loss(restored.diff(dim=axis), picture.diff(dim=axis))
+    """Squared error, some absolute error, and the error of the gradients, which keeps edges; faces first."""
+    weights = face_weights(picture.shape[-1]).to(picture.device)
+    error = restored - picture
+    loss = (weights * (5 * error.square() + 0.5 * error.abs())).mean()
+    for axis in (0, 1):
+        slope = error.diff(dim=axis + 2).abs()
+        loss = loss + 0.25 * (weights.narrow(axis, 0, slope.shape[axis + 2]) * slope).mean()
     return loss
 
 

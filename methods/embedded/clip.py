@@ -83,15 +83,21 @@ def train_clip(
     checkpoint: Path,
     device: torch.device,
     progress: Progress,
+    start: CLIPModel | None = None,
 ) -> CLIPModel:
     """Radford et al. 2021 on pictures and captions, plus the same contrast on two photographs of a person.
+
+    From `start`, a finished network, the vision tower alone goes on: a backbone may read the text tower.
 
     Captions say nothing of a face's shape. The second term makes the vision tower keep what the
     photographs of one person share; it has a head of its own, so captions and persons do not
     compete for one vector.
     """
     torch.manual_seed(schedule.seed)
-    module = _Training(new_clip(tokenizer, size=data.pixels.shape[1])).to(device)
+    module = _Training(start or new_clip(tokenizer, size=data.pixels.shape[1])).to(device)
+    if start is not None:
+        for tower in (start.text_model, start.text_projection):
+            tower.requires_grad_(False)
     captions = caption_bank(data, tokenizer, seed=schedule.seed)
     pairs = _Pairs(data)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.embedded.autoencoder import encode_all
 from methods.embedded.captions import CaptionBank, caption_bank, plain_captions
+from methods.embedded.growth import grown_unet
 from methods.embedded.tokenizer import token_ids
 from methods.training import Progress, Schedule, train
 from methods.training_set import TrainingSet
@@ -86,16 +87,25 @@ def train_unet(
     device: torch.device,
     progress: Progress,
     widths: tuple[int, ...] = (64, 128, 192),
+    start: UNet2DConditionModel | None = None,
 ) -> UNet2DConditionModel:
-    """Minimise || v - v_theta(X_t, c, t) ||^2 (Salimans & Ho 2022); latents are encoded once."""
+    """Minimise || v - v_theta(X_t, c, t) ||^2 (Salimans & Ho 2022); latents are encoded once.
+
+    `start` is a network to go on from; with fewer latent channels than the autoencoder's it is grown.
+    """
     torch.manual_seed(schedule.seed)
     autoencoder, text_encoder = parts.autoencoder.to(device).eval(), parts.text_encoder.to(device).eval()
-    unet = new_unet(
-        channels=autoencoder.config.latent_channels,
-        size=data.pixels.shape[1] // 2 ** (len(autoencoder.config.block_out_channels) - 1),
-        text_width=text_encoder.config.hidden_size,
-        widths=widths,
-    ).to(device)
+    channels = autoencoder.config.latent_channels
+    if start is None:
+        start = new_unet(
+            channels=channels,
+            size=data.pixels.shape[1] // 2 ** (len(autoencoder.config.block_out_channels) - 1),
+            text_width=text_encoder.config.hidden_size,
+            widths=widths,
+        )
+    elif start.config.in_channels != channels:
+        start = grown_unet(start, channels)
+    unet = start.to(device)
     if device.type == "cpu":
         # Fused attention's backward pass is the slowest part of a step on a CPU; the plain one takes a third.
         unet.set_attn_processor(AttnProcessor())

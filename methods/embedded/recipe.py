@@ -13,10 +13,18 @@ import torch.nn.functional as F
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.card import Card
-from methods.embedded.autoencoder import as_tensor, encode_all, train_autoencoder, train_decoder
+from methods.embedded.autoencoder import (
+    CHANNELS,
+    DECODER_WIDTHS,
+    as_tensor,
+    encode_all,
+    train_autoencoder,
+    train_decoder,
+)
 from methods.embedded.captions import draw_captions
 from methods.embedded.clip import image_processor, train_clip
 from methods.embedded.diffusion import FrozenParts, denoising_error, save_pipeline, train_unet
+from methods.embedded.growth import grown_autoencoder, widened_autoencoder
 from methods.embedded.tokenizer import learn_tokenizer, token_ids
 from methods.interface import MethodError
 from methods.training import Progress, Schedule, seconds_spent
@@ -24,7 +32,7 @@ from methods.training_set import TrainingSet
 
 ensure_torchvision_imports()
 
-from diffusers import AutoencoderKL  # noqa: E402
+from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: E402
 from transformers import (  # noqa: E402
     CLIPModel,
     CLIPTextModel,
@@ -48,11 +56,14 @@ class Workshop:
     checkpoints: Path
     device: torch.device
     progress: Progress
+    start: Path | None = None
+    """The checkpoints of an earlier making, whose finished networks go on learning."""
 
     def made_of(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
         """How a network was made, for its card."""
         people = len(np.unique(self.data.identities))
         return {
+            **({"started from": "a network that an earlier making had finished"} if self.start else {}),
             "training photographs": f"{len(self.data.pixels)} of {people} people",
             "steps x batch": f"{schedule.steps} x {schedule.batch}",
             "learning rate": schedule.learning_rate,
@@ -75,6 +86,9 @@ def make_clip(shop: Workshop, schedule: Schedule) -> Path:
         checkpoint=checkpoint,
         device=shop.device,
         progress=shop.progress,
+        start=CLIPModel.from_pretrained(_needed(shop.start / "clip", "clip"), dtype=torch.float32)
+        if shop.start
+        else None,
     )
     folder = _emptied(shop.weights / "clip")
     quality = _clip_quality(clip, tokenizer, shop)
@@ -104,6 +118,8 @@ def _vision_tower(clip: CLIPModel) -> CLIPVisionModelWithProjection:
 def _tokenizer(shop: Workshop) -> CLIPTokenizer:
     """Learnt once and kept: equally frequent pairs are merged in no fixed order, so a second one differs."""
     folder = shop.checkpoints / "tokenizer"
+    if shop.start and not folder.exists():
+        shutil.copytree(_needed(shop.start / "tokenizer", "clip", "tokenizer.json"), folder)
     if not folder.exists():
         tokenizer = learn_tokenizer(sorted(set(draw_captions(shop.data, variants=1, seed=0))))
         beside = _emptied(shop.checkpoints / ".tokenizer")
@@ -113,16 +129,19 @@ def _tokenizer(shop: Workshop) -> CLIPTokenizer:
 
 
 def make_autoencoder(shop: Workshop, schedule: Schedule, decoder: Schedule) -> Path:
-    """Train the autoencoder, then its decoder alone; `make_backbone` finds it in `<checkpoints>`."""
+    """Train the autoencoder, then a wider decoder alone; `make_backbone` finds it in `<checkpoints>`."""
     checkpoint = shop.checkpoints / "autoencoder.pt"
     pixels = np.asarray(shop.data.pixels)
-    autoencoder = train_autoencoder(
+    torch.manual_seed(schedule.seed)
+    narrow = train_autoencoder(
         pixels,
         schedule=schedule,
         checkpoint=checkpoint,
         device=shop.device,
         progress=shop.progress,
+        autoencoder=_earlier_autoencoder(shop.start) if shop.start else None,
     )
+    autoencoder = widened_autoencoder(narrow, DECODER_WIDTHS)
     train_decoder(
         autoencoder,
         pixels,
@@ -136,7 +155,7 @@ def make_autoencoder(shop: Workshop, schedule: Schedule, decoder: Schedule) -> P
     Card(
         "Autoencoder of the tiny Stable Diffusion",
         "bench train autoencoder",
-        "AutoencoderKL, 64 px to a 16 x 16 latent of 4 channels, each of mean 0 and deviation 1.",
+        f"AutoencoderKL, 64 px to a 16 x 16 latent of {CHANNELS} channels, each of mean 0 and deviation 1.",
         {
             **shop.made_of(schedule, checkpoint),
             "then the decoder alone": f"{decoder.steps} x {decoder.batch}",
@@ -144,6 +163,12 @@ def make_autoencoder(shop: Workshop, schedule: Schedule, decoder: Schedule) -> P
         {"PSNR in dB": restoration_psnr(autoencoder, shop)},
     ).write(folder / "CARD.md")
     return folder
+
+
+def _earlier_autoencoder(start: Path) -> AutoencoderKL:
+    """The finished autoencoder of an earlier making, its latent grown where it has fewer channels."""
+    old = AutoencoderKL.from_pretrained(_needed(start / "autoencoder", "autoencoder"))
+    return grown_autoencoder(old, CHANNELS) if old.config.latent_channels < CHANNELS else old
 
 
 def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
@@ -163,7 +188,11 @@ def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
         checkpoint=checkpoint,
         device=shop.device,
         progress=shop.progress,
+        start=UNet2DConditionModel.from_pretrained(_needed(shop.start / "unet", "backbone"))
+        if shop.start
+        else None,
     )
+    unet.save_pretrained(_emptied(shop.checkpoints / "unet"))
     error = denoising_error(unet, parts, shop.unseen, device=shop.device)
     psnr = restoration_psnr(parts.autoencoder, shop)
     folder = _emptied(shop.weights / "embedded")
@@ -205,8 +234,8 @@ def _clip_quality(clip: CLIPModel, tokenizer: CLIPTokenizer, shop: Workshop) -> 
     return {f"right caption found among {len(rows)}": f"{found:.1%}"}
 
 
-def _needed(folder: Path, command: str) -> Path:
-    if not (folder / "config.json").exists():
+def _needed(folder: Path, command: str, file: str = "config.json") -> Path:
+    if not (folder / file).exists():
         raise MethodError(f"{folder}: not there yet; run `bench train {command}` first")
     return folder
 

@@ -78,7 +78,7 @@ def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(s
     make_autoencoder(listening, brief(51, 2e-3), brief(11, 1e-3))
     assert seen[-1] < seen[0]
     seen.clear()
-    folder = make_backbone(listening, brief(51, 1e-3))
+    folder = make_backbone(listening, replace(brief(51, 2e-3), batch=16))
     assert seen[-1] < seen[0]
 
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)

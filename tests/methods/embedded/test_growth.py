@@ -1,0 +1,60 @@
+"""Networks that were made larger go on computing what they computed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from methods.embedded.autoencoder import new_autoencoder
+from methods.embedded.diffusion import new_unet
+from methods.embedded.growth import grown_autoencoder, grown_unet, widened_autoencoder
+from methods.interface import MethodError
+
+WIDTHS = (8, 16, 16)
+
+
+def test_a_widened_autoencoder_encodes_and_restores_as_before() -> None:
+    torch.manual_seed(0)
+    old = new_autoencoder(widths=WIDTHS, channels=3).eval()
+    new = widened_autoencoder(old, (12, 24, 24)).eval()
+    picture = torch.rand(2, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        latent = old.encode(picture).latent_dist.mean
+        torch.testing.assert_close(new.encode(picture).latent_dist.mean, latent, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(new.decode(latent).sample, old.decode(latent).sample, atol=1e-5, rtol=1e-5)
+
+
+def test_the_first_channels_of_a_grown_latent_are_the_old_ones() -> None:
+    torch.manual_seed(0)
+    old = new_autoencoder(widths=WIDTHS, channels=3).eval()
+    new = grown_autoencoder(old, 5).eval()
+    picture = torch.rand(2, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        before, after = old.encode(picture).latent_dist, new.encode(picture).latent_dist
+        torch.testing.assert_close(after.mean[:, :3], before.mean)
+        torch.testing.assert_close(after.logvar[:, :3], before.logvar)
+        latent = torch.cat([before.mean, torch.zeros(2, 2, 4, 4)], dim=1)
+        torch.testing.assert_close(new.decode(latent).sample, old.decode(before.mean).sample)
+
+
+def test_a_grown_unet_predicts_as_before_and_nothing_in_the_new_channels() -> None:
+    torch.manual_seed(0)
+    old = new_unet(channels=3, size=4, text_width=8, widths=(32, 32)).eval()
+    new = grown_unet(old, 5).eval()
+    latent, step, text = torch.randn(2, 5, 4, 4), torch.tensor([3, 900]), torch.randn(2, 6, 8)
+    with torch.no_grad():
+        said = new(latent, step, encoder_hidden_states=text).sample
+        torch.testing.assert_close(
+            said[:, :3], old(latent[:, :3], step, encoder_hidden_states=text).sample, atol=1e-5, rtol=1e-5
+        )
+    assert not said[:, 3:].any()
+
+
+def test_what_is_not_larger_is_refused() -> None:
+    old = new_autoencoder(widths=WIDTHS, channels=3)
+    with pytest.raises(MethodError, match="cannot grow to 3"):
+        grown_autoencoder(old, 3)
+    with pytest.raises(MethodError, match="one proportion"):
+        widened_autoencoder(old, (12, 20, 24))
+    with pytest.raises(MethodError, match="all larger"):
+        widened_autoencoder(old, (8, 16, 16))
