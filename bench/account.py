@@ -8,6 +8,7 @@ from bench.provenance import commit, digest_of, machine, versions
 from bench.run import Studio
 from bench.score import Metrics, fingerprint_of
 from bench.store import RunFolder, read_json, write_json, write_text
+from methods.interface import trained_on
 
 ACCOUNT = "run.json"
 
@@ -40,9 +41,17 @@ def write_account(studio: Studio, metrics: Metrics, folder: RunFolder, seconds: 
         "commit": commit(),
         "libraries": versions(),
         "machine": machine(),
-        "identities": [who.id for who in studio.prepared.people.chosen],
+        "people": {
+            who.id: {"noun": who.noun, "origin": who.origin, "attributes": dict(who.attributes)}
+            for who in studio.prepared.people.chosen
+        },
+        "dataset": list(studio.remarks),
         "methods": {
-            label: {"sees": sorted(studio.methods[label].sees), "made": parts}
+            label: {
+                "sees": sorted(studio.methods[label].sees),
+                "trained_on": sorted(trained_on(studio.methods[label])),
+                "made": parts,
+            }
             for label, parts in made.items()
         },
         "fingerprints": {

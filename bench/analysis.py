@@ -1,18 +1,18 @@
 """What a finished run says: means with intervals, shares from floor to ceiling, paired differences."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from bench.score import REAL_OTHER, REAL_SAME, ScoreRow
+from bench.prompts import PRIOR
+from bench.score import FLOOR, REAL_OTHER, REAL_SAME, ScoreRow
 from bench.sets import REAL
 from bench.statistics import Estimate, Pair, estimate, holm, jackknife, pair_means, paired_difference
-from bench.study import Column, Study
+from bench.study import Column, Leak, Study
 
 ALPHA: Final = 0.05
-FLOOR: Final = "text-only"
 CEILING: Final = "photo-copy"
 BASELINES: Final = (FLOOR, CEILING)
 
@@ -25,7 +25,7 @@ class Entry:
     """None where no picture could be scored."""
     n: int
     of: int
-    leaks: bool
+    leak: Leak | None
     whys: Mapping[str, int]
     """Reasons for missing scores, with their number."""
 
@@ -55,7 +55,7 @@ class SetEntry:
     n: int
     against: int
     why: str
-    leaks: bool
+    leak: Leak | None
 
 
 def picture_columns(study: Study) -> list[Column]:
@@ -68,21 +68,26 @@ def set_columns(study: Study) -> list[Column]:
     return [column for column in study.columns if column.of == "sets"]
 
 
-def entry(study: Study, label: str, column: Column) -> Entry:
-    """Mean, interval and coverage of one row in one column."""
-    rows = _rows(study, label, column)
+def prior_columns(study: Study) -> list[Column]:
+    """Columns with a score per picture of somebody else."""
+    return [column for column in study.columns if column.of == "priors"]
+
+
+def entry(study: Study, label: str, column: Column, people: Container[str] | None = None) -> Entry:
+    """Mean, interval and coverage of one row in one column; of some people only, where they are given."""
+    rows = [row for row in _rows(study, label, column) if people is None or row.identity in people]
     scored = [row for row in rows if row.value]
     found = None
     if scored:
         pairs = [pair_of(row) for row in scored]
         found = estimate([float(row.value) for row in scored], pairs, seed=study.seed)
     whys = Counter(row.why or "no reason given" for row in rows if not row.value)
-    return Entry(found, len(scored), len(rows), study.leaks(label, column), whys)
+    return Entry(found, len(scored), len(rows), study.leak(label, column), whys)
 
 
 def pair_of(row: ScoreRow) -> Pair:
     """The clusters a picture belongs to; a photograph's caption is a prompt of its person alone."""
-    own = row.category in ("recaption", "real")
+    own = row.category in ("recaption", "real", PRIOR)
     return row.identity, (row.identity, row.prompt) if own else row.prompt
 
 
@@ -98,6 +103,17 @@ def share(study: Study, label: str, column: Column) -> float | None:
     return (mean.mean - floor.mean) / way if abs(way) > width else None
 
 
+def no_share(study: Study, column: Column) -> str:
+    """Why no share can be given in a column; empty where one can."""
+    if column.of == "sets":
+        return "a set of photographs of other people is as real as one of the same: there is no floor"
+    if column.better == "neither":
+        return "neither side is the better one"
+    if any(entry(study, label, column).estimate is None for label in (REAL_SAME, REAL_OTHER)):
+        return "real photographs get no such score"
+    return "" if share(study, REAL_SAME, column) is not None else "floor and ceiling are not apart"
+
+
 def contrasts_with(study: Study, column: Column, baseline: str) -> list[Contrast]:
     """Every other method minus `baseline`, corrected over the methods."""
     others = [label for label in study.methods if label not in BASELINES]
@@ -105,19 +121,24 @@ def contrasts_with(study: Study, column: Column, baseline: str) -> list[Contrast
 
 
 def contrasts_between(study: Study, column: Column) -> list[Contrast]:
-    """Every method minus every other, baselines and leaking ones left out, corrected over the pairs."""
+    """Every method minus every other, corrected over the pairs; baselines and leaking ones are left out."""
     return _corrected(study, column, list(combinations(ranked(study, column), 2)))
 
 
+def paired(study: Study, column: Column, one: str, other: str) -> Estimate | None:
+    """One row minus another, paired by person and prompt; None where they share no scored pair."""
+    return next((d for _, _, d in _differences(study, column, [(one, other)])), None)
+
+
 def ranked(study: Study, column: Column) -> list[str]:
-    """Methods from best to worst, without baselines and without those conditioned on the network."""
+    """Methods from best to worst, without baselines and without numbers that leak."""
     sign = {"higher": -1.0, "lower": 1.0}.get(column.better)
     if sign is None:
         return []
     means = {}
     for label in study.methods:
         found = entry(study, label, column)
-        if label not in BASELINES and not found.leaks and found.estimate is not None:
+        if label not in BASELINES and found.leak is None and found.estimate is not None:
             means[label] = sign * found.estimate.mean
     return sorted(means, key=means.__getitem__)
 
@@ -128,11 +149,11 @@ def set_entry(study: Study, label: str, column: Column) -> SetEntry | None:
     whole = next((row for row in rows if not row.left_out), None)
     if whole is None:
         return None
-    leaks = study.leaks(label, column)
+    leak = study.leak(label, column)
     value = float(whole.value) if whole.value else None
     without = [float(row.value) for row in rows if row.left_out and row.value]
     interval = jackknife(value, without) if value is not None else None
-    return SetEntry(value, interval, int(whole.n), int(whole.against), whole.why, leaks)
+    return SetEntry(value, interval, int(whole.n), int(whole.against), whole.why, leak)
 
 
 def set_labels(study: Study) -> list[str]:

@@ -1,4 +1,4 @@
-"""The command line: `bench run`, `bench report`, `bench list`, `bench train`."""
+"""The command line: `bench run`, `report`, `doctor`, `data`, `list`, `train`."""
 
 import sys
 from enum import StrEnum
@@ -20,6 +20,8 @@ and measure what comes back: identity, fidelity, diversity, prompt match, cost.
     bench report                   the tables of the latest run, in Markdown
 
     bench list methods             what can be compared
+
+    bench doctor                   is all there that a suite needs
 """
 
 app = typer.Typer(
@@ -55,8 +57,10 @@ class Listed(StrEnum):
     methods = "methods"
     metrics = "metrics"
     suites = "suites"
+    prompts = "prompts"
     datasets = "datasets"
     aggregators = "aggregators"
+    presets = "presets"
 
 
 @app.command()
@@ -134,11 +138,115 @@ def report(
         write_text(output, text)
 
 
+@app.command()
+def plot(
+    output: Annotated[Path, typer.Argument(help="The picture to write: .svg, .pdf or .png.")],
+    run: Annotated[
+        Path | None, typer.Option(help="A run folder; the latest one without it.", show_default=False)
+    ] = None,
+    x: Annotated[
+        str, typer.Option(help="A setting that the suite sweeps, or a metric.")
+    ] = "prompt-match@attributes",
+    y: Annotated[str, typer.Option(help="A metric with a score per picture.")] = "identity@sface",
+) -> None:
+    """Draw one metric against a swept setting or another metric, with 95 % intervals.
+
+    Examples:
+
+        bench plot trade-off.svg
+
+        bench plot photos.svg --run results/study-photos --x references --y identity@face-rendered
+    """
+    from bench.command import plot_run
+
+    plot_run(run, x, y, output)
+
+
+@app.command()
+def doctor(
+    suite: Annotated[
+        str, typer.Option(help="A built-in suite's name, or a suite file ending in .toml.")
+    ] = "tiny",
+    methods: Annotated[
+        str, typer.Option(help="The methods that are to run, joined by commas, or all.")
+    ] = "all",
+    json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
+) -> None:
+    """Say what a suite needs, and whether it is there: packages, device, weights, photographs, disk.
+
+    Opens every evaluation network for real, and downloads nothing. Ends with 0 if all is there, 2 for
+    wrong input, 3 if something is missing (the table says how to get it).
+
+    Examples:
+
+        bench doctor
+
+        bench doctor --suite celeba-sd15 --methods text-only,dreambooth-lora
+    """
+    from bench.doctor import as_json, console_of, diagnose, show
+
+    diagnosis = diagnose(suite, methods)
+    if json:
+        print(as_json(diagnosis))
+    else:
+        show(diagnosis, console_of(sys.stdout.isatty()))
+    raise typer.Exit(diagnosis.status)
+
+
+@app.command()
+def data(
+    name: Annotated[
+        str | None, typer.Argument(help="A name of `bench list datasets`.", show_default=False)
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder.", show_default=False)] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="The dataset as this suite would use it.", show_default=False)
+    ] = None,
+    identities: Annotated[
+        int | None, typer.Option(help="So many, drawn by the seed; all without it.", show_default=False)
+    ] = None,
+    references: Annotated[
+        int | None, typer.Option(help="Photographs a method sees.", show_default="4")
+    ] = None,
+    partition: Annotated[
+        str | None, typer.Option(help="CelebA's: train, valid, test or all.", show_default="test")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Open every photograph.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
+) -> None:
+    """Show what a run would use of a dataset: identities, photographs, captions, and problems found.
+
+    Near copies across the split are looked for among the photographs that a moment suffices to open; --check
+    opens all. Ends with 0 if a run would start, 2 for wrong input, 3 if it would refuse (the lines say why).
+
+    Examples:
+
+        bench data rendered
+
+        bench data folder --root people --references 3
+
+        bench data celeba --root /data/celeba --identities 20 --check
+
+        bench data --suite celeba-sd15
+    """
+    from bench.doctor import console_of
+    from bench.stock import as_json, asked, show, take_stock
+
+    given = {"identities": identities, "references": references, "partition": partition}
+    settings, base = asked(name, suite, root, given)
+    stock = take_stock(settings, base, thorough=check)
+    if json:
+        print(as_json(stock))
+    else:
+        show(stock, settings, console_of(sys.stdout.isatty()))
+    raise typer.Exit(stock.status)
+
+
 @app.command(name="list")
 def list_(
     what: Annotated[Listed | None, typer.Argument(help="All kinds without it.", show_default=False)] = None,
 ) -> None:
-    """Say what there is: methods, metrics, suites, datasets, aggregators."""
+    """Say what there is: methods, metrics, suites, prompts, datasets, aggregators, presets."""
     from bench.listing import listing
 
     print(listing([what.value] if what else [kind.value for kind in Listed]))

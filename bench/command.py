@@ -12,6 +12,7 @@ from bench.executors import executor
 from bench.export import as_csv, as_json
 from bench.generate import Failed
 from bench.grid import write_grid
+from bench.plots import write_plot
 from bench.progress import Display, measuring
 from bench.report import markdown, summary
 from bench.run import (
@@ -124,3 +125,8 @@ def render_report(run: Path | None, form: str) -> str:
     """`bench report`."""
     study = read_study(run or latest_run(RESULTS))
     return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](study)
+
+
+def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:
+    """`bench plot`."""
+    write_plot(read_study(run or latest_run(RESULTS)), x, y, output)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.markdown import dash, table
+from bench.prompts import PRIOR
 from bench.study import Study
 
 
@@ -25,7 +26,8 @@ class Costs:
 def costs_of(study: Study, method: str) -> Costs:
     """The costs of one method in a run."""
     fits = [row for row in study.fits if row.method == method]
-    cells = [row for row in study.cells if row.method == method and row.status == "drawn"]
+    drawn = [row for row in study.cells if row.method == method and row.status == "drawn"]
+    cells = [row for row in drawn if row.category != PRIOR]
     return Costs(
         _mean([row.seconds for row in fits]),
         _median([row.seconds for row in cells]),

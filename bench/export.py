@@ -7,8 +7,19 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from bench.analysis import entry, picture_columns, set_columns, set_entry, set_labels, share
+from bench.agreement import judges
+from bench.analysis import (
+    entry,
+    picture_columns,
+    prior_columns,
+    set_columns,
+    set_entry,
+    set_labels,
+    share,
+)
 from bench.costs import costs_of
+from bench.failures import failure_counts
+from bench.groups import group_entries, groupings
 from bench.score import REAL_OTHER, REAL_SAME
 from bench.study import Study
 
@@ -23,7 +34,7 @@ FIELDS = (
     "of",
     "against",
     "share",
-    "leaks",
+    "leak",
     "why",
 )
 
@@ -38,24 +49,42 @@ def as_csv(study: Study) -> str:
 
 
 def as_json(study: Study) -> str:
-    """The same lines, with costs, failures and provenance."""
+    """The same lines, with groups, agreement, costs, failures and provenance."""
     content = {
         "run": dict(study.account),
         "columns": [asdict(column) for column in study.columns],
         "scores": list(_lines(study)),
+        "groups": list(_groups(study)),
+        "agreement": [
+            {"one": two.one.title, "other": two.other.title, **asdict(two.agreement), "methods": two.methods}
+            for two in judges(study)
+        ],
         "costs": {method: asdict(costs_of(study, method)) for method in study.methods},
-        "failures": [asdict(cell) for cell in study.cells if cell.status != "drawn" or cell.flaw],
+        "failures": failure_counts(study),
+        "failed_cells": [asdict(cell) for cell in study.cells if cell.status != "drawn" or cell.flaw],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
+def _groups(study: Study) -> Iterator[dict[str, Any]]:
+    for attribute, people in groupings(study).items():
+        for column in picture_columns(study):
+            if column.name != "identity":
+                continue
+            for label, entries in group_entries(study, column, people).items():
+                for value, found in zip(people, entries, strict=True):
+                    about = {"method": label, "column": column.title, "attribute": attribute, "group": value}
+                    numbers = asdict(found.estimate) if found.estimate is not None else {"mean": None}
+                    yield {**about, "people": len(people[value]), **numbers, "n": found.n, "of": found.of}
+
+
 def _lines(study: Study) -> Iterator[dict[str, Any]]:
     empty = dict.fromkeys(FIELDS)
-    for column in picture_columns(study):
+    for column in [*picture_columns(study), *prior_columns(study)]:
         for label in [*study.methods, REAL_SAME, REAL_OTHER]:
             found = entry(study, label, column)
             about: dict[str, Any] = {"method": label, "metric": column.name, "encoder": column.encoder}
-            about |= {"n": found.n, "of": found.of, "leaks": found.leaks}
+            about |= {"n": found.n, "of": found.of, "leak": found.leak}
             about |= {"why": "; ".join(f"{count} x {why}" for why, count in found.whys.items())}
             if found.estimate is not None:
                 mean = found.estimate
@@ -70,4 +99,4 @@ def _lines(study: Study) -> Iterator[dict[str, Any]]:
             low, high = whole.interval or (None, None)
             about = {"method": label, "metric": column.name, "encoder": column.encoder}
             about |= {"value": whole.value, "low": low, "high": high, "n": whole.n, "against": whole.against}
-            yield {**empty, **about, "leaks": whole.leaks, "why": whole.why}
+            yield {**empty, **about, "leak": whole.leak, "why": whole.why}

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +16,10 @@ from bench.errors import StoreError
 from bench.identities import Identity
 from bench.meter import measured
 from bench.plan import Cell, Group, fit_seed
+from bench.prompts import PRIOR
 from bench.recipe import Recipe
 from bench.store import FULL, RunFolder, fresh_folder, read_json, refusal, write_json
-from methods.interface import Method, MethodError, Personalised, Request, Subject
+from methods.interface import FLAW, Method, MethodError, Personalised, Request, Subject
 
 T = TypeVar("T")
 
@@ -122,9 +124,16 @@ def draw(work: Work, backbone: Any, folder: RunFolder) -> Iterator[Event]:
     personalised, fitted = ready
     if fitted is not None:
         yield fitted
-    for batch in (cells[start : start + work.batch] for start in range(0, len(cells), work.batch)):
+    for batch in _batches(cells, work.batch):
         if missing.intersection(cell.id for cell in batch):
             yield from _draw_batch(batch, missing, personalised, job)
+
+
+def _batches(cells: Sequence[Cell], size: int) -> Iterator[Sequence[Cell]]:
+    """Prior cells apart: an adapter draws them in another way, and their time is not the subject's."""
+    for _, members in groupby(cells, key=lambda cell: cell.prompt.category == PRIOR):
+        alike = list(members)
+        yield from (alike[start : start + size] for start in range(0, len(alike), size))
 
 
 def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
@@ -200,7 +209,9 @@ def _keep(cell: Cell, picture: Image, cost: Mapping[str, Any], job: Job) -> None
 
 
 def flaw(picture: Image) -> str:
-    """What makes a picture no picture: `black` or `constant`; else empty."""
+    """What makes a picture no picture: `nan` where its maker says so, `black` or `constant`; else empty."""
+    if picture.info.get(FLAW):
+        return str(picture.info[FLAW])
     pixels = picture.convert("RGB").tobytes()
     if pixels != pixels[:3] * (len(pixels) // 3):
         return ""

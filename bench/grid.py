@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.generate import Work
 from bench.plan import Cell
+from bench.prompts import PRIOR
 from bench.store import RunFolder, write_whole
 
 SIDE: Final = 128
@@ -51,7 +52,8 @@ def write_grid(works: Sequence[Work], folder: RunFolder) -> None:
 
 
 def _prompts(work: Work) -> list[str]:
-    return list(dict.fromkeys(cell.prompt.id for cell in work.group.cells))[:PROMPTS]
+    cells = (cell for cell in work.group.cells if cell.prompt.category != PRIOR)
+    return list(dict.fromkeys(cell.prompt.id for cell in cells))[:PROMPTS]
 
 
 def _drawn(work: Work, prompt: str, folder: RunFolder) -> Image.Image | None:

@@ -10,8 +10,10 @@ from typing import TypeVar
 from PIL.Image import Image
 
 from bench.errors import DatasetError, SuiteError
-from bench.photos import load_photo, refuse_twins
-from bench.prompts import SLOT, PromptCard, recaption
+from bench.lookalikes import look_of, near_copies
+from bench.photos import Part, content_of, load_photo
+from bench.prompts import SLOT, PromptCard, prior, recaption
+from bench.spoils import SPOILS
 from bench.suite import DatasetSettings
 from methods.interface import Photo, Subject
 
@@ -27,10 +29,24 @@ class PhotoFile:
     """A sentence with the slot `{subject}`."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Visible attributes, where the dataset knows them."""
+    part: Part | None = None
+    """Which part of the file is the photograph; None is all of it."""
+    spoil: str = ""
+    """A name of `SPOILS`: the photograph is shown so; empty as it is."""
+
+    @property
+    def name(self) -> str:
+        """The file, and the part of it."""
+        return f"{self.path}" if self.part is None else f"{self.path} {self.part}"
 
     def load(self) -> Image:
         """Upright RGB."""
-        return load_photo(self.path)
+        photo = load_photo(self.path, self.part)
+        return SPOILS[self.spoil](photo) if self.spoil else photo
+
+    def content(self) -> bytes:
+        """The bytes that a digest of the photograph is taken of."""
+        return content_of(self.path, self.part) + self.spoil.encode()
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,13 @@ class Identity:
     references: tuple[PhotoFile, ...]
     held_out: tuple[PhotoFile, ...]
     attributes: Mapping[str, str] = field(default_factory=dict)
+    """What belongs to the person, where the dataset knows it: `age`, `skin`."""
+    origin: str = ""
+    """The dataset and its part, for the leak ledger: `rendered-people-test`, `celeba-train`."""
+    person: bool = True
+    """Whether it is somebody with a face: of anything else the face metrics say nothing."""
+    cards: tuple[PromptCard, ...] = ()
+    """Prompts that come with the dataset, where the suite asks for them."""
 
     @property
     def subject(self) -> Subject:
@@ -54,6 +77,11 @@ class Identity:
         """The plain noun phrase, `a man`."""
         return Subject(self.id, self.noun, ()).phrase
 
+    @property
+    def prior(self) -> PromptCard:
+        """The prompt for somebody else of this noun."""
+        return prior(self.phrase)
+
     def recaptions(self, count: int) -> tuple[PromptCard, ...]:
         """The captions of the first held-out photographs, as prompts."""
         if count > len(self.held_out):
@@ -65,9 +93,13 @@ class Identity:
             for number, photo in enumerate(self.held_out[:count], start=1)
         )
 
-    def check(self) -> None:
-        """Open every photograph once, before hours of work depend on them. Raises DatasetError."""
-        refuse_twins(self.id, [p.path for p in self.references], [p.path for p in self.held_out])
+    def check(self) -> list[str]:
+        """Open every photograph once, before hours of work depend on them; near copies across the split.
+
+        Raises DatasetError where one cannot be opened, or is a reference and held out.
+        """
+        seen = [look_of(photo.name, photo.load()) for photo in self.references]
+        return near_copies(self.id, seen, [look_of(photo.name, photo.load()) for photo in self.held_out])
 
 
 def shuffled(items: Sequence[T], seed: int, name: str) -> list[T]:
@@ -84,11 +116,10 @@ def split(
     """References and held-out photographs, drawn by the seed."""
     mixed = shuffled(photos, settings.seed, id)
     references, rest = mixed[: settings.references], mixed[settings.references :]
-    wanted = settings.references + (settings.held_out or 1)
-    if len(photos) < wanted:
+    if len(photos) < settings.split_needs:
         raise DatasetError(
             f"{id}: {len(photos)} photos, {settings.references} references and "
-            f"{settings.held_out or 'at least 1'} held-out ones need {wanted}"
+            f"{settings.held_out or 'at least 1'} held-out ones need {settings.split_needs}"
         )
     return references, rest[: settings.held_out]
 

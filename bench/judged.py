@@ -1,17 +1,21 @@
 """Pictures to be judged: what methods drew, and real photographs put in their place."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from bench.generate import Work
 from bench.identities import Identity
+from bench.plan import Cell
+from bench.prompts import PRIOR
 from bench.store import RunFolder
 from metrics.interface import RealPhoto, Sample
 
 Pictures = tuple[Image.Image, ...]
+OwnPictures = Mapping[tuple[str, str, int], Path]
+"""By person, prompt and sample."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +49,59 @@ def open_albums(people: Sequence[Identity]) -> dict[str, Album]:
 
 
 def drawn(works: Sequence[Work], albums: Mapping[str, Album], folder: RunFolder) -> Iterator[Judged]:
-    """The stored pictures of one method, as the metrics see them: the plain noun stands in the prompt."""
-    for work in works:
-        album = albums[work.who.id]
-        for cell in work.group.cells:
-            if not folder.has(cell, work.recipe.fingerprint(cell)):
-                continue
-            sample = Sample(
-                id=cell.id,
-                identity=cell.identity,
-                prompt_id=cell.prompt.id,
-                image=load_picture(folder.image(cell)),
-                prompt=cell.prompt.text(work.who.phrase),
-                asks=cell.prompt.asks,
-                held_out=album.held_out,
-                references=album.references,
-            )
+    """The stored pictures of the subject by one method; the plain noun stands in the prompt."""
+    for work, cell in _stored(works, folder):
+        if cell.prompt.category != PRIOR:
+            yield Judged(_sample(work, cell, albums, folder), cell.prompt.category, str(cell.sample))
+
+
+def drawn_priors(
+    works: Sequence[Work], albums: Mapping[str, Album], folder: RunFolder, own: OwnPictures
+) -> Iterator[Judged]:
+    """The stored pictures of somebody else by one method, each beside the backbone's own of the same seed."""
+    for work, cell in _stored(works, folder):
+        if cell.prompt.category == PRIOR:
+            path = own.get(_place(cell))
+            sample = _sample(work, cell, albums, folder)
+            sample = replace(sample, own=load_picture(path) if path else None)
             yield Judged(sample, cell.prompt.category, str(cell.sample))
+
+
+def own_pictures(works: Sequence[Work], folder: RunFolder) -> OwnPictures:
+    """Where the pictures of somebody else by the backbone alone lie."""
+    return {
+        _place(cell): folder.image(cell)
+        for work, cell in _stored(works, folder)
+        if cell.prompt.category == PRIOR
+    }
+
+
+def _place(cell: Cell) -> tuple[str, str, int]:
+    return cell.identity, cell.prompt.id, cell.sample
+
+
+def _stored(works: Sequence[Work], folder: RunFolder) -> Iterator[tuple[Work, Cell]]:
+    for work in works:
+        for cell in work.group.cells:
+            if folder.has(cell, work.recipe.fingerprint(cell)):
+                yield work, cell
+
+
+def _sample(work: Work, cell: Cell, albums: Mapping[str, Album], folder: RunFolder) -> Sample:
+    album = albums[work.who.id]
+    seen = work.who.references
+    as_all = seen == album.who.references
+    return Sample(
+        id=cell.id,
+        identity=cell.identity,
+        prompt_id=cell.prompt.id,
+        image=load_picture(folder.image(cell)),
+        prompt=cell.prompt.text(work.who.phrase),
+        asks=cell.prompt.asks,
+        held_out=album.held_out,
+        references=album.references if as_all else tuple(photo.load() for photo in seen),
+        person=work.who.person,
+    )
 
 
 def load_picture(path: Path) -> Image.Image:
@@ -100,6 +140,7 @@ def _real(kind: str, album: Album, i: int, image: Image.Image, held_out: Picture
         asks=photo.attributes,
         held_out=held_out,
         references=album.references,
+        person=who.person,
     )
     return Judged(sample, "real", "1")
 

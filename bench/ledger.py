@@ -34,7 +34,7 @@ class CellRow:
     status: Status
     why: str = ""
     flaw: str = ""
-    """`black` or `constant` where the picture shows nothing."""
+    """`nan`, `black` or `constant` where the picture shows nothing."""
     picture: str = ""
     """The picture's fingerprint."""
     seconds: str = ""

@@ -1,10 +1,12 @@
 """What there is to choose from, as tables; no torch is needed to say it."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bench.datasets.catalog import DATASETS
 from bench.markdown import table
+from bench.prompt_sets import PROMPT_SETS
 from bench.suite import open_suite, suite_names
 from methods.catalog import METHODS
 
@@ -15,7 +17,10 @@ def listing(kinds: Sequence[str]) -> str:
 
 
 def _methods() -> list[list[str]]:
-    return [[name, entry.summary] for name, entry in METHODS.items()]
+    return [
+        [name, entry.summary + (f" (bring {entry.needs}; no part of `all`)" if entry.needs else "")]
+        for name, entry in METHODS.items()
+    ]
 
 
 def _metrics() -> list[list[str]]:
@@ -31,6 +36,17 @@ def _suites() -> list[list[str]]:
     return [[name, open_suite(name).suite.about] for name in suite_names()]
 
 
+def _prompts() -> list[list[str]]:
+    rows = []
+    for name, cards in PROMPT_SETS.items():
+        kinds = Counter(card.category for card in cards)
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        rows.append(
+            [name, f"{len(cards)} prompts: {listed}" if cards else "for recaptions or cards of your own"]
+        )
+    return rows
+
+
 def _datasets() -> list[list[str]]:
     return [[name, about] for name, (_, about) in DATASETS.items()]
 
@@ -41,10 +57,24 @@ def _aggregators() -> list[list[str]]:
     return [[name, about] for name, about in AGGREGATORS.items()]
 
 
+def _presets() -> list[list[str]]:
+    return [
+        [f"{method}: {name}", f"{preset.source} {_settings(preset.settings)}".strip()]
+        for method, entry in METHODS.items()
+        for name, preset in entry.presets.items()
+    ]
+
+
+def _settings(settings: Mapping[str, object]) -> str:
+    return f"[{', '.join(f'{key} = {value!r}' for key, value in settings.items())}]" if settings else ""
+
+
 LISTS: Final[Mapping[str, Callable[[], list[list[str]]]]] = {
     "methods": _methods,
     "metrics": _metrics,
     "suites": _suites,
+    "prompts": _prompts,
     "datasets": _datasets,
     "aggregators": _aggregators,
+    "presets": _presets,
 }

@@ -29,6 +29,11 @@ def number(value: float, low: float | None = None, high: float | None = None) ->
     return f"{text} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def dash() -> str:
     """There is no such number."""
     return "-"

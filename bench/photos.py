@@ -4,11 +4,13 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.errors import DatasetError, PhotoError
@@ -24,6 +26,27 @@ SHORT_SIDE: Final = 1024
 megapixels, times every photograph of every person, would fill the memory for nothing."""
 # MPO is what some telephones write: a JPEG whose further frames are depth maps and thumbnails.
 ONE_PICTURE_OF_MANY: Final = frozenset({"MPO"})
+
+
+@dataclass(frozen=True)
+class Box:
+    """A region of a picture that holds several photographs, or a face in a scene; pixels, right and bottom
+    exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photograph of an array file: N x height x width x 3, unsigned bytes."""
+
+    number: int
+
+
+Part = Box | Row
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -50,11 +73,33 @@ def is_stray(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in STRAY
 
 
-def load_photo(path: Path) -> Image.Image:
+def load_photo(path: Path, part: Part | None = None) -> Image.Image:
     """Read one photograph as upright 8-bit RGB; at most `SHORT_SIDE` on its short side.
 
     Raises PhotoError where the file is missing, empty, damaged, animated, or larger than `LARGEST`.
     """
+    match part:
+        case None:
+            photo = _opened(path)
+        case Box():
+            photo = _cut(_sheet(path, path.stat().st_mtime_ns if path.exists() else 0), part, path)
+        case Row():
+            photo = Image.fromarray(_row(path, part))
+    return _at_most(SHORT_SIDE, photo)
+
+
+def content_of(path: Path, part: Part | None) -> bytes:
+    """The bytes that a photograph's digest is taken of."""
+    match part:
+        case None:
+            return path.read_bytes()
+        case Box():
+            return path.read_bytes() + repr(part).encode()
+        case Row():
+            return _row(path, part).tobytes()
+
+
+def _opened(path: Path) -> Image.Image:
     content = _read(path)
     try:
         with warnings.catch_warnings():
@@ -68,13 +113,35 @@ def load_photo(path: Path) -> Image.Image:
                     f"{path}: {frames} frames, a photograph has one; save the frame you mean as a picture"
                 )
             opened.load()
-            return _at_most(SHORT_SIDE, _rgb(ImageOps.exif_transpose(opened)))
+            return _rgb(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoError(f"{path}: more than {LARGEST} megapixels; scale it down") from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{path}: not a picture ({len(content)} bytes); replace or remove it") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise PhotoError(f"{path}: the picture is damaged ({error}); replace or remove it") from error
+
+
+@lru_cache(maxsize=2)
+def _sheet(path: Path, changed: int) -> Image.Image:
+    """A picture whose parts are asked for one after the other; `changed` is the file's time stamp."""
+    return _opened(path)
+
+
+def _cut(sheet: Image.Image, box: Box, path: Path) -> Image.Image:
+    if not (0 <= box.left < box.right <= sheet.width and 0 <= box.top < box.bottom <= sheet.height):
+        raise PhotoError(f"{path}: {box} lies outside a picture of {sheet.width} x {sheet.height}")
+    return sheet.crop((box.left, box.top, box.right, box.bottom))
+
+
+def _row(path: Path, row: Row) -> NDArray[np.uint8]:
+    try:
+        photos = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise PhotoError(f"{path}: not an array of photographs ({error}); render it again") from error
+    if not row.number < len(photos):
+        raise PhotoError(f"{path}: photograph {row.number} of {len(photos)}; render it again")
+    return np.asarray(photos[row.number], np.uint8)
 
 
 def _read(path: Path) -> bytes:
@@ -113,20 +180,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     grey = np.asarray(image).astype(np.float64)
     whole = 65535.0 if image.mode.startswith("I") else max(1.0, float(np.nanmax(grey)))
     return Image.fromarray((np.clip(grey / whole, 0, 1) * 255).round().astype(np.uint8))
-
-
-def refuse_twins(identity: str, references: Iterable[Path], held_out: Iterable[Path]) -> None:
-    """A held-out photograph that the method also sees would be no test; compared by their pixels."""
-    seen = {_pixels(path): path for path in references}
-    for path in held_out:
-        twin = seen.get(_pixels(path))
-        if twin is not None:
-            raise DatasetError(
-                f"{identity}: {twin} and {path} are one picture, a reference and held out; remove one"
-            )
-
-
-def _pixels(path: Path) -> tuple[tuple[int, int], int, int]:
-    photo = load_photo(path)
-    content = photo.tobytes()
-    return photo.size, zlib.crc32(content), zlib.adler32(content)

@@ -1,14 +1,14 @@
 """The plan: which pictures there will be, each with a name and a seed of its own."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
 
 from bench.errors import SuiteError
 from bench.identities import Identity
-from bench.prompts import PromptCard
+from bench.prompts import PRIOR, PromptCard
 
 
 @dataclass(frozen=True)
@@ -76,20 +76,39 @@ def make_plan(
     recaptions: int,
     samples: int,
     seed: int,
+    priors: int = 0,
+    no_priors: Collection[str] = (),
 ) -> Plan:
-    """Every method x identity x prompt x sample, all of them chosen."""
+    """Every method x identity x prompt x sample, all of them chosen.
+
+    Last come `priors` pictures of somebody else; none of them by the methods in `no_priors`.
+    """
     cells = [
         Cell(method, who.id, card, sample, picture_seed(seed, who.id, card.id, sample))
         for method in methods
         for who in identities
-        for card in (*cards, *who.recaptions(recaptions))
-        for sample in range(1, samples + 1)
+        for card, count in [
+            *((card, samples) for card in (*_suiting(cards, who), *who.cards, *who.recaptions(recaptions))),
+            (who.prior, priors),
+        ]
+        if card.category != PRIOR or method not in no_priors
+        for sample in range(1, count + 1)
     ]
     groups = tuple(
         Group(method, identity, tuple(members))
         for (method, identity), members in groupby(cells, key=lambda cell: (cell.method, cell.identity))
     )
     return Plan(groups, frozenset(cell.id for cell in cells))
+
+
+def _suiting(cards: Sequence[PromptCard], who: Identity) -> list[PromptCard]:
+    """Without the cards for another kind of subject."""
+    kind = who.attributes.get("kind", "")
+    suiting = [card for card in cards if card.suits in ("", kind)]
+    if cards and not suiting:
+        kinds = ", ".join(sorted({card.suits for card in cards}))
+        raise SuiteError(f"{who.id}: its kind is {kind!r}, the prompts suit {kinds}; choose another set")
+    return suiting
 
 
 def picture_seed(run_seed: int, identity: str, prompt: str, sample: int) -> int:

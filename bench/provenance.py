@@ -15,7 +15,16 @@ from typing import Any, Final
 
 from bench.store import read_json, write_json
 
-LIBRARIES: Final = ("torch", "diffusers", "transformers", "peft", "numpy", "pillow")
+LIBRARIES: Final = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "peft",
+    "insightface",
+    "onnxruntime",
+    "numpy",
+    "pillow",
+)
 """Libraries whose version may change a picture's bytes."""
 CONTRACTS: Final = frozenset({"methods", "methods.interface", "methods.catalog"})
 """Modules without behaviour: an edit there draws nothing anew."""
@@ -52,11 +61,16 @@ class FileDigests:
         return str(self._known[stamp])
 
     def of_all(self, paths: Iterable[Path], prefix: str, base: Path) -> dict[str, str]:
-        """`prefix` and the path below `base`, to the file's digest."""
+        """`prefix` and the path below `base`, to the file's digest.
+
+        A file elsewhere goes by its name, or, where several have that, by its folder's as well.
+        """
+        files = sorted(paths)
+        names = [p.relative_to(base).as_posix() if p.is_relative_to(base) else p.name for p in files]
         found = {}
-        for path in sorted(paths):
-            name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
-            found[f"{prefix}{name}"] = self.of(path)
+        for path, name in zip(files, names, strict=True):
+            shown = name if names.count(name) == 1 else f"{path.parent.name}/{path.name}"
+            found[f"{prefix}{shown}"] = self.of(path)
         return found
 
 

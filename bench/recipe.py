@@ -4,12 +4,15 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.identities import Identity
 from bench.plan import Cell
 from bench.provenance import FileDigests, digest, digest_of, sources, versions
 from methods.interface import Method
+
+PLACES: Final = ("path", "revision", "config", "variant", "device")
+"""Where a backbone lies is not what it is; its files' digests say that."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,7 @@ def run_parts(backbone: Any, digests: FileDigests) -> dict[str, str]:
     if backbone is None:
         return {**parts, "backbone": "none"}
     spec = dataclasses.asdict(backbone.spec)
-    # Where it lies is not what it is; its files' digests say that.
-    sampling = {key: str(value) for key, value in spec.items() if key not in ("path", "revision", "device")}
+    sampling = {key: str(value) for key, value in spec.items() if key not in PLACES}
     return {
         **parts,
         **{f"sampling {key}": value for key, value in sampling.items()},
@@ -68,7 +70,7 @@ def method_parts(method: Method, digests: FileDigests) -> dict[str, str]:
 
 def subject_parts(who: Identity) -> dict[str, str]:
     """The part of a recipe that the person brings."""
-    photos = [(digest(photo.path.read_bytes()), photo.caption) for photo in who.references]
+    photos = [(digest(photo.content()), photo.caption) for photo in who.references]
     return {"noun": who.noun, "references": digest_of({"photos": photos})}
 
 

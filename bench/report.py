@@ -1,32 +1,39 @@
 """The report in Markdown: what was compared, the tables, and what must be known before one believes them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+from bench.agreement import agreement
 from bench.analysis import (
     BASELINES,
     CEILING,
-    FLOOR,
     Contrast,
     Entry,
     SetEntry,
     contrasts_between,
     contrasts_with,
     entry,
+    no_share,
     picture_columns,
+    prior_columns,
     ranked,
     set_columns,
     set_entry,
     set_labels,
     share,
 )
-from bench.caveats import LEAK, failures, missing, notes, provenance
+from bench.caveats import dataset, missing, notes, provenance
 from bench.costs import cost_table
-from bench.markdown import bullets, dash, number, table
-from bench.score import REAL_OTHER, REAL_SAME
-from bench.study import Study
+from bench.curves import at_matched_prompt
+from bench.drift import drift
+from bench.failures import failures
+from bench.groups import groups
+from bench.markdown import bullets, counted, dash, number, table
+from bench.prompts import PRIOR
+from bench.score import FLOOR, REAL_OTHER, REAL_SAME
+from bench.study import Study, marked
 
 WIDE: Final = 4
 """Columns of one table; more would not fit a page."""
@@ -41,9 +48,14 @@ def markdown(study: Study) -> str:
         shares(study),
         against_baselines(study),
         ranking(study),
+        at_matched_prompt(study),
+        agreement(study),
+        drift(study),
+        groups(study),
         cost_table(study),
         missing(study),
         failures(study),
+        dataset(study),
         provenance(study),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -52,19 +64,23 @@ def markdown(study: Study) -> str:
 def summary(study: Study) -> str:
     """What `bench run` ends with: the tables alone."""
     return "\n\n".join(
-        part for part in (scores(study), sets(study), cost_table(study), failures(study)) if part
+        part
+        for part in (scores(study), sets(study), drift(study), cost_table(study), failures(study))
+        if part
     )
 
 
 def head(study: Study) -> str:
     """Title and size."""
     people = len({cell.identity for cell in study.cells})
-    prompts = len({(cell.prompt, cell.template) for cell in study.cells})
+    priors = sum(cell.category == PRIOR for cell in study.cells)
+    prompts = len({(cell.prompt, cell.template) for cell in study.cells if cell.category != PRIOR})
     drawn = sum(cell.status == "drawn" for cell in study.cells)
     return (
         f"# {study.account.get('suite', study.path.name)}\n\n"
         f"{len(study.methods)} methods, {people} people, {prompts} prompts; "
-        f"{drawn} of {len(study.cells)} pictures; seed {study.seed}."
+        f"{drawn} of {len(study.cells)} pictures{f', {priors} of them of somebody else' if priors else ''}; "
+        f"seed {study.seed}."
     )
 
 
@@ -92,7 +108,7 @@ def _shown(found: Entry) -> str:
     text = number(found.estimate.mean, found.estimate.low, found.estimate.high)
     if found.n < found.of:
         text += f" ({found.n} of {found.of})"
-    return text + (f" {LEAK}" if found.leaks else "")
+    return marked(text, found.leak)
 
 
 def sets(study: Study) -> str:
@@ -106,7 +122,7 @@ def sets(study: Study) -> str:
     numbers = sorted({(e.n, e.against) for e in found.values() if e is not None and e.value is not None})
     reasons = Counter(e.why for e in found.values() if e is not None and e.value is None)
     notes = [f"N = {n} pictures per row, held against {against} real photographs." for n, against in numbers]
-    notes += [f"refused {count} times: {why}" for why, count in sorted(reasons.items())]
+    notes += [f"refused {counted(count, 'time')}: {why}" for why, count in sorted(reasons.items())]
     intro = "The last row is what as many real photographs get; intervals leave one person out at a time."
     return (
         f"## Sets\n\n{intro}\n\n{table(['method', *(c.headed for c in columns)], lines)}\n\n{bullets(notes)}"
@@ -119,7 +135,7 @@ def _set_shown(found: SetEntry | None) -> str:
     if found.value is None:
         return "refused"
     text = number(found.value, *(found.interval or (None, None)))
-    return text + (f" {LEAK}" if found.leaks else "")
+    return marked(text, found.leak)
 
 
 def shares(study: Study) -> str:
@@ -127,12 +143,22 @@ def shares(study: Study) -> str:
     found = {
         (label, c.title): share(study, label, c) for label in study.methods for c in picture_columns(study)
     }
-    columns = [c for c in picture_columns(study) if any(found[m, c.title] is not None for m in study.methods)]
+    whys = {c.title: no_share(study, c) for c in [*picture_columns(study), *set_columns(study)]}
+    columns = [c for c in picture_columns(study) if not whys[c.title]]
     if not columns:
         return ""
-    lines = [[label, *(_percent(found[label, c.title]) for c in columns)] for label in study.methods]
+    lines = [
+        [label, *(marked(_percent(found[label, c.title]), study.leak(label, c)) for c in columns)]
+        for label in study.methods
+    ]
     intro = f"0 % is `{REAL_OTHER}`, 100 % is `{REAL_SAME}`: what the metric itself gives real photographs."
-    return f"## Share of the way\n\n{intro}\n\n{table(['method', *(c.title for c in columns)], lines)}"
+    without = [f"no share of {', '.join(t for t in whys if whys[t] == w)}: {w}" for w in _reasons(whys)]
+    parts = ["## Share of the way", intro, table(["method", *(c.title for c in columns)], lines)]
+    return "\n\n".join([*parts, *filter(None, [bullets(without)])])
+
+
+def _reasons(whys: Mapping[str, str]) -> list[str]:
+    return [why for why in dict.fromkeys(whys.values()) if why]
 
 
 def _percent(value: float | None) -> str:
@@ -149,8 +175,9 @@ def against_baselines(study: Study) -> str:
         ceiling = {contrast.one: contrast for contrast in contrasts_with(study, column, CEILING)}
         for label in study.methods:
             if label not in BASELINES and (label in floor or label in ceiling):
-                verdicts = (_verdict(floor.get(label)), _verdict(ceiling.get(label)))
-                lines.append([column.title, label, *verdicts])
+                ends = (floor.get(label), ceiling.get(label))
+                leak = study.leak(label, column)
+                lines.append([column.title, label, *(marked(_verdict(end), leak) for end in ends)])
     if not lines:
         return ""
     intro = "Paired by person and prompt; Holm's correction over the methods at 5 %."
@@ -170,7 +197,7 @@ def _verdict(contrast: Contrast | None) -> str:
 def ranking(study: Study) -> str:
     """Methods from best to worst by each metric, with `~` where neighbours are not separable."""
     lines = []
-    for column in picture_columns(study):
+    for column in [*picture_columns(study), *prior_columns(study)]:
         order = ranked(study, column)
         if len(order) > 1:
             lines.append([column.title, _ordered(order, contrasts_between(study, column))])

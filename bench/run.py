@@ -11,9 +11,10 @@ from bench.generate import Work
 from bench.plan import Plan, make_plan
 from bench.provenance import FileDigests
 from bench.recipe import Recipe, differing, method_parts, run_parts, subject_parts
+from bench.references import shown_of
 from bench.store import RunFolder, read_json
 from bench.suite import NO_BACKBONE, Suite, SuiteFile
-from methods.catalog import METHODS, make, open_backbone
+from methods.catalog import METHODS, everyday, make, open_backbone
 from methods.interface import BackboneSpec, Method, MethodError
 
 ALL: Final = "all"
@@ -59,6 +60,8 @@ class Studio:
     """Groups of the methods asked for, and of those that drew in this folder before."""
     shared: Mapping[str, str]
     """The recipe parts that all pictures share."""
+    remarks: tuple[str, ...]
+    """What is missing of the dataset, and which held-out photographs nearly are references."""
 
 
 def default_folder(file: SuiteFile, seed: int) -> Path:
@@ -67,62 +70,82 @@ def default_folder(file: SuiteFile, seed: int) -> Path:
 
 
 def method_labels(asked: Sequence[str], suite: Suite) -> tuple[str, ...]:
-    """The rows of the table: `all` stands for the catalogue and the suite's own rows."""
-    labels = [label for name in asked for label in ([*METHODS, *suite.methods] if name == ALL else [name])]
+    """The rows of the table: `all` stands for the suite's `rows` and sweeps.
+
+    Where the suite names no rows: for the catalogue, but what must be brought, and for all of the suite's.
+    """
+    swept = [label for label in suite.settings if label not in suite.methods]
+    named = suite.rows if suite.rows is not None else (*everyday(), *suite.methods)
+    every = [*named, *swept]
+    labels = [label for name in asked for label in (every if name == ALL else [name])]
     return tuple(dict.fromkeys(labels))
 
 
 def prepare(options: Options, earlier: Sequence[str]) -> Prepared:
     """Read the dataset and make the plan, for `earlier` methods too, but choose only what is asked for."""
     suite = options.file.suite
-    people = open_people(suite.dataset, options.file.path.parent)
+    people = open_people(suite.dataset, options.file.base)
+    labels = tuple(dict.fromkeys([*earlier, *options.methods]))
     plan = make_plan(
-        tuple(dict.fromkeys([*earlier, *options.methods])),
+        labels,
         people.chosen,
         suite.cards,
         recaptions=suite.prompts.recaptions,
         samples=suite.samples,
         seed=options.seed,
+        priors=suite.prompts.priors,
+        no_priors=_without_priors(labels, suite),
     )
     asked = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)
     plan = Plan(plan.groups, asked)
     return Prepared(options, people, plan.only(options.only) if options.only else plan)
 
 
+def _without_priors(labels: Sequence[str], suite: Suite) -> frozenset[str]:
+    """Rows of methods that draw nothing but their subject."""
+    names = {label: str(suite.settings.get(label, {}).get("like", label)) for label in labels}
+    return frozenset(label for label, name in names.items() if name in METHODS and not METHODS[name].priors)
+
+
 def open_studio(prepared: Prepared, folder: RunFolder, warn: Warn) -> Studio:
     """Check the photographs, build the methods, open the backbone, and write every picture's recipe."""
     options, suite = prepared.options, prepared.suite
     methods = _build_methods(prepared, warn)
-    for who in prepared.people.chosen:
-        who.check()
+    remarks = [*prepared.people.remarks, *(line for who in prepared.people.chosen for line in who.check())]
+    for line in remarks:
+        warn(f"dataset: {line}")
     backbone = _open_backbone(suite.backbone, options.device)
     digests = FileDigests(folder.path / ".digests.json")
     shared = run_parts(backbone, digests)
     of_methods = {label: method_parts(method, digests) for label, method in methods.items()}
     people = {who.id: who for who in prepared.people.chosen}
-    subjects = {who.id: subject_parts(who) for who in prepared.people.chosen}
-    works = [
-        Work(
-            group,
-            people[group.identity],
-            methods[group.method],
-            Recipe(shared, of_methods[group.method], subjects[group.identity]),
-            suite.backbone.batch,
-            options.seed,
-            prepared.plan.wanted,
-            options.again,
+    works = []
+    for group in prepared.plan.groups:
+        if group.method not in methods:
+            continue
+        shown, _ = shown_of(group.method, suite.settings.get(group.method, {}))
+        who = shown.of(people[group.identity], prepared.people.chosen)
+        works.append(
+            Work(
+                group,
+                who,
+                methods[group.method],
+                Recipe(shared, of_methods[group.method], subject_parts(who)),
+                suite.backbone.batch,
+                options.seed,
+                prepared.plan.wanted,
+                options.again,
+            )
         )
-        for group in prepared.plan.groups
-        if group.method in methods
-    ]
-    return Studio(prepared, backbone, methods, tuple(_current(works, prepared, folder, warn)), shared)
+    current = tuple(_current(works, prepared, folder, warn))
+    return Studio(prepared, backbone, methods, current, shared, tuple(remarks))
 
 
 def _build_methods(prepared: Prepared, warn: Warn) -> dict[str, Method]:
     methods = {}
     for label in dict.fromkeys(group.method for group in prepared.plan.groups):
         try:
-            methods[label] = build_method(label, prepared.suite.methods)
+            methods[label] = build_method(label, prepared.suite.settings)
         except MethodError as error:
             if label in prepared.options.methods:
                 raise
@@ -132,7 +155,7 @@ def _build_methods(prepared: Prepared, warn: Warn) -> dict[str, Method]:
 
 def build_method(label: str, of_suite: Mapping[str, Mapping[str, Any]]) -> Method:
     """The method behind a row's label, with the suite's settings."""
-    settings = dict(of_suite.get(label, {}))
+    _, settings = shown_of(label, of_suite.get(label, {}))
     name = settings.pop("like", label)
     if not isinstance(name, str):
         raise SuiteError(f"methods: {label}: like = {name!r}; wanted is a method's name")

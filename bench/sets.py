@@ -15,6 +15,9 @@ from PIL.Image import Image
 from metrics.interface import Features, Score, SetMetric
 
 REAL: Final = "real (disjoint half)"
+AT_ONCE: Final = 64
+"""Pictures that are open at the same time."""
+Load = Callable[[], Image]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class SetPicture:
 
     id: str
     identity: str
-    load: Callable[[], Image]
+    load: Load
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,11 @@ class Matched:
 
 
 def set_rows(
-    metric: SetMetric, subjects: Sequence[SetSubject], real: Sequence[Image], *, fingerprint: str, seed: int
+    metric: SetMetric, subjects: Sequence[SetSubject], real: Sequence[Load], *, fingerprint: str, seed: int
 ) -> Iterator[SetRow]:
     """The whole sets' values, and those with one identity left out at a time."""
     whole_ones = [subject for subject in subjects if _enough(subject)]
-    matched = _match(metric.features(real), whole_ones, np.random.default_rng(seed))
+    matched = _match(_features(metric, real), whole_ones, np.random.default_rng(seed))
 
     def row(label: str, left_out: str, n: int, score: Score) -> SetRow:
         value = "" if score.value is None else repr(float(score.value))
@@ -85,7 +88,7 @@ def set_rows(
         chosen = [
             order[i] for i in sorted(np.random.default_rng((seed, 1)).permutation(len(order))[: matched.n])
         ]
-        features = metric.features([subject.pictures[i].load() for i in chosen])
+        features = _features(metric, [subject.pictures[i].load for i in chosen])
         people = np.array([subject.pictures[i].identity for i in chosen])
         whole = metric.measure(features, matched.against)
         yield row(subject.label, "", len(chosen), whole)
@@ -95,6 +98,11 @@ def set_rows(
             rest = features[people != person]
             yield row(subject.label, person, len(rest), metric.measure(rest, matched.against))
     yield row(REAL, "", len(matched.row), metric.measure(matched.row, matched.against))
+
+
+def _features(metric: SetMetric, loads: Sequence[Load]) -> Features:
+    pieces = [loads[start : start + AT_ONCE] for start in range(0, len(loads), AT_ONCE)] or [loads]
+    return np.concatenate([metric.features([load() for load in piece]) for piece in pieces])
 
 
 def _enough(subject: SetSubject) -> bool:

@@ -5,14 +5,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 from bench.errors import ReportError
+from bench.leaks import TRAINED_ON, names_in, overlap
 from bench.ledger import CELLS, FITS, CellRow, FitRow, read_rows
 from bench.recipe import differing
 from bench.score import METRICS, SCORES, SETS, ScoreRow
 from bench.sets import SetRow
 from bench.store import read_json
+
+Leak = Literal["conditioned", "trained", "judge trained"]
+"""The method saw by the judging network, or its weights or the judge's were trained on people of the run."""
+
+MARKS: Final[Mapping[Leak, str]] = {"conditioned": "†", "trained": "‡", "judge trained": "‡"}
+
+
+def marked(text: str, leak: Leak | None) -> str:
+    """A number with its mark, in every table where it leaks."""
+    return f"{text} {MARKS[leak]}" if leak else text
 
 
 @dataclass(frozen=True)
@@ -23,8 +34,13 @@ class Column:
     encoder: str
     better: str
     of: str
-    """`pictures` or `sets`."""
+    """`pictures` of the subject, `priors` (pictures of somebody else), or `sets`."""
     fingerprint: Mapping[str, str]
+
+    @property
+    def trained_on(self) -> Sequence[str]:
+        """What the network behind it was trained on, as far as its fingerprint says so."""
+        return names_in(self.fingerprint.get(TRAINED_ON, ""))
 
     @property
     def title(self) -> str:
@@ -76,10 +92,31 @@ class Study:
             found[row.method, row.metric, row.encoder].append(row)
         return dict(found)
 
-    def leaks(self, method: str, column: Column) -> bool:
-        """Whether the method is conditioned on the network that would judge it."""
-        methods = self.account.get("methods", {})
-        return column.encoder in methods.get(method, {}).get("sees", ())
+    @property
+    def people(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is known of each person: noun, origin, attributes."""
+        known: Mapping[str, Mapping[str, Any]] = self.account.get("people", {})
+        return known
+
+    def leak(self, method: str, column: Column) -> Leak | None:
+        """Why a number says less than it seems; None where it may be ranked."""
+        if column.encoder and column.encoder in self._declared(method, "sees"):
+            return "conditioned"
+        if self.trained_on_run(self.trained_on(method)):
+            return "trained"
+        return "judge trained" if self.trained_on_run(column.trained_on) else None
+
+    def trained_on_run(self, trained: Sequence[str]) -> list[str]:
+        """The names of training data that hold people of this run."""
+        return overlap(trained, [f"{about.get('origin', '')}/{who}" for who, about in self.people.items()])
+
+    def trained_on(self, method: str) -> Sequence[str]:
+        """What the method's pretrained weights were trained on, as far as it says so."""
+        return self._declared(method, "trained_on")
+
+    def _declared(self, method: str, what: str) -> Sequence[str]:
+        declared: Sequence[str] = self.account.get("methods", {}).get(method, {}).get(what, ())
+        return declared
 
 
 def read_study(path: Path) -> Study:
@@ -128,7 +165,10 @@ def _refuse_two(study: Study, where: str, made: Sequence[tuple[str, str]]) -> No
         return
     (first, one), (second, other), *_ = owners.items()
     known = study.account.get("fingerprints", {})
-    differences = differing(known.get(first, {}), known.get(second, {})) or [f"{first} / {second}"]
+    differences = []
+    if first in known and second in known:
+        differences = differing(known[first], known[second])
+    differences = differences or [f"their recipe: {first} / {second}"]
     raise ReportError(
         f"{study.path}: {where}{one} and {other} must not share a column, they differ in "
         f"{'; '.join(differences[:4])}; let one `bench run` make and measure both"

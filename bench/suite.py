@@ -3,11 +3,13 @@
 import re
 import tomllib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bench.errors import SuiteError, nearest
-from bench.prompts import SLOT, PromptCard, choose_cards
+from bench.prompt_sets import choose_cards
+from bench.prompts import SLOT, PromptCard
 from bench.tables import read_table
 from methods.interface import BackboneSpec
 
@@ -24,7 +26,7 @@ class DatasetSettings:
     kind: str
     """A name of `bench list datasets`."""
     path: str = ""
-    """The folder of one directory per identity; relative to the suite file."""
+    """The dataset's folder; relative to the suite file."""
     identities: int | None = None
     """How many people, drawn by the seed; all without it."""
     references: int = 4
@@ -36,7 +38,27 @@ class DatasetSettings:
     noun: str = "person"
     """What a folder's subjects are; a rendered person knows its own."""
     caption: str = f"a photo of {SLOT}"
-    """For a folder without captions."""
+    """For photographs without captions."""
+    partition: Literal["train", "valid", "test", "all"] = "test"
+    """CelebA's; what is trained on `train` has not seen who is tested."""
+    pictures: Literal["aligned", "in-the-wild"] = "aligned"
+    """CelebA's; in the wild, a square around the face is cut out."""
+    at_least: int | None = None
+    """Of CelebA, only people with so many photographs; as many as the split needs without it."""
+    others: int = 5000
+    """So many photographs at most of everybody who is not chosen, as the real side of set metrics."""
+    own_prompts: bool = False
+    """Also the prompts that come with the dataset, where it brings some (dreambench)."""
+
+    @property
+    def split_needs(self) -> int:
+        """Photographs that a person must have."""
+        return self.references + (self.held_out or 1)
+
+    @property
+    def least_photos(self) -> int:
+        """Photographs that a person must have to be among those that are drawn."""
+        return max(self.split_needs, self.at_least or 0)
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,7 @@ class CardSettings:
     template: str
     category: str = "free"
     asks: dict[str, str] = field(default_factory=dict)
+    suits: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +83,39 @@ class PromptSettings:
     """Or these cards of the set."""
     recaptions: int = 0
     """So many captions of held-out photographs of each person."""
+    priors: int = 0
+    """So many pictures of somebody else per method and person, for prior drift and identity bleed."""
     cards: tuple[CardSettings, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """`[[sweep]]`: for each of some rows, further ones in which one setting takes each of some values."""
+
+    methods: tuple[str, ...]
+    """Rows of the catalogue or of `[methods]`."""
+    setting: str
+    """A method's own, or the harness's `references` and `spoil`."""
+    values: tuple[object, ...]
+    """Numbers, texts, or true and false."""
+
+    def label(self, method: str, value: object) -> str:
+        """`ip-adapter@scale=0.5`."""
+        return f"{method}@{self.setting}={value}"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """`[needs]`: what a run takes, for `bench doctor` and for people; no picture depends on it."""
+
+    time: str = ""
+    """How long it takes, on what, and how that is known."""
+    disk: float = 0.0
+    """Gigabytes that the run folder grows to."""
+    gpu_memory: float = 0.0
+    """Gigabytes of a CUDA device; 0 where a CPU will do."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """By a path that the suite names or a hub id: the command or the words by which it is got."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +132,34 @@ class Suite:
     prompts: PromptSettings = field(default_factory=PromptSettings)
     backbone: BackboneSpec = field(default_factory=BackboneSpec)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Settings by method; `like = "loo-mean"` makes a further row of a known method."""
+    """Settings by method; `like = "loo-mean"` makes a further row of a known method.
+
+    `references = 2` shows it only the first so many photographs, `spoil = "blurred"` (or `occluded`,
+    `wrong-person`) makes the last of them a bad one.
+    """
+    sweep: tuple[Sweep, ...] = ()
+    rows: tuple[str, ...] | None = None
+    """What `--methods all` stands for; the whole catalogue and all rows of this file without it."""
     encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings by encoder, such as the path of its weights."""
+    needs: Needs = field(default_factory=Needs)
+
+    @cached_property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Settings by row: those of `methods`, and the rows that the sweeps make of them."""
+        rows = dict(self.methods)
+        for sweep in self.sweep:
+            for method in sweep.methods:
+                base = {"like": method, **self.methods.get(method, {})}
+                for value in sweep.values:
+                    rows[sweep.label(method, value)] = {**base, sweep.setting: value}
+        return rows
 
     @property
     def cards(self) -> tuple[PromptCard, ...]:
         """The prompts that are the same for everybody."""
         chosen = choose_cards(self.prompts.set, count=self.prompts.count, ids=self.prompts.ids)
-        own = tuple(PromptCard(c.id, c.template, c.category, c.asks) for c in self.prompts.cards)
+        own = tuple(PromptCard(c.id, c.template, c.category, c.asks, c.suits) for c in self.prompts.cards)
         return chosen + own
 
 
@@ -96,6 +170,11 @@ class SuiteFile:
     suite: Suite
     path: Path
     text: str
+
+    @property
+    def base(self) -> Path:
+        """Where `dataset.path` starts: the working folder for a built-in suite, else the file's own."""
+        return Path.cwd() if self.path.parent == BUILT_IN else self.path.parent
 
 
 def suite_names() -> list[str]:
@@ -136,18 +215,28 @@ def _check(suite: Suite, path: Path) -> None:
         "dataset: references": (suite.dataset.references, 0),
         "dataset: held_out": (suite.dataset.held_out, 1),
         "dataset: identities": (suite.dataset.identities, 1),
+        "dataset: at_least": (suite.dataset.at_least, 1),
+        "dataset: others": (suite.dataset.others, 0),
         "prompts: recaptions": (suite.prompts.recaptions, 0),
+        "prompts: priors": (suite.prompts.priors, 0),
     }
     for key, (value, minimum) in least.items():
         if value is not None and value < minimum:
             raise SuiteError(f"{path}: {key} = {value}; wanted is at least {minimum}")
-    for kind in ("methods", "encoders"):
-        for name, settings in getattr(suite, kind).items():
-            if not isinstance(settings, dict):
-                raise SuiteError(f"{path}: {kind}: {name} = {settings!r}; wanted is a table [{kind}.{name}]")
+    _check_rows(suite, path)
     ids = [card.id for card in suite.cards]
     for id in ids:
         if ids.count(id) > 1:
             raise SuiteError(f"{path}: two prompts are called {id!r}")
-    if not ids and not suite.prompts.recaptions:
+    if not ids and not suite.prompts.recaptions and not suite.dataset.own_prompts:
         raise SuiteError(f"{path}: no prompts; name a set, add cards, or ask for recaptions")
+
+
+def _check_rows(suite: Suite, path: Path) -> None:
+    for sweep in suite.sweep:
+        if odd := [value for value in sweep.values if isinstance(value, list | dict)]:
+            raise SuiteError(f"{path}: sweep: values: {odd[0]!r}; wanted is a number, a text, true or false")
+    for kind in ("methods", "encoders"):
+        for name, settings in getattr(suite, kind).items():
+            if not isinstance(settings, dict):
+                raise SuiteError(f"{path}: {kind}: {name} = {settings!r}; wanted is a table [{kind}.{name}]")

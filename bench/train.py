@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.workshop import ENCODERS, ROOT, WEIGHTS, Place, reporting, resolve, shortened
+from bench.workshop import ENCODERS, ROOT, WEIGHTS, Place, Taught, parted, reporting, resolve, shortened
 
 app = typer.Typer(
     help="""Make the embedded world: photographs, backbone, adapters, evaluation networks.
@@ -38,6 +38,29 @@ Batch = Annotated[
     int | None, typer.Option(help="Photographs a step; the recipe's without it.", show_default=False)
 ]
 On = Annotated[Device, typer.Option(help="Where the networks learn.")]
+Start = Annotated[
+    Path | None,
+    typer.Option(
+        help="Checkpoints of an earlier making, to go on from; from seeds without it.", show_default=False
+    ),
+]
+FromDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Learn from this dataset (`bench list datasets`) instead of --data; weights go to a folder of "
+        "its own.",
+        show_default=False,
+    ),
+]
+Root = Annotated[Path | None, typer.Option(help="The dataset's folder.", show_default=False)]
+People = Annotated[
+    int | None, typer.Option(help="So many people of the dataset; all without it.", show_default=False)
+]
+Side = Annotated[
+    int | None,
+    typer.Option(help="Pixels of the dataset's photographs.", show_default="64 if embedded, else 512"),
+]
 
 PEOPLE = ROOT / "people"
 CHECKPOINTS = ROOT / "checkpoints"
@@ -83,6 +106,7 @@ def clip(
     data: Data = PEOPLE,
     out: Out = WEIGHTS,
     checkpoints: Checkpoints = CHECKPOINTS,
+    start: Start = None,
     steps: Steps = None,
     batch: Batch = None,
     device: On = Device.auto,
@@ -92,7 +116,7 @@ def clip(
     from methods.embedded.recipe import make_clip
 
     with reporting("clip") as report:
-        shop = Place(data, checkpoints, out).workshop(device.value, report)
+        shop = Place(data, checkpoints, out, start).workshop(device.value, report)
         print(make_clip(shop, shortened(SCHEDULE, steps, batch)))
 
 
@@ -100,6 +124,7 @@ def clip(
 def autoencoder(
     data: Data = PEOPLE,
     checkpoints: Checkpoints = CHECKPOINTS,
+    start: Start = None,
     steps: Steps = None,
     batch: Batch = None,
     device: On = Device.auto,
@@ -109,7 +134,7 @@ def autoencoder(
     from methods.embedded.recipe import make_autoencoder
 
     with reporting("autoencoder") as report:
-        shop = Place(data, checkpoints, checkpoints).workshop(device.value, report)
+        shop = Place(data, checkpoints, checkpoints, start).workshop(device.value, report)
         schedules = (shortened(SCHEDULE, steps, batch), shortened(DECODER_SCHEDULE, steps, batch))
         print(make_autoencoder(shop, *schedules))
 
@@ -119,6 +144,7 @@ def backbone(
     data: Data = PEOPLE,
     out: Out = WEIGHTS,
     checkpoints: Checkpoints = CHECKPOINTS,
+    start: Start = None,
     steps: Steps = None,
     batch: Batch = None,
     device: On = Device.auto,
@@ -128,7 +154,7 @@ def backbone(
     from methods.embedded.recipe import make_backbone
 
     with reporting("backbone") as report:
-        shop = Place(data, checkpoints, out).workshop(device.value, report)
+        shop = Place(data, checkpoints, out, start).workshop(device.value, report)
         print(make_backbone(shop, shortened(SCHEDULE, steps, batch)))
 
 
@@ -137,24 +163,59 @@ def ip_adapter(
     data: Data = PEOPLE,
     out: Out = WEIGHTS,
     checkpoints: Checkpoints = CHECKPOINTS,
-    base: Annotated[str, typer.Option(help="The backbone: `embedded`, a folder, or a hub id.")] = "embedded",
+    base: Annotated[
+        str, typer.Option(help="The backbone: `embedded`, a folder, or owner/name@commit.")
+    ] = "embedded",
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of the image encoder.", show_default="the embedded one")
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="Name of the weights.", show_default="ip-adapter and unusual settings")
+    ] = "",
+    layout: Annotated[
+        str, typer.Option(help="`plus`, patches through a Resampler, or `base`, one embedding to 4 tokens.")
+    ] = "plus",
     condition: Annotated[
         str,
         typer.Option(
-            help="What conditions: `self`, the target as published, or `other`, another photograph."
+            help="What conditions: `self`, the target as published, which is leave-one-out's control, "
+            "or `other`, another photograph."
         ),
     ] = "self",
+    tokens: Annotated[int, typer.Option(help="Tokens per photograph; of the layout `plus`.")] = 8,
+    lean: Annotated[float, typer.Option(help="Noise steps t are drawn as t^(lean - 1); 1 is uniform.")] = 1.0,
+    dataset: FromDataset = None,
+    root: Root = None,
+    people: People = None,
+    side: Side = None,
     steps: Steps = None,
     batch: Batch = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The recipe's without it.", show_default=False)
+    ] = None,
+    accumulate: Annotated[int, typer.Option(help="Pieces of a batch, one after the other.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="Of the forward pass: `auto`, `fp32`, `bf16`, `fp16`.")
+    ] = "auto",
     device: On = Device.auto,
 ) -> None:
-    """Train an IP-Adapter Plus; the file has the published layout."""
+    """Train an IP-Adapter; the file has the published layout. On several GPUs as `loo`."""
     from methods.adapter_recipe import make_ip_adapter
-    from methods.ip_adapter_training import SCHEDULE
+    from methods.image_encoder import EMBEDDED_CLIP
+    from methods.ip_adapter_training import SCHEDULE, IPAdapterTraining
 
+    training = IPAdapterTraining(
+        layout,  # type: ignore[arg-type]
+        condition,  # type: ignore[arg-type]
+        tokens=tokens,
+        lean=lean,
+        encoder=encoder or EMBEDDED_CLIP,
+    )
     with reporting("ip-adapter") as report:
-        shop = Place(data, checkpoints, out).workshop(device.value, report)
-        print(make_ip_adapter(shop, shortened(SCHEDULE, steps, batch), base=base, condition=condition))
+        taught, place = Taught(dataset, root, people, side), Place(data, checkpoints, out)
+        shop, source = taught.workshop(place, base, device.value, report, unseen="validation")
+        schedule = parted(shortened(SCHEDULE, steps, batch, learning_rate), accumulate, precision)
+        print(make_ip_adapter(shop, schedule, training, base=base, name=name, source=source))
 
 
 @app.command()
@@ -165,20 +226,74 @@ def loo(
     data: Data = PEOPLE,
     out: Out = WEIGHTS,
     checkpoints: Checkpoints = CHECKPOINTS,
-    base: Annotated[str, typer.Option(help="The backbone: `embedded`, a folder, or a hub id.")] = "embedded",
-    noising: Annotated[str, typer.Option(help="What is noised: `held-out` or `aggregate`.")] = "held-out",
+    base: Annotated[
+        str, typer.Option(help="The backbone: `embedded`, a folder, or owner/name@commit.")
+    ] = "embedded",
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of the image encoder.", show_default="the embedded one")
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="Name of the weights.", show_default="loo-AGGREGATOR and unusual settings")
+    ] = "",
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Weights of another aggregator to go on from.", show_default=False),
+    ] = None,
+    noising: Annotated[
+        str, typer.Option(help="What is noised: `held-out`, the dropped photograph, or `aggregate`.")
+    ] = "held-out",
+    leave_out: Annotated[
+        bool, typer.Option(help="Leave the target out of its set; without it is the control.")
+    ] = True,
+    captions: Annotated[str, typer.Option(help="Captions are `given` or taken for `blank`.")] = "given",
+    smallest_set: Annotated[int, typer.Option(help="Photographs in the smallest set.")] = 1,
+    largest_set: Annotated[int, typer.Option(help="Photographs in the largest set.")] = 6,
+    lean: Annotated[float, typer.Option(help="Noise steps t are drawn as t^(lean - 1); 1 is uniform.")] = 1.0,
+    tokens: Annotated[int, typer.Option(help="Tokens per photograph.")] = 8,
+    shortcut: Annotated[
+        bool, typer.Option(help="The class token also goes straight into the tokens.")
+    ] = False,
+    dataset: FromDataset = None,
+    root: Root = None,
+    people: People = None,
+    side: Side = None,
+    validate_every: Annotated[int, typer.Option(help="Steps between two losses on unseen people.")] = 250,
     steps: Steps = None,
     batch: Batch = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The recipe's without it.", show_default=False)
+    ] = None,
+    accumulate: Annotated[int, typer.Option(help="Pieces of a batch, one after the other.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="Of the forward pass: `auto`, `fp32`, `bf16`, `fp16`.")
+    ] = "auto",
     device: On = Device.auto,
 ) -> None:
-    """Train a leave-one-out aggregator over many people."""
-    from methods.adapter_recipe import make_leave_one_out
-    from methods.leave_one_out.training import SCHEDULE
+    """Train a leave-one-out aggregator over many people; on several GPUs by `accelerate launch -m bench.cli`.
 
+    The loss curve, with the loss on unseen people, stands beside the checkpoint as CSV.
+    """
+    from methods.adapter_recipe import make_leave_one_out
+    from methods.image_encoder import EMBEDDED_CLIP
+    from methods.leave_one_out.objective import Objective
+    from methods.leave_one_out.training import SCHEDULE, LeaveOneOutTraining
+
+    objective = Objective(noising, leave_out, captions, smallest_set, largest_set, lean)  # type: ignore[arg-type]
+    training = LeaveOneOutTraining(
+        aggregator,
+        objective,
+        tokens=tokens,
+        shortcut=shortcut,
+        encoder=encoder or EMBEDDED_CLIP,
+        start=start,
+        validate_every=validate_every,
+    )
     with reporting(f"loo-{aggregator}") as report:
-        shop = Place(data, checkpoints, out).workshop(device.value, report)
-        schedule = shortened(SCHEDULE, steps, batch)
-        print(make_leave_one_out(shop, schedule, aggregator, base=base, noising=noising))
+        taught, place = Taught(dataset, root, people, side), Place(data, checkpoints, out)
+        shop, source = taught.workshop(place, base, device.value, report, unseen="validation")
+        schedule = shortened(SCHEDULE, steps, batch, learning_rate)
+        schedule = parted(schedule, accumulate, precision)
+        print(make_leave_one_out(shop, schedule, training, base=base, name=name, source=source))
 
 
 @app.command()

@@ -10,12 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.errors import DatasetError
-from methods.interface import MethodError
+from bench.lesson import open_lesson
+from bench.suite import DatasetSettings
+from methods.interface import EMBEDDED, MethodError
 
 ROOT: Final = Path.home() / ".cache" / "personabench"
 PACKAGE: Final = Path(__file__).parent.parent
 WEIGHTS: Final = PACKAGE / "methods" / "weights"
 ENCODERS: Final = PACKAGE / "metrics" / "weights"
+
+PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
+"""Of a forward pass, as methods.training knows them; its own type needs torch."""
 
 Report = Callable[[int, int, str], None]
 
@@ -29,6 +34,8 @@ class Place:
     checkpoints: Path
     out: Path
     """Receives the finished networks."""
+    start: Path | None = None
+    """The checkpoints of an earlier making, whose finished networks go on learning."""
 
     def photos(self, split: str) -> Any:
         """The photographs of one split; raises DatasetError where they have not been rendered."""
@@ -41,13 +48,49 @@ class Place:
             )
         return RenderedTrainingSet.open(folder)
 
-    def workshop(self, device: str, report: Report) -> Any:
-        """The same for the trainers of the embedded world."""
+    def workshop(self, device: str, report: Report, *, unseen: str = "test") -> Any:
+        """The same for the trainers of the embedded world; `unseen` is the split that judges."""
         from methods.embedded.recipe import Workshop
 
+        if self.start is not None and self.start.resolve() == self.checkpoints.resolve():
+            raise MethodError(f"--start {self.start}: is --checkpoints as well; give the new ones a folder")
         return Workshop(
-            self.photos("train"), self.photos("test"), self.out, self.checkpoints, resolve(device), report
+            self.photos("train"),
+            self.photos(unseen),
+            self.out,
+            self.checkpoints,
+            resolve(device),
+            report,
+            self.start,
         )
+
+
+@dataclass(frozen=True)
+class Taught:
+    """`--dataset` and what belongs to it: photographs of one's own instead of the rendered ones."""
+
+    dataset: str | None
+    root: Path | None
+    people: int | None
+    side: int | None
+
+    def workshop(self, place: Place, base: str, device: str, report: Report, *, unseen: str) -> Any:
+        """A workshop, and whose photographs are learnt from; the rendered ones where no dataset is named.
+
+        Weights and checkpoints get a folder for the dataset, lest they overwrite or resume another's.
+        """
+        from methods.adapter_recipe import RENDERED, Source
+        from methods.embedded.recipe import Workshop
+
+        if self.dataset is None:
+            return place.workshop(device, report, unseen=unseen), RENDERED
+        path = "" if self.root is None else str(self.root)
+        settings = DatasetSettings(self.dataset, path, self.people)
+        lesson = open_lesson(settings, Path(), self.side or (64 if base == EMBEDDED else 512))
+        out = ROOT / "adapters" / lesson.name if place.out == WEIGHTS else place.out
+        work = place.checkpoints / f"{lesson.name}-{lesson.data.digest}"
+        shop = Workshop(lesson.data, lesson.unseen, out, work, resolve(device), report)
+        return shop, Source(lesson.name, lesson.where)
 
 
 def resolve(device: str) -> Any:
@@ -61,15 +104,28 @@ def resolve(device: str) -> Any:
     return torch.device(device)
 
 
-def shortened(schedule: Any, steps: int | None, batch: int | None) -> Any:
+def shortened(schedule: Any, steps: int | None, batch: int | None, learning_rate: float | None = None) -> Any:
     """The trainer's own schedule with the numbers that were given."""
     from dataclasses import replace
 
-    given = {"steps": steps, "batch": batch}
-    for name, value in given.items():
+    for name, value in (("steps", steps), ("batch", batch)):
         if value is not None and value < 1:
             raise MethodError(f"--{name} {value}: wanted at least 1")
+    if learning_rate is not None and not learning_rate > 0:
+        raise MethodError(f"--learning-rate {learning_rate}: wanted a number above 0")
+    given = {"steps": steps, "batch": batch, "learning_rate": learning_rate}
     return replace(schedule, **{name: value for name, value in given.items() if value is not None})
+
+
+def parted(schedule: Any, accumulate: int, precision: str) -> Any:
+    """The schedule in pieces of a batch, and with the forward pass in this precision."""
+    from dataclasses import replace
+
+    if accumulate < 1:
+        raise MethodError(f"--accumulate {accumulate}: wanted at least 1")
+    if precision not in PRECISIONS:
+        raise MethodError(f"--precision {precision}: known are {', '.join(PRECISIONS)}")
+    return replace(schedule, accumulate=accumulate, precision=precision)
 
 
 @contextmanager

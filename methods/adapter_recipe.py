@@ -3,80 +3,187 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from methods.backbone import Backbone
 from methods.card import Card
 from methods.embedded.recipe import Workshop
-from methods.image_encoder import EMBEDDED_CLIP, open_encoder
-from methods.interface import BackboneSpec, MethodError
-from methods.ip_adapter_training import IPAdapterTraining, train_ip_adapter
+from methods.image_encoder import EMBEDDED_CLIP
+from methods.interface import EMBEDDED, BackboneSpec, MethodError
+from methods.ip_adapter_training import BASE_TOKENS, IPAdapterTraining, train_ip_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
-from methods.leave_one_out.network import load_network
-from methods.leave_one_out.objective import Objective
-from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out, validation_loss
+from methods.leave_one_out.training import SCHEDULE as LOO_SCHEDULE
+from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
+from methods.team import Team
 from methods.training import Schedule
-from methods.training_features import training_features
-
-DATA = "rendered-people-train"
-"""The photographs' name in the leak ledger."""
 
 
-def make_ip_adapter(shop: Workshop, schedule: Schedule, *, base: str, condition: str) -> Path:
-    """Train and write `<weights>/ip-adapter.safetensors`."""
-    if condition not in ("self", "other"):
-        raise MethodError(f"--condition {condition}: known are self, other")
-    name = "ip-adapter" if condition == "self" else "ip-adapter-other"
-    out = shop.weights / f"{name}.safetensors"
-    train_ip_adapter(
+@dataclass(frozen=True)
+class Source:
+    """Whose photographs are learnt from."""
+
+    name: str
+    """In the leak ledger."""
+    options: str = ""
+    """How the command names them, with a blank before."""
+    licence: str = "as the licences of the training photographs and of both frozen networks allow"
+
+    def about(self, base: str) -> dict[str, object]:
+        """What the card says of them, and of the backbone."""
+        return {"training data": self.name, "backbone": base}
+
+
+SCHEDULED = ("steps", "batch", "learning_rate")
+"""What a command may say of the schedule that changes what is learnt."""
+
+RENDERED = Source("rendered-people-train", licence=Card.licence)
+
+
+def make_ip_adapter(
+    shop: Workshop,
+    schedule: Schedule,
+    training: IPAdapterTraining,
+    *,
+    base: str,
+    name: str = "",
+    source: Source = RENDERED,
+) -> Path:
+    """Train and write `<weights>/<name>.safetensors`; its card holds the loss on unseen people.
+
+    Without a name, it is `ip-adapter` and every setting that is not the usual one.
+    """
+    out = shop.weights / f"{name or '-'.join(['ip-adapter', *_unusual(training)])}.safetensors"
+    if training.encoder == EMBEDDED_CLIP:
+        training = replace(training, encoder=_encoder(shop))
+    losses = train_ip_adapter(
         shop.data,
         out,
-        training=IPAdapterTraining(
-            condition=condition,  # type: ignore[arg-type]
-            encoder=_encoder(shop),
-            data_name=DATA,
-        ),
+        training=replace(training, data_name=training.data_name or source.name),
         backbone=_backbone(base, shop),
         schedule=schedule,
         work=shop.checkpoints,
         progress=shop.progress,
+        unseen=shop.unseen,
     )
-    about = {"condition": "the target photograph itself" if condition == "self" else "another photograph"}
-    command = f"bench train ip-adapter --condition {condition}"
-    _card(shop, out, command, schedule, about, {})
+    if Team.here().leads:
+        quality = {
+            "loss on unseen people": f"{losses['loss']:.4f}",
+            "the same without their photographs": f"{losses['without']:.4f}",
+        }
+        unseen = {"people unseen": len(np.unique(shop.unseen.identities))}
+        about = {**_about_ip_adapter(training), **unseen, **source.about(base)}
+        command = _ip_adapter_command(training) + source.options
+        _card(shop, out, command, schedule, about, quality, source.licence)
     return out
+
+
+IP_SETTINGS = ("layout", "condition", "tokens", "hidden", "lean")
+
+
+def _unusual(training: IPAdapterTraining) -> list[str]:
+    """The values of the settings that are not the usual ones; numbers with their names."""
+    usual = IPAdapterTraining()
+    found = {name: getattr(training, name) for name in IP_SETTINGS}
+    return [
+        str(value) if isinstance(value, str) else f"{name}-{value:g}"
+        for name, value in found.items()
+        if value != getattr(usual, name)
+    ]
+
+
+def _ip_adapter_command(training: IPAdapterTraining) -> str:
+    flags = (f"--{name} {getattr(training, name)}" for name in IP_SETTINGS if name != "hidden")
+    return " ".join(["bench train ip-adapter", *flags])
+
+
+def _about_ip_adapter(training: IPAdapterTraining) -> dict[str, object]:
+    conditions = {
+        "self": "the target photograph itself, as published: the control for leave-one-out",
+        "other": "another photograph of the person",
+    }
+    own: dict[str, object] = {name: getattr(training, name) for name in IP_SETTINGS}
+    if training.layout == "base":
+        own = {**own, "tokens": BASE_TOKENS}
+        del own["hidden"]
+    return {**own, "condition": conditions[training.condition]}
 
 
 def make_leave_one_out(
-    shop: Workshop, schedule: Schedule, aggregator: str, *, base: str, noising: str
+    shop: Workshop,
+    schedule: Schedule,
+    training: LeaveOneOutTraining,
+    *,
+    base: str,
+    name: str = "",
+    source: Source = RENDERED,
 ) -> Path:
-    """Train and write `<weights>/loo-<aggregator>.safetensors`; its card holds the loss on unseen people."""
-    if aggregator not in AGGREGATORS:
-        raise MethodError(f"--aggregator {aggregator}: known are {', '.join(AGGREGATORS)}")
-    objective = Objective(noising=noising)  # type: ignore[arg-type]
-    suffix = "" if noising == "held-out" else f"-{noising}"
-    out = shop.weights / f"loo-{aggregator}{suffix}.safetensors"
-    backbone = _backbone(base, shop)
-    training = LeaveOneOutTraining(aggregator, objective=objective, encoder=_encoder(shop), data_name=DATA)
-    train_leave_one_out(
+    """Train and write `<weights>/<name>.safetensors`; its card holds the loss on unseen people.
+
+    Without a name, it is `loo-<aggregator>` and every setting that is not the usual one.
+    """
+    if training.aggregator not in AGGREGATORS:
+        raise MethodError(f"--aggregator {training.aggregator}: known are {', '.join(AGGREGATORS)}")
+    team = Team.here()
+    out = shop.weights / f"{name or variant_name(training)}.safetensors"
+    if training.encoder == EMBEDDED_CLIP:
+        training = replace(training, encoder=_encoder(shop))
+    losses = train_leave_one_out(
         shop.data,
         out,
-        training=training,
-        backbone=backbone,
+        training=replace(training, data_name=training.data_name or source.name),
+        backbone=_backbone(base, shop),
         schedule=schedule,
         work=shop.checkpoints,
         progress=shop.progress,
+        unseen=shop.unseen,
     )
-    encoder = open_encoder(training.encoder, backbone.device)
-    features = training_features(
-        shop.unseen, shop.checkpoints, backbone=backbone, encoder=encoder, progress=shop.progress
-    )
-    network = load_network(out, backbone.unet, width=backbone.cross_attention_dim).to(backbone.device)
-    shown, hidden = validation_loss(network, features, objective, backbone=backbone, batches=8)
-    quality = {"loss on unseen people": f"{shown:.4f}", "the same without their photographs": f"{hidden:.4f}"}
-    command = f"bench train loo --aggregator {aggregator} --noising {noising}"
-    _card(shop, out, command, schedule, {"noising": noising}, quality)
+    if team.leads:
+        quality = {
+            "loss on unseen people": f"{losses['loss']:.4f}",
+            "the same without their photographs": f"{losses['without']:.4f}",
+        }
+        unseen = {"people unseen": len(np.unique(shop.unseen.identities))}
+        about = {**_settings(training), **unseen, **source.about(base)}
+        command = leave_one_out_command(training, schedule, base) + source.options
+        _card(shop, out, command, schedule, about, quality, source.licence)
     return out
+
+
+def variant_name(training: LeaveOneOutTraining) -> str:
+    """`loo-mean`, or `loo-mean-no-leave-out-tokens-16` for settings that are not the usual ones."""
+    return "-".join(["loo", training.aggregator, *(flag.replace(" ", "-") for flag in _flags(training))])
+
+
+def leave_one_out_command(training: LeaveOneOutTraining, schedule: Schedule, base: str = EMBEDDED) -> str:
+    """The command that trains these settings so long, on this backbone."""
+    own, usual = asdict(schedule), asdict(LOO_SCHEDULE)
+    flags = [_flag(name, own[name]) for name in SCHEDULED if own[name] != usual[name]]
+    if base != EMBEDDED:
+        flags.append(f"base {base}")
+    if training.start is not None:
+        flags.append(f"start {training.start.name}")
+    return " --".join([f"bench train loo --aggregator {training.aggregator}", *_flags(training), *flags])
+
+
+def _flags(training: LeaveOneOutTraining) -> list[str]:
+    """The command's flags, without dashes, for what is not the usual."""
+    own, usual = (_settings(t) for t in (training, LeaveOneOutTraining(training.aggregator)))
+    return [_flag(name, value) for name, value in own.items() if value != usual[name]]
+
+
+def _settings(training: LeaveOneOutTraining) -> dict[str, object]:
+    names = ("tokens", "hidden", "depth", "shortcut")
+    return {**asdict(training.objective), **{name: getattr(training, name) for name in names}}
+
+
+def _flag(name: str, value: object) -> str:
+    word = name.replace("_", "-")
+    if isinstance(value, bool):
+        return word if value else f"no-{word}"
+    return f"{word} {value}"
 
 
 def _encoder(shop: Workshop) -> Path:
@@ -86,8 +193,12 @@ def _encoder(shop: Workshop) -> Path:
 
 
 def _backbone(base: str, shop: Workshop) -> Backbone:
-    path = str(shop.weights / "embedded") if base == "embedded" else base
-    return Backbone.open(BackboneSpec(path=path, device=shop.device.type))  # type: ignore[arg-type]
+    """The backbone among the weights that are being made, the one that ships, or somebody's own."""
+    own = shop.weights / "embedded"
+    path = str(own) if base == EMBEDDED and own.is_dir() else base
+    name, _, commit = ("", "", "") if Path(path).exists() else path.partition("@")
+    spec = BackboneSpec(path=name or path, revision=commit or None, device=shop.device.type)  # type: ignore[arg-type]
+    return Backbone.open(spec)
 
 
 def _card(
@@ -97,12 +208,14 @@ def _card(
     schedule: Schedule,
     about: Mapping[str, object],
     quality: Mapping[str, object],
+    licence: str,
 ) -> None:
     """Write the adapter's card beside it."""
     Card(
         out.stem,
         command,
-        "Trained between the frozen embedded backbone and the tiny CLIP's vision tower.",
+        "Trained between a frozen backbone and a frozen image encoder.",
         {**shop.made_of(schedule, shop.checkpoints / f"{out.stem}.pt"), **about},
         quality,
+        licence,
     ).write(out.with_suffix(".md"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,15 +15,20 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
+from methods.backbone_source import Source, source_of
+from methods.backbone_text import Family, TextFeatures, conditioning, family_of, text_features
+from methods.decoded import pictures_of
 from methods.interface import BackboneSpec, MethodError
 from methods.noise import NoiseSchedule
 from methods.pictures import square, tensor
 
 ensure_torchvision_imports()
 
-from diffusers import DDPMScheduler, StableDiffusionPipeline  # noqa: E402
+from diffusers import DDPMScheduler  # noqa: E402
 
-from methods.backbone_files import folder_of, pipeline_of, resolve_device, scheduler_of  # noqa: E402
+from methods import backbone_savers  # noqa: E402
+from methods.backbone_drawing import Rows, decode, denoise  # noqa: E402
+from methods.backbone_files import pipeline_of, resolve_device, scheduler_of  # noqa: E402
 from methods.backbone_state import BackboneState  # noqa: E402
 
 Before = Callable[[Sequence[int]], Mapping[str, Any]]
@@ -34,46 +38,56 @@ DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float1
 
 
 @dataclass(frozen=True)
-class TextFeatures:
-    """What the text encoder says of sentences."""
-
-    tokens: Tensor
-    """(N, L, D), the last hidden states: what cross-attention reads."""
-    pooled: Tensor
-    """(N, C), the state at the end of the sentence."""
-
-
-@dataclass(frozen=True)
 class Backbone:
     """A frozen Stable Diffusion: it draws, encodes and noises. Methods change it only inside `clean`."""
 
     spec: BackboneSpec
-    folder: Path
-    pipe: StableDiffusionPipeline
+    source: Source
+    pipe: Any
+    """A stock StableDiffusionPipeline or StableDiffusionXLPipeline."""
     device: torch.device
     noise: NoiseSchedule
     state: BackboneState
+    compiled: Any = None
+    """The U-Net as it draws where the spec says `compile`; training is not compiled."""
     remembered: dict[tuple[object, ...], Any] = field(default_factory=dict)
     """What methods keep for the run, such as class pictures shared by several subjects."""
 
     @classmethod
     def open(cls, spec: BackboneSpec) -> Backbone:
-        """Load the folder; raises MethodError where it is missing, broken or incomplete."""
-        if spec.batch < 1 or spec.steps < 1:
-            raise MethodError(f"backbone: batch {spec.batch}, steps {spec.steps}; both must be at least 1")
-        folder = folder_of(spec.path, spec.revision)
+        """Load it; raises MethodError where it is missing, broken, or cannot be had in that way."""
+        if spec.dtype not in DTYPES:
+            raise MethodError(f"backbone: unknown dtype {spec.dtype!r}; known are {', '.join(DTYPES)}")
         device = resolve_device(spec.device)
-        pipe = pipeline_of(folder, DTYPES[spec.dtype]).to(device)
+        backbone_savers.check(spec, device)
+        source = source_of(spec, fetch=True)
+        pipe = pipeline_of(source, DTYPES[spec.dtype])
+        if spec.resolution is not None and spec.resolution % pipe.vae_scale_factor:
+            raise MethodError(
+                f"backbone: resolution {spec.resolution}; wanted is a multiple of {pipe.vae_scale_factor}"
+            )
+        backbone_savers.place(pipe, spec, device)
         training = DDPMScheduler.from_config(pipe.scheduler.config)
         noise = NoiseSchedule(training.alphas_cumprod.clone(), training.config.prediction_type)
         pipe.scheduler = scheduler_of(spec.scheduler, pipe.scheduler)
         pipe.set_progress_bar_config(disable=True)
-        return cls(spec, folder, pipe, device, noise, BackboneState.of(pipe))
+        compiled = backbone_savers.compiled(pipe, spec)
+        return cls(spec, source, pipe, device, noise, BackboneState.of(pipe), compiled)
+
+    @property
+    def folder(self) -> Path:
+        """Where the configs and tokenizers lie, and the weights too unless they are a single file."""
+        return self.source.folder
 
     @property
     def unet(self) -> nn.Module:
         module: nn.Module = self.pipe.unet
         return module
+
+    @property
+    def family(self) -> Family:
+        """The layout: SD 1.5-class, SD 2.x or SDXL."""
+        return family_of(self.pipe)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -91,20 +105,21 @@ class Backbone:
         return width
 
     def files(self) -> tuple[Path, ...]:
-        """Every file the backbone is made of: weights, configs, tokenizer."""
-        parts = ("model_index.json", "unet", "vae", "text_encoder", "tokenizer", "scheduler")
-        found = (path for part in parts for path in [self.folder / part, *(self.folder / part).rglob("*")])
-        return tuple(sorted(path for path in found if path.is_file()))
+        """Every file the backbone is made of: weights, configs, tokenizers."""
+        return self.source.files()
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the weight files' names and bytes: what adapters say they were trained for."""
+        """SHA-256 over the weight files' names and bytes: what adapters say they were trained for.
+
+        A single file counts by its bytes, whatever it is called.
+        """
         digest = hashlib.sha256()
-        for path in self.files():
-            if path.suffix in (".safetensors", ".bin"):
+        for path in sorted(path for path in self.source.weights if path.suffix == ".safetensors"):
+            if self.source.single is None:
                 digest.update(path.relative_to(self.folder).as_posix().encode())
-                with path.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()
 
     @contextmanager
@@ -129,67 +144,77 @@ class Backbone:
         """One RGB picture per prompt and seed, by classifier-free guidance.
 
         A picture's noise comes from its own seed alone, through a CPU generator, and every batch has
-        exactly `spec.batch` rows, so its bytes depend neither on its neighbours nor on their order.
+        exactly `spec.batch` rows, so its bytes depend neither on its neighbours nor on their order. One
+        that came out as no numbers (half precision) is black and says so: `image.info["flaw"] == "nan"`.
         """
         images: list[Image] = []
-        for batch in self._batches(prompts, seeds, before, "pil"):
-            images += batch
+        for rows, latents in self._batches(prompts, seeds, before):
+            images += pictures_of(decode(self.pipe, latents)[:rows])
         return images
 
     def draw_latents(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
-        """As `draw`, before the decoder: (N, C, h, w), scaled as the U-Net wants them, on the CPU."""
-        return torch.cat([batch.cpu() for batch in self._batches(prompts, seeds, None, "latent")])
+        """As `draw`, before the decoder: (N, C, h, w), scaled as the U-Net wants them, on the CPU.
+
+        Raises MethodError where they are not all numbers: nothing can be learnt from such a picture.
+        """
+        latents = torch.cat([batch[:rows].cpu() for rows, batch in self._batches(prompts, seeds, None)])
+        if not bool(latents.isfinite().all()):
+            raise MethodError(
+                f"backbone: what it draws in {self.spec.dtype} is not finite; use dtype = 'bf16' or 'fp32'"
+            )
+        return latents
 
     def _batches(
-        self, prompts: Sequence[str], seeds: Sequence[int], before: Before | None, output: str
-    ) -> Iterator[Any]:
+        self, prompts: Sequence[str], seeds: Sequence[int], before: Before | None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Whole batches of latents, each with the number of its rows that were asked for."""
         size = self.spec.batch
         for start in range(0, len(prompts), size):
             rows = list(range(start, min(start + size, len(prompts))))
             padded = rows + [rows[-1]] * (size - len(rows))
             further = before(padded) if before else {}
-            # A copy: schedulers keep their last run's state.
-            scheduler, self.pipe.scheduler = self.pipe.scheduler, copy.deepcopy(self.pipe.scheduler)
-            try:
-                drawn = self.pipe(
-                    [prompts[row] for row in padded],
-                    height=self.resolution,
-                    width=self.resolution,
-                    num_inference_steps=self.spec.steps,
-                    guidance_scale=self.spec.guidance,
-                    negative_prompt=[self.spec.negative_prompt] * size,
-                    generator=[torch.Generator().manual_seed(seeds[row]) for row in padded],
-                    output_type=output,
-                    **further,
-                )
-            finally:
-                self.pipe.scheduler = scheduler
-            yield drawn.images[: len(rows)]
+            batch = Rows(
+                [prompts[row] for row in padded], [seeds[row] for row in padded], self.resolution, further
+            )
+            latents = denoise(self.pipe, self.spec, self.compiled, batch)
+            yield len(rows), latents
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> TextFeatures:
-        """Features of sentences, padded to the tokenizer's length as when drawing; one forward pass."""
-        tokenizer = self.pipe.tokenizer
-        ids = tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
-        output = self.pipe.text_encoder(ids.to(self.device))
-        return TextFeatures(output.last_hidden_state, output.pooler_output)
+        """Features of N sentences, padded to the tokenizer's length as when drawing; one forward pass.
+
+        The empty sentence gives what guidance reads without a negative prompt (zeros for most of SDXL).
+        """
+        return text_features(self.pipe, prompts, self.device)
+
+    def encode_text_to_learn(self, prompts: Sequence[str]) -> TextFeatures:
+        """As `encode_text`, with gradients to the text encoders."""
+        return text_features(self.pipe, prompts, self.device)
+
+    def conditioning(self, text: TextFeatures, time_ids: Tensor | None = None) -> dict[str, Any]:
+        """The U-Net's keyword arguments for N sentences: `unet(x_t, t, **backbone.conditioning(text))`.
+
+        `time_ids`, (N, 6), are SDXL's original height and width, top and left of the crop, and target
+        height and width, in pixels; None is a whole picture of the backbone's resolution, as when drawing.
+        The other families have no use for them.
+        """
+        return conditioning(self.pipe, text, resolution=self.resolution, time_ids=time_ids)
 
     def encode_images(self, images: Sequence[Image]) -> Tensor:
         """Latents of pictures, cut to the backbone's square: (N, C, h, w), the posterior's mode, scaled."""
         return self.encode_pixels(tensor([square(image, self.resolution) for image in images]))
 
-    @torch.no_grad()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Latents of (N, 3, H, W) in [0, 1], the posterior's mode, scaled."""
-        posterior = self.pipe.vae.encode((pixels * 2 - 1).to(self.device, self.dtype)).latent_dist
-        latents: Tensor = posterior.mode() * self.pipe.vae.config.scaling_factor
-        return latents
+        return self.encode_posterior(pixels)[0]
+
+    @torch.no_grad()
+    def encode_posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the latents of (N, 3, H, W) in [0, 1], both scaled."""
+        vae = self.pipe.vae
+        posterior = vae.encode((pixels * 2 - 1).to(self.device, vae.dtype)).latent_dist
+        scale = vae.config.scaling_factor
+        return (posterior.mean * scale).to(self.dtype), (posterior.std * scale).to(self.dtype)
 
     def reset_peak_memory(self) -> None:
         """Start measuring the device's peak memory anew."""

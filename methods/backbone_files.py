@@ -1,4 +1,4 @@
-"""From a name to a loaded pipeline: folders, hub ids, schedulers and devices, each fault in one line."""
+"""From files to a loaded pipeline: networks, schedulers and devices, each fault in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from safetensors import SafetensorError
 
 from bench.torchvision_ops import ensure_torchvision_imports
-from methods.interface import EMBEDDED, MethodError
+from methods.backbone_source import PIPELINES, WEIGHTS, Source, networks_of
+from methods.interface import MethodError
 
 ensure_torchvision_imports()
 
@@ -25,12 +26,17 @@ from diffusers import (  # noqa: E402
     EulerDiscreteScheduler,
     PNDMScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
     UniPCMultistepScheduler,
 )
-from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer  # noqa: E402
 
-WEIGHTS: Final = Path(__file__).parent / "weights"
+__all__ = ["LOAD_FAULTS", "WEIGHTS", "first_line", "pipeline_of", "quiet", "resolve_device", "scheduler_of"]
+
+CLASSES: Final[Mapping[str, Any]] = {
+    cls.__name__: cls for cls in (StableDiffusionPipeline, StableDiffusionXLPipeline)
+}
 
 SCHEDULERS: Final[Mapping[str, tuple[Any, Mapping[str, Any]]]] = {
     "ddim": (DDIMScheduler, {"clip_sample": False}),
@@ -41,66 +47,21 @@ SCHEDULERS: Final[Mapping[str, tuple[Any, Mapping[str, Any]]]] = {
     "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
 }
 
-PATTERNS: Final = ["*.json", "*/*.json", "*/*.txt", "*/*.safetensors"]
-
 LOAD_FAULTS: Final = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 """What the loaders of diffusers and transformers raise for a missing, cut or foreign file."""
 
 
-def folder_of(path: str, revision: str | None) -> Path:
-    """The local folder that `path` names; a hub id is fetched through huggingface_hub's cache."""
-    folder = WEIGHTS / EMBEDDED if path == EMBEDDED else Path(path).expanduser()
-    if (folder / "model_index.json").is_file():
-        return folder
-    if folder.exists():
-        raise MethodError(
-            f"{folder}: no model_index.json; wanted a Stable Diffusion folder in diffusers' layout"
-        )
-    if path == EMBEDDED:
-        raise MethodError(f"{folder}: the embedded backbone is missing; make it with 'bench train backbone'")
-    if path.count("/") != 1 or path.startswith((".", "/", "~")):
-        raise MethodError(
-            f"{folder}: no such folder; give a Stable Diffusion folder, a hub id, or 'embedded'"
-        )
-    return _from_hub(path, revision)
-
-
-def _from_hub(path: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(path, revision=revision, allow_patterns=PATTERNS))
-    except (OSError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
-        raise MethodError(
-            f"backbone {path!r}: neither a folder nor reachable on the hub ({first_line(error)}); "
-            "download it once with network, or give a folder"
-        ) from error
-
-
-def pipeline_of(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
-    """The stock pipeline of a folder, in evaluation mode, all weights frozen, without a safety checker."""
+def pipeline_of(source: Source, dtype: torch.dtype) -> Any:
+    """The stock pipeline, in evaluation mode, all weights frozen, without a safety checker or a watermark."""
     with quiet():
-        unet = _part(folder, "unet", UNet2DConditionModel, torch_dtype=dtype)
-        vae = _part(folder, "vae", AutoencoderKL, torch_dtype=dtype)
-        text_encoder = _part(folder, "text_encoder", CLIPTextModel, dtype=dtype)
-        try:
-            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-            pipe = StableDiffusionPipeline.from_pretrained(
-                folder,
-                unet=unet,
-                vae=vae,
-                text_encoder=text_encoder,
-                tokenizer=tokenizer,
-                # A checker would blacken pictures, and the black ones would enter the averages.
-                safety_checker=None,
-                feature_extractor=None,
-                image_encoder=None,
-                requires_safety_checker=False,
-            )
-        except LOAD_FAULTS as error:
-            raise MethodError(_broken(folder, error)) from error
-    for module in (pipe.unet, pipe.vae, pipe.text_encoder):
+        pipe = _from_folder(source, dtype) if source.single is None else _from_single_file(source, dtype)
+    read, given = pipe.unet.config.in_channels, pipe.vae.config.latent_channels
+    if read != given:
+        raise MethodError(
+            f"{source.place}: the U-Net reads {read} channels and latents have {given}; "
+            "wanted is a text-to-image model, not one for inpainting or editing"
+        )
+    for module in networks_of(pipe).values():
         module.requires_grad_(False).eval()
     for module in (pipe.unet, pipe.vae):
         # The layout that convolutions of oneDNN and cuDNN are fastest in.
@@ -108,10 +69,85 @@ def pipeline_of(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
     return pipe
 
 
-def _part(folder: Path, name: str, cls: Any, **options: Any) -> Any:
+def _from_folder(source: Source, dtype: torch.dtype) -> Any:
+    folder, variant = source.folder, source.variant
+    parts = {
+        "unet": _part(folder, "unet", UNet2DConditionModel, variant=variant, torch_dtype=dtype),
+        "vae": _part(folder, "vae", AutoencoderKL, variant=variant, torch_dtype=_vae_type(source, dtype)),
+        "text_encoder": _part(folder, "text_encoder", CLIPTextModel, variant=variant, dtype=dtype),
+    }
+    if source.pipeline == "StableDiffusionXLPipeline":
+        parts["text_encoder_2"] = _part(
+            folder, "text_encoder_2", CLIPTextModelWithProjection, variant=variant, dtype=dtype
+        )
+    try:
+        for name in ("tokenizer", "tokenizer_2"):
+            if name in PIPELINES[source.pipeline]:
+                parts[name] = CLIPTokenizer.from_pretrained(folder / name)
+        pipe = CLASSES[source.pipeline].from_pretrained(folder, **parts, **_without(source))
+    except LOAD_FAULTS as error:
+        raise MethodError(_broken(folder, error)) from error
+    return pipe
+
+
+def _from_single_file(source: Source, dtype: torch.dtype) -> Any:
+    file, folder = str(source.single), str(source.folder)
+    try:
+        vae = AutoencoderKL.from_single_file(
+            file,
+            config=folder,
+            subfolder="vae",
+            torch_dtype=_vae_type(source, dtype),
+            local_files_only=True,
+        )
+        pipe = CLASSES[source.pipeline].from_single_file(
+            file, config=folder, vae=vae, torch_dtype=dtype, local_files_only=True, **_without(source)
+        )
+    except LOAD_FAULTS as error:
+        raise MethodError(
+            f"{source.single}: cannot be loaded ({first_line(error)}); is config {folder} of the same model?"
+        ) from error
+    for part, module in networks_of(pipe).items():
+        # Weights that a file lacks are left without memory.
+        if missing := sorted(name for name, p in module.named_parameters() if p.is_meta):
+            raise MethodError(
+                f"{source.single}: {len(missing)} weights of {part} are missing, such as {missing[0]}; "
+                "get it again, whole"
+            )
+    return pipe
+
+
+def _without(source: Source) -> dict[str, Any]:
+    """What a pipeline is told to do without."""
+    if source.pipeline == "StableDiffusionXLPipeline":
+        # A watermark would be written into the pictures wherever its package is installed.
+        return {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
+    # A checker would blacken pictures, and the black ones would enter the averages.
+    return {
+        "safety_checker": None,
+        "feature_extractor": None,
+        "image_encoder": None,
+        "requires_safety_checker": False,
+    }
+
+
+def _vae_type(source: Source, dtype: torch.dtype) -> torch.dtype:
+    """SDXL's autoencoder overflows in half precision, unless its folder says that it was mended."""
+    if dtype is not torch.float16 or source.pipeline != "StableDiffusionXLPipeline":
+        return dtype
+    upcast = AutoencoderKL.load_config(source.folder / "vae").get("force_upcast", True)
+    return torch.float32 if upcast else dtype
+
+
+def _part(folder: Path, name: str, cls: Any, *, variant: str | None = None, **options: Any) -> Any:
     try:
         module, loading = cls.from_pretrained(
-            folder / name, use_safetensors=True, local_files_only=True, output_loading_info=True, **options
+            folder / name,
+            variant=variant,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
         )
     except LOAD_FAULTS as error:
         raise MethodError(_broken(folder / name, error)) from error

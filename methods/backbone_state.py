@@ -6,51 +6,55 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from methods.backbone_source import networks_of
 from methods.interface import MethodError
 
-PARTS = ("unet", "text_encoder", "vae")
+TOKENIZERS = ("tokenizer", "tokenizer_2")
 
 
 @dataclass(frozen=True)
 class BackboneState:
     """Taken right after loading."""
 
-    tensors: Mapping[str, tuple[Tensor, int]]
-    """Every weight and buffer by name, with torch's count of in-place changes to it."""
-    processors: Mapping[str, type]
-    """The class of each attention processor of the U-Net."""
+    weights: Mapping[str, tuple[Tensor, int]]
+    """Every weight by name, with torch's count of in-place changes to it."""
+    buffers: Mapping[str, Tensor]
+    """A copy of every buffer: moving a network between devices makes new ones."""
+    processors: Mapping[str, Any]
+    """The attention processors of the U-Net."""
     scheduler: Any
     scheduler_config: Mapping[str, Any]
-    vocabulary: int
+    tokenizers: Mapping[str, tuple[Any, int]]
+    """Each with the size of its vocabulary."""
     hidden_projection: object
     """The U-Net config's `encoder_hid_dim_type`, which loading an IP-Adapter changes."""
 
     @classmethod
     def of(cls, pipe: Any) -> BackboneState:
         return cls(
-            {name: (tensor, tensor._version) for name, tensor in _tensors(pipe).items()},
-            {name: type(processor) for name, processor in pipe.unet.attn_processors.items()},
+            {name: (weight, weight._version) for name, weight in _weights(pipe).items()},
+            {name: buffer.detach().cpu().clone() for name, buffer in _buffers(pipe).items()},
+            dict(pipe.unet.attn_processors),
             pipe.scheduler,
             dict(pipe.scheduler.config),
-            len(pipe.tokenizer),
+            {name: (tokenizer, len(tokenizer)) for name, tokenizer in _tokenizers(pipe).items()},
             pipe.unet.config.encoder_hid_dim_type,
         )
 
     def leftovers(self, pipe: Any) -> list[str]:
         """What differs from the untouched backbone, in words; empty if nothing does."""
         found = self._weights(pipe)
-        if {name: type(p) for name, p in pipe.unet.attn_processors.items()} != self.processors:
+        if _types(pipe.unet.attn_processors) != _types(self.processors):
             found.append("attention processors were exchanged")
         if pipe.unet.config.encoder_hid_dim_type != self.hidden_projection:
             found.append("the U-Net still expects image embeddings")
         if pipe.scheduler is not self.scheduler or dict(pipe.scheduler.config) != self.scheduler_config:
             found.append("the scheduler was changed")
-        if len(pipe.tokenizer) != self.vocabulary:
-            found.append(f"the tokenizer has {len(pipe.tokenizer)} tokens, had {self.vocabulary}")
-        for part in PARTS:
-            module = getattr(pipe, part)
+        found += self._words(pipe)
+        for part, module in networks_of(pipe).items():
             if getattr(module, "peft_config", None):
                 found.append(f"LoRA adapters {sorted(module.peft_config)} stayed on {part}")
             if any(child.training for child in module.modules()):
@@ -61,17 +65,30 @@ class BackboneState:
             found.append("an image encoder stayed on the pipeline")
         return found
 
-    def _weights(self, pipe: Any) -> list[str]:
-        now = _tensors(pipe)
+    def _words(self, pipe: Any) -> list[str]:
         found = []
-        if added := sorted(now.keys() - self.tensors.keys()):
+        for name, tokenizer in _tokenizers(pipe).items():
+            own, size = self.tokenizers[name]
+            if tokenizer is not own:
+                found.append(f"the {name} was exchanged")
+            elif len(tokenizer) != size:
+                found.append(f"the {name} has {len(tokenizer)} tokens, had {size}")
+        return found
+
+    def _weights(self, pipe: Any) -> list[str]:
+        weights, buffers, found = _weights(pipe), _buffers(pipe), []
+        held, kept = weights.keys() | buffers.keys(), self.weights.keys() | self.buffers.keys()
+        if added := sorted(held - kept):
             found.append(f"{len(added)} weights were added, such as {added[0]}")
-        if gone := sorted(self.tensors.keys() - now.keys()):
+        if gone := sorted(kept - held):
             found.append(f"{len(gone)} weights are gone, such as {gone[0]}")
-        for name, (tensor, version) in self.tensors.items():
-            if name in now and (now[name] is not tensor or tensor._version != version):
+        for name, (weight, version) in self.weights.items():
+            if name in weights and (weights[name] is not weight or weight._version != version):
                 found.append(f"weight {name} was changed")
                 break
+        for name, buffer in self.buffers.items():
+            if name in buffers and not torch.equal(buffers[name].cpu(), buffer):
+                found.append(f"buffer {name} was changed")
         return found
 
     def restore(self, pipe: Any) -> None:
@@ -80,22 +97,32 @@ class BackboneState:
         if self.hidden_projection is None:
             pipe.unet.encoder_hid_proj = None
         # Before unloading: diffusers makes a new processor of each foreign class, without arguments.
-        pipe.unet.set_attn_processor({name: cls() for name, cls in self.processors.items()})
+        pipe.unet.set_attn_processor(dict(self.processors))
         pipe.unload_ip_adapter()
-        pipe.register_modules(image_encoder=None, feature_extractor=None)
+        own = {name: tokenizer for name, (tokenizer, _) in self.tokenizers.items()}
+        pipe.register_modules(image_encoder=None, feature_extractor=None, **own)
         pipe.unet.config.encoder_hid_dim_type = self.hidden_projection
         pipe.scheduler = self.scheduler
         pipe.scheduler.register_to_config(**self.scheduler_config)
-        for part in PARTS:
-            getattr(pipe, part).requires_grad_(False).eval()
+        for module in networks_of(pipe).values():
+            module.requires_grad_(False).eval()
         if leftovers := self.leftovers(pipe):
             raise MethodError(f"backbone cannot be mended: {'; '.join(leftovers)}; start the run again")
 
 
-def _tensors(pipe: Any) -> dict[str, Tensor]:
-    return {
-        f"{part}.{name}": tensor
-        for part in PARTS
-        for pairs in (getattr(pipe, part).named_parameters(), getattr(pipe, part).named_buffers())
-        for name, tensor in pairs
-    }
+def _tokenizers(pipe: Any) -> dict[str, Any]:
+    return {name: own for name in TOKENIZERS if (own := getattr(pipe, name, None)) is not None}
+
+
+def _types(processors: Mapping[str, Any]) -> dict[str, type]:
+    return {name: type(processor) for name, processor in processors.items()}
+
+
+def _weights(pipe: Any) -> dict[str, Tensor]:
+    networks = networks_of(pipe)
+    return {f"{part}.{name}": p for part in networks for name, p in networks[part].named_parameters()}
+
+
+def _buffers(pipe: Any) -> dict[str, Tensor]:
+    networks = networks_of(pipe)
+    return {f"{part}.{name}": b for part in networks for name, b in networks[part].named_buffers()}

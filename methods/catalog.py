@@ -8,9 +8,11 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from methods.interface import BackboneSpec, Method, MethodError
+from methods.presets import DREAMBOOTH, TEXTUAL_INVERSION, Preset
 
 if TYPE_CHECKING:
     from methods.backbone import Backbone
@@ -26,6 +28,12 @@ class Entry:
     """Where the class stands: `package.module:Class`."""
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    priors: bool = True
+    """Whether it can draw somebody else: a template without the slot `{subject}`."""
+    needs: str = ""
+    """What only its user can give, in words: it is no part of `all` unless the suite has settings for it."""
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+    """Recipes that the setting `preset` can name."""
 
 
 METHODS: Final[dict[str, Entry]] = {
@@ -33,15 +41,34 @@ METHODS: Final[dict[str, Entry]] = {
         "methods.text_only:TextOnly", "the backbone without the person: the floor of identity"
     ),
     "photo-copy": Entry(
-        "methods.photo_copy:PhotoCopy", "hands back a reference photo: the ceiling of identity"
+        "methods.photo_copy:PhotoCopy",
+        "hands back a reference photo: the ceiling of identity",
+        priors=False,
     ),
     "dreambooth-lora": Entry(
         "methods.dreambooth_lora:DreamBoothLora",
         "LoRA weights tied to a rare token, with prior preservation (Ruiz et al. 2023; Hu et al. 2022)",
+        presets=DREAMBOOTH,
+    ),
+    "lora-folder": Entry(
+        "methods.lora_folder:LoraFolder",
+        "LoRA files trained elsewhere, one for each person: diffusers' or kohya's layout",
+        needs="a path",
+    ),
+    "textual-inversion": Entry(
+        "methods.textual_inversion:TextualInversion",
+        "new words whose embeddings alone are learnt, all weights frozen (Gal et al. 2022)",
+        presets=TEXTUAL_INVERSION,
     ),
     "ip-adapter": Entry(
         "methods.ip_adapter:IPAdapter",
-        "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023)",
+        "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023); its own weights are "
+        "leave-one-out's control: target = condition",
+    ),
+    "ip-adapter-faceid": Entry(
+        "methods.ip_adapter_faceid:IPAdapterFaceID",
+        "ArcFace's embedding as image tokens, with the checkpoint's own LoRA (h94/IP-Adapter-FaceID)",
+        needs="an adapter and an insightface model folder",
     ),
     "loo-mean": Entry(
         "methods.leave_one_out.method:LeaveOneOut",
@@ -75,7 +102,8 @@ AGGREGATORS: Final[dict[str, str]] = {
 def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:
     """Build the method called `name`: a catalogue name, an entry point's, or `package.module:Class`.
 
-    Raises MethodError for an unknown name, an import that fails, or a setting the method does not have.
+    The setting `preset` names a recipe, which all other settings go before. Raises MethodError for an
+    unknown name or preset, an import that fails, or a setting the method does not have.
     """
     entry = _entry(name)
     module_name, _, class_name = entry.target.partition(":")
@@ -83,7 +111,9 @@ def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise MethodError(f"method {name!r}: cannot load {entry.target} ({error})") from error
-    chosen = {**entry.settings, **(settings or {})}
+    given = dict(settings or {})
+    preset = _preset(name, entry, given.pop("preset")) if "preset" in given else {}
+    chosen = {**entry.settings, **preset, **given}
     known = [f.name for f in dataclasses.fields(cls)]
     for key in chosen:
         if key not in known:
@@ -99,6 +129,16 @@ def open_backbone(spec: BackboneSpec) -> Backbone:
     return Backbone.open(spec)
 
 
+def locate_backbone(spec: BackboneSpec) -> Path:
+    """Where `open_backbone` would find it, with all its parts; nothing is fetched or loaded.
+
+    Raises MethodError where it is not there, or not whole.
+    """
+    from methods.backbone_source import source_of
+
+    return source_of(spec, fetch=False).place
+
+
 def _entry(name: str) -> Entry:
     if name in METHODS:
         return METHODS[name]
@@ -108,6 +148,20 @@ def _entry(name: str) -> Entry:
     if name in offered:
         return Entry(offered[name], "offered by an installed package")
     raise MethodError(f"unknown method {name!r}; {_nearest(name, [*METHODS, *offered])}")
+
+
+def _preset(name: str, entry: Entry, preset: Any) -> Mapping[str, Any]:
+    if preset in entry.presets:
+        return entry.presets[preset].settings
+    if not entry.presets:
+        raise MethodError(f"method {name!r}: it has no presets; set its settings one by one")
+    told = _nearest(str(preset), [*entry.presets])
+    raise MethodError(f"method {name!r}: unknown preset {preset!r}; {told}")
+
+
+def everyday() -> list[str]:
+    """The methods that run without anything only their user can give."""
+    return [name for name, entry in METHODS.items() if not entry.needs]
 
 
 def _nearest(name: str, known: list[str]) -> str:

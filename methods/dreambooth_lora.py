@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import torch
-from PIL import ImageOps
-from PIL.Image import Image
 from torch import Tensor
 
 from methods.backbone import Backbone
-from methods.backbone_files import quiet
-from methods.dreambooth_training import ADAPTER, FILE, ClassPictures, Instances, LoraTraining, train_lora
-from methods.interface import MethodError, Request, Subject
+from methods.backbone_text import encoders_of
+from methods.dreambooth_training import ClassPictures, Instances, LoraTraining, train_lora
+from methods.fine_tuning import Descent, Optimizer, Precision, Rates, check_optimizer
+from methods.interface import MethodError, Subject
+from methods.lora_file import PHRASE, PersonalisedWeights, load_person
+from methods.settings import check_bounds, check_settings
+from methods.shown_photos import Crop, Latents, ShownPhotos
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
 CLASS_SEED = 7_000_000
@@ -24,57 +24,82 @@ CLASS_SEED = 7_000_000
 
 @dataclass(frozen=True)
 class DreamBoothLora:
-    """Defaults of diffusers' README for train_dreambooth_lora.py (rank 4, 1e-4, 500 steps of 1, `sks`).
+    """The defaults are diffusers' README command for train_dreambooth_lora.py; `methods.presets` has others.
 
-    Prior preservation is on (weight 1, 100 class pictures: that script's other defaults), since faces
-    need it. Each photograph keeps its own caption. Latents are the posterior's mode.
+    Class pictures stay the latents they were drawn as: the script saves them as JPEG and encodes them again.
     """
 
     name: ClassVar[str] = "dreambooth-lora"
 
     token: str = "sks"
-    """The rare word; the subject is called `token noun`."""
-    captions: Literal["per-photo", "instance"] = "per-photo"
+    """The rare word; the subject is called `token noun`. Empty leaves the noun alone."""
+    captions: Literal["instance", "per-photo"] = "instance"
+    """One prompt for all photographs, or each one's own caption."""
     instance_prompt: str = "a photo of {subject}"
-    """The one prompt of all photographs where `captions` is `instance`."""
+    """The one prompt where `captions` is `instance`."""
+    crop: Crop = "random"
+    flip: bool = False
+    """Show half of the photographs mirrored, under the same captions: wrong where these say left or right."""
+    latents: Latents = "sample"
     steps: int = 500
     batch: int = 1
-    """Photographs a step; with prior preservation as many class pictures beside them."""
+    """Photographs at once; with prior preservation as many class pictures beside them."""
+    accumulation: int = 1
+    """Batches whose mean gradient makes one step."""
     learning_rate: float = 1e-4
+    lr_scheduler: Rates = "constant"
+    warm_up: int = 0
+    """Steps over which the rate rises from 0; `constant` has no such rise."""
+    lr_cycles: int = 1
+    """Restarts of `cosine_with_restarts`."""
+    lr_power: float = 1.0
+    """Exponent of `polynomial`."""
+    optimizer: Optimizer = "adamw"
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
     weight_decay: float = 1e-2
+    max_grad_norm: float | None = 1.0
     rank: int = 4
     alpha: float | None = None
     """The update's scale is alpha / rank; None makes it 1."""
+    dropout: float = 0.0
+    """Share of LoRA's inputs that are left out in training."""
     targets: tuple[str, ...] = ATTENTION
     """Ends of the names of the U-Net's layers that get LoRA; such as `ff.net.2`, `conv1`, `proj_in`."""
     text_encoder: bool = False
-    """Also train LoRA on the text encoder's attention; text is then encoded anew each step."""
-    text_learning_rate: float = 5e-6
-    prior_weight: float = 1.0
-    """Weight of the class pictures' loss; 0 leaves them away."""
+    """Also train LoRA on the text encoders' attention; text is then encoded anew for each batch."""
+    text_learning_rate: float | None = None
+    """None is `learning_rate`, as in the script for SD; the one for SDXL has 5e-6."""
+    text_weight_decay: float | None = None
+    """None is `weight_decay`."""
+    prior_weight: float = 0.0
+    """Weight of the class pictures' loss: prior preservation; 0 leaves them away."""
     class_pictures: int = 100
     class_prompt: str = "a photo of {subject}"
     min_snr: float | None = None
-    """Gamma of Min-SNR weighting (Hang et al. 2023); None weighs all steps alike."""
-    flip: bool = False
-    """Also show mirror images, under the same captions: wrong where these say left or right."""
+    """Gamma of Min-SNR weighting of the photographs' loss (Hang et al. 2023); None weighs all steps alike."""
+    gradient_checkpointing: bool = False
+    mixed_precision: Precision = "no"
     scale: float = 1.0
     """Weight of the LoRA when drawing."""
 
     def __post_init__(self) -> None:
+        check_settings(self)
         # A suite file gives a list.
         object.__setattr__(self, "targets", tuple(self.targets))
-        for setting in ("steps", "batch", "rank"):
-            if getattr(self, setting) < 1:
-                raise MethodError(
-                    f"dreambooth-lora: {setting} is {getattr(self, setting)}; wanted at least 1"
-                )
+        ones = ("steps", "batch", "accumulation", "rank", "lr_cycles")
+        zeros = ("warm_up", "learning_rate", "prior_weight", "class_pictures", "dropout")
+        check_bounds(self, dict.fromkeys(ones, 1) | dict.fromkeys(zeros, 0))
+        check_optimizer(self.name, self.optimizer)
         if self.prior_weight > 0 and self.class_pictures < 1:
             raise MethodError(
                 "dreambooth-lora: prior preservation without class pictures; set prior_weight = 0"
             )
         if not self.targets:
             raise MethodError("dreambooth-lora: no targets; name layers of the U-Net, such as to_k")
+        if self.dropout >= 1:
+            raise MethodError(f"dreambooth-lora: dropout is {self.dropout}; wanted less than 1")
 
     @property
     def sees(self) -> frozenset[str]:
@@ -91,46 +116,74 @@ class DreamBoothLora:
 
     def phrase(self, subject: Subject) -> str:
         """What stands for the person in a prompt: `sks man`."""
-        return f"{self.token} {subject.noun}"
+        return f"{self.token} {subject.noun}".strip()
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
-        if not backbone.pipe.tokenizer.tokenize(self.token):
-            raise MethodError(
-                f"dreambooth-lora: the backbone's tokenizer has nothing for token {self.token!r}"
-            )
+        self.learn(subject, into, backbone=backbone, seed=seed)
+        (into / PHRASE).write_text(self.phrase(subject), encoding="utf-8")
+
+    def learn(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> Tensor:
+        """Write the LoRA; gives the loss of each step, (steps,)."""
+        for tokenizer, _ in encoders_of(backbone.pipe):
+            if self.token and not tokenizer.tokenize(self.token):
+                raise MethodError(
+                    f"dreambooth-lora: the backbone's tokenizer has nothing for token {self.token!r}"
+                )
         instances = self._instances(subject, backbone)
         classes = self._classes(subject, backbone) if self.prior_weight > 0 else None
-        training = LoraTraining(
-            steps=self.steps,
+        return train_lora(backbone, instances, classes, self._training(), into, seed=seed)
+
+    def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedWeights:
+        return load_person(fitted, self.scale, backbone)
+
+    def _training(self) -> LoraTraining:
+        text_rate = self.learning_rate if self.text_learning_rate is None else self.text_learning_rate
+        return LoraTraining(
+            descent=self._descent(),
             batch=self.batch,
-            learning_rate=self.learning_rate,
-            text_learning_rate=self.text_learning_rate if self.text_encoder else None,
+            rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            text_rate=text_rate if self.text_encoder else None,
+            text_weight_decay=(
+                self.weight_decay if self.text_weight_decay is None else self.text_weight_decay
+            ),
             rank=self.rank,
-            alpha=self.alpha if self.alpha is not None else float(self.rank),
+            alpha=float(self.rank) if self.alpha is None else self.alpha,
+            dropout=self.dropout,
             targets=self.targets,
             prior_weight=self.prior_weight,
             min_snr=self.min_snr,
+            checkpointing=self.gradient_checkpointing,
         )
-        train_lora(backbone, instances, classes, training, into, seed=seed)
-        (into / "phrase.txt").write_text(self.phrase(subject), encoding="utf-8")
 
-    def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedWeights:
-        if not (fitted / FILE).is_file():
-            raise MethodError(f"{fitted}: no {FILE}; fit the person again")
-        phrase = (fitted / "phrase.txt").read_text(encoding="utf-8")
-        return PersonalisedWeights(phrase, fitted, self.scale, backbone)
+    def _descent(self) -> Descent:
+        return Descent(
+            self.name,
+            self.steps,
+            accumulation=self.accumulation,
+            rates=self.lr_scheduler,
+            warm_up=self.warm_up,
+            cycles=self.lr_cycles,
+            power=self.lr_power,
+            optimizer=self.optimizer,
+            betas=(self.adam_beta1, self.adam_beta2),
+            epsilon=self.adam_epsilon,
+            max_grad_norm=self.max_grad_norm,
+            precision=self.mixed_precision,
+        )
 
     def _instances(self, subject: Subject, backbone: Backbone) -> Instances:
-        images = [photo.image for photo in subject.references]
-        templates = [
-            photo.caption if self.captions == "per-photo" else self.instance_prompt
-            for photo in subject.references
-        ]
-        if self.flip:
-            images, templates = images + [ImageOps.mirror(image) for image in images], templates * 2
-        prompts = tuple(template.replace("{subject}", self.phrase(subject)) for template in templates)
-        return Instances(torch.cat([backbone.encode_images([image]) for image in images]), prompts)
+        photos = ShownPhotos(
+            [photo.image for photo in subject.references],
+            backbone,
+            crop=self.crop,
+            flip=self.flip,
+            latents=self.latents,
+        )
+        own = self.captions == "per-photo"
+        templates = [photo.caption if own else self.instance_prompt for photo in subject.references]
+        phrase = self.phrase(subject)
+        return Instances(photos, tuple(template.replace("{subject}", phrase) for template in templates))
 
     def _classes(self, subject: Subject, backbone: Backbone) -> ClassPictures:
         """The backbone's own pictures of the noun, made once a run and shared by all its subjects."""
@@ -141,26 +194,3 @@ class DreamBoothLora:
             backbone.remembered[key] = backbone.draw_latents([prompt] * self.class_pictures, seeds)
         latents: Tensor = backbone.remembered[key]
         return ClassPictures(latents.to(backbone.device), prompt)
-
-
-@dataclass(frozen=True)
-class PersonalisedWeights:
-    """One person's LoRA; on the backbone only while it draws."""
-
-    phrase: str
-    folder: Path
-    scale: float
-    backbone: Backbone
-
-    def generate(self, requests: Sequence[Request]) -> list[Image]:
-        pipe = self.backbone.pipe
-        prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
-        with self.backbone.clean():
-            # peft builds the layers before it fills them, drawing from the global generator.
-            with torch.random.fork_rng(), quiet():
-                pipe.load_lora_weights(self.folder, weight_name=FILE, adapter_name=ADAPTER)
-            try:
-                pipe.set_adapters([ADAPTER], [self.scale])
-                return self.backbone.draw(prompts, [request.seed for request in requests])
-            finally:
-                pipe.unload_lora_weights()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,28 +14,27 @@ from torch import Tensor, nn
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone import Backbone
 from methods.backbone_files import quiet
+from methods.backbone_text import TextFeatures, encoders_of
+from methods.fine_tuning import Descent, descend, in_training, noised_losses
 from methods.interface import MethodError
-from methods.training import autocast, generator_of
+from methods.lora_file import ADAPTER, save_lora
+from methods.shown_photos import ShownPhotos, Turns
+from methods.training import generator_of
 
 ensure_torchvision_imports()
 
-from diffusers import StableDiffusionPipeline  # noqa: E402
-from diffusers.utils import convert_state_dict_to_diffusers  # noqa: E402
 from peft import LoraConfig  # noqa: E402
-from peft.utils import get_peft_model_state_dict  # noqa: E402
 
-ADAPTER: Final = "person"
-FILE: Final = "pytorch_lora_weights.safetensors"
-TEXT_TARGETS: Final = ["q_proj", "k_proj", "v_proj", "out_proj"]
+TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
 
 @dataclass(frozen=True)
 class Instances:
     """The person's photographs."""
 
-    latents: Tensor
-    """(n, C, h, w)."""
+    photos: ShownPhotos
     prompts: tuple[str, ...]
+    """One for each photograph."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,22 @@ class ClassPictures:
 
 @dataclass(frozen=True)
 class LoraTraining:
-    """What is trained, how long and how fast."""
+    """What is trained, and on what loss."""
 
-    steps: int
+    descent: Descent
     batch: int
-    learning_rate: float
-    text_learning_rate: float | None
-    """None leaves the text encoder frozen."""
+    rate: float
     weight_decay: float
+    text_rate: float | None
+    """None leaves the text encoders frozen."""
+    text_weight_decay: float
     rank: int
     alpha: float
+    dropout: float
     targets: tuple[str, ...]
     prior_weight: float
     min_snr: float | None
+    checkpointing: bool
 
 
 def train_lora(
@@ -72,48 +74,39 @@ def train_lora(
     into: Path,
     *,
     seed: int,
-) -> None:
-    """Minimise L(photos) + prior_weight L(class pictures) (Ruiz et al. 2023, eq. 2); write the LoRA."""
-    text = _Prompts(backbone, instances, classes, frozen=training.text_learning_rate is None)
+) -> Tensor:
+    """Minimise L(photos) + prior_weight L(class pictures) (Ruiz et al. 2023, eq. 2); write the LoRA.
+
+    Gives each step's loss, (steps,).
+    """
+    text = _Prompts(backbone, instances, classes, frozen=training.text_rate is None)
+    turns = Turns(len(instances.prompts), seed=seed)
     with backbone.clean(), _trainable(backbone, training, seed) as groups:
-        optimizer = torch.optim.AdamW(groups, weight_decay=training.weight_decay)
-        parameters = [p for group in groups for p in group["params"]]
-        for step in range(training.steps):
-            with autocast(backbone.device):
-                loss = _loss(backbone, text, instances, classes, training, generator_of(seed, step))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        if not all(bool(p.isfinite().all()) for p in parameters):
-            raise MethodError("dreambooth-lora: the weights are no longer finite; lower learning_rate")
-        _save(backbone, into, text_too=training.text_learning_rate is not None)
+
+        def loss(batch: int) -> Tensor:
+            rows = turns.rows(batch * training.batch, training.batch)
+            return _loss(backbone, text, instances, classes, training, rows, generator_of(seed, batch))
+
+        losses = descend(groups, loss, training.descent, backbone=backbone)
+        save_lora(backbone.pipe, into, text_too=training.text_rate is not None)
+    return losses
 
 
 class _Prompts:
-    """Tokens of the prompts: from the cache, or anew where the text encoder learns."""
+    """Features of the prompts: from the cache, or anew where the text encoders learn."""
 
     def __init__(
         self, backbone: Backbone, instances: Instances, classes: ClassPictures | None, *, frozen: bool
     ) -> None:
         self.prompts = [*instances.prompts, *([classes.prompt] if classes else [])]
         self.backbone = backbone
-        self.cached = backbone.encode_text(self.prompts).tokens if frozen else None
+        self.cached = backbone.encode_text(self.prompts) if frozen else None
 
-    def tokens(self, rows: Tensor) -> Tensor:
-        """(B, L, D) of the prompts numbered `rows`; the class prompt is the last."""
+    def features(self, rows: Tensor) -> TextFeatures:
+        """Of the prompts numbered `rows`; the class prompt is the last."""
         if self.cached is not None:
-            return self.cached[rows.to(self.cached.device)]
-        tokenizer, encoder = self.backbone.pipe.tokenizer, self.backbone.pipe.text_encoder
-        ids = tokenizer(
-            [self.prompts[row] for row in rows.tolist()],
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
-        tokens: Tensor = encoder(ids.to(self.backbone.device)).last_hidden_state
-        return tokens
+            return self.cached[rows]
+        return self.backbone.encode_text_to_learn([self.prompts[row] for row in rows.tolist()])
 
 
 def _loss(
@@ -122,29 +115,25 @@ def _loss(
     instances: Instances,
     classes: ClassPictures | None,
     training: LoraTraining,
+    shown: list[int],
     generator: torch.Generator,
 ) -> Tensor:
-    count = training.batch
-    rows = torch.randint(len(instances.latents), (count,), generator=generator)
-    latents = instances.latents[rows.to(instances.latents.device)]
-    weights = torch.ones(count)
+    count, size = training.batch, backbone.resolution
+    latents, time_ids = instances.photos.show(shown, generator)
+    rows = torch.tensor(shown)
     if classes is not None:
         others = torch.randint(len(classes.latents), (count,), generator=generator)
-        latents = torch.cat([latents, classes.latents[others.to(classes.latents.device)]])
+        latents = torch.cat([latents, classes.latents[others.to(classes.latents.device)].float()])
         rows = torch.cat([rows, torch.full((count,), len(instances.prompts))])
-        weights = torch.cat([weights, torch.full((count,), training.prior_weight)])
+        # What a class picture was drawn as: whole, at this size.
+        time_ids = torch.cat([time_ids, torch.tensor([[size, size, 0, 0, size, size]] * count)])
     t = torch.randint(backbone.noise.steps, (len(rows),), generator=generator).to(backbone.device)
-    eps = torch.randn(latents.shape, generator=generator).to(backbone.device)
-    latents = latents.float()
-    predicted = backbone.unet(
-        backbone.noise.add(latents, eps, t).to(backbone.dtype),
-        t,
-        encoder_hidden_states=text.tokens(rows),
-        return_dict=False,
-    )[0]
-    each = (predicted.float() - backbone.noise.target(latents, eps, t)).square().mean(dim=(1, 2, 3))
-    each = each * backbone.noise.weight(t, training.min_snr) * weights.to(backbone.device)
-    loss: Tensor = each.sum() / count
+    said = backbone.conditioning(text.features(rows), time_ids)
+    each = noised_losses(backbone, latents, said, t, generator)
+    # As the published script: Min-SNR weighs the photographs, not the class pictures.
+    loss: Tensor = (each[:count] * backbone.noise.weight(t[:count], training.min_snr)).mean()
+    if classes is not None:
+        loss = loss + training.prior_weight * each[count:].mean()
     return loss
 
 
@@ -152,23 +141,33 @@ def _loss(
 def _trainable(backbone: Backbone, training: LoraTraining, seed: int) -> Iterator[list[dict[str, Any]]]:
     """The backbone with fresh LoRA layers on it; yields the optimizer's parameter groups."""
     pipe, groups = backbone.pipe, []
-    chosen: list[tuple[Any, list[str], float]] = [(pipe.unet, list(training.targets), training.learning_rate)]
-    if training.text_learning_rate is not None:
-        chosen.append((pipe.text_encoder, TEXT_TARGETS, training.text_learning_rate))
+    chosen = [(pipe.unet, list(training.targets), training.rate, training.weight_decay)]
+    if training.text_rate is not None:
+        chosen += [
+            (encoder, TEXT_TARGETS, training.text_rate, training.text_weight_decay)
+            for _, encoder in encoders_of(pipe)
+        ]
     try:
-        # peft draws the first weights from the global generator.
-        with torch.random.fork_rng(), quiet():
+        # peft draws the first weights from the global generator, and so do dropouts.
+        with torch.random.fork_rng():
             torch.manual_seed(seed)
-            for module, targets, rate in chosen:
-                groups.append({"params": _add_lora(module, targets, training), "lr": rate})
-        yield groups
+            for module, targets, rate, decay in chosen:
+                with quiet():
+                    parameters = _add_lora(module, targets, training)
+                groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
+            with in_training([module for module, *_ in chosen], checkpointing=training.checkpointing):
+                yield groups
     finally:
         pipe.unload_lora_weights()
 
 
 def _add_lora(module: Any, targets: list[str], training: LoraTraining) -> list[nn.Parameter]:
     config = LoraConfig(
-        r=training.rank, lora_alpha=training.alpha, init_lora_weights="gaussian", target_modules=targets
+        r=training.rank,
+        lora_alpha=training.alpha,
+        lora_dropout=training.dropout,
+        init_lora_weights="gaussian",
+        target_modules=targets,
     )
     try:
         module.add_adapter(config, adapter_name=ADAPTER)
@@ -181,33 +180,3 @@ def _add_lora(module: Any, targets: list[str], training: LoraTraining) -> list[n
         # A half-precision backbone's updates would round to nothing.
         p.data = p.data.float()
     return parameters
-
-
-def _save(backbone: Backbone, into: Path, *, text_too: bool) -> None:
-    """diffusers' own layout: `pipe.load_lora_weights(folder)` reads it.
-
-    The U-Net's names stay peft's: diffusers' own conversion renames attention only, and its loader judges
-    a whole file by its first name, so a file of both kinds would silently lose one of them.
-    """
-
-    def layers(module: Any) -> Any:
-        return get_peft_model_state_dict(module, adapter_name=ADAPTER)
-
-    def metadata(module: Any) -> dict[str, Any]:
-        config = module.peft_config[ADAPTER].to_dict()
-        return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
-
-    pipe = backbone.pipe
-    text: dict[str, Any] = {}
-    if text_too:
-        text = {
-            "text_encoder_lora_layers": convert_state_dict_to_diffusers(layers(pipe.text_encoder)),
-            "text_encoder_lora_adapter_metadata": metadata(pipe.text_encoder),
-        }
-    StableDiffusionPipeline.save_lora_weights(
-        into,
-        unet_lora_layers=layers(pipe.unet),
-        unet_lora_adapter_metadata=metadata(pipe.unet),
-        weight_name=FILE,
-        **text,
-    )

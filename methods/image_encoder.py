@@ -143,6 +143,12 @@ def encoder_name(folder: Path) -> str:
     return "clip-embedded" if folder == EMBEDDED_CLIP else folder.name
 
 
+def ledger_names(folder: Path) -> frozenset[str]:
+    """The leak ledger's words for it: a folder of one's own is a CLIP, whatever the folder is called."""
+    own = encoder_name(folder)
+    return frozenset({own}) if folder == EMBEDDED_CLIP else frozenset({"clip", own})
+
+
 def encoder_folder(name: str) -> Path:
     """The folder that a setting names: `embedded` is the vision tower that ships."""
     return EMBEDDED_CLIP if name == EMBEDDED else Path(name)

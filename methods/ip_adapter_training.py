@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -13,12 +14,29 @@ from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone import Backbone
-from methods.image_encoder import EMBEDDED_CLIP, ImageEncoder, open_encoder
-from methods.interface import MethodError
+from methods.image_encoder import ImageEncoder, open_encoder
+from methods.ip_adapter_objective import (
+    IPAdapterTraining,
+    draw_batch,
+    ip_adapter_loss,
+    validation_losses,
+)
 from methods.resampler import new_resampler, published, published_base
-from methods.training import Progress, Schedule, train
+from methods.team import Team
+from methods.training import Progress, Schedule, Watch, minimise
 from methods.training_features import TrainingFeatures, training_features
 from methods.training_set import TrainingSet
+from methods.training_state import Checkpoint
+
+__all__ = [
+    "SCHEDULE",
+    "IPAdapterTraining",
+    "TrainableAdapter",
+    "draw_batch",
+    "ip_adapter_loss",
+    "save_adapter",
+    "train_ip_adapter",
+]
 
 ensure_torchvision_imports()
 
@@ -27,25 +45,6 @@ from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProj
 
 BASE_TOKENS = 4
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
-
-
-@dataclass(frozen=True)
-class IPAdapterTraining:
-    """What is trained, beside how long and how fast."""
-
-    layout: Literal["base", "plus"] = "plus"
-    """`base`: the embedding through one linear layer to 4 tokens; `plus`: patches through a Resampler."""
-    condition: Literal["self", "other"] = "self"
-    """The picture that conditions: the target itself, as published, or another photograph of the person."""
-    tokens: int = 8
-    """Of the Plus layout; diffusers' loader takes 4 for granted in the base layout."""
-    hidden: int = 128
-    encoder: Path = EMBEDDED_CLIP
-    drop_image: float = 0.05
-    drop_text: float = 0.05
-    drop_both: float = 0.05
-    """Shares of rows without a picture, without a caption, without both, as published."""
-    data_name: str = ""
 
 
 class TrainableAdapter(nn.Module):
@@ -72,6 +71,11 @@ class TrainableAdapter(nn.Module):
         unet.encoder_hid_proj = MultiIPAdapterImageProjection([self.projection])
         unet.config.encoder_hid_dim_type = "ip_image_proj"
 
+    def weigh(self, scale: float) -> None:
+        """Set the weight of the image tokens; the layers begin at 1."""
+        for layer in self.layers:
+            layer.scale = [scale]  # type: ignore[assignment]  # torch takes every attribute for a module
+
     def published(self) -> dict[str, Tensor]:
         """The published safetensors' names: `image_proj.*`, `ip_adapter.{1,3,5,..}.to_k_ip.weight`."""
         own = self.projection.state_dict()
@@ -93,34 +97,70 @@ def train_ip_adapter(
     schedule: Schedule,
     work: Path,
     progress: Progress,
-) -> None:
-    """Write trained weights to `out`; `work` keeps the data's features and the checkpoint to resume from.
+    unseen: TrainingSet | None = None,
+) -> Mapping[str, float]:
+    """Write trained weights to `out`; returns the losses on `unseen`, people that are not in `data`.
 
-    Runs on the backbone's device, and leaves the backbone as it was.
+    `work` keeps the features of both, and the checkpoint to resume from with the loss curve beside it.
+    Runs on the backbone's device, on every process that was launched, and leaves the backbone as it was.
     """
     encoder = open_encoder(training.encoder, backbone.device)
-    base = training.layout == "base"
-    features = training_features(
-        data, work, backbone=backbone, encoder=encoder, embeddings=base, progress=progress
-    )
+
+    def read(photos: TrainingSet) -> TrainingFeatures:
+        base = training.layout == "base"
+        return training_features(
+            photos, work, backbone=backbone, encoder=encoder, embeddings=base, progress=progress
+        )
+
+    features, judged = read(data), None if unseen is None else read(unseen)
     with torch.random.fork_rng():
         torch.manual_seed(schedule.seed)
-        adapter = new_adapter(training, backbone, encoder).to(backbone.device)
+        # The backbone may be in half precision; what learns is not.
+        adapter = new_adapter(training, backbone, encoder).float().to(backbone.device)
+    told = _told(training, encoder, backbone)
+    checkpoint = Checkpoint(work / f"{out.stem}.pt", {**told, **_pace(schedule)})
+
+    def losses(batches: int) -> Mapping[str, float]:
+        assert judged is not None
+        return validation_losses(adapter.weigh, judged, training, backbone, batches=batches)
+
+    def measured() -> Mapping[str, float]:
+        return {f"{name}, unseen people": value for name, value in losses(2).items()}
+
+    watch = None if judged is None else Watch(training.validate_every, measured)
     with backbone.clean():
         adapter.place(backbone.unet)
         try:
-            _minimise(adapter, features, training, backbone, schedule, work / f"{out.stem}.pt", progress)
+            _minimise(adapter, features, training, backbone, schedule, checkpoint, watch, progress)
+            last = {} if judged is None else losses(8)
         finally:
             backbone.state.restore(backbone.pipe)
-    metadata = {
-        "training": json.dumps(
-            {key: str(value) for key, value in asdict(training).items() if key != "encoder"}
-            | {"steps": str(schedule.steps), "encoder": encoder.name, "encoder_digest": encoder.digest},
-            sort_keys=True,
-        ),
+    if Team.here().leads:
+        about = json.dumps({**told, "steps": str(schedule.steps)}, sort_keys=True)
+        save_adapter(out, adapter.published(), {"training": about, "backbone": backbone.digest})
+    Team.here().wait()
+    return last
+
+
+def _pace(schedule: Schedule) -> dict[str, str]:
+    """What must not change when a training is resumed; its length may."""
+    return {
+        "batch": str(schedule.batch),
+        "seed": str(schedule.seed),
+        "learning rate": str(schedule.learning_rate),
+    }
+
+
+def _told(training: IPAdapterTraining, encoder: ImageEncoder, backbone: Backbone) -> dict[str, str]:
+    """What the weights' file will say of itself, but for the number of steps."""
+    own = {name: str(value) for name, value in asdict(training).items() if name != "validate_every"}
+    return {
+        **own,
+        "encoder": encoder.name,
+        "encoder_digest": encoder.digest,
+        "family": backbone.family,
         "backbone": backbone.digest,
     }
-    save_adapter(out, adapter.published(), metadata)
 
 
 def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageEncoder) -> TrainableAdapter:
@@ -141,65 +181,19 @@ def _minimise(
     training: IPAdapterTraining,
     backbone: Backbone,
     schedule: Schedule,
-    checkpoint: Path,
+    checkpoint: Checkpoint,
+    watch: Watch | None,
     progress: Progress,
 ) -> None:
-    def loss(step: int, generator: torch.Generator) -> Tensor:
-        batch = draw_batch(features, training, schedule.batch, generator, backbone.device)
-        t = backbone.noise.draw(schedule.batch, generator).to(backbone.device)
-        eps = torch.randn(batch[0].shape, generator=generator).to(backbone.device)
+    device = backbone.device
+
+    def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
+        batch = draw_batch(features, training, schedule.batch, generator, device, rows)
+        t = backbone.noise.draw(schedule.batch, generator, lean=training.lean)[rows].to(device)
+        eps = torch.randn(schedule.batch, *batch[0].shape[1:], generator=generator)[rows].to(device)
         return ip_adapter_loss(batch, backbone, t=t, eps=eps)
 
-    train(adapter, loss, schedule, checkpoint=checkpoint, progress=progress, device=backbone.device)
-
-
-IPBatch = tuple[Tensor, Tensor, Tensor]
-"""Latents (B, C, h, w), text (B, L, D), the condition's patch tokens (B, L', E) or embedding (B, P)."""
-
-
-def draw_batch(
-    features: TrainingFeatures,
-    training: IPAdapterTraining,
-    size: int,
-    generator: torch.Generator,
-    device: torch.device,
-) -> IPBatch:
-    """Persons uniform, then a photograph of each, and the one that conditions."""
-    people = features.people(photos=2 if training.condition == "other" else 1)
-    if len(people) == 0:
-        raise MethodError("training set: no person with two photographs; condition 'other' needs them")
-    chosen = people[torch.randint(len(people), (size,), generator=generator)]
-    count = 2 if training.condition == "other" else 1
-    rows = features.photos_of(chosen, count, generator).to(features.captions.device)
-    side = (torch.rand(rows.shape, generator=generator) < 0.5).long().to(rows.device)
-    sentences = features.caption_of(rows[:, 0], side[:, 0], generator)
-    chance = torch.rand(size, generator=generator).to(rows.device)
-    both, text = training.drop_both, training.drop_both + training.drop_text
-    dropped = (chance < both) | ((chance >= text) & (chance < text + training.drop_image))
-    seen = features.patches if features.embeds is None else features.embeds
-    images = seen[rows[:, -1], side[:, -1]].to(device).float()
-    # As published: no picture is an embedding of zeros, or what the encoder says of black pixels.
-    nothing = features.nothing.to(device) if features.embeds is None else torch.zeros_like(images[0])
-    gone = dropped.to(device).view(-1, *(1,) * (images.dim() - 1))
-    return (
-        features.latents[rows[:, 0], side[:, 0]].to(device).float(),
-        features.sentences[torch.where(chance < text, 0, sentences)].to(device).float(),
-        torch.where(gone, nothing, images),
-    )
-
-
-def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tensor) -> Tensor:
-    """|| eps - eps_theta(x_t, c_text, c_image, t) ||^2, or the velocity's, mean over the batch."""
-    latents, text, images = batch
-    predicted = backbone.unet(
-        backbone.noise.add(latents, eps, t),
-        t,
-        encoder_hidden_states=text,
-        added_cond_kwargs={"image_embeds": [images[:, None]]},
-        return_dict=False,
-    )[0]
-    residual: Tensor = predicted.float() - backbone.noise.target(latents, eps, t)
-    return residual.square().mean()
+    minimise(adapter, loss, schedule, checkpoint=checkpoint, progress=progress, device=device, watch=watch)
 
 
 def save_adapter(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -29,13 +29,15 @@ class NoiseSchedule:
     def steps(self) -> int:
         return len(self.alphas_cumprod)
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """`count` steps, uniform on the schedule, one from each of `count` equal slices of it.
+    def draw(self, count: int, generator: torch.Generator, *, lean: float = 1.0) -> Tensor:
+        """`count` steps, one from each of `count` slices of the schedule that are equally likely.
 
-        Each row's step is uniform by itself once rows are exchangeable; the slices make the loss of a
-        batch vary less.
+        The density of a step t grows as t^(lean - 1): 1 is uniform, more leans towards noise. Each row's step
+        has that density by itself once rows are exchangeable; the slices make the loss of a batch vary less.
         """
         places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+        if lean != 1:
+            places = places ** (1 / lean)
         return (places * self.steps).long().clamp(max=self.steps - 1)
 
     def alpha(self, t: Tensor) -> Tensor:

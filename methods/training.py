@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from methods.attention import quick_to_learn
 from methods.interface import MethodError
+from methods.team import Team
+from methods.training_state import Checkpoint, Point, TrainingState
+from methods.training_state import seconds_spent as seconds_spent
 
 Progress = Callable[[int, int, str], None]
 """Called with the step reached, the number of steps, and a line of losses."""
+
+Loss = Callable[[int, torch.Generator], Tensor]
+"""The loss of a step's whole batch, drawn with the generator."""
+
+RowLoss = Callable[[int, torch.Generator, slice], Tensor]
+"""The mean loss over some rows of a step's batch: all rows are drawn, the named ones are worked on."""
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+TOLD: Final = 50
+"""Steps between two points of the curve."""
+
+SAVED: Final = 120
+"""Seconds between two checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +43,7 @@ class Schedule:
 
     steps: int
     batch: int
+    """Rows a step, over all processes and accumulated pieces together."""
     learning_rate: float
     warm_up: int = 200
     decay_from: float = 0.5
@@ -36,6 +54,10 @@ class Schedule:
     ema: float = 0.999
     clip: float = 1.0
     seed: int = 0
+    accumulate: int = 1
+    """Pieces that a process works on one after the other before each step; for memory."""
+    precision: Precision = "auto"
+    """Of the forward pass; weights that learn are float32. `auto` is bf16 where the hardware has it."""
 
     def rate(self, step: int) -> float:
         """The learning rate at `step` (from 0)."""
@@ -47,9 +69,19 @@ class Schedule:
         return self.learning_rate * warm * (self.floor + (1 - self.floor) * (0.5 + 0.5 * math.cos(angle)))
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Something to measure now and then while the network learns, such as the loss on unseen people."""
+
+    every: int
+    """Steps; also measured at the end."""
+    measure: Callable[[], Mapping[str, float]]
+    """Called with the network as its average, in evaluation mode, without gradients."""
+
+
 def train(
     module: nn.Module,
-    loss: Callable[[int, torch.Generator], Tensor],
+    loss: Loss,
     schedule: Schedule,
     *,
     checkpoint: Path,
@@ -57,55 +89,130 @@ def train(
     device: torch.device,
     stop_at: int | None = None,
 ) -> None:
-    """Minimise `loss(step, generator)` over the module's trainable parameters; the module ends as its EMA.
+    """As `minimise`, for a loss that needs its whole batch at once, on one process."""
+    if schedule.accumulate > 1 or Team.here().size > 1:
+        raise MethodError(f"{checkpoint.stem}: trains on one process and without accumulation")
+    minimise(
+        module,
+        lambda step, generator, rows: loss(step, generator),
+        schedule,
+        checkpoint=Checkpoint(checkpoint),
+        progress=progress,
+        device=device,
+        stop_at=stop_at,
+    )
 
-    The generator of a step is seeded by (schedule.seed, step), so a run resumed from `checkpoint`
-    continues on the same draws as one that was never interrupted. The checkpoint is written
-    about every two minutes and at the end, beside and renamed; a finished one is not trained again.
+
+def minimise(
+    module: nn.Module,
+    loss: RowLoss,
+    schedule: Schedule,
+    *,
+    checkpoint: Checkpoint,
+    progress: Progress,
+    device: torch.device,
+    watch: Watch | None = None,
+    stop_at: int | None = None,
+) -> list[Point]:
+    """Minimise `loss` over the module's trainable parameters; the module ends as its EMA. Returns the curve.
+
+    The generator of a step is seeded by (schedule.seed, step), so neither an interruption nor the number
+    of processes or of accumulated pieces changes what is drawn. The checkpoint is written about every two
+    minutes and at the end; a finished one is not trained again, and one whose `about` differs is refused.
     `stop_at` ends earlier on the same schedule, as an interruption would.
     """
+    team = Team.here()
+    pieces = list(team.rows(schedule.batch, schedule.accumulate))
+    state = _begin(module, schedule, checkpoint, device)
+    end = min(schedule.steps, stop_at or schedule.steps)
+    saved_at, moved = time.monotonic(), state.step < end
+    module.train()
+    while state.step < end:
+        _step(state, loss, pieces, schedule, team, device)
+        whole = state.step == schedule.steps
+        if whole or state.step == 1 or state.step % TOLD == 0 or (watch and state.step % watch.every == 0):
+            state.curve.append(_point(state, schedule, team, checkpoint.path))
+            if watch and (whole or state.step % watch.every == 0):
+                state.curve[-1] |= _measured(module, state, watch)
+            if team.leads:
+                progress(state.step, schedule.steps, _told(state.curve))
+        if team.leads and time.monotonic() - saved_at > SAVED:
+            state.save(checkpoint)
+            saved_at = time.monotonic()
+    if moved and team.leads:
+        state.save(checkpoint)
+    team.wait()
+    state.settle()
+    module.eval()
+    if team.leads:
+        progress(end, schedule.steps, _told(state.curve))
+    return state.curve
+
+
+def _begin(
+    module: nn.Module, schedule: Schedule, checkpoint: Checkpoint, device: torch.device
+) -> TrainingState:
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, schedule.learning_rate, betas=(0.9, 0.99), weight_decay=schedule.weight_decay
     )
-    average = [p.detach().clone() for p in parameters]
-    start = _resume(checkpoint, parameters, optimizer, average, schedule)
-    before = seconds_spent(checkpoint)
-    module.train()
-    running, began = 0.0, time.monotonic()
-    saved_at = began
-    end = min(schedule.steps, stop_at or schedule.steps)
-    for step in range(start, end):
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step)
-        with autocast(device):
-            value = loss(step, generator_of(schedule.seed, step))
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        decay = min(schedule.ema, (1 + step) / (10 + step))
-        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - decay)
-        # The loss is read back only now and then: reading it makes a GPU wait.
-        if step % 50 == 0:
-            running = value.item() if step == start else 0.8 * running + 0.2 * value.item()
-            if not math.isfinite(running):
-                raise MethodError(
-                    f"{checkpoint.name}: the loss is {running} at step {step}; lower the learning rate"
-                )
-            progress(step, schedule.steps, f"loss {running:.4f}")
-        if time.monotonic() - saved_at > 120:
-            spent = before + time.monotonic() - began
-            _save(checkpoint, _Reached(step + 1, spent), parameters, optimizer, average)
-            saved_at = time.monotonic()
-    if start < end:
-        spent = before + time.monotonic() - began
-        _save(checkpoint, _Reached(end, spent), parameters, optimizer, average)
-    with torch.no_grad():
-        for p, mean in zip(parameters, average, strict=True):
-            p.copy_(mean)
+    scaler = torch.amp.GradScaler(device.type, enabled=schedule.precision == "fp16")
+    state = TrainingState(parameters, optimizer, scaler, total=torch.zeros((), device=device))
+    state.resume(checkpoint)
+    return state
+
+
+def _step(
+    state: TrainingState,
+    loss: RowLoss,
+    pieces: list[slice],
+    schedule: Schedule,
+    team: Team,
+    device: torch.device,
+) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = schedule.rate(state.step)
+    for rows in pieces:
+        with autocast(device, schedule.precision):
+            value = loss(state.step, generator_of(schedule.seed, state.step), rows) / len(pieces)
+        state.scaler.scale(value).backward()
+        state.total += value.detach()
+    team.average_gradients(state.parameters)
+    state.scaler.unscale_(state.optimizer)
+    torch.nn.utils.clip_grad_norm_(state.parameters, schedule.clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    decay = min(schedule.ema, (1 + state.step) / (10 + state.step))
+    torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay)
+    state.step += 1
+    state.counted += 1
+
+
+def _point(state: TrainingState, schedule: Schedule, team: Team, checkpoint: Path) -> Point:
+    """The mean loss since the last point. Read back only here: reading makes a GPU wait."""
+    mean = team.mean(state.total).item() / state.counted
+    if not math.isfinite(mean):
+        raise MethodError(
+            f"{checkpoint.name}: the loss is {mean} at step {state.step}; lower the learning rate"
+        )
+    state.total.zero_()
+    state.counted = 0
+    return {"step": state.step, "loss": mean, "rate": schedule.rate(state.step - 1)}
+
+
+def _measured(module: nn.Module, state: TrainingState, watch: Watch) -> Mapping[str, float]:
     module.eval()
-    progress(end, schedule.steps, f"loss {running:.4f}")
+    with torch.no_grad(), state.averaged():
+        measured = watch.measure()
+    module.train()
+    return measured
+
+
+def _told(curve: list[Point]) -> str:
+    """The last losses in words, and the last of what was measured."""
+    last: Point = {name: value for point in curve for name, value in point.items()}
+    return ", ".join(f"{name} {value:.4f}" for name, value in last.items() if name not in ("step", "rate"))
 
 
 def generator_of(*key: int) -> torch.Generator:
@@ -117,70 +224,19 @@ def generator_of(*key: int) -> torch.Generator:
 
 
 @contextmanager
-def autocast(device: torch.device) -> Iterator[None]:
-    """bfloat16 where the hardware multiplies it natively, float32 elsewhere; attention by the fastest way."""
-    native = device.type == "cuda" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    with torch.autocast(device.type, torch.bfloat16, enabled=native), quick_to_learn(device):
+def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[None]:
+    """The forward pass in `precision`; attention by the fastest way to learn."""
+    dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = dtypes[("bf16" if _has_bf16(device) else "fp32") if precision == "auto" else precision]
+    with (
+        torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None),
+        quick_to_learn(device),
+    ):
         yield
 
 
-def save_beside(path: Path, content: object) -> None:
-    """`torch.save` that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(content, beside)
-    beside.replace(path)
-
-
-def seconds_spent(checkpoint: Path) -> float:
-    """How long the training behind a checkpoint has taken in all, over every time it was resumed."""
-    if not checkpoint.exists():
-        return 0.0
-    return float(torch.load(checkpoint, weights_only=True, map_location="cpu")["seconds"])
-
-
-@dataclass(frozen=True)
-class _Reached:
-    step: int
-    seconds: float
-
-
-def _save(
-    checkpoint: Path,
-    reached: _Reached,
-    parameters: list[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    average: list[Tensor],
-) -> None:
-    save_beside(
-        checkpoint,
-        {
-            "step": reached.step,
-            "seconds": reached.seconds,
-            "parameters": parameters,
-            "optimizer": optimizer.state_dict(),
-            "average": average,
-        },
-    )
-
-
-def _resume(
-    checkpoint: Path,
-    parameters: list[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    average: list[Tensor],
-    schedule: Schedule,
-) -> int:
-    if not checkpoint.exists():
-        return 0
-    stored = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    shapes = [tuple(p.shape) for p in stored["parameters"]]
-    if shapes != [tuple(p.shape) for p in parameters]:
-        raise MethodError(f"{checkpoint}: made for another network; delete it or choose another --out")
-    with torch.no_grad():
-        for p, value in zip(parameters, stored["parameters"], strict=True):
-            p.copy_(value)
-        for mean, value in zip(average, stored["average"], strict=True):
-            mean.copy_(value)
-    optimizer.load_state_dict(stored["optimizer"])
-    return min(int(stored["step"]), schedule.steps)
+def _has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from methods.backbone import Backbone
+from methods.backbone_text import TextFeatures
+from methods.feature_files import EMBEDS, STORED, compute, compute_embeddings, key_of
 from methods.image_encoder import ImageEncoder
 from methods.interface import MethodError
-from methods.pictures import from_bytes
+from methods.team import Team
 from methods.training import Progress
 from methods.training_set import TrainingSet
-
-EMBEDS = "embeds.npy"
-STORED = ("latents", "patches", "sentences", "pooled", "captions")
 
 
 @dataclass(frozen=True)
@@ -57,16 +52,30 @@ class TrainingFeatures:
         variant = torch.randint(self.captions.shape[2], rows.shape, generator=generator)
         return self.captions[rows, mirrored.long(), variant.to(rows.device)]
 
+    def text_of(self, sentences: Tensor, device: torch.device) -> TextFeatures:
+        """What the text encoders say of the sentences with these indices, in single precision."""
+        return TextFeatures(
+            self.sentences[sentences].to(device).float(), self.pooled[sentences].to(device).float()
+        )
+
     def people(self, *, photos: int) -> Tensor:
         """The persons with at least so many photographs."""
         return torch.nonzero(self.count >= photos).squeeze(1)
 
     def photos_of(self, people: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """`count` different photographs of each person, in random order: rows, (B, count)."""
-        chance = torch.rand(len(people), int(self.count.max()), generator=generator)
-        has = torch.arange(chance.shape[1])[None] < self.count[people][:, None]
-        chosen = chance.masked_fill(~has, 2).argsort(dim=1)[:, :count]
+        """`count` different photographs of each person, in random order: rows, (B, count).
+
+        Who has fewer has the first of theirs in the places left over; `present` says which those are.
+        """
+        most = int(self.count.max())
+        chance = torch.rand(len(people), most, generator=generator)
+        chosen = chance.masked_fill(~self.present(people, most), 2).argsort(dim=1)[:, :count]
+        chosen = torch.where(self.present(people, count), chosen, chosen[:, :1])
         return self.order[self.start[people][:, None] + chosen]
+
+    def present(self, people: Tensor, count: int) -> Tensor:
+        """Which of `count` places each person's photographs fill: (B, count)."""
+        return torch.arange(count)[None] < self.count[people][:, None]
 
 
 def training_features(
@@ -86,20 +95,15 @@ def training_features(
     """
     if len(data.pixels) == 0:
         raise MethodError("training set: no photographs")
-    folder = work / f"features-{_key(data, backbone, encoder, variants)}"
-    if not folder.is_dir():
-        _compute(folder, data, backbone, encoder, variants, progress)
-    if embeddings and not (folder / EMBEDS).is_file():
-        _compute_embeddings(folder, data, encoder, progress)
-    stored: dict[str, Tensor | None] = {
-        name: torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in STORED
-    }
-    stored["embeds"] = torch.from_numpy(np.load(folder / EMBEDS)) if embeddings else None
+    folder = work / f"features-{key_of(data, backbone, encoder, variants)}"
+    with Team.here().leader_first():
+        if not folder.is_dir():
+            compute(folder, data, backbone, encoder, variants, progress)
+        if embeddings and not (folder / EMBEDS).is_file():
+            compute_embeddings(folder, data, encoder, progress)
+    stored = _placed(_opened(folder, embeddings), backbone.device)
     order = np.argsort(data.identities, kind="stable")
     _, start, count = np.unique(data.identities[order], return_index=True, return_counts=True)
-    device = backbone.device
-    if device.type == "cuda":
-        stored = {name: tensor.to(device) if tensor is not None else None for name, tensor in stored.items()}
     return TrainingFeatures(
         **stored,  # type: ignore[arg-type]  # only the embeddings may be missing
         nothing=encoder.nothing()[0],
@@ -109,123 +113,22 @@ def training_features(
     )
 
 
-def _key(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, variants: int) -> str:
-    """Of all that the features depend on; neither the U-Net nor the decoder is among it."""
-    pipe = backbone.pipe
-    said = (variants, backbone.resolution, encoder.mean, encoder.std, pipe.vae.config.scaling_factor)
-    digest = hashlib.sha256(repr((said, sorted(pipe.tokenizer.get_vocab().items()))).encode())
-    for part in (pipe.vae.encoder, pipe.vae.quant_conv, pipe.text_encoder, encoder.model):
-        for value in part.state_dict().values() if part is not None else ():
-            digest.update(value.cpu().float().contiguous().numpy().tobytes())
-    for chunk in _chunks(len(data.pixels), 4096):
-        digest.update(np.ascontiguousarray(data.pixels[chunk]).tobytes())
-    for row in range(0, len(data.pixels), 97):
-        digest.update(data.template(row, mirrored=False).encode())
-    return digest.hexdigest()[:16]
+def _opened(folder: Path, embeddings: bool) -> dict[str, Tensor | None]:
+    """The files as tensors that stay on disk until their rows are read."""
+
+    def mapped(name: str) -> Tensor:
+        return torch.from_numpy(np.load(folder / name, mmap_mode="c"))
+
+    stored: dict[str, Tensor | None] = {name: mapped(f"{name}.npy") for name in STORED}
+    stored["embeds"] = mapped(EMBEDS) if embeddings else None
+    return stored
 
 
-def _compute(
-    folder: Path,
-    data: TrainingSet,
-    backbone: Backbone,
-    encoder: ImageEncoder,
-    variants: int,
-    progress: Progress,
-) -> None:
-    beside = folder.with_name(f".{folder.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    captions, sentences = _captions(data, variants)
-    np.save(beside / "captions.npy", captions)
-    total = 4 * len(data.pixels) + len(sentences)
-    done = 0
-
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        progress(done, total, "features of the training set")
-
-    def latents(pixels: Tensor) -> Tensor:
-        return backbone.encode_pixels(_sized(pixels, backbone.resolution))
-
-    def patches(pixels: Tensor) -> Tensor:
-        return encoder.of_pixels(_sized(pixels, encoder.size))
-
-    for name, encode in (("latents", latents), ("patches", patches)):
-        _encode_pictures(beside / f"{name}.npy", data, encode, advance)
-    _encode_sentences(beside, sentences, backbone, advance)
-    beside.replace(folder)
-
-
-def _compute_embeddings(folder: Path, data: TrainingSet, encoder: ImageEncoder, progress: Progress) -> None:
-    """Beside the others, later: only the base IP-Adapter reads them."""
-
-    def embed(pixels: Tensor) -> Tensor:
-        return encoder.embeddings_of_pixels(_sized(pixels, encoder.size))
-
-    done = 0
-
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        progress(done, 2 * len(data.pixels), "embeddings of the training set")
-
-    beside = folder / f".{EMBEDS}"
-    _encode_pictures(beside, data, embed, advance)
-    beside.replace(folder / EMBEDS)
-
-
-def _encode_pictures(
-    path: Path, data: TrainingSet, encode: Callable[[Tensor], Tensor], advance: Callable[[int], None]
-) -> None:
-    stored: NDArray[np.float16] | None = None
-    for chunk in _chunks(len(data.pixels), 64):
-        pixels = from_bytes(data.pixels[chunk])
-        for side, view in enumerate((pixels, pixels.flip(3))):
-            features = encode(view).cpu().half().numpy()
-            if stored is None:
-                shape = (len(data.pixels), 2, *features.shape[1:])
-                stored = np.lib.format.open_memmap(path, "w+", np.float16, shape)
-            stored[chunk, side] = features
-            advance(len(features))
-
-
-def _encode_sentences(
-    folder: Path, sentences: list[str], backbone: Backbone, advance: Callable[[int], None]
-) -> None:
-    tokens: NDArray[np.float16] | None = None
-    pooled = []
-    for chunk in _chunks(len(sentences), 256):
-        features = backbone.encode_text(sentences[chunk])
-        values = features.tokens.cpu().half().numpy()
-        if tokens is None:
-            shape = (len(sentences), *values.shape[1:])
-            tokens = np.lib.format.open_memmap(folder / "sentences.npy", "w+", np.float16, shape)
-        tokens[chunk] = values
-        pooled.append(features.pooled.cpu().half().numpy())
-        advance(len(values))
-    np.save(folder / "pooled.npy", np.concatenate(pooled))
-
-
-def _captions(data: TrainingSet, variants: int) -> tuple[NDArray[np.int64], list[str]]:
-    rng = np.random.default_rng(variants)
-    place = {"": 0}
-    captions = np.empty((len(data.pixels), 2, variants), np.int64)
-    for row in range(len(data.pixels)):
-        for side in (0, 1):
-            for variant in range(variants):
-                sentence = data.caption(row, rng, mirrored=bool(side))
-                captions[row, side, variant] = place.setdefault(sentence, len(place))
-    return captions, list(place)
-
-
-def _sized(pixels: Tensor, size: int) -> Tensor:
-    if pixels.shape[-1] == size:
-        return pixels
-    return torch.nn.functional.interpolate(
-        pixels, (size, size), mode="bicubic", antialias=True, align_corners=False
-    ).clamp(0, 1)
-
-
-def _chunks(length: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+def _placed(stored: dict[str, Tensor | None], device: torch.device) -> dict[str, Tensor | None]:
+    """On the GPU if they take less than a quarter of what is free there; else rows go as they are drawn."""
+    if device.type != "cuda":
+        return stored
+    size = sum(tensor.nbytes for tensor in stored.values() if tensor is not None)
+    if 4 * size > torch.cuda.mem_get_info(device)[0]:
+        return stored
+    return {name: tensor.to(device) if tensor is not None else None for name, tensor in stored.items()}

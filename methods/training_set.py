@@ -13,7 +13,10 @@ class TrainingSet(Protocol):
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """All photographs, N x size x size x 3, RGB; may be memory-mapped."""
+        """All photographs, N x size x size x 3, RGB; may be memory-mapped.
+
+        Trainers of adapters ask for nothing but its length and slices of rows, so it need not be in memory.
+        """
         ...
 
     @property

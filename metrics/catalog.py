@@ -100,6 +100,20 @@ _FAMILIES: Final[tuple[tuple[str, str, str, Better, str], ...]] = (
         "neither",
         "distance to the nearest photo seen",
     ),
+    (
+        "drift",
+        "perceptual",
+        "priors:Drift",
+        "lower",
+        "without the subject: distance to the backbone's own picture",
+    ),
+    (
+        "bleed",
+        "face",
+        "priors:Bleed",
+        "neither",
+        "without the subject: how much more it looks like the subject",
+    ),
     ("fid", "features", "distributions:Frechet", "lower", "Frechet distance to real pictures"),
     (
         "fid-infinity",
@@ -119,7 +133,13 @@ _FAMILIES: Final[tuple[tuple[str, str, str, Better, str], ...]] = (
         "higher",
         "share of real pictures with a generated one near",
     ),
-    ("is", "classes", "distributions:Inception", "higher", "sure and varied class predictions"),
+    (
+        "is",
+        "classes",
+        "distributions:Inception",
+        "higher",
+        "sure and varied class predictions; at most N / splits",
+    ),
     (
         "is-uniform",
         "classes",
@@ -164,6 +184,50 @@ def make(
         metric = _metric(name, opened)
         (sets if hasattr(metric, "measure") else samples).append(metric)
     return samples, sets
+
+
+def of_people(metric: SampleMetric) -> bool:
+    """Whether a metric says something of people alone, because a face network is behind it.
+
+    One of somebody's own says so by an attribute `of_people`.
+    """
+    entry = METRICS.get(f"{metric.name}@{metric.encoder}")
+    if entry is None:
+        return bool(getattr(metric, "of_people", False))
+    return any({"face", "finder"} & ENCODERS[name].serves for name in (entry.encoder, *entry.parts))
+
+
+def examine(
+    names: Sequence[str], encoders: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Mapping[str, str] | MetricError]:
+    """Open every encoder that the metrics called `names` use: its fingerprint, or why it cannot be had.
+
+    By encoder; by its own name for a metric of somebody's own. Nothing is measured. Raises MetricError for
+    settings of an unknown encoder.
+    """
+    opened = _Encoders(encoders or {})
+    wanted = [part for name in names for part in _opened_by(name)]
+    return {what: _examined(what, opened) for what in dict.fromkeys(wanted)}
+
+
+def _opened_by(name: str) -> tuple[str, ...]:
+    """The encoders of a metric, those that they are built from first."""
+    if name not in METRICS:
+        return (name,)
+    direct = (METRICS[name].encoder, *METRICS[name].parts)
+    return (*(part for encoder in direct for part in ENCODERS[encoder].parts), *direct)
+
+
+def _examined(what: str, opened: _Encoders) -> Mapping[str, str] | MetricError:
+    try:
+        found = opened[what] if what in ENCODERS else _metric(what, opened)
+        fingerprint: Mapping[str, str] = found.fingerprint
+    except MetricError as error:
+        return error
+    except (AssertionError, OSError, RuntimeError) as error:
+        # Such as a CUDA device that is set and not there.
+        return MetricError(f"encoder {what!r}: cannot be opened ({(str(error).splitlines() or ['?'])[0]})")
+    return fingerprint
 
 
 class _Encoders:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.interface import Features
+from metrics.rows import checked_rows
+
+COLUMNS: Final = 1 << 14
+"""So many are taken at a time."""
 
 
 def pairwise(features: Features) -> NDArray[np.float64]:
     """Squared Euclidean distances between the rows of N x D features, N x N, the diagonal 0.
 
-    LPIPS (Zhang et al. 2018, eq. 1) is such a distance between suitably weighted feature maps.
+    LPIPS (Zhang et al. 2018, eq. 1) is such a distance between suitably weighted feature maps. Raises
+    ValueError for numbers that are not finite.
     """
-    # Taking the mean off first keeps the digits that |a|^2 + |b|^2 - 2ab would lose for like pictures.
-    x = features.astype(np.float64)
-    x -= x.mean(0) if len(x) else 0.0
-    gram = x @ x.T
+    gram = np.zeros((len(features), len(features)))
+    # Feature maps have millions of columns: in double precision they would fill the memory, and no cache.
+    for start in range(0, features.shape[1], COLUMNS):
+        x = checked_rows(features[:, start : start + COLUMNS])
+        # Taking the mean off first keeps the digits that |a|^2 + |b|^2 - 2ab would lose for like pictures.
+        x = x - x.mean(0)
+        gram += x @ x.T
     squares = gram.diagonal()
     distances: NDArray[np.float64] = (squares[:, None] + squares[None] - 2 * gram).clip(0)
     np.fill_diagonal(distances, 0.0)

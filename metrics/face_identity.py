@@ -11,13 +11,13 @@ from metrics.interface import Features
 
 
 def cosine(x: Features, y: Features) -> NDArray[np.float64]:
-    """Cosines between the rows of N x D and M x D vectors, N x M, in -1..1; rows of NaN stay NaN."""
+    """Cosines between rows of N x D and M x D vectors, N x M, in -1..1; NaN for rows that are not finite."""
     return _unit(x) @ _unit(y).T
 
 
 def mean_cosine(x: Features, people: Features) -> NDArray[np.float64]:
-    """Each row's mean cosine to those rows of `people` that are not NaN; NaN where there are none."""
-    seen = people[~np.isnan(people).any(1)]
+    """Each row's mean cosine to those rows of `people` that are finite; NaN where there are none."""
+    seen = people[np.isfinite(people).all(1)]
     if not len(seen):
         return np.full(len(x), np.nan)
     mean: NDArray[np.float64] = cosine(x, seen).mean(1)
@@ -35,8 +35,8 @@ class Trials:
 
 
 def trials(vectors: Features, identities: NDArray[np.str_]) -> Trials:
-    """All trials among N x D vectors with their N identities. Rows of NaN (no face) take no part."""
-    seen = ~np.isnan(vectors).any(1)
+    """All trials among N x D vectors with their N identities; rows that are not finite take no part."""
+    seen = np.isfinite(vectors).all(1)
     vectors, identities = vectors[seen], identities[seen]
     cosines, genuine, impostor = cosine(vectors, vectors), [], []
     for person in np.unique(identities):
@@ -68,5 +68,7 @@ def area_under_curve(same: NDArray[np.float64], different: NDArray[np.float64]) 
 
 def _unit(x: Features) -> NDArray[np.float64]:
     x = np.asarray(x, np.float64)
-    unit: NDArray[np.float64] = x / np.linalg.norm(x, axis=1, keepdims=True)
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    sound = np.isfinite(lengths) & (lengths > 0)
+    unit: NDArray[np.float64] = np.where(sound, x, np.nan) / np.where(sound, lengths, 1.0)
     return unit

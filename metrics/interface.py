@@ -38,6 +38,10 @@ class Sample:
     """Photographs of the same person that no method has seen."""
     references: tuple[Image, ...] = ()
     """The photographs the method did see."""
+    person: bool = True
+    """False for a thing or an animal, of which metrics of faces say nothing."""
+    own: Image | None = None
+    """For a picture of somebody else: what the backbone alone draws from the same prompt and seed."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,11 @@ class Encoder(Protocol):
         ...
 
     def encode(self, images: Sequence[Image]) -> Features:
-        """One row per picture; a row of NaN where the encoder cannot see what it needs (no face)."""
+        """One row per picture.
+
+        A row of NaN says that there is nothing for the encoder to see (no face); any other row that is not
+        finite, that the network's numbers came out so, a row of infinities where its vector has no length.
+        """
         ...
 
 
@@ -86,6 +94,14 @@ class SampleMetric(Protocol):
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """One score per sample, in order. `real` holds held-out photographs of several people."""
         ...
+
+
+class PriorMetric(SampleMetric, Protocol):
+    """Scores pictures of somebody else, drawn after fitting without the subject's slot, beside the backbone's
+    own. It sees no other pictures, and no other metric sees these."""
+
+    @property
+    def of_priors(self) -> Literal[True]: ...
 
 
 class SetMetric(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.interface import Features
+from metrics.rows import checked_rows
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ def kernel_distance(
     """Mean of the unbiased squared MMD (cubic kernel) over random subsets of N x D and M x D features.
 
     Where a set has no more than `subset_size` rows, subsets would throw information away: then both sets are
-    compared whole, once. Raises ValueError for fewer than two rows or unequal widths.
+    compared whole, once. Raises ValueError for fewer than two rows, unequal widths, or numbers not finite.
     """
     if min(len(x), len(y)) < 2 or x.shape[1:] != y.shape[1:] or x.ndim != 2:
         raise ValueError(f"features of shapes {x.shape} and {y.shape}, wanted one width and two rows each")
+    x, y = checked_rows(x), checked_rows(y)
     sums = _KernelSums.of(x, y)
     if min(len(x), len(y)) <= subset_size:
         return KernelDistance(sums.squared_mmd, 0.0, sums.jackknife)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.interface import Features
+from metrics.rows import checked_rows
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class Manifold:
 def manifold(generated: Features, real: Features, *, k: int) -> Manifold:
     """Compare N x D with M x D features by balls that reach to each row's k-th nearest other row.
 
-    Kynkaanniemi et al. take k = 3, Naeem et al. k = 5. Raises ValueError where a set has no more than k rows.
+    Kynkaanniemi et al. take k = 3, Naeem et al. k = 5. Raises ValueError where a set has no more than k rows,
+    or numbers that are not finite.
     """
     if min(len(generated), len(real)) <= k:
         raise ValueError(f"{len(generated)} generated and {len(real)} real rows, wanted more than k = {k}")
+    generated, real = checked_rows(generated), checked_rows(real)
     between = _distances(generated, real)
     around_real, around_generated = _radii(real, k), _radii(generated, k)
     inside = between <= around_real[None]
@@ -43,12 +46,13 @@ def manifold(generated: Features, real: Features, *, k: int) -> Manifold:
 
 
 def _distances(x: Features, y: Features) -> NDArray[np.float64]:
-    """Squared Euclidean distances, N x M."""
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    """Squared Euclidean distances, N x M; exactly 0 for equal rows, so that a repeated one lies in a ball."""
     centre = y.mean(0)
     x, y = x - centre, y - centre
-    squares: NDArray[np.float64] = np.square(x).sum(1)[:, None] + np.square(y).sum(1)[None] - 2 * x @ y.T
-    return squares.clip(0)
+    scale = np.square(x).sum(1)[:, None] + np.square(y).sum(1)[None]
+    squares: NDArray[np.float64] = scale - 2 * x @ y.T
+    # What rounding leaves of a difference of equal rows is far below the smallest distance of unequal ones.
+    return np.where(squares > 1e-12 * scale, squares, 0.0)
 
 
 def _radii(x: Features, k: int) -> NDArray[np.float64]:

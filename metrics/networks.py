@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from metrics.interface import MetricError
 
 N = TypeVar("N", bound=nn.Module)
+PEOPLE: Final = "rendered-people-train"
+"""Whom `bench train encoders` teaches both networks on, for the leak ledger."""
 SIZE: Final = 64
 """Height and width of the pictures both networks see, with the eyes at y = 28 and x = 32 +- 7.5."""
 
@@ -106,7 +108,7 @@ def save_network(path: Path, network: FaceNetwork | AttributeNetwork) -> None:
         for key, value in network.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    metadata = {"widths": json.dumps(asdict(network.widths))}
+    metadata = {"widths": json.dumps(asdict(network.widths)), "trained_on": PEOPLE}
     match network:
         case FaceNetwork():
             metadata["width"] = str(network.width)
@@ -130,6 +132,12 @@ def load_attribute_network(path: Path) -> AttributeNetwork:
     widths, classes = json.loads(metadata["widths"]), json.loads(metadata.get("classes", '{"none": [""]}'))
     network = AttributeNetwork(Widths(**widths), classes)
     return _filled(network, tensors, path)
+
+
+def trained_on(path: Path) -> str:
+    """On whom a network was trained; the first files do not say it, and were made by the same command."""
+    metadata, _ = _read(path)
+    return metadata.get("trained_on", PEOPLE)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bench.errors import DatasetError
 from bench.identities import Identity, PhotoFile, checked_caption, split
-from bench.photos import is_stray, pictures_in
+from bench.photos import PICTURES, is_stray, pictures_in
 from bench.suite import DatasetSettings
 from methods.interface import Subject
 
@@ -24,7 +24,7 @@ class FolderPeople:
     """Reads a folder of folders."""
 
     def __init__(self, settings: DatasetSettings, base: Path) -> None:
-        root = base / settings.path
+        root = (base / settings.path).resolve()
         self._settings = settings
         self._root = root
         if not settings.path:
@@ -45,13 +45,20 @@ class FolderPeople:
             )
         return found
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Files beside the directories: nobody's photographs."""
+        loose = [path.name for path in self._root.iterdir() if path.is_file() and not is_stray(path)]
+        loose = sorted(name for name in loose if Path(name).suffix.lower() in PICTURES)
+        return (f"{len(loose)} pictures lie beside the directories, first {loose[0]}",) if loose else ()
+
     def identity(self, name: str) -> Identity:
         """One person; `heldout/` decides the split where it is there, else the suite's seed."""
         folder = self._root / name
         noun, photos = self._noun(folder), self._photos(folder)
         if not (folder / HELD_OUT).is_dir():
             references, held_out = split(name, photos, self._settings)
-            return Identity(name, noun, tuple(references), tuple(held_out))
+            return self._identity(name, noun, references, held_out)
         held = self._photos(folder / HELD_OUT)
         for kind, there, wanted in (
             ("references", photos, self._settings.references),
@@ -59,9 +66,15 @@ class FolderPeople:
         ):
             if len(there) < wanted:
                 raise DatasetError(f"{folder}: {len(there)} {kind}, the suite asks for {wanted}")
-        return Identity(
-            name, noun, tuple(photos[: self._settings.references]), tuple(held[: self._settings.held_out])
+        return self._identity(
+            name, noun, photos[: self._settings.references], held[: self._settings.held_out]
         )
+
+    def _identity(
+        self, name: str, noun: str, references: list[PhotoFile], held_out: list[PhotoFile]
+    ) -> Identity:
+        origin = f"folder-{self._root.name}"
+        return Identity(name, noun, tuple(references), tuple(held_out), origin=origin)
 
     def photos(self, name: str) -> tuple[PhotoFile, ...]:
         """All photographs of one person."""

@@ -1,57 +1,103 @@
-"""The rendered people that ship with the package: no real person's face, every attribute known."""
+"""Rendered people: those that ship with the package, or as many as `bench train people` has rendered.
+
+No real person's face; every attribute is known.
+"""
 
 import json
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bench.errors import DatasetError
 from bench.identities import Identity, PhotoFile, split
+from bench.photos import Part, Row
 from bench.suite import DatasetSettings
 
 ASSETS: Final = Path(__file__).parents[1] / "people" / "assets" / "test"
 VISIBLE: Final = ("expression", "pose", "glasses", "hat", "shirt", "background")
 """Labels that change from photograph to photograph; the other ones belong to the person."""
-OF_THE_PICTURE: Final = frozenset({*VISIBLE, "identity", "view", "caption", "noun"})
+OF_THE_PICTURE: Final = frozenset({*VISIBLE, "noun"})
+
+
+@dataclass(frozen=True)
+class Record:
+    """One photograph: where it is, what it shows, and what its person is."""
+
+    path: Path
+    part: Part | None
+    caption: str
+    labels: dict[str, str]
 
 
 class RenderedPeople:
-    """Reads `people.jsonl`: one record per photograph, `<identity>/<view>.webp` beside it."""
+    """Reads `people.jsonl` and `<identity>/<view>.webp`, or `photos.jsonl` and `photos.npy`."""
 
-    def __init__(self, settings: DatasetSettings, assets: Path) -> None:
+    def __init__(self, settings: DatasetSettings, base: Path) -> None:
         self._settings = settings
-        self._assets = assets
-        self._records: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        listing = assets / "people.jsonl"
-        try:
-            lines = listing.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
+        self._folder = (base / settings.path).resolve() if settings.path else ASSETS
+        self._records = _shipped(self._folder) or _rendered(self._folder)
+        if not self._records:
             raise DatasetError(
-                f"{listing}: cannot be read ({error.strerror}); install the package again"
-            ) from error
-        for record in map(json.loads, lines):
-            self._records[str(record["identity"])].append(record)
-
-    @classmethod
-    def shipped(cls, settings: DatasetSettings, base: Path) -> "RenderedPeople":
-        """The people inside the package, or those at `dataset.path` in the same layout."""
-        return cls(settings, base / settings.path if settings.path else ASSETS)
+                f"{self._folder}: neither people.jsonl nor photos.jsonl; "
+                "`bench train people --data DIR` writes DIR/test, which may stand here"
+            )
+        if settings.identities is not None and settings.identities > len(self._records):
+            count = settings.identities
+            raise DatasetError(
+                f"dataset: identities = {count}, {self._folder} holds {len(self._records)}; render more with "
+                f'`bench train people --data DIR --test {count}`, then path = "DIR/test"'
+            )
 
     def names(self) -> list[str]:
         """Ids of all identities, sorted."""
         return sorted(self._records)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """None: a renderer forgets nothing."""
+        return ()
+
     def identity(self, name: str) -> Identity:
         """One person, split by the suite's seed."""
         references, held_out = split(name, self.photos(name), self._settings)
-        first = self._records[name][0]
-        traits = {key: str(value) for key, value in first.items() if key not in OF_THE_PICTURE}
-        return Identity(name, first["noun"], tuple(references), tuple(held_out), traits)
+        labels = self._records[name][0].labels
+        traits = {key: value for key, value in labels.items() if key not in OF_THE_PICTURE}
+        origin = f"rendered-people-{self._folder.name}"
+        return Identity(name, labels["noun"], tuple(references), tuple(held_out), traits, origin)
 
     def photos(self, name: str) -> tuple[PhotoFile, ...]:
         """All views of one person."""
-        return tuple(self._photo(name, record) for record in self._records[name])
+        return tuple(
+            PhotoFile(r.path, r.caption, {label: r.labels[label] for label in VISIBLE}, r.part)
+            for r in self._records[name]
+        )
 
-    def _photo(self, name: str, record: dict[str, Any]) -> PhotoFile:
-        path = self._assets / name / f"{int(record['view']):02d}.webp"
-        return PhotoFile(path, record["caption"], {label: record[label] for label in VISIBLE})
+
+def _shipped(folder: Path) -> dict[str, list[Record]]:
+    """One WebP file for each view, under the person's name."""
+    people: dict[str, list[Record]] = defaultdict(list)
+    for line in _lines(folder / "people.jsonl"):
+        name, view, caption = str(line.pop("identity")), int(line.pop("view")), str(line.pop("caption"))
+        labels = {key: str(value) for key, value in line.items()}
+        people[name].append(Record(folder / name / f"{view:02d}.webp", None, caption, labels))
+    return dict(people)
+
+
+def _rendered(folder: Path) -> dict[str, list[Record]]:
+    """All views in one array; people are called by their seeds."""
+    people: dict[str, list[Record]] = defaultdict(list)
+    array = folder / "photos.npy"
+    for row, line in enumerate(_lines(folder / "photos.jsonl")):
+        name = f"person-{int(line['identity']):07d}"
+        people[name].append(Record(array, Row(row), str(line["template"]), dict(line["attributes"])))
+    return dict(people)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); render it again") from error

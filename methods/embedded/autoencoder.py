@@ -20,11 +20,9 @@ from diffusers import AutoencoderKL  # noqa: E402
 SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=2e-3, warm_up=100, decay_from=0.3)
 """Small batches and a loss dominated by squared error converge fastest at this size."""
 
-DECODER_SCHEDULE = Schedule(steps=3_000, batch=16, learning_rate=1.2e-3, warm_up=100, decay_from=0.15)
+DECODER_SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=1.2e-3, warm_up=100, decay_from=0.15)
 CHANNELS = 8
 WIDTHS = (16, 32, 64)
-DECODER_WIDTHS = (24, 48, 96)
-"""Both are learnt in narrow layers, which is quick; then the decoder goes on in wider ones."""
 
 KL_WEIGHT = 1e-6
 LATENT_NOISE = 0.05
@@ -38,7 +36,7 @@ FACE_WEIGHT = 5.0
 def new_autoencoder(
     *, widths: tuple[int, ...] = WIDTHS, channels: int = CHANNELS, size: int = 64
 ) -> AutoencoderKL:
-    """An untrained network that shrinks pictures by 2 ** (len(widths) - 1); norms join 2, 4, 8 of a level."""
+    """An untrained network that shrinks pictures by 2 ** (len(widths) - 1)."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -47,7 +45,7 @@ def new_autoencoder(
         block_out_channels=widths,
         layers_per_block=1,
         latent_channels=channels,
-        norm_num_groups=widths[0] // 2,
+        norm_num_groups=8,
         sample_size=size,
         mid_block_add_attention=False,
         scaling_factor=1.0,

@@ -180,9 +180,17 @@ def save_pipeline(folder: Path, parts: FrozenParts, unet: UNet2DConditionModel) 
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
     # Stored in half precision, meant for float32: transformers would open the text encoder in what its config
     # says, diffusers the U-Net in float32, and the two would not fit.
-    config = folder / "text_encoder" / "config.json"
-    said = json.loads(config.read_text(encoding="utf-8"))
-    config.write_text(json.dumps({**said, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+    _rewrite(folder / "text_encoder" / "config.json", dtype="float32")
+    # diffusers notes the path each part was read from: another machine's, of no use to anybody.
+    for part in ("unet", "vae"):
+        _rewrite(folder / part / "config.json", _name_or_path=None)
+
+
+def _rewrite(config: Path, **changes: str | None) -> None:
+    """Change entries of a JSON file; None takes one away."""
+    said = {**json.loads(config.read_text(encoding="utf-8")), **changes}
+    kept = {name: value for name, value in said.items() if name not in changes or changes[name] is not None}
+    config.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()

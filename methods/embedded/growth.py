@@ -1,7 +1,7 @@
-"""Trained networks made larger: more latent channels, wider layers; what they know is kept.
+"""Trained networks with more latent channels than they were made with: what they know is kept.
 
-The old channels go on meaning what they meant; the new ones begin at nothing in the U-Net and at small
-weights in the autoencoder, and learn what the old could not hold. So a training of hours is not thrown away
+The first channels go on meaning what they meant; the new ones begin at nothing in the U-Net and at small
+weights in the autoencoder, and learn what the first could not hold. So a training of hours is not thrown away
 when its latent turns out too narrow (function-preserving growth: Chen, Goodfellow & Shlens 2016, Net2Net).
 """
 
@@ -53,30 +53,6 @@ def grown_autoencoder(old: AutoencoderKL, channels: int) -> AutoencoderKL:
     entry: Tensor = new.decoder.conv_in.weight
     entry[:, before:] *= FAINT
     entry[:, :before] = old.decoder.conv_in.weight
-    return new
-
-
-@torch.no_grad()
-def widened_autoencoder(old: AutoencoderKL, widths: tuple[int, ...]) -> AutoencoderKL:
-    """`old` with wider layers, all by the same factor: at first it computes exactly what `old` does.
-
-    No old feature reads a new one, and norms keep the size of their groups, so old ones keep their values.
-    Raises MethodError where the widths are not all larger in one proportion.
-    """
-    before = tuple(old.config.block_out_channels)
-    if len(widths) != len(before) or widths[0] <= before[0]:
-        raise MethodError(f"layers {before} wide cannot become {widths} wide; give as many, all larger")
-    if any(wide * before[0] != narrow * widths[0] for wide, narrow in zip(widths, before, strict=True)):
-        raise MethodError(f"layers {before} wide cannot become {widths} wide; give all in one proportion")
-    channels, size = old.config.latent_channels, old.config.sample_size
-    new = new_autoencoder(widths=widths, channels=channels, size=size)
-    for name, part in old.named_parameters():
-        mine = new.get_parameter(name)
-        if part.dim() > 1:
-            mine[: part.shape[0], part.shape[1] :] = 0
-            mine[: part.shape[0], : part.shape[1]] = part
-        else:
-            mine[: part.shape[0]] = part
     return new
 
 

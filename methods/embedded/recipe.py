@@ -15,7 +15,6 @@ from bench.torchvision_ops import ensure_torchvision_imports
 from methods.card import Card
 from methods.embedded.autoencoder import (
     CHANNELS,
-    DECODER_WIDTHS,
     as_tensor,
     encode_all,
     train_autoencoder,
@@ -24,7 +23,7 @@ from methods.embedded.autoencoder import (
 from methods.embedded.captions import draw_captions
 from methods.embedded.clip import image_processor, train_clip
 from methods.embedded.diffusion import FrozenParts, denoising_error, save_pipeline, train_unet
-from methods.embedded.growth import grown_autoencoder, widened_autoencoder
+from methods.embedded.growth import grown_autoencoder
 from methods.embedded.tokenizer import learn_tokenizer, token_ids
 from methods.interface import MethodError
 from methods.training import Progress, Schedule, seconds_spent
@@ -129,11 +128,11 @@ def _tokenizer(shop: Workshop) -> CLIPTokenizer:
 
 
 def make_autoencoder(shop: Workshop, schedule: Schedule, decoder: Schedule) -> Path:
-    """Train the autoencoder, then a wider decoder alone; `make_backbone` finds it in `<checkpoints>`."""
+    """Train the autoencoder, then its decoder alone; `make_backbone` finds it in `<checkpoints>`."""
     checkpoint = shop.checkpoints / "autoencoder.pt"
     pixels = np.asarray(shop.data.pixels)
     torch.manual_seed(schedule.seed)
-    narrow = train_autoencoder(
+    autoencoder = train_autoencoder(
         pixels,
         schedule=schedule,
         checkpoint=checkpoint,
@@ -141,7 +140,6 @@ def make_autoencoder(shop: Workshop, schedule: Schedule, decoder: Schedule) -> P
         progress=shop.progress,
         autoencoder=_earlier_autoencoder(shop.start) if shop.start else None,
     )
-    autoencoder = widened_autoencoder(narrow, DECODER_WIDTHS)
     train_decoder(
         autoencoder,
         pixels,

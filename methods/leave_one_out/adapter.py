@@ -84,10 +84,18 @@ class Adapter(nn.Module):
                 layer.to_v_ip.weight.copy_(attention.to_v.weight)
             self.layers.append(layer)
 
+    def silence(self) -> None:
+        """Let the photographs say nothing yet: training starts at the backbone's own loss.
+
+        With the text's values at the start, the first hundred steps only undo what random tokens break.
+        """
+        for layer in self.layers:
+            torch.nn.init.zeros_(layer.to_v_ip.weight)  # type: ignore[union-attr,arg-type]
+
     @contextmanager
     def on(self, unet: Any, *, scale: float) -> Iterator[Slot]:
         """Put the layers into the U-Net and take them out again; yields the slot to fill before each pass."""
-        before = dict(unet.attn_processors)
+        before, scale_before = dict(unet.attn_processors), self.slot.scale
         self.slot.scale, self.slot.gathered = scale, None
         placed = dict(zip(self.names, self.layers, strict=True))
         unet.set_attn_processor({name: placed.get(name, own) for name, own in before.items()})
@@ -95,7 +103,7 @@ class Adapter(nn.Module):
             yield self.slot
         finally:
             unet.set_attn_processor(before)
-            self.slot.gathered = None
+            self.slot.scale, self.slot.gathered = scale_before, None
 
 
 def guided(nothing: Gathered, wanted: Gathered) -> Gathered:

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from methods.backbone import Backbone
 from methods.backbone_files import WEIGHTS
-from methods.image_encoder import encoder_files, encoder_folder, encoder_name, open_encoder
-from methods.interface import MethodError, Request, Subject
+from methods.image_encoder import encoder_files, encoder_folder, ledger_names, open_encoder
+from methods.interface import MethodError, Photo, Request, Subject
 from methods.leave_one_out.adapter import guided
 from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
 from methods.leave_one_out.tuning import Tuning, tune
+from methods.ledger import data_named
+from methods.priors import drawn_apart
+from methods.settings import check_bounds, check_settings
 
 FITTED = "photos.safetensors"
 TUNED = "network.safetensors"
@@ -37,6 +40,8 @@ class LeaveOneOut:
     """Folder of the image encoder the weights were trained with; `embedded` for the one that ships."""
     scale: float = 1.0
     """Weight of the image tokens beside the text; 1 is what was trained."""
+    photos: int = 0
+    """Only the first so many reference photographs; 0 is all of them."""
     tune_steps: int = 0
     """Leave-one-out steps on the new person's own photographs."""
     tune_rate: float = 1e-4
@@ -49,6 +54,8 @@ class LeaveOneOut:
             raise MethodError(
                 f"leave-one-out: unknown aggregator {self.aggregator!r}; known are {', '.join(AGGREGATORS)}"
             )
+        check_settings(self)
+        check_bounds(self, {"photos": 0, "tune_steps": 0, "tune_rate": 0, "tune_batch": 1})
 
     @property
     def name(self) -> str:
@@ -61,29 +68,44 @@ class LeaveOneOut:
 
     @property
     def sees(self) -> frozenset[str]:
-        return frozenset({encoder_name(encoder_folder(self.encoder))})
+        return ledger_names(encoder_folder(self.encoder))
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        return data_named(self.file, "config", "training_data")
 
     @property
     def weights(self) -> tuple[Path, ...]:
         return (self.file, *encoder_files(encoder_folder(self.encoder)))
 
+    @property
+    def needs(self) -> Mapping[str, Path]:
+        return {"network": self.file, "image encoder": encoder_folder(self.encoder)}
+
     def objection(self, subject: Subject) -> str | None:
         if not subject.references:
             return f"{subject.id}: no reference photos; {self.name} needs at least 1"
-        if self.tune_steps and len(subject.references) < 2:
+        if len(subject.references) < self.photos:
+            return (
+                f"{subject.id}: {len(subject.references)} reference photos; "
+                f"{self.name} was set to photos = {self.photos}"
+            )
+        if self.tune_steps and len(self._shown(subject)) < 2:
             return f"{subject.id}: 1 reference photo; {self.name} with tune_steps needs 2, one to leave out"
         return None
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         network = self._open(backbone)
-        patches = open_encoder(encoder_folder(self.encoder), backbone.device).patches(
-            [photo.image for photo in subject.references]
-        )
-        sentences = [photo.caption.replace("{subject}", subject.phrase) for photo in subject.references]
+        shown = self._shown(subject)
+        images = [photo.image for photo in shown]
+        patches = open_encoder(encoder_folder(self.encoder), backbone.device).patches(images)
+        sentences = [photo.caption.replace("{subject}", subject.phrase) for photo in shown]
+        if network.config.captions == "blank":
+            sentences = [""] * len(shown)
         captions = _pooled(backbone, sentences)
         if self.tune_steps:
             tuning = Tuning(self.tune_steps, self.tune_rate, self.tune_batch)
-            latents = backbone.encode_images([photo.image for photo in subject.references])
+            latents = backbone.encode_images(images)
             tune(network, tuning, backbone, patches=patches, latents=latents, sentences=sentences, seed=seed)
             save_network(into / TUNED, network, network.config, dtype=torch.float32)
         with torch.no_grad():
@@ -99,6 +121,9 @@ class LeaveOneOut:
         network = _read(tuned, backbone) if tuned.is_file() else self._open(backbone)
         device = backbone.device
         return PersonalisedSet(phrase, tokens.to(device), captions.to(device), network, self.scale, backbone)
+
+    def _shown(self, subject: Subject) -> tuple[Photo, ...]:
+        return subject.references[: self.photos] if self.photos else subject.references
 
     def _open(self, backbone: Backbone) -> LeaveOneOutNetwork:
         """The trained network, checked against what it is to be used with."""
@@ -133,6 +158,9 @@ class PersonalisedSet:
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
+        return drawn_apart(requests, self._draw, self.backbone)
+
+    def _draw(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
         gathered = [self.gather(prompt) for prompt in prompts]
         nothing = Gathered(self.network.nothing, None)
@@ -151,7 +179,8 @@ class PersonalisedSet:
     @torch.no_grad()
     def gather(self, prompt: str) -> Gathered:
         """What the photographs say for one prompt; one at a time, so that no prompt's depends on another."""
-        wanted = _pooled(self.backbone, [prompt])
+        # A network that never read captions is asked for none.
+        wanted = _pooled(self.backbone, ["" if self.network.config.captions == "blank" else prompt])
         mask = torch.ones(1, len(self.tokens), dtype=torch.bool, device=self.tokens.device)
         return self.network.gather(self.tokens[None], self.captions[None], wanted, mask)
 

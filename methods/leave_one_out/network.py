@@ -35,6 +35,14 @@ class NetworkConfig:
     shortcut: bool = False
     """The class token also goes straight into the photo tokens, by one linear layer."""
     noising: str = "held-out"
+    leave_out: bool = True
+    captions: str = "given"
+    smallest_set: int = 1
+    largest_set: int = 6
+    lean: float = 1.0
+    """The objective it was trained with; see `Objective`."""
+    family: str = "sd1"
+    """The backbone's layout: sd1, sd2, sdxl."""
     backbone: str = ""
     """Digest of the backbone it was trained with."""
     encoder: str = ""
@@ -42,6 +50,8 @@ class NetworkConfig:
     encoder_digest: str = ""
     training_data: str = ""
     """Name of the photographs it has seen, for the leak ledger."""
+    training_people: int = 0
+    """How many persons they show."""
     steps: int = 0
     started_from: str = ""
     """The aggregator whose other weights these went on from, and after how many steps; empty for none."""
@@ -66,6 +76,16 @@ class LeaveOneOutNetwork(nn.Module):
         self.aggregator = AGGREGATORS[config.aggregator](config.width, config.caption_width, config.tokens)
         self.adapter = Adapter(unet)
         self.nothing = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
+
+    def silence(self) -> None:
+        """As training starts: the adapter adds nothing, and with a shortcut the Resampler says nothing.
+
+        Measured on the embedded world after 100 steps: see `Adapter.silence`; the Resampler's silence adds a
+        fifth to what the photographs are worth where there is a shortcut to speak in its stead.
+        """
+        self.adapter.silence()
+        if self.shortcut is not None:
+            nn.init.zeros_(self.photo.norm_out.weight)  # type: ignore[union-attr,arg-type]
 
     def take_over(self, other: LeaveOneOutNetwork) -> None:
         """Copy all of another network's weights but its aggregator's."""

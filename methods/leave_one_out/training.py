@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from methods.backbone import Backbone
-from methods.image_encoder import EMBEDDED_CLIP, open_encoder
+from methods.image_encoder import EMBEDDED_CLIP, ImageEncoder, open_encoder
 from methods.leave_one_out.network import (
     LeaveOneOutNetwork,
     NetworkConfig,
@@ -19,9 +19,11 @@ from methods.leave_one_out.network import (
     save_network,
 )
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
-from methods.training import Progress, Schedule, train
+from methods.team import Team
+from methods.training import Progress, Schedule, Watch, autocast, generator_of, minimise
 from methods.training_features import TrainingFeatures, training_features
 from methods.training_set import TrainingSet
+from methods.training_state import Checkpoint
 
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
 
@@ -45,6 +47,8 @@ class LeaveOneOutTraining:
     """
     data_name: str = ""
     """Name of the training set, for the leak ledger."""
+    validate_every: int = 250
+    """Steps between two measurements on unseen people, where there are any."""
 
 
 def train_leave_one_out(
@@ -56,14 +60,44 @@ def train_leave_one_out(
     schedule: Schedule,
     work: Path,
     progress: Progress,
-) -> None:
-    """Write trained weights to `out`; `work` keeps the data's features and the checkpoint to resume from.
+    unseen: TrainingSet | None = None,
+) -> Mapping[str, float]:
+    """Write trained weights to `out`; returns the losses on `unseen`, people that are not in `data`.
 
-    Runs on the backbone's device, and leaves the backbone as it was.
+    `work` keeps the features of both, the checkpoint to resume from, and `<out>.csv`, the loss curve with
+    the validation loss. Runs on the backbone's device, on every process that was launched, and leaves the
+    backbone as it was.
     """
     encoder = open_encoder(training.encoder, backbone.device)
     features = training_features(data, work, backbone=backbone, encoder=encoder, progress=progress)
-    config = NetworkConfig(
+    judged = (
+        training_features(unseen, work, backbone=backbone, encoder=encoder, progress=progress)
+        if unseen is not None
+        else None
+    )
+    config = config_of(training, features, backbone=backbone, encoder=encoder, steps=schedule.steps)
+    network = _begun(config, training, backbone, schedule.seed)
+    with backbone.clean():
+        _minimise(network, features, judged, training, backbone, schedule, work / f"{out.stem}.pt", progress)
+    if Team.here().leads:
+        save_network(out, network, config, dtype=torch.float16)
+    Team.here().wait()
+    if judged is None:
+        return {}
+    return validation_losses(network, judged, training.objective, backbone=backbone, batches=8)
+
+
+def config_of(
+    training: LeaveOneOutTraining,
+    features: TrainingFeatures,
+    *,
+    backbone: Backbone,
+    encoder: ImageEncoder,
+    steps: int,
+) -> NetworkConfig:
+    """What the weights' file will say of itself."""
+    objective = training.objective
+    return NetworkConfig(
         aggregator=training.aggregator,
         patch_width=encoder.width,
         caption_width=features.pooled.shape[1],
@@ -72,25 +106,21 @@ def train_leave_one_out(
         hidden=training.hidden,
         depth=training.depth,
         shortcut=training.shortcut,
-        noising=training.objective.noising,
+        noising=objective.noising,
+        leave_out=objective.leave_out,
+        captions=objective.captions,
+        smallest_set=objective.smallest_set,
+        largest_set=objective.largest_set,
+        lean=objective.lean,
+        family=backbone.family,
         backbone=backbone.digest,
         encoder=encoder.name,
         encoder_digest=encoder.digest,
         training_data=training.data_name,
-        steps=schedule.steps,
+        training_people=len(features.count),
+        steps=steps,
         started_from=_origin(training.start),
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(schedule.seed)
-        network = LeaveOneOutNetwork(config, backbone.unet)
-    if training.start is not None:
-        network.take_over(load_network(training.start, backbone.unet, width=backbone.cross_attention_dim))
-    network = network.to(backbone.device)
-    with backbone.clean():
-        _minimise(
-            network, features, training.objective, backbone, schedule, work / f"{out.stem}.pt", progress
-        )
-    save_network(out, network, config, dtype=torch.float16)
 
 
 def _origin(start: Path | None) -> str:
@@ -100,62 +130,84 @@ def _origin(start: Path | None) -> str:
     return f"{config.aggregator} after {config.steps} steps"
 
 
+def _begun(
+    config: NetworkConfig, training: LeaveOneOutTraining, backbone: Backbone, seed: int
+) -> LeaveOneOutNetwork:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = LeaveOneOutNetwork(config, backbone.unet)
+    if training.start is None:
+        network.silence()
+    else:
+        network.take_over(load_network(training.start, backbone.unet, width=backbone.cross_attention_dim))
+    # The backbone may be in half precision; what learns is not.
+    return network.float().to(backbone.device)
+
+
 def _minimise(
     network: LeaveOneOutNetwork,
     features: TrainingFeatures,
-    objective: Objective,
+    judged: TrainingFeatures | None,
+    training: LeaveOneOutTraining,
     backbone: Backbone,
     schedule: Schedule,
     checkpoint: Path,
     progress: Progress,
 ) -> None:
-    device, unet = backbone.device, backbone.unet
+    objective, device = training.objective, backbone.device
 
-    def loss(step: int, generator: torch.Generator) -> Tensor:
-        batch = draw_batch(features, objective, schedule.batch, generator, device)
-        t = backbone.noise.draw(schedule.batch, generator).to(device)
-        eps = torch.randn(batch.latents.shape, generator=generator).to(device)
-        rows = leave_one_out_loss(
-            network, batch, unet, noise=backbone.noise, noising=objective.noising, t=t, eps=eps
+    def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
+        batch = draw_batch(features, objective, backbone.noise, schedule.batch, generator, device, rows)
+        return leave_one_out_loss(network, batch, backbone, objective.noising).mean()
+
+    def measure() -> Mapping[str, float]:
+        assert judged is not None
+        losses = validation_losses(network, judged, objective, backbone=backbone, batches=2)
+        return {f"{name}, unseen people": value for name, value in losses.items()}
+
+    watch = None if judged is None else Watch(training.validate_every, measure)
+    with network.adapter.on(backbone.unet, scale=1.0):
+        minimise(
+            network,
+            loss,
+            schedule,
+            checkpoint=Checkpoint(checkpoint, _about(network.config, objective, schedule)),
+            progress=progress,
+            device=device,
+            watch=watch,
         )
-        return rows.mean()
 
-    with network.adapter.on(unet, scale=1.0):
-        train(network, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
+
+def _about(config: NetworkConfig, objective: Objective, schedule: Schedule) -> dict[str, str]:
+    """What must not change when a training is resumed; its length may."""
+    told = {**asdict(config), **asdict(objective), "batch": schedule.batch, "seed": schedule.seed}
+    told |= {"learning rate": schedule.learning_rate}
+    return {name: str(value) for name, value in told.items() if name != "steps"}
 
 
 @torch.no_grad()
-def validation_loss(
+def validation_losses(
     network: LeaveOneOutNetwork,
     features: TrainingFeatures,
     objective: Objective,
     *,
     backbone: Backbone,
     batches: int,
-) -> tuple[float, float]:
-    """Mean loss on unseen people, over fixed draws: with their photographs, and without any.
+) -> dict[str, float]:
+    """Mean loss over fixed draws with t uniform: `loss`, and `without`, the backbone's own.
 
-    The gap between the two is what the photographs are worth to the backbone.
+    At most `batches` batches of 64 rows, and no more rows than there are photographs. The gap between the
+    two is what the photographs are worth to the backbone. The adapter may be on the U-Net or not.
     """
-    everything = replace(objective, drop_image=0.0, drop_text=0.0, drop_both=0.0)
-    sums = [0.0, 0.0]
-    with backbone.clean(), network.adapter.on(backbone.unet, scale=1.0):
-        for index in range(batches):
-            generator = torch.Generator().manual_seed(index)
-            batch = draw_batch(features, everything, 64, generator, backbone.device)
-            t = backbone.noise.draw(64, generator).to(backbone.device)
-            eps = torch.randn(batch.latents.shape, generator=generator).to(backbone.device)
-            for place, dropped in enumerate((False, True)):
-                rows = leave_one_out_loss(
-                    network,
-                    replace(batch, dropped=torch.full_like(batch.dropped, dropped)),
-                    backbone.unet,
-                    noise=backbone.noise,
-                    noising=objective.noising,
-                    t=t,
-                    eps=eps,
-                )
-                sums[place] += rows.mean().item()
-    seen, unseen = (total / max(1, batches) for total in sums)
-    assert math.isfinite(seen)
-    return seen, unseen
+    everything = replace(objective, drop_image=0.0, drop_text=0.0, drop_both=0.0, lean=1.0)
+    sums = {"loss": 0.0, "without": 0.0}
+    size = min(64, len(features.latents))
+    batches = min(batches, len(features.latents) // size)
+    for index in range(batches):
+        generator = generator_of(index)
+        batch = draw_batch(features, everything, backbone.noise, size, generator, backbone.device)
+        for name, scale in (("loss", 1.0), ("without", 0.0)):
+            with autocast(backbone.device), network.adapter.on(backbone.unet, scale=scale):
+                rows = leave_one_out_loss(network, batch, backbone, objective.noising)
+            sums[name] += rows.mean().item() / batches
+    return sums

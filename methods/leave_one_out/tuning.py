@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.backbone import Backbone
-from methods.leave_one_out.network import LeaveOneOutNetwork
+from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
 from methods.training import autocast, generator_of
 from methods.training_features import TrainingFeatures
@@ -39,26 +39,16 @@ def tune(
     Pictures are not mirrored: captions say left and right.
     """
     features = features_of(backbone, patches=patches, latents=latents, sentences=sentences)
-    objective = Objective(noising="aggregate" if network.config.noising == "aggregate" else "held-out")
+    objective = objective_of(network.config)
     network.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(network.parameters(), tuning.learning_rate, weight_decay=0.0)
     with backbone.clean(), network.adapter.on(backbone.unet, scale=1.0):
         for step in range(tuning.steps):
             generator = generator_of(seed, step)
-            batch = draw_batch(features, objective, tuning.batch, generator, backbone.device)
-            t = backbone.noise.draw(tuning.batch, generator).to(backbone.device)
-            eps = torch.randn(batch.latents.shape, generator=generator).to(backbone.device)
+            batch = draw_batch(features, objective, backbone.noise, tuning.batch, generator, backbone.device)
             with autocast(backbone.device):
-                rows = leave_one_out_loss(
-                    network,
-                    batch,
-                    backbone.unet,
-                    noise=backbone.noise,
-                    noising=objective.noising,
-                    t=t,
-                    eps=eps,
-                )
-            rows.mean().backward()
+                loss = leave_one_out_loss(network, batch, backbone, objective.noising).mean()
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -83,4 +73,13 @@ def features_of(
         order=torch.arange(count),
         start=torch.tensor([0]),
         count=torch.tensor([count]),
+    )
+
+
+def objective_of(config: NetworkConfig) -> Objective:
+    """The objective that weights were trained with, leaving one out in any case."""
+    return Objective(
+        noising="aggregate" if config.noising == "aggregate" else "held-out",
+        captions="blank" if config.captions == "blank" else "given",
+        lean=config.lean,
     )

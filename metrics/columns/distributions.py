@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from PIL.Image import Image
 
+from metrics.columns.reasons import unusable
 from metrics.encoders.kinds import Classifier
 from metrics.frechet import frechet_distance, frechet_infinity
 from metrics.inception_score import inception_score, inception_score_uniform
@@ -39,8 +40,10 @@ class _OfFeatures:
 
     def _objection(self, generated: Features, real: Features) -> str:
         few = min(len(generated), len(real))
-        sides = f"{len(generated)} generated and {len(real)} real pictures"
-        return f"{sides}, wanted at least {self.least} of each" if few < self.least else ""
+        if few < self.least:
+            sides = f"{len(generated)} generated and {len(real)} real pictures"
+            return f"{sides}, wanted at least {self.least} of each"
+        return unusable(generated, "generated pictures") or unusable(real, "real pictures")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ class Frechet(_OfFeatures):
 
 @dataclass(frozen=True)
 class FrechetInfinity(_OfFeatures):
-    """FID at infinitely many generated pictures (Chong & Forsyth 2020); the real side keeps its bias."""
+    """FID at infinitely many generated pictures (Chong & Forsyth 2020); the real side keeps its bias.
+
+    None where the bias is no line in 1 / N yet, as with some hundred pictures and some thousand features.
+    """
 
     least: int = 50
     seed: int = 0
@@ -69,7 +75,10 @@ class FrechetInfinity(_OfFeatures):
         """The extrapolated distance, which may fall below 0."""
         if why := self._objection(generated, real):
             return Score(None, why)
-        return Score(frechet_infinity(generated, real, rng=np.random.default_rng(self.seed)))
+        try:
+            return Score(frechet_infinity(generated, real, rng=np.random.default_rng(self.seed)))
+        except ValueError as error:
+            return Score(None, str(error))
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,8 @@ class Inception:
     splits: int = 1
     least: int = 50
     """Fewer pictures in a split give no score, for it could not exceed their number."""
+    seed: int = 0
+    """Pictures come ordered by person: before they are split, they are shuffled by this."""
     name: ClassVar[str] = "is"
     better: ClassVar[Better] = "higher"
 
@@ -159,7 +170,8 @@ class Inception:
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {**self.network.fingerprint, "splits": str(self.splits)}
+        seeded = f", seed {self.seed}" if self.splits > 1 else ""
+        return {**self.network.fingerprint, "splits": f"{self.splits}{seeded}"}
 
     def features(self, images: Sequence[Image]) -> Features:
         """Class probabilities, one row per picture."""
@@ -172,6 +184,10 @@ class Inception:
             return Score(
                 None, f"{each} pictures in a split cannot score above {each}; wanted at least {self.least}"
             )
+        if why := unusable(generated, "generated pictures"):
+            return Score(None, why)
+        if self.splits > 1:
+            generated = np.random.default_rng(self.seed).permutation(generated)
         return Score(inception_score(generated, self.splits).mean)
 
 
@@ -179,11 +195,9 @@ class Inception:
 class InceptionUniform(Inception):
     """The score with p(y) uniform over the classes: it rewards sure predictions and is blind to variety."""
 
-    least: int = 1
     name: ClassVar[str] = "is-uniform"
 
     def measure(self, generated: Features, real: Features) -> Score:
         """From 1 to the number of classes."""
-        if len(generated) < self.least:
-            return Score(None, "no pictures")
-        return Score(inception_score_uniform(generated))
+        why = unusable(generated, "generated pictures") if len(generated) else "no pictures"
+        return Score(None, why) if why else Score(inception_score_uniform(generated))

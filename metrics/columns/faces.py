@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from metrics.columns.reasons import NO_FACE, NOT_FINITE, faulty
 from metrics.encoders.kinds import FaceFinder
 from metrics.face_identity import mean_cosine, threshold_at, trials
 from metrics.interface import Better, Encoder, RealPhoto, Sample, Score
-
-NO_FACE = "no face found"
 
 
 @dataclass(frozen=True)
@@ -156,9 +155,12 @@ def _likeness(
 
 
 def _likeness_of(vector: NDArray[np.floating], people: NDArray[np.floating], kind: str) -> tuple[float, str]:
-    if np.isnan(vector).any():
-        return np.nan, NO_FACE
+    if why := faulty(vector):
+        return np.nan, why
     if not len(people):
         return np.nan, f"no {kind} photographs"
     value = float(mean_cosine(vector[None], people)[0])
-    return value, f"no face found in any {kind} photograph" if np.isnan(value) else ""
+    if not np.isnan(value):
+        return value, ""
+    faceless = np.isnan(people).all()
+    return value, f"{NO_FACE} in any {kind} photograph" if faceless else f"{kind} photographs: {NOT_FINITE}"

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from metrics.columns.reasons import NOT_FINITE, sound
 from metrics.encoders.kinds import Attributes, TextMatcher
-from metrics.interface import Better, RealPhoto, Sample, Score
+from metrics.interface import Better, Features, RealPhoto, Sample, Score
 
 HAIR = ("style", "hair")
 """What a hat may hide, so that it is not judged beside one."""
@@ -48,6 +49,8 @@ class AttributeMatch:
         judged = [name for name in known if not (hatted and name in HAIR)]
         if not judged:
             return Score(None, "the prompt asks for nothing the classifier can judge")
+        if not shown:
+            return Score(None, NOT_FINITE)
         return Score(sum(shown[name] == asks[name] for name in judged) / len(judged))
 
 
@@ -73,4 +76,9 @@ class TextMatch:
             return []
         seen = self.network.encode([sample.image for sample in samples])
         read = self.network.read([sample.prompt for sample in samples])
-        return [Score(float(cosine)) for cosine in (seen * read).sum(1)]
+        return [_cosine(picture, text) for picture, text in zip(seen, read, strict=True)]
+
+
+def _cosine(picture: Features, text: Features) -> Score:
+    whole = sound(picture) and sound(text)
+    return Score(float(picture @ text)) if whole else Score(None, NOT_FINITE)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from PIL.Image import Image, Resampling
 
-from metrics.columns.faces import NO_FACE
-from metrics.diversity import mean_to_others, pairwise
+from metrics.columns.reasons import NO_FACE, NOT_FINITE, sound
+from metrics.diversity import mean_to_others
 from metrics.encoders.kinds import FaceFinder, Perceptual
-from metrics.interface import Better, RealPhoto, Sample, Score
+from metrics.interface import Better, Features, RealPhoto, Sample, Score
 
 CROP = 128
 """Height and width of a face crop, a size at which a face of 64 pixels loses nothing."""
@@ -60,13 +61,13 @@ class FaceDiversity:
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {**self.finder.fingerprint, **self.network.fingerprint, "crop": str(CROP)}
+        return {**self.finder.fingerprint, **self.network.fingerprint, "crop": f"{CROP}, bicubic antialiased"}
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """One score per sample; `real` is not looked at."""
         found = self.finder.boxes([sample.image for sample in samples])
         crops = {
-            sample.id: _crop(sample.image, boxes[0])
+            sample.id: face_crop(sample.image, boxes[0])
             for sample, boxes in zip(samples, found, strict=True)
             if boxes
         }
@@ -103,8 +104,17 @@ class NearestReference:
     def _score(self, sample: Sample) -> Score:
         if not sample.references:
             return Score(None, "no reference photographs")
-        distances = pairwise(self.network.embed([sample.image, *sample.references]))
-        return Score(float(distances[0, 1:].min()))
+        row, *seen = self.network.embed([sample.image, *sample.references])
+        if not sound(row):
+            return Score(None, NOT_FINITE)
+        if not all(sound(photo) for photo in seen):
+            return Score(None, f"reference photographs: {NOT_FINITE}")
+        return Score(min(_distance(row, photo) for photo in seen))
+
+
+def _distance(x: Features, y: Features) -> float:
+    difference = np.subtract(x, y, dtype=np.float32)
+    return float(np.square(difference).sum(dtype=np.float64))
 
 
 def _score(
@@ -114,15 +124,20 @@ def _score(
     for sample in samples:
         if sample.id in images:
             groups[sample.identity, sample.prompt_id].append(sample)
-    distances: dict[str, float] = {}
+    scores: dict[str, Score] = {}
     for group in groups.values():
-        if len(group) > 1:
-            rows = network.embed([images[sample.id] for sample in group])
-            distances.update(zip((sample.id for sample in group), mean_to_others(rows).tolist(), strict=True))
-    return [Score(distances[s.id]) if s.id in distances else Score(None, alone) for s in samples]
+        rows = network.embed([images[sample.id] for sample in group])
+        whole = [i for i in range(len(group)) if sound(rows[i])]
+        scores.update({sample.id: Score(None, NOT_FINITE) for sample in group})
+        scores.update({group[i].id: Score(None, alone) for i in whole})
+        if len(whole) > 1:
+            distances = mean_to_others(rows[whole]).tolist()
+            scores.update({group[i].id: Score(value) for i, value in zip(whole, distances, strict=True)})
+    return [scores.get(sample.id, Score(None, alone)) for sample in samples]
 
 
-def _crop(image: Image, box: tuple[float, float, float, float]) -> Image:
+def face_crop(image: Image, box: tuple[float, float, float, float]) -> Image:
+    """The part of a picture in a box (left, top, width, height), as far as it lies inside, at 128 pixels."""
     left, top, width, height = box
     corners = (max(0.0, left), max(0.0, top), min(left + width, image.width), min(top + height, image.height))
     return image.convert("RGB").resize((CROP, CROP), Resampling.BICUBIC, box=corners)

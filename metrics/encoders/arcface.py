@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from metrics.encoders.alignment import FACE
+from metrics.encoders.looking import unit
 from metrics.encoders.memo import Memo
 from metrics.encoders.weights import first_existing, sha256, versions
 from metrics.encoders.yunet_sface import Box
@@ -17,7 +19,10 @@ from metrics.interface import Features, MetricError
 
 
 class ArcFace:
-    """The largest face that insightface finds, as a unit vector. Its models are for research use only."""
+    """The largest face that insightface finds, as a unit vector. Its models are for research use only.
+
+    Largest by the area of its box; of equal ones, the one that the detector is surer of.
+    """
 
     name = "arcface"
 
@@ -33,22 +38,30 @@ class ArcFace:
             stand_in="sface",
         )
         self._app = self._opened()
+        self._recogniser = self._app.models["recognition"]
+        self.width = int(self._recogniser.get_feat(np.zeros((FACE, FACE, 3), np.uint8)).size)
         self._memo = Memo(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
+        import cv2
+
         return {
-            "network": f"insightface {self._folder.name} {sha256(self._folder)[:12]}",
+            "network": _named(self._recogniser),
+            "detector": _named(self._app.det_model),
             "detector size": str(self.detector_size),
             "detector score": str(self.least_score),
             "face": "largest",
-            "alignment": "5 points to 112",
-            **versions("insightface", "onnxruntime"),
+            "alignment": f"5 points to {FACE}",
+            "resize": "bilinear, not antialiased",
+            "dtype": "float32",
+            "opencv": cv2.__version__,
+            **versions("insightface", "onnxruntime", "scikit-image"),
         }
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
-        """N x 512 unit vectors; a row of NaN where there is no face."""
-        return np.array([vector for vector, _ in self._memo(images)])
+        """N x D unit vectors (512 in the published models); a row of NaN where there is no face."""
+        return np.array([vector for vector, _ in self._memo(images)], np.float64).reshape(-1, self.width)
 
     def boxes(self, images: Sequence[Image.Image]) -> list[list[Box]]:
         """Left, top, width and height of every face of each picture, the largest first."""
@@ -70,6 +83,10 @@ class ArcFace:
             raise MetricError(
                 f"{self._folder}: holds no recognition model; wanted one such as w600k_r50.onnx"
             )
+        aligned = tuple(app.models["recognition"].input_size)
+        if aligned != (FACE, FACE):
+            raise MetricError(f"{self._folder}: its recognition model sees {aligned}, wanted {FACE} x {FACE}")
+        # insightface's own default has changed between versions, and is two sizes at once today.
         size = (self.detector_size, self.detector_size)
         app.prepare(ctx_id=-1, det_thresh=self.least_score, det_size=size)
         if app.det_model.input_size != size:
@@ -84,15 +101,20 @@ class ArcFace:
     def _seen(self, image: Image.Image) -> tuple[NDArray[np.float64], list[Box]]:
         # insightface speaks OpenCV's channel order: blue, green, red.
         bgr = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
-        faces = sorted(self._app.get(bgr), key=lambda face: -_area(face.bbox))
+        faces = sorted(self._app.get(bgr), key=lambda face: (-_area(face.bbox), -face.det_score))
         if not faces:
-            return np.full(512, np.nan), []
+            return np.full(self.width, np.nan), []
         boxes = [
             (float(b[0]), float(b[1]), float(b[2] - b[0]), float(b[3] - b[1]))
             for b in (f.bbox for f in faces)
         ]
-        return np.asarray(faces[0].normed_embedding, np.float64), boxes
+        return unit(faces[0].embedding[None])[0], boxes
 
 
 def _area(box: NDArray[np.float32]) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _named(model: Any) -> str:
+    file = Path(model.model_file)
+    return f"{file.stem} {sha256(file)[:12]}"

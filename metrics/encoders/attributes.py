@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from metrics.encoders.looking import looking
 from metrics.encoders.memo import Memo, rgb
-from metrics.encoders.weights import SHIPPED, sha256, versions
-from metrics.networks import SIZE, load_attribute_network
+from metrics.encoders.weights import sha256, shipped, versions
+from metrics.networks import SIZE, load_attribute_network, trained_on
 
 
 class AttributeClassifier:
@@ -20,15 +21,18 @@ class AttributeClassifier:
     name = "attributes"
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self._path = Path(path) if path else SHIPPED / "attributes.safetensors"
+        self._path = shipped(self.name, path, stand_in="clip")
         self._network = load_attribute_network(self._path)
+        self._trained_on = trained_on(self._path)
         self._memo = Memo(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         return {
             "network": f"attributes {sha256(self._path)[:12]}",
+            "trained on": self._trained_on,
             "resize": f"bicubic antialiased to {SIZE}",
+            "dtype": "float32",
             **versions("torch", "pillow"),
         }
 
@@ -37,12 +41,18 @@ class AttributeClassifier:
         return self._network.classes
 
     def describe(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
-        """The likeliest value of every attribute, for each picture."""
+        """The likeliest value of every attribute, for each picture; nothing where a number is not finite."""
         return self._memo(images)
 
     def _look(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
         pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
-        with torch.no_grad():
+        with looking():
             logits = self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-        best = {name: part.argmax(1).tolist() for name, part in logits.items()}
-        return [{name: self.classes[name][best[name][row]] for name in best} for row in range(len(images))]
+        return [
+            self._likeliest({name: part[row] for name, part in logits.items()}) for row in range(len(images))
+        ]
+
+    def _likeliest(self, logits: Mapping[str, torch.Tensor]) -> dict[str, str]:
+        if not all(part.isfinite().all() for part in logits.values()):
+            return {}
+        return {name: self.classes[name][int(part.argmax())] for name, part in logits.items()}

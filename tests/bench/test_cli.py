@@ -17,12 +17,14 @@ HEAVY = {"torch", "diffusers", "transformers", "onnxruntime", "cv2", "insightfac
 
 def test_the_help_of_every_command(golden: Callable[[str, str], None]) -> None:
     runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
-    commands = ([], ["run"], ["report"], ["list"])
+    commands = ([], ["run"], ["report"], ["doctor"], ["data"], ["list"])
     texts = [runner.invoke(app, [*command, "--help"], prog_name="bench").output for command in commands]
     golden("help.txt", "\n".join(texts))
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list"], ["run", "--dry-run"], ["report", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["list"], ["run", "--dry-run"], ["report", "--help"], ["data", "rendered"]]
+)
 def test_what_does_not_draw_imports_no_torch(words: list[str], tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['bench', *{words!r}]\n"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.errors import DatasetError, PhotoError
-from bench.photos import load_photo, pictures_in, refuse_twins
+from bench.photos import Box, Row, content_of, load_photo, pictures_in
 
 
 def gradient() -> Image.Image:
@@ -137,8 +137,30 @@ def test_a_kind_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
         pictures_in(tmp_path)
 
 
-def test_one_picture_as_reference_and_held_out_is_refused(tmp_path: Path) -> None:
-    gradient().save(tmp_path / "a.png")
-    gradient().convert("RGB").save(tmp_path / "b.webp", lossless=True)
-    with pytest.raises(DatasetError, match="are one picture"):
-        refuse_twins("ada", [tmp_path / "a.png"], [tmp_path / "b.webp"])
+def test_a_part_of_a_sheet_is_a_photograph_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    gradient().save(path)
+    left, right = Box(0, 0, 10, 10), Box(10, 0, 20, 10)
+    assert load_photo(path, right).size == (10, 10)
+    assert brightness(load_photo(path, left), "left") < 60 < brightness(load_photo(path, right), "left")
+    assert content_of(path, left) != content_of(path, right)
+    gradient().transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((40, 20)).save(path)
+    assert brightness(load_photo(path, left), "left") > 190
+
+
+def test_a_part_outside_the_sheet_is_refused(tmp_path: Path) -> None:
+    gradient().save(tmp_path / "sheet.png")
+    with pytest.raises(PhotoError, match="lies outside a picture of 20 x 10"):
+        load_photo(tmp_path / "sheet.png", Box(5, 0, 25, 10))
+
+
+def test_a_row_of_an_array_is_a_photograph(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), dtype=np.uint8)
+    np.save(tmp_path / "photos.npy", pixels)
+    assert np.array_equal(np.asarray(load_photo(tmp_path / "photos.npy", Row(2))), pixels[2])
+    assert content_of(tmp_path / "photos.npy", Row(1)) == pixels[1].tobytes()
+    with pytest.raises(PhotoError, match="photograph 3 of 3"):
+        load_photo(tmp_path / "photos.npy", Row(3))
+    (tmp_path / "photos.npy").write_text("no array")
+    with pytest.raises(PhotoError, match="not an array of photographs"):
+        load_photo(tmp_path / "photos.npy", Row(0))

@@ -7,7 +7,7 @@ import pytest
 from bench.errors import SuiteError
 from bench.identities import Identity, PhotoFile
 from bench.plan import Plan, fit_seed, make_plan, picture_seed
-from bench.prompts import PROMPT_SETS, PromptCard
+from bench.prompts import PromptCard
 
 CARDS = (PromptCard("hat", "{subject} in a hat"), PromptCard("tie", "{subject} in a tie"))
 
@@ -59,14 +59,18 @@ def test_a_glob_without_a_match_says_what_a_cell_is_called() -> None:
         plan().only("nothing")
 
 
-@pytest.mark.parametrize("name", sorted(PROMPT_SETS))
-def test_the_built_in_prompts_have_ids_of_their_own_and_ask_for_what_they_say(name: str) -> None:
-    cards = PROMPT_SETS[name]
-    assert len({card.id for card in cards}) == len({card.template for card in cards}) == len(cards)
-    for card in cards:
-        for label, value in card.asks.items():
-            words = {"front": "facing the camera", "left": "turned left", "right": "turned right"}
-            assert words.get(value, value) in card.template, (card.id, label)
+def test_a_card_for_another_kind_of_subject_is_left_out() -> None:
+    cards = (*CARDS, PromptCard("cave", "{subject} in a cave", suits="live"))
+    dog = Identity("rex", "dog", (), person("rex").held_out, {"kind": "live"})
+    made = make_plan(("a",), (person("ada"), dog), cards, recaptions=0, samples=1, seed=0)
+    prompts = {group.identity: [cell.prompt.id for cell in group.cells] for group in made.groups}
+    assert prompts == {"ada": ["hat", "tie"], "rex": ["hat", "tie", "cave"]}
+
+
+def test_a_subject_whom_no_card_suits_is_refused() -> None:
+    cards = (PromptCard("cave", "{subject} in a cave", suits="live"),)
+    with pytest.raises(SuiteError, match="ada: its kind is '', the prompts suit live; choose another set"):
+        make_plan(("a",), (person("ada"),), cards, recaptions=1, samples=1, seed=0)
 
 
 @pytest.mark.parametrize("template", ["no slot", "{subject} and {subject}"])

@@ -134,3 +134,14 @@ def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
 def test_versions_and_commit_are_known_here() -> None:
     assert versions()["library torch"].startswith("2.")
     assert isinstance(commit(), str)
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """Swapping two people's weights must not go unseen."""
+    paths = [tmp_path / who / "weights.safetensors" for who in ("ada", "bob")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(path.parent.name.encode())
+    digests = FileDigests(tmp_path / "digests.json")
+    found = digests.of_all(paths, "weights ", paths[0].parent)
+    assert found == {f"weights {path.parent.name}/{path.name}": digests.of(path) for path in paths}

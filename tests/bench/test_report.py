@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,16 @@ from bench.analysis import (
     set_entry,
     share,
 )
-from bench.caveats import failures
+from bench.costs import costs_of
 from bench.errors import ReportError
 from bench.export import as_csv, as_json
+from bench.failures import failures
 from bench.ledger import CELLS, FITS, CellRow, FitRow, write_rows
-from bench.report import markdown
+from bench.report import markdown, shares
+from bench.report import sets as sets_section
 from bench.score import METRICS, REAL_OTHER, REAL_SAME, SCORES, SETS, ScoreRow
 from bench.sets import REAL, SetRow
-from bench.store import write_json
+from bench.store import read_json, write_json
 from bench.study import Study, latest_run, read_study
 
 MEANS = {
@@ -42,6 +45,7 @@ MEANS = {
 PEOPLE = ("ada", "bob", "cleo", "dan", "eva", "fay")
 PROMPTS = ("hat", "tie", "sea")
 FACE = {"weights": "abc"}
+CROWD = ("close", "cleo", "sea")
 
 
 @pytest.fixture
@@ -51,13 +55,16 @@ def run(tmp_path: Path) -> Path:
     methods = [label for label in MEANS if label not in (REAL_SAME, REAL_OTHER)]
     write_rows(
         folder / CELLS,
-        [cell(m, who, prompt) for m in methods for who in PEOPLE for prompt in PROMPTS],
+        [
+            *(cell(m, who, prompt) for m in methods for who in PEOPLE for prompt in PROMPTS),
+            *(prior(m, who) for m in methods if m != "photo-copy" for who in PEOPLE),
+        ],
         CellRow,
     )
     write_rows(
         folder / FITS, [FitRow(m, who, "2.5", "900", "", "1000") for m in methods for who in PEOPLE], FitRow
     )
-    write_rows(folder / SCORES, scores(), ScoreRow)
+    write_rows(folder / SCORES, [*scores(), *scores("in-domain"), *drifts(), *faces()], ScoreRow)
     write_rows(folder / SETS, list(sets(methods)), SetRow)
     columns = {
         "identity (sface)": {
@@ -66,6 +73,27 @@ def run(tmp_path: Path) -> Path:
             "better": "higher",
             "of": "pictures",
             "fingerprint": FACE,
+        },
+        "identity (in-domain)": {
+            "name": "identity",
+            "encoder": "in-domain",
+            "better": "higher",
+            "of": "pictures",
+            "fingerprint": {"weights": "ghi", "trained on": "faces-train"},
+        },
+        "multi-face (eye)": {
+            "name": "multi-face",
+            "encoder": "eye",
+            "better": "lower",
+            "of": "pictures",
+            "fingerprint": {"weights": "jkl"},
+        },
+        "drift (lite0)": {
+            "name": "drift",
+            "encoder": "lite0",
+            "better": "lower",
+            "of": "priors",
+            "fingerprint": {"weights": "def"},
         },
         "fid (lite0)": {
             "name": "fid",
@@ -82,8 +110,22 @@ def run(tmp_path: Path) -> Path:
         "commit": "0123456789ab",
         "libraries": {"library torch": "2.0"},
         "machine": {"processor": "an abacus"},
-        "methods": {m: {"sees": ["sface"] if m == "leaky" else []} for m in methods},
-        "fingerprints": {"f1": FACE, "f2": {"weights": "xyz"}},
+        "methods": {
+            m: {
+                "sees": ["sface"] if m == "leaky" else [],
+                "trained_on": ["faces-train"] if m == "close" else [],
+            }
+            for m in methods
+        },
+        "people": {
+            who: {
+                "origin": "faces-test",
+                "noun": "man" if who in ("bob", "dan") else "woman",
+                "attributes": {},
+            }
+            for who in PEOPLE
+        },
+        "fingerprints": {"f1 sface": FACE, "f2": {"weights": "xyz"}},
     }
     write_json(folder / "run.json", account)
     return folder
@@ -98,7 +140,29 @@ def cell(method: str, who: str, prompt: str) -> CellRow:
     return CellRow(*about, "drawn", seconds="0.5", memory_mb="950", run_fingerprint="r1")
 
 
-def scores() -> list[ScoreRow]:
+def prior(method: str, who: str) -> CellRow:
+    about = (f"{method}/{who}/prior/s1", method, who, "prior", "prior", "a photo of somebody", "1", "7")
+    return CellRow(*about, "drawn", seconds="9", memory_mb="950", run_fingerprint="r1")
+
+
+def drifts() -> list[ScoreRow]:
+    far = {"tuned": 0.4, "close": 0.3, "leaky": 0.0}
+    return [
+        ScoreRow(m, who, "prior", "prior", "1", "drift", "lite0", repr(far[m] * (1 + i / 10)), "", "f3")
+        for m in far
+        for i, who in enumerate(PEOPLE)
+    ]
+
+
+def faces() -> list[ScoreRow]:
+    """One of close's pictures shows two people."""
+    return [
+        ScoreRow(*place, "free", "1", "multi-face", "eye", "1.0" if place == CROWD else "0.0", "", "f4")
+        for place in product(("tuned", "close", "leaky"), PEOPLE, PROMPTS)
+    ]
+
+
+def scores(encoder: str = "sface") -> list[ScoreRow]:
     rng = np.random.default_rng(0)
     shift = {(who, prompt): rng.normal(0, 0.05) for who in PEOPLE for prompt in PROMPTS}
     rows = []
@@ -107,7 +171,9 @@ def scores() -> list[ScoreRow]:
             value, why = repr(mean + away + float(rng.normal(0, 0.02))), ""
             if (label, who) == ("tuned", "ada"):
                 value, why = "", "no face found" if prompt != "hat" else "failed: RuntimeError: out of paint"
-            rows.append(ScoreRow(label, who, prompt, "free", "1", "identity", "sface", value, why, "f1"))
+            rows.append(
+                ScoreRow(label, who, prompt, "free", "1", "identity", encoder, value, why, f"f1 {encoder}")
+            )
     return rows
 
 
@@ -146,11 +212,19 @@ def test_a_missing_score_is_neither_a_zero_nor_gone(study: Study) -> None:
 
 def test_a_leaking_method_is_marked_and_not_ranked(study: Study) -> None:
     column = picture_columns(study)[0]
-    assert entry(study, "leaky", column).leaks
+    assert entry(study, "leaky", column).leak == "conditioned"
     assert ranked(study, column) == ["tuned", "close"]
     text = markdown(study)
     assert "†" in next(line for line in text.splitlines() if line.startswith("| leaky"))
     assert "leaky is conditioned on sface" in text
+
+
+def test_a_leaking_number_is_marked_in_every_table(study: Study) -> None:
+    sections = {text.splitlines()[0]: text for text in markdown(study).split("\n## ")}
+    for title in ("Scores", "Share of the way", "Against the floor and the ceiling", "Groups"):
+        lines = [line for line in sections[title].splitlines() if "| leaky" in line]
+        assert any("†" in line for line in lines), title
+        assert "†" not in "".join(line for line in sections[title].splitlines() if "| tuned" in line), title
 
 
 def test_close_methods_are_not_separable_and_far_ones_are(study: Study) -> None:
@@ -183,18 +257,73 @@ def test_a_sets_interval_holds_its_value(study: Study) -> None:
     assert found.n == 18
 
 
+def test_a_set_that_is_too_small_is_refused_with_the_reason_and_the_real_rows_stand_beside(
+    study: Study,
+) -> None:
+    why = "9 generated and 40 real pictures, wanted at least 16 of each"
+    rows = [
+        replace(r, value="", why=why, n="9") if r.method == "tuned" else r
+        for r in study.sets
+        if not r.left_out
+    ]
+    text = sets_section(replace(study, sets=tuple(rows)))
+    assert next(line for line in text.splitlines() if line.startswith("| tuned")).count("refused") == 1
+    assert f"refused 1 time: {why}" in text
+    assert "N = 18 pictures per row, held against 40 real photographs" in text
+    assert any(line.startswith(f"| {REAL}") and "15.0" in line for line in text.splitlines())
+
+
+def test_every_column_has_its_shares_or_the_reason_why_not(study: Study) -> None:
+    text = shares(study)
+    for column in study.columns:
+        assert column.title in text or column.of == "priors"
+    assert "there is no floor" in text
+
+
 def test_black_pictures_and_failed_cells_are_counted(study: Study) -> None:
     text = failures(study)
-    assert "out of paint" in text
-    assert "the picture is black" in text
+    assert "tuned, 1 cell: failed: RuntimeError: out of paint" in text
+    assert "| close      | 24       | 0       | 0         | 0   | 1 " in text
 
 
 def test_scores_measured_in_two_ways_never_share_a_column(run: Path, study: Study) -> None:
-    mixed = [replace(row, fingerprint="f2") if row.method == "tuned" else row for row in study.scores]
+    mixed = [
+        replace(row, fingerprint="f2") if (row.method, row.encoder) == ("tuned", "sface") else row
+        for row in study.scores
+    ]
     write_rows(run / SCORES, mixed, ScoreRow)
     with pytest.raises(ReportError, match="weights: abc / xyz") as refused:
         read_study(run)
     assert "identity (sface): text-only and tuned" in str(refused.value)
+
+
+def test_sets_measured_in_two_ways_never_share_a_column(run: Path, study: Study) -> None:
+    mixed = [replace(row, fingerprint="f1 sface") if row.method == "tuned" else row for row in study.sets]
+    write_rows(run / SETS, mixed, SetRow)
+    with pytest.raises(ReportError, match=r"fid \(lite0\): text-only and tuned must not share a column"):
+        read_study(run)
+
+
+def test_what_is_unknown_of_two_fingerprints_is_not_made_up(run: Path, study: Study) -> None:
+    mixed = [replace(row, fingerprint="lost") if row.method == "tuned" else row for row in study.scores]
+    write_rows(run / SCORES, mixed, ScoreRow)
+    with pytest.raises(ReportError, match="their recipe: f1 sface / lost"):
+        read_study(run)
+
+
+def test_pictures_of_somebody_else_cost_nothing_and_prompt_nothing(study: Study) -> None:
+    assert costs_of(study, "tuned").seconds_per_image == pytest.approx(0.5)
+    assert "3 prompts; 113 of 114 pictures, 24 of them of somebody else" in markdown(study)
+
+
+def test_a_run_of_an_older_version_can_still_be_read(run: Path) -> None:
+    account = read_json(run / "run.json")
+    del account["people"]
+    account["methods"] = {m: {"sees": about["sees"]} for m, about in account["methods"].items()}
+    write_json(run / "run.json", account)
+    text = markdown(read_study(run))
+    assert "## Groups" not in text
+    assert "leaky is conditioned on sface" in text
 
 
 def test_pictures_made_by_two_backbones_never_share_a_table(run: Path, study: Study) -> None:

@@ -8,7 +8,7 @@ import pytest
 from fake_metrics import Gap
 from PIL import Image
 
-from bench.sets import REAL, SetPicture, SetRow, SetSubject, set_rows
+from bench.sets import AT_ONCE, REAL, SetPicture, SetRow, SetSubject, set_rows
 from metrics.interface import Features, Score
 
 
@@ -26,7 +26,7 @@ def subject(label: str, people: int, each: int, value: int, planned: int | None 
 
 
 def rows(subjects: list[SetSubject], real: int = 40, metric: object = None) -> list[SetRow]:
-    photos = [shade(100 + i % 20) for i in range(real)]
+    photos = [partial(shade, 100 + i % 20) for i in range(real)]
     return list(set_rows(metric or Gap(), subjects, photos, fingerprint="f", seed=3))  # type: ignore[arg-type]
 
 
@@ -80,9 +80,23 @@ def test_the_two_real_parts_are_disjoint() -> None:
     assert whole(rows([subject("a", 4, 4, 100)], metric=Remembers()))[REAL].value == "0.0"
 
 
+def test_many_photos_are_never_open_together() -> None:
+    opened: list[int] = []
+
+    @dataclass(frozen=True)
+    class Counts(Gap):
+        def features(self, images: list[Image.Image]) -> Features:
+            opened.append(len(images))
+            return np.zeros((len(images), 1))
+
+    rows([subject("a", 4, 4, 100)], real=3 * AT_ONCE + 1, metric=Counts())
+    assert max(opened) == AT_ONCE
+    assert sum(opened) == 3 * AT_ONCE + 1 + 16
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_cells_of_every_method_are_chosen(seed: int) -> None:
-    photos = [shade(100) for _ in range(12)]
+    photos = [partial(shade, 100)] * 12
     subjects = [subject("a", 4, 4, 100), subject("b", 4, 4, 100)]
     found = whole(list(set_rows(Gap(), subjects, photos, fingerprint="f", seed=seed)))  # type: ignore[arg-type]
     assert found["a"].n == "6"

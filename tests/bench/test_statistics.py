@@ -2,8 +2,17 @@
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
-from bench.statistics import estimate, holm, jackknife, pair_means, paired_difference
+from bench.statistics import (
+    estimate,
+    holm,
+    jackknife,
+    kendall_tau,
+    pair_means,
+    paired_difference,
+    rank_agreement,
+)
 
 ROUNDS = 400
 
@@ -123,3 +132,72 @@ def test_the_jackknife_of_a_mean_is_the_t_interval() -> None:
     half = 3.182446 * x.std(ddof=1) / 2
     assert found == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-5)
     assert jackknife(1.0, [1.0, 2.0]) is None
+
+
+def by_person(values: np.ndarray) -> list[dict[str, list[float]]]:
+    """Methods x people x pictures, as each method's scores by person."""
+    return [{f"p{i}": list(person) for i, person in enumerate(method)} for method in values]
+
+
+def test_kendalls_tau_is_scipys_with_ties_and_without() -> None:
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(0, 4, (200, 6)).astype(float) for _ in range(2))
+    x[0], y[1] = 1.0, 2.0
+    wanted = np.array([kendalltau(*rows).statistic for rows in zip(x, y, strict=True)])
+    assert np.isnan(wanted[:2]).all()
+    np.testing.assert_allclose(kendall_tau(x, y), wanted, atol=1e-12)
+
+
+def test_one_order_has_tau_1_the_reverse_minus_1_and_half_of_each_0() -> None:
+    means = np.arange(4.0)[:, None, None] + np.zeros((4, 3, 2))
+    same = rank_agreement(by_person(means), by_person(10 * means), seed=0)
+    assert (same.tau, same.low, same.high, same.methods, same.people) == (1.0, 1.0, 1.0, 4, 3)
+    turned = rank_agreement(by_person(means), by_person(-means), seed=0)
+    assert (turned.tau, turned.low, turned.high) == (-1.0, -1.0, -1.0)
+    crossed = rank_agreement(by_person(means), by_person(means[[1, 3, 0, 2]]), seed=0)
+    assert crossed.tau == pytest.approx(0.0)
+
+
+def test_agreement_is_over_all_pictures_as_the_table_is_and_not_over_peoples_means() -> None:
+    first = {"a": [0.9], "b": [0.1] * 9}
+    second = {"a": [0.3], "b": [0.3] * 9}
+    assert rank_agreement([first, second], [{"a": [0.0]}, {"a": [1.0]}], seed=0).tau == pytest.approx(1.0)
+
+
+def test_the_interval_of_agreement_knows_that_a_persons_pictures_are_alike() -> None:
+    """Many pictures of few people say no more of the order than few pictures of them."""
+    rng = np.random.default_rng(4)
+    of_person = rng.normal(0, 0.1, (2, 5, 6, 1))
+    wide = []
+    for pictures in (1, 50):
+        scores = 0.05 * np.arange(5)[:, None, None] + of_person + rng.normal(0, 1e-3, (2, 5, 6, pictures))
+        found = rank_agreement(by_person(scores[0]), by_person(scores[1]), seed=1)
+        assert found.low is not None
+        assert found.high is not None
+        assert found.tau is not None
+        assert found.low <= found.tau <= found.high
+        wide.append(found.high - found.low)
+    assert wide[1] > 0.8 * wide[0] > 0
+
+
+def test_agreement_repeats_with_its_seed_and_turns_with_nothing_but_order() -> None:
+    rng = np.random.default_rng(5)
+    one, other = (by_person(rng.normal(size=(4, 6, 2))) for _ in range(2))
+    found = rank_agreement(one, other, seed=3)
+    assert found == rank_agreement(one, other, seed=3)
+    assert (
+        found.tau
+        == rank_agreement(one[::-1], other[::-1], seed=3).tau
+        == rank_agreement(other, one, seed=3).tau
+    )
+
+
+def test_agreement_is_no_number_where_there_is_nothing_to_order() -> None:
+    one = [{"a": [0.1], "b": [0.2]}, {"a": [0.3], "b": [0.4]}]
+    assert rank_agreement(one[:1], one[:1], seed=0).tau is None
+    assert rank_agreement(one, [one[0], one[0]], seed=0).tau is None
+    assert rank_agreement([one[0], {}], one, seed=0).tau is None
+    alone = rank_agreement([{"a": [0.1]}, {"a": [0.3]}], [{"a": [0.1]}, {"a": [0.3]}], seed=0)
+    assert (alone.tau, alone.low, alone.high) == (1.0, None, None)
+    with pytest.raises(ValueError, match="2 and 1 methods"):
+        rank_agreement(one, one[:1], seed=0)

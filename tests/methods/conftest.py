@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone import Backbone
+from methods.dreambooth_lora import DreamBoothLora
 from methods.embedded.tokenizer import learn_tokenizer
 from methods.image_encoder import open_encoder
 from methods.interface import BackboneSpec, Photo, Subject
@@ -22,6 +24,8 @@ from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
 from methods.resampler import new_resampler
 
+# Where the tests import their fakes from.
+sys.path.append(str(Path(__file__).parent / "fakes"))
 ensure_torchvision_imports()
 
 from diffusers import (  # noqa: E402
@@ -36,6 +40,9 @@ from transformers import (  # noqa: E402
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
+
+from small_adapters import write_checkpoint, write_faces  # noqa: E402  # isort: skip
+from small_folders import FAMILIES, SmallFolders  # noqa: E402  # isort: skip
 
 WIDTH = 32
 """Of the text encoder and of cross-attention."""
@@ -139,6 +146,25 @@ def backbone(shared_backbone: Backbone) -> Backbone:
     return shared_backbone
 
 
+@pytest.fixture(scope="session")
+def small_folders(tmp_path_factory: pytest.TempPathFactory) -> SmallFolders:
+    """Folders in the published layouts by family, `small_folders["sdxl"]`; not to be written to."""
+    return SmallFolders(tmp_path_factory.mktemp("families"))
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def shared_family_backbone(request: pytest.FixtureRequest, small_folders: SmallFolders) -> Backbone:
+    folder = str(small_folders[request.param])
+    return Backbone.open(BackboneSpec(path=folder, steps=2, guidance=3.0, batch=2, device="cpu"))
+
+
+@pytest.fixture
+def family_backbone(shared_family_backbone: Backbone) -> Backbone:
+    """A small backbone of each family in turn; a test that leaves something on it fails here."""
+    assert shared_family_backbone.state.leftovers(shared_family_backbone.pipe) == []
+    return shared_family_backbone
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Networks this small spend their time waking threads."""
@@ -161,16 +187,36 @@ def subject() -> Subject:
 
 
 @pytest.fixture(scope="session")
+def face_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as insightface's, whose detector takes all that is not dark for a face."""
+    return write_faces(tmp_path_factory.mktemp("models") / "buffalo_tiny")
+
+
+@pytest.fixture(scope="session")
 def settings(
-    shared_backbone: Backbone, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    subject: Subject,
+    shared_backbone: Backbone,
+    clip_folder: Path,
+    face_models: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, dict[str, object]]:
     """What makes each method run on the small backbone: few steps, random weights of the right shape."""
     folder = tmp_path_factory.mktemp("adapters")
     encoder = open_encoder(clip_folder, shared_backbone.device)
     chosen: dict[str, dict[str, object]] = {
-        "dreambooth-lora": {"steps": 3, "class_pictures": 2, "learning_rate": 1e-2},
+        "dreambooth-lora": {"steps": 3, "class_pictures": 2, "learning_rate": 1e-2, "prior_weight": 1.0},
+        "lora-folder": {"path": str(folder / "loras")},
+        "textual-inversion": {"steps": 2, "accumulation": 1, "learning_rate": 0.2},
         "ip-adapter": {"adapter": str(folder / "ip.safetensors"), "encoder": str(clip_folder)},
+        "ip-adapter-faceid": {
+            "adapter": str(write_checkpoint(folder, "faceid", shared_backbone.pipe.unet, clip=encoder.model)),
+            "faces": str(face_models),
+            "detector_size": 64,
+        },
     }
+    published = folder / "loras" / subject.id
+    published.mkdir(parents=True)
+    DreamBoothLora(steps=2, learning_rate=2e-2).learn(subject, published, backbone=shared_backbone, seed=9)
     with torch.random.fork_rng():
         torch.manual_seed(2)
         resampler = new_resampler(patch_width=encoder.width, width=WIDTH, tokens=3, hidden=64)

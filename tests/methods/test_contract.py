@@ -91,7 +91,7 @@ def test_a_subject_with_photos_is_welcome(name: str, method: Method, subject: Su
 @every_method
 def test_the_files_a_method_names_exist(name: str, method: Method) -> None:
     assert all(path.is_file() for path in method.weights)
-    assert bool(method.sees) == (name == "ip-adapter" or name.startswith("loo-"))
+    assert bool(method.sees) == name.startswith(("ip-adapter", "loo-"))
 
 
 @every_method

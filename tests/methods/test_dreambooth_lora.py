@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL.Image import Image
 from safetensors import safe_open
+from small_folders import SmallFolders
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone import Backbone
 from methods.dreambooth_lora import DreamBoothLora
-from methods.dreambooth_training import FILE
-from methods.interface import MethodError, Photo, Request, Subject
+from methods.interface import BackboneSpec, MethodError, Photo, Request, Subject
+from methods.lora_file import FILE
 
 ensure_torchvision_imports()
 
 from diffusers import StableDiffusionPipeline  # noqa: E402
 from peft.utils import get_peft_model_state_dict  # noqa: E402
 
-QUICK = DreamBoothLora(steps=4, class_pictures=2, learning_rate=2e-2)
+QUICK = DreamBoothLora(steps=4, class_pictures=2, learning_rate=2e-2, prior_weight=1.0, captions="per-photo")
 ASKED = Request("a photo of {subject}, smiling", 3)
+
+
+def different(method: DreamBoothLora) -> str:
+    """The settings that are not the quick ones'."""
+    settings = (field.name for field in fields(method))
+    return ", ".join(name for name in settings if getattr(method, name) != getattr(QUICK, name))
 
 
 def learnt(method: DreamBoothLora, subject: Subject, into: Path, backbone: Backbone) -> Image:
@@ -40,11 +47,10 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     "method",
     [
         QUICK,
-        replace(QUICK, text_encoder=True, text_learning_rate=2e-2),
-        replace(QUICK, alpha=2.0),
+        replace(QUICK, text_encoder=True, alpha=2.0),
         replace(QUICK, targets=["to_k", "ff.net.2", "conv1", "proj_in"]),  # type: ignore[arg-type]
     ],
-    ids=["attention", "text-encoder", "alpha", "convolutions"],
+    ids=["attention", "text-encoder, alpha", "convolutions"],
 )
 def test_plain_diffusers_draws_the_same_picture_from_the_file(
     method: DreamBoothLora, subject: Subject, backbone: Backbone, sd_folder: Path, tmp_path: Path
@@ -119,18 +125,25 @@ def plain(
         replace(QUICK, batch=2),
         replace(QUICK, class_prompt="a photo of {subject}, sad"),
         replace(QUICK, instance_prompt="{subject}", captions="instance"),
+        replace(QUICK, crop="centre"),
+        replace(QUICK, latents="mode"),
+        replace(QUICK, accumulation=2),
+        replace(QUICK, lr_scheduler="cosine"),
+        replace(QUICK, lr_scheduler="constant_with_warmup", warm_up=2),
+        replace(QUICK, lr_scheduler="cosine_with_restarts", lr_cycles=2),
+        replace(QUICK, lr_scheduler="polynomial", lr_power=2.0),
+        replace(QUICK, adam_beta1=0.5),
+        replace(QUICK, adam_beta2=0.9),
+        replace(QUICK, adam_epsilon=1.0),
+        replace(QUICK, weight_decay=0.5),
+        replace(QUICK, max_grad_norm=1e-6, adam_epsilon=1e-3),
+        replace(QUICK, dropout=0.5),
+        replace(QUICK, alpha=1.0),
+        replace(QUICK, text_encoder=True),
+        replace(QUICK, mixed_precision="bf16"),
+        replace(QUICK, mixed_precision="fp16"),
     ],
-    ids=[
-        "instance",
-        "no-prior",
-        "prior",
-        "min-snr",
-        "flip",
-        "token",
-        "batch",
-        "class-prompt",
-        "instance-prompt",
-    ],
+    ids=different,
 )
 def test_every_setting_changes_what_is_learnt(
     other: DreamBoothLora,
@@ -196,6 +209,62 @@ def test_photographs_of_any_size_and_shape_are_taken(
     assert learnt(QUICK, odd, tmp_path / "fit", backbone).size == (16, 16)
 
 
+def test_the_text_encoders_have_a_rate_of_their_own(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    method = replace(QUICK, steps=1, prior_weight=0.0, text_encoder=True)
+    learnings = []
+    for place, rate in enumerate((None, 1e-3)):
+        into = tmp_path / str(place)
+        into.mkdir()
+        replace(method, text_learning_rate=rate).fit(subject, into, backbone=backbone, seed=1)
+        # Where LoRA begins, this half of it is nothing; Adam's first step is the rate.
+        halves = {key: value for key, value in tensors(into).items() if "lora_B" in key or ".up." in key}
+        learnings.append(
+            [
+                max(float(v.abs().max()) for key, v in halves.items() if key.startswith(part))
+                for part in ("unet.", "text_encoder.")
+            ]
+        )
+    assert learnings == [pytest.approx([2e-2, 2e-2], rel=0.05), pytest.approx([2e-2, 1e-3], rel=0.05)]
+
+
+@pytest.mark.parametrize("text_encoder", [False, True], ids=["unet", "text-encoder"])
+def test_checkpointing_learns_the_same(
+    text_encoder: bool, subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    method = replace(QUICK, steps=2, prior_weight=0.0, text_encoder=text_encoder)
+    for place, checkpointing in enumerate((False, True)):
+        (tmp_path / str(place)).mkdir()
+        replace(method, gradient_checkpointing=checkpointing).fit(
+            subject, tmp_path / str(place), backbone=backbone, seed=1
+        )
+    one, other = tensors(tmp_path / "0"), tensors(tmp_path / "1")
+    assert all(torch.allclose(one[key], other[key], atol=2e-4) for key in one)
+    assert backbone.state.leftovers(backbone.pipe) == []
+
+
+def test_sdxl_is_told_where_a_photograph_was_cut(
+    small_folders: SmallFolders, subject: Subject, tmp_path: Path
+) -> None:
+    """Only the whole photograph's size differs: to SDXL the same pixels are then something else."""
+    backbone = Backbone.open(BackboneSpec(path=str(small_folders["sdxl"]), device="cpu", batch=1))
+    seen: list[torch.Tensor] = []
+
+    def listen(module: torch.nn.Module, given: object, named: dict[str, dict[str, torch.Tensor]]) -> None:
+        seen.append(named["added_cond_kwargs"]["time_ids"])
+
+    hook = backbone.unet.register_forward_pre_hook(listen, with_kwargs=True)
+    wide = subject.references[0].image.resize((160, 80))
+    method = replace(QUICK, steps=1, prior_weight=1.0, class_pictures=1, crop="centre")
+    backbone.remembered[("class pictures", "a photo of a woman", 1)] = torch.zeros(1, 4, 8, 8)
+    method.fit(
+        Subject("ada", "woman", (Photo(wide, "a photo of {subject}"),)), tmp_path, backbone=backbone, seed=1
+    )
+    hook.remove()
+    assert [ids.tolist() for ids in seen] == [[[80, 160, 0, 32, 64, 64], [64, 64, 0, 0, 64, 64]]]
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -203,6 +272,9 @@ def test_photographs_of_any_size_and_shape_are_taken(
         ({"rank": 0}, "rank is 0"),
         ({"targets": ()}, "no targets"),
         ({"class_pictures": 0}, "prior_weight = 0"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"crop": "center"}, "wanted is one of 'random', 'centre', 'squeeze'"),
+        ({"lr_scheduler": "cosin"}, "'cosine'"),
     ],
 )
 def test_a_wrong_setting_is_refused(settings: dict[str, object], told: str) -> None:

@@ -20,7 +20,7 @@ from methods.ip_adapter_training import IPAdapterTraining, ip_adapter_loss, trai
 from methods.ip_adapter_training import draw_batch as draw_ip_batch
 from methods.leave_one_out.network import load_network, read_config
 from methods.leave_one_out.objective import Objective
-from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out, validation_loss
+from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out, validation_losses
 from methods.training import Schedule
 from methods.training_features import TrainingFeatures, training_features
 from methods.training_set import TrainingSet
@@ -105,8 +105,8 @@ def test_leave_one_out_training_lowers_the_loss(
         out = tmp_path / f"loo-{steps}.safetensors"
         train_loo(out, replace(SCHEDULE, steps=steps))
         network = load_network(out, backbone.unet, width=backbone.cross_attention_dim)
-        seen, _ = validation_loss(network, features, Objective(largest_set=3), backbone=backbone, batches=1)
-        return seen
+        objective = Objective(largest_set=3)
+        return validation_losses(network, features, objective, backbone=backbone, batches=1)["loss"]
 
     assert loss(40) < 0.98 * loss(1)
 

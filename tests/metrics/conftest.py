@@ -39,9 +39,12 @@ def _person(name: str, records: list[dict[str, str]]) -> Person:
 
 @pytest.fixture(scope="session")
 def portraits(people: list[Person]) -> list[Sample]:
-    """Each person's first three photographs to be judged, the next two as seen, the last three as unseen."""
+    """Each person's first three photographs to be judged, the next two as seen, the last three as unseen.
+
+    What the backbone drew by itself is a photograph of the next person.
+    """
     samples = []
-    for person in people:
+    for person, stranger in zip(people, [*people[1:], people[0]], strict=True):
         for number, photo in enumerate(person.photos[:3]):
             record = person.records[number]
             asks = {key: record[key] for key in ("glasses", "hat", "shirt", "background")}
@@ -55,6 +58,7 @@ def portraits(people: list[Person]) -> list[Sample]:
                     asks=asks,
                     held_out=person.photos[5:],
                     references=person.photos[3:5],
+                    own=stranger.photos[number],
                 )
             )
     return samples

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from metrics.catalog import ENCODERS, METRICS, make
+from metrics.catalog import ENCODERS, METRICS, make, of_people
 from metrics.interface import Better, MetricError, RealPhoto, Sample, Score
 
 
@@ -57,7 +57,7 @@ def test_every_name_says_metric_and_encoder() -> None:
     ("name", "message"),
     [
         ("identity@sfac", "unknown metric 'identity@sfac'; did you mean 'identity@sface'?"),
-        ("nose-length", "unknown metric 'nose-length'; known are copying@arcface"),
+        ("nose-length", "unknown metric 'nose-length'; known are bleed@arcface"),
         ("nowhere:Metric", "metric 'nowhere:Metric': cannot load nowhere:Metric"),
         ("metrics.columns.faces:Nose", "cannot load metrics.columns.faces:Nose"),
         ("metrics.columns.faces:Identity@sfaec", "unknown encoder 'sfaec'; did you mean 'sface'?"),
@@ -123,3 +123,11 @@ def test_missing_weights_say_where_they_were_looked_for_and_what_could_stand_in(
     assert f"{stand_in} could stand in" in line
     assert "set `path`" in line
     assert "\n" not in line
+
+
+def test_a_metric_of_faces_is_known_by_the_network_behind_it() -> None:
+    names = ["identity@sface", "detected@yunet", "face-diversity@efficientnet-lite0"]
+    about_people, _ = make(names)
+    others, _ = make(["diversity@efficientnet-lite0", "prompt-match@attributes"])
+    assert [of_people(metric) for metric in about_people] == [True, True, True]
+    assert [of_people(metric) for metric in (*others, Constant())] == [False, False, False]

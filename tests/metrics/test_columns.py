@@ -298,6 +298,15 @@ def test_few_pictures_are_refused_with_their_number() -> None:
     assert InceptionUniform(FakePerception()).measure(p, real).value == pytest.approx(1)
 
 
+def test_splits_of_the_inception_score_are_shuffled_so_that_each_holds_everybody() -> None:
+    """Pictures come ordered by person: consecutive splits would hold one person's class each, and score 1."""
+    p = np.repeat(np.eye(10), 50, axis=0)
+    metric = Inception(FakePerception(), splits=10)
+    assert (metric.measure(p, p).value or 0) > 9
+    assert metric.measure(p, p) == metric.measure(p, p)
+    assert Inception(FakePerception(), splits=10, seed=1).measure(p, p) != metric.measure(p, p)
+
+
 def test_kid_is_not_scaled() -> None:
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + 1
@@ -307,7 +316,7 @@ def test_kid_is_not_scaled() -> None:
 def test_a_fingerprint_holds_what_the_number_depends_on() -> None:
     assert Kernel(FakePerception(), seed=3).fingerprint["subsets"] == "100 of 1000, seed 3"
     assert Coverage(FakePerception()).fingerprint["neighbours"] == "5"
-    assert Inception(FakePerception(), splits=10).fingerprint["splits"] == "10"
+    assert Inception(FakePerception(), splits=10).fingerprint["splits"] == "10, seed 0"
     assert Verified(FakeFaces()).fingerprint["false accepts"] == "0.01"
 
 

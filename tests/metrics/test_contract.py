@@ -96,7 +96,7 @@ def test_no_pictures_have_no_scores(metric: SampleMetric, real_photos: list[Real
 
 
 NEEDS_A_FACE = [
-    m for m in SAMPLE_METRICS if m.name in ("identity", "copying", "multi-face", "face-diversity")
+    m for m in SAMPLE_METRICS if m.name in ("identity", "copying", "bleed", "multi-face", "face-diversity")
 ]
 
 
@@ -113,6 +113,8 @@ GOOD_AND_BAD = {
     "identity": "the person, or somebody else",
     "identity-zero": "the person, or somebody else",
     "verified": "the person, or somebody else",
+    "bleed": "the person, or somebody else",
+    "drift": "the backbone's own, or another",
     "copying": "an unseen photograph, or a seen one",
     "nearest-reference": "an unseen photograph, or a seen one",
     "prompt-match": "what is asked, or something else",
@@ -132,6 +134,8 @@ def good_and_bad(kind: str, portraits: list[Sample]) -> tuple[list[Sample], list
             return portraits, [replace(a, image=a.references[0]) for a in portraits]
         case "what is asked, or something else":
             return portraits, [replace(a, asks=b.asks) for a, b in zip(portraits, shifted, strict=True)]
+        case "the backbone's own, or another":
+            return [replace(a, image=a.own or a.image) for a in portraits], portraits
         case "a person, or nothing":
             return portraits, [black(a) for a in portraits]
         case "one person, or two":
@@ -175,10 +179,10 @@ def test_features_are_one_finite_row_per_picture(metric: SetMetric, pictures: li
 
 @set_metrics()
 def test_a_sets_number_is_blind_to_order_and_repeats(metric: SetMetric, pictures: list[Image.Image]) -> None:
-    features = np.tile(metric.features(pictures), (2, 1))
+    features = np.tile(metric.features(pictures), (4, 1))
     features = features + np.linspace(0, 1e-4, len(features))[:, None] * features
     features /= features.sum(1, keepdims=True) if metric.name.startswith("is") else 1
-    generated, real = features[:60], features[20:]
+    generated, real = features[:120], features[20:]
     plain, again = (metric.measure(generated, real) for _ in range(2))
     assert plain == again
     assert plain.value is not None, plain.why
@@ -207,8 +211,8 @@ def test_a_collapsed_set_scores_worse_than_a_varied_one(
 ) -> None:
     features = metric.features(pictures + pictures[:12])
     half = len(features) // 2
-    collapsed = np.repeat(features[:1], len(features), axis=0)
-    generated, real = (np.concatenate([part] * 2) for part in (features[half:], features[:half]))
+    generated, real = (np.concatenate([part] * 4) for part in (features[half:], features[:half]))
+    collapsed = np.repeat(features[:1], len(generated), axis=0)
     wide = metric.measure(generated, real).value
     narrow = metric.measure(collapsed, real).value
     assert wide is not None

@@ -23,5 +23,7 @@ def test_like_pictures_far_from_the_origin_keep_their_digits() -> None:
 
 def test_equal_pictures_have_no_distance_and_one_has_no_pair() -> None:
     assert mean_pairwise(np.ones((4, 3))) == 0
+    with pytest.raises(ValueError, match="not finite"):
+        mean_pairwise(np.array([[1.0], [np.inf]]))
     with pytest.raises(ValueError, match="1 pictures make no pair"):
         mean_pairwise(np.ones((1, 3)))

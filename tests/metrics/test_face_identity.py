@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,29 @@ def test_a_face_that_was_not_found_has_no_cosine_and_spoils_no_mean() -> None:
     assert found[0] == pytest.approx(0.5)
     assert np.isnan(found[1])
     assert np.isnan(mean_cosine(x[:1], people[1:2])).all()
+
+
+def test_vectors_without_a_direction_have_no_cosine_and_spoil_no_mean() -> None:
+    strange = np.array([[0.0, 0.0], [np.inf, 1.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(cosine(strange, np.array([[1.0, 0.0]]))).all()
+        found = mean_cosine(np.array([[1.0, 0.0]]), np.array([[np.inf, np.inf], [1.0, 0.0]]))
+    assert found[0] == pytest.approx(1)
+
+
+def test_people_swapped_are_told_apart_the_other_way() -> None:
+    rng = np.random.default_rng(1)
+    centres = np.eye(8)[:4]
+    vectors = np.repeat(centres, 5, axis=0) + 0.2 * rng.normal(size=(20, 8))
+    found = trials(vectors, np.repeat(["ada", "bob", "cleo", "dan"], 5))
+    area = area_under_curve(found.genuine, found.impostor)
+    assert area > 0.95
+    assert area_under_curve(found.impostor, found.genuine) == pytest.approx(1 - area)
+    order = rng.permutation(20)
+    shuffled = trials(vectors[order], np.repeat(["ada", "bob", "cleo", "dan"], 5)[order])
+    assert np.sort(shuffled.genuine) == pytest.approx(np.sort(found.genuine))
+    assert np.sort(shuffled.impostor) == pytest.approx(np.sort(found.impostor))
 
 
 def test_genuine_trials_leave_the_photograph_itself_out() -> None:

@@ -1,8 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from metrics.frechet import frechet_distance, frechet_infinity
+from metrics.frechet import directions, frechet_distance, frechet_infinity
 
 Cloud = NDArray[np.float64]
 
@@ -56,10 +58,50 @@ def test_a_collapsed_set_is_farther_than_a_varied_one() -> None:
     assert frechet_distance(collapsed, real) > 3 * frechet_distance(cloud(200, 32, 7), real)
 
 
-def test_degenerate_clouds_stay_finite() -> None:
-    same = np.ones((5, 10))
-    assert frechet_distance(same, same) == 0
-    assert np.isfinite(frechet_distance(same, cloud(5, 10, 8)))
+def degenerate() -> dict[str, Cloud]:
+    """Sets whose covariance has little or nothing in it."""
+    x = cloud(40, 24, 8)
+    return {
+        "constant": np.full((40, 24), 3.0),
+        "zero": np.zeros((40, 24)),
+        "duplicated": np.repeat(x[:4], 10, axis=0),
+        "two rows": x[:2],
+        "of rank three": x[:, :3] @ np.random.default_rng(0).normal(size=(3, 24)),
+        "one dead column": x * (np.arange(24) != 5),
+        "tiny": x * 1e-150,
+        "huge": x * 1e100,
+        "single precision": x.astype(np.float32),
+        "half precision": x.astype(np.float16),
+        "whole": x,
+    }
+
+
+@pytest.mark.parametrize("one", degenerate())
+@pytest.mark.parametrize("other", degenerate())
+def test_no_clouds_however_degenerate_give_nan_or_less_than_nothing(one: str, other: str) -> None:
+    x, y = degenerate()[one], degenerate()[other]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        distance = frechet_distance(x, y)
+    assert type(distance) is float
+    assert np.isfinite(distance)
+    assert distance >= 0
+    if one == other:
+        assert distance <= 1e-9 * (np.square(x, dtype=np.float64).sum() + 1e-300)
+
+
+def test_a_constant_set_is_as_far_as_the_formula_says() -> None:
+    """Without spread, the root of the product is 0: what remains is the other's spread and the shift."""
+    x, point = cloud(40, 24, 8), np.full((5, 24), 3.0)
+    expected = np.square(x.mean(0) - 3).sum() + np.trace(np.cov(x, rowvar=False))
+    assert frechet_distance(x, point) == pytest.approx(expected, rel=1e-12)
+
+
+def test_duplicating_every_row_changes_the_divisor_alone() -> None:
+    x, y = cloud(30, 50, 1), cloud(30, 50, 2)
+    twice = np.repeat(x, 2, axis=0)
+    narrowed = x.mean(0) + (x - x.mean(0)) * np.sqrt(2 * 29 / 59)
+    assert frechet_distance(twice, y) == pytest.approx(frechet_distance(narrowed, y), rel=1e-10)
 
 
 def test_single_precision_features_are_computed_in_double() -> None:
@@ -74,8 +116,11 @@ def test_wrong_input_is_refused() -> None:
         frechet_distance(np.ones((1, 4)), np.ones((5, 4)))
     with pytest.raises(ValueError, match="width 4 and 5"):
         frechet_distance(np.ones((3, 4)), np.ones((5, 5)))
-    with pytest.raises(ValueError, match="not finite"):
-        frechet_distance(np.full((3, 4), np.nan), np.ones((5, 4)))
+    for number in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="not finite"):
+            frechet_distance(np.full((3, 4), number), np.ones((5, 4)))
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(ValueError, match="squares are not"):
+        frechet_distance(cloud(5, 4, 0) * 1e200, cloud(5, 4, 1))
 
 
 def test_the_extrapolation_takes_most_of_the_small_sample_bias_away() -> None:
@@ -87,6 +132,42 @@ def test_the_extrapolation_takes_most_of_the_small_sample_bias_away() -> None:
         plain.append(frechet_distance(x, real))
         infinite.append(frechet_infinity(x, real, rng=np.random.default_rng(seed)))
     assert abs(np.mean(infinite)) < 0.35 * np.mean(plain)
+
+
+def test_the_extrapolation_is_towards_more_of_the_first_set() -> None:
+    """Arguments swapped, it is the few rows of the other set that keep their bias."""
+    few, many = cloud(100, 16, 14), cloud(3000, 16, 15)
+    right = frechet_infinity(few, many, rng=np.random.default_rng(0))
+    swapped = frechet_infinity(many, few, rng=np.random.default_rng(0))
+    plain = frechet_distance(few, many)
+    assert abs(right) < 0.4 * plain
+    assert swapped == pytest.approx(plain, rel=0.1)
+
+
+def test_the_extrapolation_finds_a_distance_that_is_known() -> None:
+    """Two large clouds a shift apart: its squared length, whatever the number of rows."""
+    real = cloud(20_000, 16, 16)
+    found = [
+        frechet_infinity(cloud(300, 16, 200 + seed, shift=0.3), real, rng=np.random.default_rng(seed))
+        for seed in range(8)
+    ]
+    assert np.mean(found) == pytest.approx(16 * 0.09, rel=0.05)
+
+
+def test_directions_count_what_the_features_spread_over() -> None:
+    even = np.concatenate([np.eye(6), -np.eye(6)])
+    assert directions(even) == pytest.approx(6)
+    assert directions(even * [1, 1, 1, 0, 0, 0]) == pytest.approx(3)
+    assert directions(np.ones((4, 3))) == 0
+    # Deviations 1 and 1/3: (4/3)^2 / (10/9).
+    assert directions(even[:, :2] * [1, 1 / 3]) == pytest.approx(1.6)
+
+
+def test_no_extrapolation_from_fewer_pictures_than_the_features_have_directions() -> None:
+    """There it would leave most of the bias in: with 60 rows of width 256, about four fifths of it."""
+    x, real = cloud(60, 256, 17), cloud(1000, 256, 18)
+    with pytest.raises(ValueError, match=r"60 rows, wanted at least \d{3} to extrapolate"):
+        frechet_infinity(x, real, rng=np.random.default_rng(0))
 
 
 def test_the_extrapolation_is_seeded_and_refuses_few_pictures() -> None:

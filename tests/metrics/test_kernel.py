@@ -33,6 +33,18 @@ def test_it_grows_with_the_shift() -> None:
     assert 0 < near < far
 
 
+def test_two_clouds_of_known_moments_have_the_distance_of_the_closed_form() -> None:
+    """Two points each, at distance 0 from one another: the kernel of a and b, three times over."""
+    x, y = np.tile([[1.0, 2.0]], (2, 1)), np.tile([[3.0, -1.0]], (2, 1))
+    expected = (5 / 2 + 1) ** 3 + (10 / 2 + 1) ** 3 - 2 * (1 / 2 + 1) ** 3
+    assert squared_mmd(x, y) == pytest.approx(expected)
+
+
+def test_a_collapsed_set_is_farther_than_a_varied_one() -> None:
+    real = normal(80, 11)
+    assert squared_mmd(np.repeat(real[:1], 80, axis=0), real) > 5 * abs(squared_mmd(normal(80, 12), real))
+
+
 def test_small_sets_are_compared_whole_whatever_the_seed() -> None:
     x, y = normal(40, 5), normal(50, 6)
     for seed in (0, 1):
@@ -70,5 +82,7 @@ def test_it_is_blind_to_order_and_symmetric() -> None:
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(ValueError, match="two rows each"):
         kernel_distance(np.ones((1, 3)), np.ones((4, 3)), rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="not finite"):
+        kernel_distance(np.full((4, 3), np.nan), np.ones((4, 3)), rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="one width"):
         kernel_distance(np.ones((4, 3)), np.ones((4, 2)), rng=np.random.default_rng(0))

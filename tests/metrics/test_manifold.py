@@ -39,8 +39,45 @@ def test_a_case_counted_by_hand() -> None:
     assert found.coverage == 2 / 3
 
 
+def test_it_equals_the_definitions_written_out() -> None:
+    x, y, k = cloud(25, 10), cloud(20, 11, shift=0.5), 4
+
+    def far(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+        return float(np.linalg.norm(a - b))
+
+    def radius(rows: NDArray[np.float64], i: int) -> float:
+        return sorted(far(rows[i], rows[j]) for j in range(len(rows)) if j != i)[k - 1]
+
+    balls_x, balls_y = [radius(x, i) for i in range(25)], [radius(y, j) for j in range(20)]
+    found = manifold(x, y, k=k)
+    around_x = list(zip(x, balls_x, strict=True))
+    around_y = list(zip(y, balls_y, strict=True))
+    assert found.precision == np.mean([any(far(a, b) <= r for b, r in around_y) for a in x])
+    assert found.recall == np.mean([any(far(a, b) <= r for a, r in around_x) for b in y])
+    inside = [sum(far(a, b) <= r for b, r in around_y) for a in x]
+    assert found.density == pytest.approx(np.mean(inside) / k)
+    assert found.coverage == np.mean([min(far(a, b) for a in x) <= r for b, r in around_y])
+
+
+def test_swapping_the_sets_swaps_precision_and_recall_only() -> None:
+    x, y = cloud(60, 12, scale=0.3), cloud(80, 13)
+    one, other = manifold(x, y, k=3), manifold(y, x, k=3)
+    assert (one.precision, one.recall) == (other.recall, other.precision)
+    assert (one.density, one.coverage) != (other.density, other.coverage)
+
+
+def test_repeated_rows_lie_in_their_own_balls() -> None:
+    """Balls of radius 0 around photographs that are there five times: a copy of one lies in it."""
+    real = np.repeat(cloud(6, 14, shift=100.0), 5, axis=0)
+    found = manifold(real, real, k=3)
+    assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
+    assert found.density == pytest.approx(5 / 3)
+
+
 def test_order_does_not_matter_and_few_rows_are_refused() -> None:
     x, y = cloud(30, 8), cloud(30, 9)
     assert manifold(x[::-1], y[::-1], k=3) == manifold(x, y, k=3)
     with pytest.raises(ValueError, match="more than k = 3"):
         manifold(x[:3], y, k=3)
+    with pytest.raises(ValueError, match="not finite"):
+        manifold(np.where(x > 1, np.nan, x), y, k=3)

@@ -2,6 +2,7 @@
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,9 @@ def features(n: int, seed: int, shift: float = 0.0) -> NDArray[np.float64]:
 
 
 @pytest.mark.filterwarnings("ignore:.*disp.*:DeprecationWarning")
-@pytest.mark.parametrize(("n", "m"), [(20, 20), (50, 200), (300, 300), (2000, 1500)])
+@pytest.mark.parametrize(
+    ("n", "m"), [(20, 20), (50, 200), (300, 300), (2000, 1500), (5000, 5000), (5000, 20)]
+)
 def test_the_frechet_distance_is_clean_fids_and_torch_fidelitys(
     clean_fid: ModuleType, n: int, m: int
 ) -> None:
@@ -61,6 +64,23 @@ def test_the_kernel_distance_is_clean_fids_and_torch_fidelitys(clean_fid: Module
         torch.from_numpy(x), torch.from_numpy(y), kid_subsets=1, kid_subset_size=n, verbose=False
     )
     assert ours == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+
+
+def test_with_the_same_draws_every_subset_is_torch_fidelitys() -> None:
+    """Its seed names a generator of NumPy's old kind, which draws by the same call."""
+    x, y = features(120, 4), features(150, 5, shift=0.05)
+    theirs = fidelity("kid").kid_features_to_metric(
+        torch.from_numpy(x),
+        torch.from_numpy(y),
+        kid_subsets=20,
+        kid_subset_size=50,
+        rng_seed=3,
+        verbose=False,
+    )
+    old: Any = np.random.RandomState(3)
+    ours = kernel_distance(x, y, subsets=20, subset_size=50, rng=old)
+    assert ours.value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+    assert ours.spread == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
 
 
 def test_subsets_of_the_kernel_distance_spread_as_torch_fidelitys() -> None:

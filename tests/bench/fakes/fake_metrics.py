@@ -36,6 +36,14 @@ class Likeness:
 
 
 @dataclass(frozen=True)
+class Faces(Likeness):
+    """The same, of faces."""
+
+    name: str = "faces"
+    of_people: bool = True
+
+
+@dataclass(frozen=True)
 class Length:
     """How long the prompt is: tells which prompt reached the metric."""
 
@@ -70,3 +78,20 @@ class Gap:
         if len(generated) < 4:
             return Score(None, f"{len(generated)} pictures, at least 4 are needed")
         return Score(float(abs(generated.mean() - real.mean())))
+
+
+@dataclass(frozen=True)
+class Away:
+    """Difference in brightness between somebody else's picture and the backbone's own."""
+
+    name: str = "away"
+    encoder: str = "fake-eye"
+    better: str = "lower"
+    of_priors: bool = True
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"version": "1"}
+
+    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
+        return [Score(abs(brightness(s.image) - brightness(s.own))) for s in samples if s.own is not None]

@@ -69,7 +69,7 @@ def brief(steps: int, rate: float) -> Schedule:
 @pytest.mark.slow
 def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(shop: Workshop) -> None:
     from diffusers import StableDiffusionPipeline
-    from transformers import CLIPVisionModelWithProjection
+    from transformers import CLIPModel, CLIPVisionModelWithProjection
 
     listening, seen = losses_of(shop)
     make_clip(listening, brief(51, 1e-3))
@@ -88,6 +88,17 @@ def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(s
     assert picture.size == (64, 64)
     assert CLIPVisionModelWithProjection.from_pretrained(shop.weights / "clip").config.image_size == 64
     assert "v-prediction error" in (folder / "CARD.md").read_text()
+
+    second = shop.checkpoints.parent / "second"
+    onward = replace(shop, checkpoints=second, weights=second / "weights", start=shop.checkpoints)
+    make_clip(onward, brief(2, 1e-3))
+    before, after = (
+        CLIPModel.from_pretrained(place / "clip").float() for place in (shop.checkpoints, second)
+    )
+    assert all(map(torch.equal, before.text_model.parameters(), after.text_model.parameters()))
+    assert not all(map(torch.equal, before.vision_model.parameters(), after.vision_model.parameters()))
+    make_autoencoder(onward, brief(2, 1e-3), brief(2, 1e-3))
+    assert "an earlier making" in (make_backbone(onward, brief(2, 1e-3)) / "CARD.md").read_text()
 
 
 def test_a_training_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Do two face networks put the methods in the same order?"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from bench.analysis import picture_columns, ranked
+from bench.markdown import dash, number, table
+from bench.statistics import Agreement, ByPerson, rank_agreement
+from bench.study import Column, Study
+from metrics.catalog import ENCODERS
+
+
+@dataclass(frozen=True)
+class TwoJudges:
+    """Two columns of identity, and how far they agree."""
+
+    one: Column
+    other: Column
+    methods: tuple[str, ...]
+    """Those that both may rank."""
+    agreement: Agreement
+
+
+def judges(study: Study) -> Iterator[TwoJudges]:
+    """Every two columns of identity by face networks; baselines and leaking methods are left out."""
+    faces = [c for c in picture_columns(study) if c.name == "identity" and _sees_faces(c.encoder)]
+    for one, other in combinations(faces, 2):
+        both = set(ranked(study, one)) & set(ranked(study, other))
+        methods = tuple(label for label in study.methods if label in both)
+        sides = [[_by_person(study, label, column) for label in methods] for column in (one, other)]
+        yield TwoJudges(one, other, methods, rank_agreement(sides[0], sides[1], seed=study.seed))
+
+
+def agreement(study: Study) -> str:
+    """The section of the report."""
+    lines = [
+        [f"{two.one.title}, {two.other.title}", _tau(two.agreement), str(two.agreement.methods)]
+        for two in judges(study)
+    ]
+    if not lines:
+        return ""
+    intro = (
+        "Kendall's tau-b between two face networks' orders of the ranked methods, with its 95 % interval "
+        "from a bootstrap over people. 1 is the same order, 0 chance, -1 the reverse; where the interval is "
+        "wide, the order is not to be relied upon."
+    )
+    return f"## Do the face networks agree?\n\n{intro}\n\n{table(['judges', 'tau-b', 'methods'], lines)}"
+
+
+def _tau(found: Agreement) -> str:
+    if found.tau is None:
+        return dash()
+    return number(found.tau, found.low, found.high)
+
+
+def _sees_faces(encoder: str) -> bool:
+    """A network of one's own is taken at its column's word."""
+    return encoder not in ENCODERS or "face" in ENCODERS[encoder].serves
+
+
+def _by_person(study: Study, label: str, column: Column) -> ByPerson:
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in study.scores_of(label, column):
+        if row.value:
+            found[row.identity].append(float(row.value))
+    return dict(found)

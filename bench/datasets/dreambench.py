@@ -1,0 +1,141 @@
+"""DreamBench (Ruiz et al. 2023): the layout of google/dreambooth, things and animals instead of people.
+
+ROOT/dataset/<subject>/00.jpg ...           4 to 6 photographs each; ROOT may also be `dataset` itself
+ROOT/dataset/prompts_and_classes.txt        every subject's class, and 25 prompts each for things and animals
+
+The prompts are read from that file, never from here; `own_prompts = true` puts them into a run. They are
+written around `a {token} {class}`, which is the slot here; where an adjective stands before the token it is
+put behind, since the slot brings its own article.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.errors import DatasetError
+from bench.identities import Identity, PhotoFile, split
+from bench.photos import is_stray, pictures_in
+from bench.prompts import SLOT, PromptCard
+from bench.suite import DatasetSettings
+
+LISTING: Final = "prompts_and_classes.txt"
+LIVE: Final = frozenset({"cat", "dog"})
+"""The classes that get the prompts for living subjects; the file does not say which."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What `prompts_and_classes.txt` says."""
+
+    classes: dict[str, str]
+    """By subject."""
+    cards: dict[str, tuple[PromptCard, ...]]
+    """By kind of subject: `object` or `live`."""
+
+
+class DreamBench:
+    """Reads a clone of google/dreambooth, whole or in part."""
+
+    def __init__(self, settings: DatasetSettings, base: Path) -> None:
+        if not settings.path:
+            raise DatasetError(
+                "dataset: kind = 'dreambench' needs path = \"...\", a clone of google/dreambooth"
+            )
+        root = base / settings.path
+        self._settings = settings
+        self._root = root / "dataset" if (root / "dataset").is_dir() else root
+        self._listing = read_listing(self._root / LISTING)
+        folders = {path.name for path in self._root.iterdir() if path.is_dir() and not is_stray(path)}
+        self._names = sorted(folders & self._listing.classes.keys())
+        self._strange = sorted(folders - self._listing.classes.keys())
+        if not self._names:
+            raise DatasetError(f"{self._root}: no folder of a subject that {LISTING} names")
+
+    def names(self) -> list[str]:
+        """Subjects that are named and there, sorted."""
+        return self._names
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Subjects without photographs here, and folders without a class."""
+        missing = sorted(self._listing.classes.keys() - set(self._names))
+        found = []
+        if missing:
+            found.append(
+                f"{len(missing)} of {len(self._listing.classes)} subjects are not in {self._root}: "
+                f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
+            )
+        if self._strange:
+            found.append(f"folders that {LISTING} does not name: {', '.join(self._strange)}")
+        return tuple(found)
+
+    def identity(self, name: str) -> Identity:
+        """One subject, split by the suite's seed."""
+        noun = self._listing.classes[name]
+        kind = "live" if noun in LIVE else "object"
+        references, held_out = split(name, self.photos(name), self._settings)
+        return Identity(
+            name,
+            noun,
+            tuple(references),
+            tuple(held_out),
+            {"kind": kind, "class": noun},
+            origin="dreambench",
+            person=False,
+            cards=self._listing.cards[kind] if self._settings.own_prompts else (),
+        )
+
+    def photos(self, name: str) -> tuple[PhotoFile, ...]:
+        """All photographs of one subject, under the suite's caption."""
+        pictures = pictures_in(self._root / name)
+        if not pictures:
+            raise DatasetError(f"{self._root / name}: no pictures")
+        return tuple(PhotoFile(path, self._settings.caption) for path in pictures)
+
+
+def read_listing(path: Path) -> Listing:
+    """Classes and prompts. Raises DatasetError where a part of the file is missing."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error.strerror}); wanted is a clone of google/dreambooth"
+        ) from error
+    classes: dict[str, str] = {}
+    prompts: dict[str, list[PromptCard]] = {"object": [], "live": []}
+    kind = ""
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if line in ("Object Prompts", "Live Subject Prompts"):
+            kind = "object" if line.startswith("Object") else "live"
+        elif line.startswith(("'", '"')) and kind:
+            prompts[kind].append(_card(line, f"{path}: line {number}"))
+        elif not kind and "," in line and line != "subject_name,class":
+            subject, _, noun = line.partition(",")
+            classes[subject.strip()] = noun.strip()
+    if not classes or not all(prompts.values()):
+        raise DatasetError(
+            f"{path}: {len(classes)} subjects, {len(prompts['object'])} and {len(prompts['live'])} prompts; "
+            "wanted are `subject,class` lines, then Object Prompts and Live Subject Prompts"
+        )
+    return Listing(classes, {kind: tuple(_distinct(cards)) for kind, cards in prompts.items()})
+
+
+def _card(line: str, where: str) -> PromptCard:
+    r"""A line such as `'a {0} {1} in the snow'.format(unique_token, class_token),`."""
+    quoted = re.match(r"(['\"])(.*)\1", line)
+    found = re.fullmatch(r"an? (.*?)\s*\{0\} \{1\}(.*)", quoted[2]) if quoted else None
+    if found is None:
+        raise DatasetError(f"{where}: {line!r}; wanted is a prompt around 'a {{0}} {{1}}'")
+    before, after = found[1].strip(), found[2].strip()
+    words = " ".join(filter(None, (after, before)))
+    joint = ", " if before else " "
+    id = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    category = "property" if before else "accessory" if after.startswith("wearing") else "context"
+    return PromptCard(id, f"{SLOT}{joint}{words}", category)
+
+
+def _distinct(cards: list[PromptCard]) -> Iterator[PromptCard]:
+    """Without a second card of one id."""
+    return iter({card.id: card for card in cards}.values())

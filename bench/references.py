@@ -1,0 +1,61 @@
+"""What a row of the table may change of the photographs its method sees: how many, and one that is bad.
+
+In a suite, `references` and `spoil` stand among a row's settings and are the harness's own, so that
+every method can be asked the same question: with two photographs? with a stranger among four?
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from bench.errors import SuiteError, nearest
+from bench.identities import Identity, PhotoFile
+from bench.spoils import SPOILS
+
+STRANGER: Final = "wrong-person"
+KINDS: Final = (*SPOILS, STRANGER)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which references a row's method sees."""
+
+    references: int | None = None
+    """The first so many; all without it."""
+    spoil: str = ""
+    """How the last of them is bad: a name of `KINDS`; good without it."""
+
+    def of(self, who: Identity, people: Sequence[Identity]) -> Identity:
+        """The person as this row's method is shown them; the held-out photographs stay.
+
+        `people` is everybody in the run: the stranger is the next of them. Raises SuiteError where there
+        are not enough photographs or people.
+        """
+        references = who.references[: self.references]
+        if self.references is not None and self.references > len(who.references):
+            raise SuiteError(f"references = {self.references}, {who.id} has {len(who.references)}")
+        if self.spoil and not references:
+            raise SuiteError(f"spoil = {self.spoil!r}: {who.id} has no reference photo to spoil")
+        if self.spoil:
+            references = (*references[:-1], self._spoilt(references[-1], who, people))
+        return replace(who, references=references)
+
+    def _spoilt(self, photo: PhotoFile, who: Identity, people: Sequence[Identity]) -> PhotoFile:
+        if self.spoil != STRANGER:
+            return replace(photo, spoil=self.spoil)
+        ids = [other.id for other in people]
+        stranger = people[(ids.index(who.id) + 1) % len(people)]
+        if stranger.id == who.id or not stranger.references:
+            raise SuiteError(f"spoil = {STRANGER!r}: the run has nobody else with reference photos")
+        return stranger.references[0]
+
+
+def shown_of(label: str, settings: Mapping[str, Any]) -> tuple[Shown, dict[str, Any]]:
+    """What the row's settings say of its references, and the settings that are the method's own."""
+    own = dict(settings)
+    references, spoil = own.pop("references", None), own.pop("spoil", "")
+    if references is not None and (type(references) is not int or references < 1):
+        raise SuiteError(f"methods: {label}: references = {references!r}; wanted is a number of at least 1")
+    if spoil and spoil not in KINDS:
+        raise SuiteError(f"methods: {label}: unknown spoil {spoil!r}; {nearest(str(spoil), KINDS)}")
+    return Shown(references, spoil), own

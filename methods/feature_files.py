@@ -1,0 +1,146 @@
+"""Computes and writes what frozen networks say of a training set, by picture and by sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from methods.backbone import Backbone
+from methods.backbone_text import encoders_of
+from methods.image_encoder import ImageEncoder
+from methods.pictures import from_bytes
+from methods.training import Progress
+from methods.training_set import TrainingSet
+
+EMBEDS = "embeds.npy"
+STORED = ("latents", "patches", "sentences", "pooled", "captions")
+
+
+def key_of(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, variants: int) -> str:
+    """Of all that the features depend on; neither the U-Net nor the decoder is among it."""
+    pipe = backbone.pipe
+    said = (variants, backbone.resolution, encoder.mean, encoder.std, pipe.vae.config.scaling_factor)
+    digest = hashlib.sha256(repr((said, sorted(pipe.tokenizer.get_vocab().items()))).encode())
+    texts = [text_encoder for _, text_encoder in encoders_of(pipe)]
+    for part in (pipe.vae.encoder, pipe.vae.quant_conv, *texts, encoder.model):
+        for value in part.state_dict().values() if part is not None else ():
+            digest.update(value.cpu().float().contiguous().numpy().tobytes())
+    for chunk in _chunks(len(data.pixels), 64):
+        digest.update(np.ascontiguousarray(data.pixels[chunk]).tobytes())
+    for row in range(0, len(data.pixels), 97):
+        digest.update(data.template(row, mirrored=False).encode())
+    return digest.hexdigest()[:16]
+
+
+def compute(
+    folder: Path,
+    data: TrainingSet,
+    backbone: Backbone,
+    encoder: ImageEncoder,
+    variants: int,
+    progress: Progress,
+) -> None:
+    beside = folder.with_name(f".{folder.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    captions, sentences = _captions(data, variants)
+    np.save(beside / "captions.npy", captions)
+    total = 4 * len(data.pixels) + len(sentences)
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(done, total, "features of the training set")
+
+    def latents(pixels: Tensor) -> Tensor:
+        return backbone.encode_pixels(_sized(pixels, backbone.resolution))
+
+    def patches(pixels: Tensor) -> Tensor:
+        return encoder.of_pixels(_sized(pixels, encoder.size))
+
+    for name, encode in (("latents", latents), ("patches", patches)):
+        _encode_pictures(beside / f"{name}.npy", data, encode, advance)
+    _encode_sentences(beside, sentences, backbone, advance)
+    beside.replace(folder)
+
+
+def compute_embeddings(folder: Path, data: TrainingSet, encoder: ImageEncoder, progress: Progress) -> None:
+    """Beside the others, later: only the base IP-Adapter reads them."""
+
+    def embed(pixels: Tensor) -> Tensor:
+        return encoder.embeddings_of_pixels(_sized(pixels, encoder.size))
+
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(done, 2 * len(data.pixels), "embeddings of the training set")
+
+    beside = folder / f".{EMBEDS}"
+    _encode_pictures(beside, data, embed, advance)
+    beside.replace(folder / EMBEDS)
+
+
+def _encode_pictures(
+    path: Path, data: TrainingSet, encode: Callable[[Tensor], Tensor], advance: Callable[[int], None]
+) -> None:
+    stored: NDArray[np.float16] | None = None
+    for chunk in _chunks(len(data.pixels), 64):
+        pixels = from_bytes(data.pixels[chunk])
+        for side, view in enumerate((pixels, pixels.flip(3))):
+            features = encode(view).cpu().half().numpy()
+            if stored is None:
+                shape = (len(data.pixels), 2, *features.shape[1:])
+                stored = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+            stored[chunk, side] = features
+            advance(len(features))
+
+
+def _encode_sentences(
+    folder: Path, sentences: list[str], backbone: Backbone, advance: Callable[[int], None]
+) -> None:
+    tokens: NDArray[np.float16] | None = None
+    pooled = []
+    for chunk in _chunks(len(sentences), 256):
+        features = backbone.encode_text(sentences[chunk])
+        values = features.tokens.cpu().half().numpy()
+        if tokens is None:
+            shape = (len(sentences), *values.shape[1:])
+            tokens = np.lib.format.open_memmap(folder / "sentences.npy", "w+", np.float16, shape)
+        tokens[chunk] = values
+        pooled.append(features.pooled.cpu().half().numpy())
+        advance(len(values))
+    np.save(folder / "pooled.npy", np.concatenate(pooled))
+
+
+def _captions(data: TrainingSet, variants: int) -> tuple[NDArray[np.int64], list[str]]:
+    rng = np.random.default_rng(variants)
+    place = {"": 0}
+    captions = np.empty((len(data.pixels), 2, variants), np.int64)
+    for row in range(len(data.pixels)):
+        for side in (0, 1):
+            for variant in range(variants):
+                sentence = data.caption(row, rng, mirrored=bool(side))
+                captions[row, side, variant] = place.setdefault(sentence, len(place))
+    return captions, list(place)
+
+
+def _sized(pixels: Tensor, size: int) -> Tensor:
+    if pixels.shape[-1] == size:
+        return pixels
+    return torch.nn.functional.interpolate(
+        pixels, (size, size), mode="bicubic", antialias=True, align_corners=False
+    ).clamp(0, 1)
+
+
+def _chunks(length: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))

@@ -1,0 +1,142 @@
+"""What an IP-Adapter is trained for (Ye et al. 2023, eq. 6), and how its batches are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from methods.backbone import Backbone
+from methods.backbone_text import TextFeatures
+from methods.image_encoder import EMBEDDED_CLIP
+from methods.interface import MethodError
+from methods.resampler import HEAD
+from methods.training import autocast, generator_of
+from methods.training_features import TrainingFeatures
+
+WHOLE = slice(None)
+
+
+@dataclass(frozen=True)
+class IPAdapterTraining:
+    """What is trained, beside how long and how fast."""
+
+    layout: Literal["base", "plus"] = "plus"
+    """`base`: the embedding through one linear layer to 4 tokens; `plus`: patches through a Resampler."""
+    condition: Literal["self", "other"] = "self"
+    """The picture that conditions: the target itself, as published, or another photograph of the person."""
+    tokens: int = 8
+    """Of the Plus layout; diffusers' loader takes 4 for granted in the base layout."""
+    hidden: int = 128
+    encoder: Path = EMBEDDED_CLIP
+    lean: float = 1.0
+    """Noise steps t are drawn as t^(lean - 1); 1 is uniform, as published."""
+    drop_image: float = 0.05
+    drop_text: float = 0.05
+    drop_both: float = 0.05
+    """Shares of rows without a picture, without a caption, without both, as published."""
+    data_name: str = ""
+    """Name of the training set, for the leak ledger."""
+    validate_every: int = 250
+    """Steps between two measurements on unseen people, where there are any."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("layout", ("base", "plus")), ("condition", ("self", "other"))):
+            if getattr(self, name) not in known:
+                raise MethodError(
+                    f"ip-adapter: {name} is {getattr(self, name)!r}; known are {', '.join(known)}"
+                )
+        if self.hidden % HEAD or self.tokens < 1 or not self.lean > 0:
+            raise MethodError(
+                f"ip-adapter: tokens {self.tokens}, hidden {self.hidden}, lean {self.lean}; wanted at least "
+                f"1 token, a multiple of {HEAD} hidden, and a lean above 0"
+            )
+
+
+IPBatch = tuple[Tensor, TextFeatures, Tensor]
+"""Latents (B, C, h, w), captions, the condition's patch tokens (B, L', E) or embedding (B, P)."""
+
+
+def draw_batch(
+    features: TrainingFeatures,
+    training: IPAdapterTraining,
+    size: int,
+    generator: torch.Generator,
+    device: torch.device,
+    shown: slice = WHOLE,
+) -> IPBatch:
+    """Persons uniform, then a photograph of each, and the one that conditions.
+
+    All `size` rows are drawn, and only those `shown` are read: so neither processes nor accumulation change
+    what is drawn.
+    """
+    people = features.people(photos=2 if training.condition == "other" else 1)
+    if len(people) == 0:
+        raise MethodError("training set: no person with two photographs; condition 'other' needs them")
+    chosen = people[torch.randint(len(people), (size,), generator=generator)]
+    count = 2 if training.condition == "other" else 1
+    rows = features.photos_of(chosen, count, generator).to(features.captions.device)
+    side = (torch.rand(rows.shape, generator=generator) < 0.5).long().to(rows.device)
+    sentences = features.caption_of(rows[:, 0], side[:, 0], generator)
+    chance = torch.rand(size, generator=generator).to(rows.device)
+    both, text = training.drop_both, training.drop_both + training.drop_text
+    dropped = (chance < both) | ((chance >= text) & (chance < text + training.drop_image))
+    text_rows = torch.where(chance < text, 0, sentences)[shown]
+    rows, side, dropped = rows[shown], side[shown], dropped[shown]
+    seen = features.patches if features.embeds is None else features.embeds
+    images = seen[rows[:, -1], side[:, -1]].to(device).float()
+    # As published: no picture is an embedding of zeros, or what the encoder says of black pixels.
+    nothing = features.nothing.to(device) if features.embeds is None else torch.zeros_like(images[0])
+    gone = dropped.to(device).view(-1, *(1,) * (images.dim() - 1))
+    return (
+        features.latents[rows[:, 0], side[:, 0]].to(device).float(),
+        features.text_of(text_rows, device),
+        torch.where(gone, nothing, images),
+    )
+
+
+def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tensor) -> Tensor:
+    """|| eps - eps_theta(x_t, c_text, c_image, t) ||^2, or the velocity's, mean over the batch."""
+    latents, text, images = batch
+    said = backbone.conditioning(text)
+    said["added_cond_kwargs"] = {**said.get("added_cond_kwargs", {}), "image_embeds": [images[:, None]]}
+    predicted = backbone.unet(backbone.noise.add(latents, eps, t), t, **said, return_dict=False)[0]
+    residual: Tensor = predicted.float() - backbone.noise.target(latents, eps, t)
+    return residual.square().mean()
+
+
+@torch.no_grad()
+def validation_losses(
+    weigh: Callable[[float], None],
+    features: TrainingFeatures,
+    training: IPAdapterTraining,
+    backbone: Backbone,
+    *,
+    batches: int,
+    size: int = 64,
+) -> dict[str, float]:
+    """Mean loss over fixed draws with t uniform: `loss`, and `without`, the backbone's own.
+
+    The adapter must be on the U-Net; `weigh` sets the weight of its image tokens. With condition `self` it
+    is told the very photograph it restores, so its loss does not say how well it draws somebody anew.
+    """
+    shown = replace(training, drop_image=0.0, drop_text=0.0, drop_both=0.0)
+    sums = {"loss": 0.0, "without": 0.0}
+    try:
+        for index in range(batches):
+            generator = generator_of(index)
+            batch = draw_batch(features, shown, size, generator, backbone.device)
+            t = backbone.noise.draw(size, generator).to(backbone.device)
+            eps = torch.randn(batch[0].shape, generator=generator).to(backbone.device)
+            for name, scale in (("loss", 1.0), ("without", 0.0)):
+                weigh(scale)
+                with autocast(backbone.device):
+                    value = ip_adapter_loss(batch, backbone, t=t, eps=eps)
+                sums[name] += value.item() / batches
+    finally:
+        weigh(1.0)
+    return sums

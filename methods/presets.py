@@ -1,0 +1,62 @@
+"""Published recipes by name, each with its source; a suite's own settings go before a preset's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings that belong together: what differs from the method's defaults."""
+
+    source: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Learning SDXL, the scripts keep other weights small, and compute in half precision.
+_SDXL: Final = {
+    "weight_decay": 1e-4,
+    "text_weight_decay": 1e-3,
+    "text_learning_rate": 5e-6,
+    "mixed_precision": "fp16",
+}
+
+DREAMBOOTH: Final[dict[str, Preset]] = {
+    "diffusers-readme": Preset(
+        "diffusers examples/dreambooth/README.md, the command for train_dreambooth_lora.py; the defaults"
+    ),
+    "diffusers-readme-sdxl": Preset(
+        "diffusers examples/dreambooth/README_sdxl.md, the command for train_dreambooth_lora_sdxl.py",
+        {**_SDXL, "accumulation": 4},
+    ),
+    "faces": Preset(
+        "huggingface.co/blog/dreambooth for faces: 800 to 1200 steps of 2, prior preservation, text encoder "
+        "trained; class pictures and LoRA's rates as in diffusers examples/dreambooth/README.md",
+        {"steps": 1200, "batch": 2, "prior_weight": 1.0, "class_pictures": 200, "text_encoder": True},
+    ),
+    "dreambench-plus": Preset(
+        "yuangpeng/dreambench_plus generate_models.py, dreambooth_lora_sd: no rare token",
+        {"steps": 100, "token": ""},
+    ),
+    "dreambench-plus-sdxl": Preset(
+        "yuangpeng/dreambench_plus generate_models.py, dreambooth_lora_sdxl: no rare token",
+        {**_SDXL, "steps": 500, "learning_rate": 5e-5, "token": ""},
+    ),
+}
+
+TEXTUAL_INVERSION: Final[dict[str, Preset]] = {
+    "diffusers-readme": Preset(
+        "diffusers examples/textual_inversion/README.md, the command for textual_inversion.py, its "
+        "--scale_lr worked out: 5e-4 times 4; the defaults"
+    ),
+    "diffusers-readme-sdxl": Preset(
+        "diffusers examples/textual_inversion/README_sdxl.md, the command for textual_inversion_sdxl.py",
+        {"steps": 500, "mixed_precision": "bf16"},
+    ),
+    "dreambench-plus": Preset(
+        "yuangpeng/dreambench_plus generate_models.py, textual_inversion_sd",
+        {"accumulation": 1, "learning_rate": 5e-4, "placeholder": "<sks>"},
+    ),
+}

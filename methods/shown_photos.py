@@ -1,0 +1,102 @@
+"""A subject's photographs as a tuning method sees them: cropped, perhaps mirrored, as latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from PIL import ImageOps
+from PIL.Image import Image, Resampling
+from torch import Tensor
+
+from methods.backbone import Backbone
+from methods.pictures import squeezed, tensor
+from methods.training import generator_of
+
+Crop = Literal["random", "centre", "squeeze"]
+"""A square of the photograph whose short side has the backbone's size: a new one each time, or the middle
+one; or the whole photograph, squeezed."""
+Latents = Literal["sample", "mode"]
+"""Drawn from the encoder's posterior each time, or its mode."""
+
+_View = tuple[int, int, int, bool]
+"""Which photograph, top, left, mirrored."""
+
+
+class ShownPhotos:
+    """Each view of a photograph is encoded once; its posterior is drawn from as often as it is shown.
+
+    The same as encoding in every step, as the published scripts do, without its cost.
+    """
+
+    def __init__(
+        self, images: Sequence[Image], backbone: Backbone, *, crop: Crop, flip: bool, latents: Latents
+    ) -> None:
+        self.backbone, self.crop, self.flip, self.latents = backbone, crop, flip, latents
+        self.original = [(image.height, image.width) for image in images]
+        self.images = [_sized(image, backbone.resolution, crop) for image in images]
+        self._posteriors: dict[_View, tuple[Tensor, Tensor]] = {}
+
+    def show(self, rows: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The photographs numbered `rows`: latents (B, C, h, w), float32, and SDXL's time ids (B, 6)."""
+        views = [self._view(row, generator) for row in rows]
+        means, deviations = zip(*(self._posterior(view) for view in views), strict=True)
+        latents = torch.stack(means)
+        if self.latents == "sample":
+            noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+            latents = latents + torch.stack(deviations) * noise
+        size = self.backbone.resolution
+        ids = [[*self.original[row], top, left, size, size] for row, top, left, _ in views]
+        return latents, torch.tensor(ids)
+
+    def _view(self, row: int, generator: torch.Generator) -> _View:
+        image, size = self.images[row], self.backbone.resolution
+        spare = (image.height - size, image.width - size)
+        if self.crop == "random":
+            top, left = (int(torch.randint(room + 1, (), generator=generator)) for room in spare)
+        else:
+            top, left = (round(room / 2) for room in spare)
+        return row, top, left, self.flip and bool(torch.rand((), generator=generator) < 0.5)
+
+    def _posterior(self, view: _View) -> tuple[Tensor, Tensor]:
+        if view not in self._posteriors:
+            row, top, left, mirrored = view
+            size = self.backbone.resolution
+            image = ImageOps.mirror(self.images[row]) if mirrored else self.images[row]
+            image = image.crop((left, top, left + size, top + size))
+            mean, deviation = self.backbone.encode_posterior(tensor([image]))
+            self._posteriors[view] = mean[0].float(), deviation[0].float()
+        return self._posteriors[view]
+
+
+def _sized(image: Image, size: int, crop: Crop) -> Image:
+    if crop == "squeeze":
+        return squeezed(image, size)
+    image = image.convert("RGB")
+    if min(image.size) == size:
+        return image
+    # As torchvision's Resize, which the scripts use: the long side is cut to a whole number.
+    short, long = sorted(image.size)
+    scaled = int(size * long / short)
+    wide = image.width >= image.height
+    return image.resize((scaled, size) if wide else (size, scaled), Resampling.LANCZOS)
+
+
+class Turns:
+    """Whose turn it is: all photographs in a shuffled order, then all in another."""
+
+    def __init__(self, count: int, *, seed: int) -> None:
+        self.count, self.seed = count, seed
+        self._round, self._order = -1, [0]
+
+    def rows(self, start: int, count: int) -> list[int]:
+        """The photographs from the `start`-th turn on."""
+        return [self._row(turn) for turn in range(start, start + count)]
+
+    def _row(self, turn: int) -> int:
+        number, place = divmod(turn, self.count)
+        if number != self._round:
+            order = torch.randperm(self.count, generator=generator_of(self.seed, number))
+            self._round, self._order = number, order.tolist()
+        return self._order[place]

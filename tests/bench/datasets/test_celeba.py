@@ -1,0 +1,181 @@
+"""CelebA's official files: whole, partial, spread over folders, in the wild, and malformed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.datasets.catalog import open_dataset, open_people
+from bench.datasets.celeba_files import ATTRIBUTES
+from bench.errors import DatasetError
+from bench.photos import Box
+from bench.suite import DatasetSettings
+
+Settings = Callable[..., DatasetSettings]
+PEOPLE = {7: ("train", 3), 2880: ("test", 4), 31: ("test", 3), 32: ("test", 1)}
+
+
+@pytest.mark.parametrize(("anno", "eval", "img"), [("", "", ""), ("Anno", "Eval", "Img")])
+def test_people_of_the_partition_with_enough_photos_are_used(
+    anno: str, eval: str, img: str, celeba: Callable[..., Path], settings: Settings
+) -> None:
+    root = celeba(PEOPLE, anno=anno, eval=eval, img=img)
+    opened = open_people(settings("celeba", root, references=2), Path())
+    assert [who.id for who in opened.chosen] == ["c00031", "c02880"]
+    assert [len(who.held_out) for who in opened.chosen] == [1, 2]
+    assert {who.origin for who in opened.chosen} == {"celeba-test"}
+    assert "1 people have fewer than 3 photographs here" in opened.remarks
+    for who in opened.chosen:
+        assert who.check() == []
+
+
+def test_at_least_k_photos_may_be_more_than_the_split_needs(
+    celeba: Callable[..., Path], settings: Settings
+) -> None:
+    root = celeba(PEOPLE)
+    assert open_dataset(settings("celeba", root, at_least=4), Path()).names() == ["c02880"]
+    with pytest.raises(DatasetError, match=r"nobody in partition 'test' has 5 photographs .*4 at most"):
+        open_dataset(settings("celeba", root, at_least=5), Path())
+
+
+def test_the_seed_draws_the_people_and_the_rest_are_the_real_side(
+    celeba: Callable[..., Path], settings: Settings
+) -> None:
+    root = celeba(dict.fromkeys(range(1, 9), ("test", 3)))
+    drawn = [
+        open_people(settings("celeba", root, identities=3, others=5, seed=seed), Path()) for seed in (0, 0, 1)
+    ]
+    assert drawn[0] == drawn[1]
+    assert [who.id for who in drawn[0].chosen] != [who.id for who in drawn[2].chosen]
+    mine = {photo.path for who in drawn[0].chosen for photo in (*who.references, *who.held_out)}
+    assert len(drawn[0].others) == 5
+    assert not mine & {photo.path for photo in drawn[0].others}
+
+
+def test_a_partial_copy_works_and_counts_what_is_missing(
+    celeba: Callable[..., Path], settings: Settings
+) -> None:
+    root = celeba(PEOPLE)
+    (root / "img_align_celeba" / "000004.jpg").unlink()
+    dataset = open_dataset(settings("celeba", root), Path())
+    assert [len(dataset.photos(name)) for name in ("c00031", "c02880")] == [3, 3]
+    assert "1 of 8 photographs of partition 'test' are not in" in dataset.remarks[0]
+
+
+def test_labels_become_noun_groups_and_captions(celeba: Callable[..., Path], settings: Settings) -> None:
+    labels = {1: {"Smiling", "Blond_Hair"}, 2: {"Young"}, 3: {"Young", "Male", "No_Beard", "Eyeglasses"}}
+    root = celeba({5: ("test", 3)}, labels)
+    who = open_people(settings("celeba", root), Path()).chosen[0]
+    assert (who.noun, who.attributes["Male"], who.attributes["Young"]) == ("woman", "no", "yes")
+    captions = {p.path.stem: p.caption for p in (*who.references, *who.held_out)}
+    assert captions["000001"] == "a photo of {subject} with blond hair, smiling, turned left"
+    assert captions["000003"] == "a photo of {subject}, wearing glasses"
+    glasses = {p.path.stem: p.attributes["Eyeglasses"] for p in (*who.references, *who.held_out)}
+    assert glasses == {"000001": "no", "000002": "no", "000003": "yes"}
+
+
+def test_in_the_wild_a_square_around_the_face_is_cut_out(
+    celeba: Callable[..., Path], settings: Settings
+) -> None:
+    root = celeba({5: ("test", 2)}, wild=True)
+    photo = open_dataset(settings("celeba", root, pictures="in-the-wild"), Path()).photos("c00005")[0]
+    # Around (50, 45), 1.8 times 50 wide.
+    assert photo.part == Box(5, 0, 95, 90)
+    assert photo.load().size == (90, 90)
+
+
+def test_landmarks_are_not_needed(celeba: Callable[..., Path], settings: Settings) -> None:
+    root = celeba({5: ("test", 2)})
+    (root / "list_landmarks_align_celeba.txt").unlink()
+    caption = open_dataset(settings("celeba", root), Path()).photos("c00005")[0].caption
+    assert caption == "a photo of {subject}"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "text", "said"),
+    [
+        ("list_attr_celeba.txt", 2, "5_o_Clock_Shadow Bald", "line 1 is '11' and line 2 names 2 attributes"),
+        ("list_attr_celeba.txt", 4, "000002.jpg 1 -1", "line 4: 2 values; wanted are 40"),
+        ("list_attr_celeba.txt", 4, "000002.jpg" + 39 * " 1" + " 7", "line 4: 40 values; wanted are 40 of 1"),
+        ("identity_CelebA.txt", 3, "000003.jpg x", "line 3: '000003.jpg x'; wanted is a file name and"),
+        ("list_eval_partition.txt", 1, "000001.jpg", "line 1: '000001.jpg'; wanted is a file name and"),
+        ("list_eval_partition.txt", 1, "000001.jpg 3", "partition 3, wanted is one of 0, 1, 2"),
+        ("list_landmarks_align_celeba.txt", 3, "000001.jpg 1 2", "line 3: .* wanted is a file name and five"),
+    ],
+)
+def test_a_malformed_line_is_named_with_its_file(
+    name: str, line: int, text: str, said: str, celeba: Callable[..., Path], settings: Settings
+) -> None:
+    root = celeba(PEOPLE)
+    lines = (root / name).read_text().splitlines()
+    lines[line - 1] = text
+    (root / name).write_text("\n".join(lines))
+    with pytest.raises(DatasetError, match=said) as refused:
+        open_people(settings("celeba", root), Path())
+    assert str(root / name) in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"])
+def test_a_missing_file_is_named(name: str, celeba: Callable[..., Path], settings: Settings) -> None:
+    root = celeba(PEOPLE)
+    (root / name).unlink()
+    with pytest.raises(DatasetError, match=f"no {name}, neither here nor in Anno/ or Eval/"):
+        open_dataset(settings("celeba", root), Path())
+
+
+def test_all_needs_no_partition_file(celeba: Callable[..., Path], settings: Settings) -> None:
+    root = celeba(PEOPLE)
+    (root / "list_eval_partition.txt").unlink()
+    names = open_dataset(settings("celeba", root, partition="all"), Path()).names()
+    assert names == ["c00007", "c00031", "c02880"]
+
+
+def test_without_pictures_the_folder_is_named(celeba: Callable[..., Path], settings: Settings) -> None:
+    root = celeba(PEOPLE)
+    (root / "img_align_celeba").rename(root / "elsewhere")
+    with pytest.raises(DatasetError, match="no folder img_align_celeba"):
+        open_dataset(settings("celeba", root), Path())
+
+
+FULL = 202_599
+MEASURE = """
+import json, resource, sys, time
+from pathlib import Path
+from bench.datasets.catalog import open_dataset
+from bench.suite import DatasetSettings
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+began = time.process_time()
+dataset = open_dataset(DatasetSettings("celeba", sys.argv[1], partition="all", references=1), Path())
+people = len(dataset.names())
+seconds = time.process_time() - began
+kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(json.dumps([people, seconds, kilobytes]))
+"""
+
+
+def test_the_full_set_opens_in_seconds_and_little_memory(tmp_path: Path) -> None:
+    rows = range(1, FULL + 1)
+    bits = [" 1" if place % 3 else " -1" for place in range(43)]
+    values = ["".join(bits[i : i + 40]) for i in range(3)]
+    head = f"{FULL}\n{' '.join(ATTRIBUTES)}\n"
+    (tmp_path / "list_attr_celeba.txt").write_text(
+        head + "".join(f"{i:06d}.jpg {values[i % 3]}\n" for i in rows)
+    )
+    (tmp_path / "identity_CelebA.txt").write_text("".join(f"{i:06d}.jpg {1 + i % 10177}\n" for i in rows))
+    (tmp_path / "list_eval_partition.txt").write_text("".join(f"{i:06d}.jpg {i % 3}\n" for i in rows))
+    folder = tmp_path / "img_align_celeba"
+    folder.mkdir()
+    # All of them would take longer to write than everything here takes to run: two of a hundred people.
+    for i in range(1, 101):
+        (folder / f"{i:06d}.jpg").touch()
+        (folder / f"{i + 10177:06d}.jpg").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    people, seconds, kilobytes = json.loads(done.stdout)
+    assert people == 100
+    assert seconds < 10
+    assert kilobytes < 300_000

@@ -1,0 +1,125 @@
+"""The layout of google/dreambooth: subjects, classes and prompts of things and animals."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.datasets.catalog import open_people
+from bench.datasets.dreambench import read_listing
+from bench.errors import DatasetError
+from bench.plan import make_plan
+from bench.suite import DatasetSettings
+
+LISTING = """Classes
+
+subject_name,class
+kettle,kettle
+rex,dog
+old_orange,toy
+
+Prompts
+
+Object Prompts
+
+prompt_list = [
+'a {0} {1} on the moon'.format(unique_token, class_token),
+'a green {0} {1}'.format(unique_token, class_token)
+]
+
+Live Subject Prompts
+
+prompt_list = [
+'a {0} {1} wearing a scarf'.format(unique_token, class_token),
+'a {0} {1} on the moon'.format(unique_token, class_token),
+]
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone that lacks one subject."""
+    rng = np.random.default_rng(0)
+    for name in ("kettle", "rex"):
+        folder = tmp_path / "dataset" / name
+        folder.mkdir(parents=True)
+        for number in range(5):
+            pixels = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number:02d}.jpg")
+    (tmp_path / "dataset" / "prompts_and_classes.txt").write_text(LISTING)
+    return tmp_path
+
+
+def test_subjects_have_their_class_and_are_no_persons(clone: Path) -> None:
+    opened = open_people(DatasetSettings("dreambench", str(clone)), Path())
+    kettle, rex = opened.chosen
+    assert (kettle.phrase, kettle.attributes["kind"], kettle.person) == ("a kettle", "object", False)
+    assert (rex.phrase, rex.attributes["kind"], rex.person) == ("a dog", "live", False)
+    assert (len(rex.references), len(rex.held_out)) == (4, 1)
+    assert opened.remarks[0].startswith("1 of 3 subjects are not in")
+
+
+def test_the_folder_inside_the_clone_may_be_named_as_well(clone: Path) -> None:
+    outer = open_people(DatasetSettings("dreambench", str(clone)), Path())
+    inner = open_people(DatasetSettings("dreambench", str(clone / "dataset")), Path())
+    assert inner == outer
+
+
+def test_its_own_prompts_are_each_kinds_own(clone: Path) -> None:
+    settings = DatasetSettings("dreambench", str(clone), own_prompts=True)
+    people = open_people(settings, Path()).chosen
+    plan = make_plan(["m"], people, (), recaptions=0, samples=1, seed=0)
+    templates = {cell.id: cell.prompt.template for cell in plan.cells}
+    assert templates == {
+        "m/kettle/on-the-moon/s1": "{subject} on the moon",
+        "m/kettle/green/s1": "{subject}, green",
+        "m/rex/wearing-a-scarf/s1": "{subject} wearing a scarf",
+        "m/rex/on-the-moon/s1": "{subject} on the moon",
+    }
+    assert not open_people(replace(settings, own_prompts=False), Path()).chosen[0].cards
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("'a green {0} {1}'", "'green {1}'", r"line \d+: .* wanted is a prompt around"),
+        ("Live Subject Prompts", "", "4 and 0 prompts; wanted are"),
+        ("kettle,kettle\nrex,dog\nold_orange,toy\n", "", "0 subjects"),
+    ],
+)
+def test_a_listing_of_another_form_is_refused(old: str, new: str, said: str, clone: Path) -> None:
+    path = clone / "dataset" / "prompts_and_classes.txt"
+    path.write_text(LISTING.replace(old, new))
+    with pytest.raises(DatasetError, match=said):
+        read_listing(path)
+
+
+def test_a_folder_without_the_listing_is_refused(clone: Path) -> None:
+    (clone / "dataset" / "prompts_and_classes.txt").unlink()
+    with pytest.raises(DatasetError, match="wanted is a clone of google/dreambooth"):
+        open_people(DatasetSettings("dreambench", str(clone)), Path())
+
+
+SUITE = """
+name = "things"
+metrics = ["fake_metrics:Likeness", "fake_metrics:Faces"]
+dataset = { kind = "dreambench", path = ".", references = 3, own_prompts = true }
+prompts = { set = "none" }
+backbone = { path = "none" }
+"""
+
+
+def test_metrics_of_faces_say_nothing_of_what_is_no_person(clone: Path, bench: Callable[..., int]) -> None:
+    (clone / "things.toml").write_text(SUITE)
+    out = clone / "run"
+    suite = clone / "things.toml"
+    assert bench("run", "--suite", suite, "--methods", "fake_method:FakeMethod", "--out", out) == 0
+    with (out / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["value"], row["why"]) for row in rows if row["metric"] == "faces"} == {("", "not a person")}
+    assert all(row["value"] for row in rows if row["metric"] == "identity")
+    assert len({row["method"] for row in rows if row["metric"] == "faces"}) == 3

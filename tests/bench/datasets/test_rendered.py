@@ -1,0 +1,63 @@
+"""Rendered people: those that ship, and folders of as many as one likes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.datasets.catalog import open_people
+from bench.errors import DatasetError
+from bench.people.photos import Photo
+from bench.suite import DatasetSettings
+
+LABELS = {
+    **{"noun": "woman", "age": "young", "expression": "smiling", "pose": "front", "glasses": "none"},
+    **{"hat": "none", "shirt": "red", "background": "blue"},
+}
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Path:
+    """Three people in the layout that `bench train people` writes."""
+    folder = tmp_path / "test"
+    folder.mkdir()
+    records = [
+        Photo(2_000_000 + row // 3, row % 3, LABELS, "a photo of {subject}, smiling") for row in range(9)
+    ]
+    (folder / "photos.jsonl").write_text("\n".join(record.line for record in records))
+    np.save(folder / "photos.npy", np.random.default_rng(0).integers(0, 255, (9, 64, 64, 3), dtype=np.uint8))
+    return folder
+
+
+def test_a_folder_of_rendered_people_is_read_by_its_path(rendered: Path) -> None:
+    opened = open_people(DatasetSettings("rendered", str(rendered), references=2), Path())
+    assert [who.id for who in opened.chosen] == ["person-2000000", "person-2000001", "person-2000002"]
+    who = opened.chosen[1]
+    assert (who.noun, dict(who.attributes), who.origin) == (
+        "woman",
+        {"age": "young"},
+        "rendered-people-test",
+    )
+    assert who.held_out[0].attributes["shirt"] == "red"
+    assert who.check() == []
+    pixels = np.load(rendered / "photos.npy")
+    shown = {photo.load().tobytes() for photo in (*who.references, *who.held_out)}
+    assert shown == {row.tobytes() for row in pixels[3:6]}
+    assert {photo.content() for photo in (*who.references, *who.held_out)} == shown
+
+
+def test_more_people_than_ship_are_asked_of_the_renderer() -> None:
+    with pytest.raises(DatasetError, match=r"identities = 40, .* `bench train people --data DIR --test 40`"):
+        open_people(DatasetSettings("rendered", identities=40), Path())
+
+
+def test_a_folder_without_people_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"neither people\.jsonl nor photos\.jsonl"):
+        open_people(DatasetSettings("rendered", str(tmp_path)), Path())
+
+
+def test_an_array_that_was_cut_short_is_refused(rendered: Path) -> None:
+    np.save(rendered / "photos.npy", np.zeros((4, 64, 64, 3), np.uint8))
+    who = open_people(DatasetSettings("rendered", str(rendered), references=2), Path()).chosen[2]
+    with pytest.raises(DatasetError, match=r"photograph \d of 4; render it again"):
+        who.check()

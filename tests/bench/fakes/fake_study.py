@@ -1,0 +1,50 @@
+"""Finished runs with numbers that a test chooses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.ledger import CellRow
+from bench.score import ScoreRow
+from bench.study import Column, Study
+
+
+def column(
+    name: str, encoder: str, of: str = "pictures", better: str = "higher", **fingerprint: str
+) -> Column:
+    """A column whose judge has these parts in its fingerprint."""
+    return Column(name, encoder, better, of, fingerprint)
+
+
+def cell(method: str, who: str, prompt: str, category: str = "free", **about: str) -> CellRow:
+    """A drawn cell, unless `status` says otherwise."""
+    given: dict[str, Any] = {"status": "drawn", **about}
+    template = "a photo of a man" if category == "prior" else f"{{subject}} {prompt}"
+    return CellRow(f"{method}/{who}/{prompt}/s1", method, who, prompt, category, template, "1", "7", **given)
+
+
+def scores(column: Column, method: str, who: str, values: Sequence[float | str]) -> list[ScoreRow]:
+    """One score for each of the prompts p0, p1 ..."""
+    category = "prior" if column.of == "priors" else "free"
+    return [
+        ScoreRow(
+            method,
+            who,
+            f"p{i}",
+            category,
+            "1",
+            column.name,
+            column.encoder,
+            "" if isinstance(value, str) else repr(value),
+            value if isinstance(value, str) else "",
+            "f",
+        )
+        for i, value in enumerate(values)
+    ]
+
+
+def study(
+    columns: Sequence[Column], cells: Sequence[CellRow], rows: Sequence[ScoreRow], **account: Any
+) -> Study:
+    """A run with this account."""
+    return Study(Path("run"), {"seed": 0, **account}, tuple(columns), tuple(cells), (), tuple(rows), ())

@@ -1,0 +1,57 @@
+"""Pictures that are none, counted."""
+
+from fake_study import cell, column, scores, study
+
+from bench.failures import failure_counts, failures
+from bench.study import Study
+
+FOUND, SEVERAL = column("detected", "eye"), column("multi-face", "eye", better="lower")
+
+
+def run(columns: tuple = (FOUND, SEVERAL)) -> Study:
+    cells = [
+        cell("good", "ada", "p0"),
+        cell("good", "ada", "p1"),
+        cell("bad", "ada", "p0", status="failed", why="RuntimeError: out of paint"),
+        cell("bad", "ada", "p1", status="missing", why="not drawn"),
+        cell("bad", "ada", "p2", flaw="nan"),
+        cell("bad", "ada", "p3", flaw="black"),
+        cell("bad", "ada", "p4", flaw="constant"),
+        cell("bad", "ada", "p5", flaw="constant"),
+        cell("bad", "ada", "p6"),
+    ]
+    rows = [
+        *scores(FOUND, "good", "ada", [1.0, 1.0]),
+        *scores(SEVERAL, "good", "ada", [1.0, 0.0]),
+        *scores(FOUND, "bad", "ada", ["failed: x", "missing: x", 0.0, 0.0, 0.0, 0.0, 1.0]),
+        *scores(SEVERAL, "bad", "ada", ["failed: x", "missing: x", *["no face found"] * 4, 0.0]),
+    ]
+    return study(columns, cells, rows)
+
+
+def test_every_kind_is_counted_for_every_method() -> None:
+    counts = failure_counts(run())
+    assert counts["good"] == {
+        "pictures": 2,
+        "crashed": 0,
+        "not drawn": 0,
+        "nan": 0,
+        "black": 0,
+        "constant": 0,
+        "no face (eye)": 0,
+        "several faces (eye)": 1,
+    }
+    assert list(counts["bad"].values()) == [7, 1, 1, 1, 1, 2, 4, 0]
+
+
+def test_one_table_holds_all_methods_and_the_reasons_stand_below() -> None:
+    text = failures(run())
+    assert "| bad    | 7        | 1       | 1         | 1   | 1     | 2        | 4             | 0 " in text
+    assert "bad, 1 cell: failed: RuntimeError: out of paint" in text
+    assert text.count("| method") == 1
+
+
+def test_what_no_metric_looked_at_is_not_called_zero() -> None:
+    text = failures(run(columns=()))
+    assert "several faces" not in text
+    assert "`detected` and `multi-face`: not in the suite" in text

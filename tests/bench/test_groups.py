@@ -1,0 +1,72 @@
+"""Identity by groups of people."""
+
+from typing import Any
+
+import pytest
+from fake_study import cell, column, scores, study
+
+from bench.groups import SMALL, group_entries, groupings, groups
+from bench.study import Study
+
+FACE = column("identity", "sface")
+
+
+def run(people: int = 4, **more: Any) -> Study:
+    about = {
+        f"p{i}": {
+            "noun": "man" if i % 2 else "woman",
+            "attributes": {"age": "old", "skin": "dark" if i < 1 else "light", "hat": f"{i}", **more},
+        }
+        for i in range(people)
+    }
+    rows = [
+        row
+        for m in ("a", "b")
+        for i, who in enumerate(about)
+        for row in scores(FACE, m, who, [0.2 + 0.4 * (i % 2), 0.3 + 0.4 * (i % 2)])
+    ]
+    cells = [cell(m, who, p) for m in ("a", "b") for who in about for p in ("p0", "p1")]
+    return study((FACE,), cells, rows, people=about)
+
+
+def test_people_are_grouped_by_what_they_differ_in() -> None:
+    found = groupings(run())
+    assert found == {
+        "noun": {"man": ("p1", "p3"), "woman": ("p0", "p2")},
+        "skin": {"dark": ("p0",), "light": ("p1", "p2", "p3")},
+    }
+
+
+def test_an_attribute_that_says_the_same_again_makes_no_second_table() -> None:
+    base = run()
+    people = {
+        who: {**about, "attributes": {"sex": about["noun"] + "ly"}} for who, about in base.people.items()
+    }
+    assert list(groupings(study((FACE,), base.cells, base.scores, people=people))) == ["noun"]
+
+
+def test_a_groups_mean_is_that_of_its_people_alone() -> None:
+    found = run()
+    men, women = group_entries(found, FACE, groupings(found)["noun"])["a"]
+    assert men.estimate is not None
+    assert women.estimate is not None
+    assert (men.estimate.mean, women.estimate.mean) == (pytest.approx(0.65), pytest.approx(0.25))
+    assert (men.n, women.n) == (4, 4)
+    assert men.estimate.low is not None
+    alone = group_entries(found, FACE, groupings(found)["skin"])["a"][0].estimate
+    assert alone is not None
+    assert alone.low is None
+
+
+def test_the_report_warns_of_small_groups_and_is_silent_of_large_ones() -> None:
+    small = groups(run())
+    assert "man, 2 people" in small
+    assert "n=4" in small
+    assert f"below {SMALL}: man (2), woman (2), dark (1), light (3)" in small
+    large = groups(run(people=2 * SMALL + 2))
+    assert "woman (" not in large
+    assert "dark (1)" in large
+
+
+def test_people_of_whom_nothing_is_known_make_no_groups() -> None:
+    assert groups(study((FACE,), run().cells, run().scores)) == ""

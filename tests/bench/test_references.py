@@ -1,0 +1,97 @@
+"""Rows that change what a method is shown: fewer photographs, or a bad one; sweeps of a setting."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bench.errors import SuiteError
+from bench.identities import Identity, PhotoFile
+from bench.recipe import subject_parts
+from bench.references import Shown, shown_of
+from bench.run import method_labels
+from bench.suite import read_suite
+
+SUITE = """
+name = "swept"
+metrics = ["identity@sface"]
+rows = ["text-only"]
+
+[dataset]
+kind = "rendered"
+
+[methods.ip-adapter]
+photos = "mean"
+
+[[sweep]]
+methods = ["ip-adapter", "loo-mean"]
+setting = "scale"
+values = [0.5, 1]
+"""
+
+
+def person(folder: Path, name: str, photos: int) -> Identity:
+    files = []
+    for number in range(photos):
+        path = folder / f"{name}-{number}.png"
+        Image.effect_noise((64, 64), 90).convert("RGB").save(path)
+        files.append(PhotoFile(path, "a photo of {subject}"))
+    return Identity(name, "person", tuple(files[:-1]), (files[-1],))
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> tuple[Identity, ...]:
+    return tuple(person(tmp_path, name, 4) for name in ("ada", "bob"))
+
+
+def test_a_row_can_be_shown_fewer_photographs(people: tuple[Identity, ...]) -> None:
+    shown, own = shown_of("loo-mean", {"references": 2, "scale": 0.5})
+    assert own == {"scale": 0.5}
+    assert shown.of(people[0], people).references == people[0].references[:2]
+    assert shown.of(people[0], people).held_out == people[0].held_out
+
+
+@pytest.mark.parametrize("spoil", ["blurred", "occluded"])
+def test_the_last_photograph_is_spoilt_and_the_fingerprint_says_so(
+    people: tuple[Identity, ...], spoil: str
+) -> None:
+    changed = Shown(spoil=spoil).of(people[0], people)
+    assert changed.references[:-1] == people[0].references[:-1]
+    good, bad = people[0].references[-1], changed.references[-1]
+    assert bad.load().tobytes() != good.load().tobytes()
+    assert bad.load().size == good.load().size
+    assert subject_parts(changed) != subject_parts(people[0])
+
+
+def test_a_stranger_is_the_next_person_with_their_own_caption(people: tuple[Identity, ...]) -> None:
+    changed = Shown(spoil="wrong-person").of(people[1], people)
+    assert changed.references == (*people[1].references[:-1], people[0].references[0])
+
+
+def test_what_cannot_be_shown_is_refused(people: tuple[Identity, ...]) -> None:
+    with pytest.raises(SuiteError, match="references = 9, ada has 3"):
+        Shown(references=9).of(people[0], people)
+    with pytest.raises(SuiteError, match="nobody else"):
+        Shown(spoil="wrong-person").of(people[0], people[:1])
+    with pytest.raises(SuiteError, match="did you mean 'blurred'"):
+        shown_of("loo-mean", {"spoil": "blured"})
+    with pytest.raises(SuiteError, match="references = 0"):
+        shown_of("loo-mean", {"references": 0})
+
+
+def test_a_sweep_makes_a_row_of_each_value_and_keeps_the_other_settings() -> None:
+    suite = read_suite(SUITE, Path("swept.toml"))
+    assert suite.settings["ip-adapter@scale=0.5"] == {"like": "ip-adapter", "photos": "mean", "scale": 0.5}
+    assert suite.settings["loo-mean@scale=1"] == {"like": "loo-mean", "scale": 1}
+    assert method_labels(["all"], suite) == (
+        "text-only",
+        "ip-adapter@scale=0.5",
+        "ip-adapter@scale=1",
+        "loo-mean@scale=0.5",
+        "loo-mean@scale=1",
+    )
+
+
+def test_a_sweep_over_lists_is_refused() -> None:
+    with pytest.raises(SuiteError, match="values"):
+        read_suite(SUITE.replace("[0.5, 1]", "[[0.5], [1]]"), Path("swept.toml"))

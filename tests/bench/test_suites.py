@@ -1,0 +1,170 @@
+"""The built-in suites: what they say of themselves, and that it is so."""
+
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bench.doctor import dataset_findings
+from bench.findings import State
+from bench.suite import BUILT_IN, SuiteFile, open_suite, suite_names
+from methods.catalog import METHODS
+from metrics.catalog import ENCODERS, METRICS
+
+NAMES = ("celeba-sd15", "celeba-sdxl", "dreambench-sd15", "openpeople-sd15", "smoke", "tiny")
+REAL = tuple(name for name in NAMES if "sd" in name)
+DREAMBENCH = 30
+"""Subjects in DreamBench, of which the suite takes all."""
+LISTING = """subject_name,class
+rex,dog
+clock,clock
+gone,vase
+
+Object Prompts
+'a {0} {1} here'.format(unique_token, class_token),
+Live Subject Prompts
+'a {0} {1} there'.format(unique_token, class_token),
+"""
+
+each_suite = pytest.mark.parametrize("file", [*map(open_suite, NAMES)], ids=NAMES)
+each_real_suite = pytest.mark.parametrize("file", [*map(open_suite, REAL)], ids=REAL)
+
+
+def pictures_a_row(file: SuiteFile) -> int:
+    """What one method draws: everybody gets the cards of one kind."""
+    suite = file.suite
+    cards = [card for card in suite.cards if card.suits in ("", "live")]
+    each = (len(cards) + suite.prompts.recaptions) * suite.samples + suite.prompts.priors
+    return (suite.dataset.identities or DREAMBENCH) * each
+
+
+def settings_of(file: SuiteFile) -> list[str]:
+    """Every text among the settings of methods and encoders."""
+    tables = (*file.suite.methods.values(), *file.suite.encoders.values())
+    return [value for table in tables for value in table.values() if isinstance(value, str)]
+
+
+def test_these_suites_ship() -> None:
+    assert tuple(suite_names()) == NAMES
+
+
+@each_suite
+def test_a_suite_says_what_it_is_needs_takes_and_costs(file: SuiteFile) -> None:
+    assert file.suite.name == file.path.stem
+    assert file.suite.about
+    assert file.suite.needs.time
+    assert file.suite.needs.disk > 0
+    head = file.text.partition("\nname = ")[0]
+    assert all(re.search(rf"^# {word} +\S", head, re.MULTILINE) for word in ("Needs", "Takes", "Disk"))
+    assert max(map(len, file.text.splitlines())) <= 110
+
+
+@each_real_suite
+def test_the_numbers_in_the_comments_are_the_suites_own(file: SuiteFile) -> None:
+    said = re.search(r"([\d,]+) pictures a row", file.text)
+    assert said
+    assert int(said[1].replace(",", "")) == pictures_a_row(file)
+    assert f"about {file.suite.needs.time.split()[1]} hours" in file.text
+    gigabytes = {float(text) for text in re.findall(r"([\d.]+) GB for the run folder", file.text)}
+    assert gigabytes == {file.suite.needs.disk}
+    assert f"a CUDA device with {file.suite.needs.gpu_memory:g} GB" in file.text
+
+
+@each_real_suite
+def test_an_estimate_says_what_it_stands_on(file: SuiteFile) -> None:
+    assert "counted, not measured" in file.suite.needs.time
+    assert "TFLOP" in file.text
+
+
+@each_suite
+def test_every_name_in_a_suite_is_known(file: SuiteFile) -> None:
+    assert set(file.suite.metrics) <= set(METRICS)
+    assert len(set(file.suite.metrics)) == len(file.suite.metrics)
+    assert set(file.suite.encoders) <= set(ENCODERS)
+    assert set(file.suite.methods) <= set(METHODS)
+
+
+@each_real_suite
+def test_every_hub_id_is_pinned_to_a_commit(file: SuiteFile) -> None:
+    revisions = [file.suite.backbone.revision]
+    revisions += [
+        table.get("revision") for table in file.suite.encoders.values() if "/" in table.get("path", "")
+    ]
+    assert len(revisions) == 3
+    assert all(re.fullmatch("[0-9a-f]{40}", revision or "") for revision in revisions)
+    downloads = [text for text in file.suite.needs.sources.values() if text.startswith("hf download")]
+    assert downloads
+    assert all(re.search("--revision [0-9a-f]{40}", text) for text in downloads)
+
+
+@each_real_suite
+def test_everything_that_must_be_fetched_has_a_source(file: SuiteFile) -> None:
+    sources = file.suite.needs.sources
+    paths = [text for text in settings_of(file) if text.startswith("models/")]
+    assert len(paths) >= 8
+    hubs = [text for text in settings_of(file) if re.fullmatch(r"[\w-]+/[\w.-]+", text)]
+    for path in (*paths, *hubs, file.suite.backbone.path, file.suite.dataset.path or "openpeople"):
+        assert any(source in path for source in sources), path
+
+
+@each_real_suite
+def test_a_source_is_for_something_the_suite_names(file: SuiteFile) -> None:
+    named = [*settings_of(file), file.suite.backbone.path, file.suite.dataset.path, file.suite.dataset.kind]
+    for source in file.suite.needs.sources:
+        assert source.endswith("buffalo_l") or any(source in text for text in named), source
+
+
+def test_metrics_that_rank_have_two_independent_face_networks() -> None:
+    for name in ("celeba-sd15", "celeba-sdxl", "openpeople-sd15"):
+        metrics = open_suite(name).suite.metrics
+        assert {"identity@arcface", "identity@sface"} <= set(metrics)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_dry_run_without_data_says_in_one_line_what_is_missing(
+    name: str, bench: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "openpeople-sd15" and find_spec("openpeople"):
+        assert bench("run", "--suite", name, "--dry-run") == 0
+        return
+    assert bench("run", "--suite", name, "--dry-run") == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.count("\n") == 1
+    assert err.startswith("bench: ")
+    assert {"celeba": "data/celeba", "dream": "data/dreambooth", "openp": "openpeople"}[
+        re.match("celeba|dream|openp", name)[0]  # type: ignore[index]  # every name begins so
+    ] in err
+
+
+def test_a_built_in_suites_data_lie_where_one_stands(
+    bench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "data" / "dreambooth" / "dataset"
+    for name in ("rex", "clock"):
+        (root / name).mkdir(parents=True)
+        for i in range(4):
+            Image.new("RGB", (16, 16), (40 * i, 90, 200 if name == "rex" else 20)).save(
+                root / name / f"{i}.png"
+            )
+    (root / "prompts_and_classes.txt").write_text(LISTING)
+    assert bench("run", "--suite", "dreambench-sd15", "--methods", "text-only", "--dry-run") == 0
+    cells = [line for line in capsys.readouterr().out.splitlines() if line.startswith("text-only/")]
+    assert len(cells) == 2 * (25 * 4 + 4)
+    prompts = {line.split("/")[1]: set() for line in cells}
+    for line in cells:
+        _, who, prompt, _ = line.split("/")
+        prompts[who].add(prompt.split("-")[0])
+    assert prompts == {"rex": {"live", "prior"}, "clock": {"object", "prior"}}
+    there, *notes = dataset_findings(open_suite("dreambench-sd15"))
+    assert "2 identities with 8 photographs" in there.detail
+    assert [line.state for line in notes] == [State.note]
+    assert "gone" in notes[0].detail
+
+
+def test_an_own_suites_data_lie_beside_it(suite: Path) -> None:
+    assert open_suite(str(suite)).base == suite.parent
+    assert open_suite(str(BUILT_IN / "tiny.toml")).base == Path.cwd()

@@ -1,0 +1,54 @@
+"""`bench train ip-adapter` and `loo` over one's own dataset: two steps, weights that say whose they are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.datasets.catalog import open_people
+from bench.leaks import overlap
+from bench.suite import DatasetSettings
+from methods.catalog import make
+from methods.interface import trained_on
+
+Bench = Callable[..., int]
+FILE = {"ip-adapter": "adapter", "loo-mean": "network"}
+"""The setting that names a method's weights."""
+COMMANDS = {
+    "ip-adapter": ("ip-adapter",),
+    "loo-mean": ("loo", "--aggregator", "mean"),
+}
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Path:
+    """Three people with two photographs each."""
+    rng = np.random.default_rng(0)
+    for name in ("ada", "bob", "cleo"):
+        (tmp_path / "crowd" / name).mkdir(parents=True)
+        for number in range(2):
+            pixels = rng.integers(0, 255, (20, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "crowd" / name / f"{number}.png")
+    return tmp_path / "crowd"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_two_steps_over_a_folder(
+    name: str, crowd: Path, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--dataset", "folder", "--root", "crowd", "--checkpoints", "work", "--out", "made")
+    words = (*COMMANDS[name], *where, "--steps", 2, "--batch", 2, "--device", "cpu")
+    assert bench("train", *words) == 0
+    out = crowd.parent / "made" / f"{name}.safetensors"
+    assert Path(capsys.readouterr().out.strip()).name == out.name
+    who = open_people(DatasetSettings("folder", str(crowd), references=1), Path()).chosen[0]
+    assert overlap(trained_on(make(name, {FILE[name]: str(out)})), [f"{who.origin}/{who.id}"])
+    card = out.with_suffix(".md").read_text()
+    assert "4 of 2 people" in card
+    assert "--dataset folder --root crowd" in card
+    assert "rendered people" not in card
+    # Another dataset's checkpoint must never be resumed.
+    assert [path.name.startswith("folder-crowd-") for path in (crowd.parent / "work").iterdir()] == [True]
+    assert list((crowd.parent / "work").glob(f"*/{name}.pt"))

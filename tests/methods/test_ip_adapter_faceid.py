@@ -1,0 +1,260 @@
+"""What an IP-Adapter is shown of a photograph, faces that are not there, and checkpoints that do not fit."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from small_adapters import PUBLISHED, matrix, scene, write_checkpoint, write_parts
+
+from methods.backbone import Backbone
+from methods.catalog import everyday, make
+from methods.face_encoder import open_faces
+from methods.image_encoder import open_encoder
+from methods.interface import MethodError, Photo, Request, Subject, needs
+from methods.ip_adapter import IPAdapter
+from methods.ip_adapter_drawing import FITTED, Seen
+from methods.ip_adapter_faceid import IPAdapterFaceID
+from methods.ip_adapter_files import Checkpoint, read_adapter
+
+Settings = dict[str, dict[str, object]]
+Write = Callable[[str], Path]
+RED, PINK = (255, 200, 160), (255, 160, 220)
+
+
+@pytest.fixture(scope="module")
+def write(shared_backbone: Backbone, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Write:
+    """Writes a checkpoint of a kind for the shared backbone."""
+    folder = tmp_path_factory.mktemp("published")
+    clip = open_encoder(clip_folder, shared_backbone.device).model
+    return lambda kind: write_checkpoint(folder, kind, shared_backbone.pipe.unet, clip=clip)
+
+
+@pytest.fixture
+def faceid(settings: Settings) -> IPAdapterFaceID:
+    method = make("ip-adapter-faceid", settings["ip-adapter-faceid"])
+    assert isinstance(method, IPAdapterFaceID)
+    return method
+
+
+def of(*images: Image.Image) -> Subject:
+    return Subject(
+        "ada", "woman", tuple(Photo(image, f"a photo of {{subject}}, {i}") for i, image in enumerate(images))
+    )
+
+
+def fitted(method: Any, subject: Subject, into: Path, backbone: Backbone) -> Seen:
+    into.mkdir()
+    method.fit(subject, into, backbone=backbone, seed=1)
+    return Seen.read(into)[0]
+
+
+def drawn(method: Any, subject: Subject, into: Path, backbone: Backbone) -> Image.Image:
+    fitted(method, subject, into, backbone)
+    picture: Image.Image = method.load(into, backbone=backbone).generate(
+        [Request("a photo of {subject}", 1)]
+    )[0]
+    return picture
+
+
+def test_a_photograph_without_a_face_is_named(
+    faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path
+) -> None:
+    dark = of(scene((16, 24, RED)), scene())
+    told = "ada: no face found in reference photo 2 ('a photo of {subject}, 1', 64 x 64)"
+    assert str(faceid.objection(dark)).startswith(told)
+    assert replace(faceid, photos="first").objection(dark) is None
+    with pytest.raises(MethodError, match="no face found in reference photo 2"):
+        faceid.fit(dark, tmp_path, backbone=backbone, seed=1)
+    shown = IPAdapter(shown="face", faces=faceid.faces, detector_size=64)
+    assert str(shown.objection(dark)).startswith(told)
+    assert IPAdapter().objection(dark) is None
+
+
+def test_the_largest_face_counts_at_length_one(
+    faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path
+) -> None:
+    alone = fitted(faceid, of(scene((40, 32, RED))), tmp_path / "alone", backbone)
+    crowd = fitted(faceid, of(scene((40, 32, RED), (8, 8, (200, 120, 120)))), tmp_path / "crowd", backbone)
+    assert torch.equal(alone.photos, crowd.photos)
+    assert alone.photos.shape == (1, 512)
+    assert alone.photos.norm().item() == pytest.approx(1, abs=1e-6)
+    assert not alone.nothing.any()
+
+
+def test_the_mean_of_several_faces_has_length_one_unless_lengths_count(
+    faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path
+) -> None:
+    two = of(scene((16, 24, (255, 90, 255))), scene((40, 32, (90, 255, 255))))
+    apart = fitted(faceid, two, tmp_path / "apart", backbone)
+    mean = fitted(replace(faceid, photos="mean"), two, tmp_path / "mean", backbone)
+    assert apart.photos.shape == (2, 512)
+    assert mean.photos.norm().item() == pytest.approx(1, abs=1e-6)
+    assert torch.nn.functional.cosine_similarity(mean.photos, apart.photos.mean(0, keepdim=True)) > 0.9999
+    raw = fitted(replace(faceid, normed=False), two, tmp_path / "raw", backbone)
+    faces = open_faces(Path(faceid.faces), 64).faces(two)
+    assert torch.equal(raw.photos, torch.stack([face.embedding for face in faces]))
+    with pytest.raises(MethodError, match="normed = false"):
+        replace(faceid, adapter="ip-adapter-faceid-portrait_sdxl_unnorm.bin")
+
+
+def test_what_is_shown_of_a_photograph(
+    write: Write, clip_folder: Path, face_models: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    wide = Image.new("RGB", (96, 64))
+    wide.paste(RED, (8, 8, 56, 56))
+    own = {
+        "adapter": str(write("plus")),
+        "encoder": str(clip_folder),
+        "faces": str(face_models),
+        "detector_size": 64,
+    }
+    encoder = open_encoder(clip_folder, backbone.device)
+    face = open_faces(face_models, 64).look(wide)
+    assert face is not None
+    assert face.picture.size == (224, 224)
+    wanted = {"whole": wide, "centre": wide.crop((16, 0, 80, 64)), "face": face.picture}
+    for shown, picture in wanted.items():
+        seen = fitted(make("ip-adapter", {**own, "shown": shown}), of(wide), tmp_path / shown, backbone)
+        near = encoder.patches([picture])
+        others = [encoder.patches([other]) for name, other in wanted.items() if name != shown]
+        distance = (seen.photos.float() - near).norm()
+        assert all(distance < (seen.photos.float() - other).norm() for other in others), shown
+
+
+def test_the_ledger_is_told_of_arcface_and_of_clip(
+    faceid: IPAdapterFaceID, write: Write, clip_folder: Path
+) -> None:
+    assert faceid.sees == {"arcface"}
+    plus = replace(faceid, adapter=str(write("faceid-plus")), encoder=str(clip_folder))
+    assert plus.sees == {"arcface", "clip", clip_folder.name}
+    assert IPAdapter().sees == {"clip-embedded"}
+    assert IPAdapter(encoder=str(clip_folder), shown="face").sees == {"clip", clip_folder.name}
+    assert {path.name for path in faceid.weights} >= {"det_tiny.onnx", "w_tiny.onnx", PUBLISHED["faceid"]}
+    assert needs(plus) == {
+        "adapter": Path(plus.adapter),
+        "faces": Path(faceid.faces),
+        "encoder": clip_folder,
+    }
+
+
+def test_plus_and_plusv2_are_told_apart_by_name_or_setting_never_guessed(
+    faceid: IPAdapterFaceID, write: Write, clip_folder: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    subject = of(scene((16, 24, RED)))
+    shortcuts = {}
+    renamed = tmp_path / "mine.bin"
+    renamed.write_bytes(write("faceid-plus").read_bytes())
+    for number, (file, shortcut) in enumerate(
+        [(write("faceid-plus"), None), (write("faceid-plusv2"), None), (renamed, True), (renamed, False)]
+    ):
+        method = replace(faceid, adapter=str(file), encoder=str(clip_folder), shortcut=shortcut)
+        into = tmp_path / str(number)
+        fitted(method, subject, into, backbone)
+        shortcuts[file.name, shortcut] = method.load(into, backbone=backbone).shortcut
+    assert list(shortcuts.values()) == [False, True, True, False]
+    with pytest.raises(MethodError, match="shortcut = true for PlusV2"):
+        replace(faceid, adapter=str(renamed), encoder=str(clip_folder)).fit(
+            subject, tmp_path, backbone=backbone, seed=1
+        )
+
+
+def test_a_checkpoint_that_needs_something_else_says_what(
+    faceid: IPAdapterFaceID, write: Write, clip_folder: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    subject = of(scene((16, 24, RED)))
+    cases: list[tuple[Any, str]] = [
+        (replace(faceid, adapter=str(write("faceid-plus"))), "set `encoder`"),
+        (replace(faceid, encoder=str(clip_folder)), "leave `encoder` out"),
+        (replace(faceid, adapter=str(write("base"))), "use the method ip-adapter"),
+        (IPAdapter(adapter=faceid.adapter), "use the method ip-adapter-faceid"),
+        (replace(faceid, faces=str(tmp_path)), "no insightface models"),
+        (replace(faceid, faces="no-such-pack"), r"\.insightface/models/no-such-pack: no insightface models"),
+    ]
+    for method, told in cases:
+        with pytest.raises(MethodError, match=told) as caught:
+            method.fit(subject, tmp_path, backbone=backbone, seed=1)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(MethodError, match="set `adapter` to a published FaceID checkpoint"):
+        make("ip-adapter-faceid")
+    assert "ip-adapter-faceid" not in everyday()
+
+
+def test_models_that_insightface_cannot_load_are_one_clear_line(face_models: Path, tmp_path: Path) -> None:
+    for content, told in ((b"", "finds no detector"), (b"junk" * 50, "finds no detector")):
+        (tmp_path / "det.onnx").write_bytes(content)
+        with pytest.raises(MethodError, match=told):
+            open_faces.__wrapped__(tmp_path, 64)
+    (tmp_path / "det.onnx").write_bytes((face_models / "det_tiny.onnx").read_bytes())
+    with pytest.raises(MethodError, match="no recognition model"):
+        open_faces.__wrapped__(tmp_path, 64)
+
+
+def parts(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:
+    return dict(checkpoint.image_proj), dict(checkpoint.ip_adapter)
+
+
+def test_tensors_that_would_be_dropped_in_silence_are_refused(
+    write: Write, clip_folder: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    image_proj, ip_adapter = parts(read_adapter(write("plus")))
+    deeper = {
+        name.replace("layers.3.", "layers.4."): v.clone()
+        for name, v in image_proj.items()
+        if "layers.3." in name
+    }
+    more = {**ip_adapter, **matrix("99.to_k_ip", 16, 32)}
+    fewer = {name: value for name, value in ip_adapter.items() if not name.startswith("1.")}
+    for name, changed, told in (
+        ("deep", ({**image_proj, **deeper}, ip_adapter), "layout plus has"),
+        ("more", (image_proj, more), "cross-attention layers, this backbone has"),
+        ("fewer", (image_proj, fewer), "such as 1.to_k_ip.weight"),
+    ):
+        file = tmp_path / f"{name}.safetensors"
+        write_parts(file, *changed)
+        method = IPAdapter(adapter=str(file), encoder=str(clip_folder))
+        with pytest.raises(MethodError, match=told):
+            drawn(method, of(scene((16, 24, RED))), tmp_path / name, backbone)
+        assert backbone.state.leftovers(backbone.pipe) == []
+
+
+def test_bin_and_safetensors_hold_the_same(write: Write, tmp_path: Path) -> None:
+    stored = read_adapter(write("faceid"))
+    write_parts(tmp_path / "same.safetensors", *parts(stored))
+    other = read_adapter(tmp_path / "same.safetensors")
+    assert (stored.layout, stored.lora, stored.width) == (other.layout, other.lora, other.width)
+    for part in ("image_proj", "ip_adapter"):
+        ours, theirs = getattr(stored, part), getattr(other, part)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_bin_is_never_unpickled(tmp_path: Path) -> None:
+    torch.save({"image_proj": Evil(tmp_path / "made"), "ip_adapter": {}}, tmp_path / "evil.bin")
+    (tmp_path / "plain.bin").write_bytes(pickle.dumps(Evil(tmp_path / "made"), protocol=2))
+    for name in ("evil.bin", "plain.bin"):
+        with pytest.raises(MethodError, match="read without unpickling") as caught:
+            read_adapter(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_fit_that_is_gone_says_so(faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(MethodError, match=f"no {FITTED}; fit the person again"):
+        faceid.load(tmp_path, backbone=backbone)

@@ -1,0 +1,134 @@
+"""Training an IP-Adapter from scratch on every family, in pieces, and watched on unseen people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from methods.adapter_recipe import make_ip_adapter
+from methods.backbone import Backbone
+from methods.embedded.recipe import Workshop
+from methods.image_encoder import EMBEDDED_CLIP
+from methods.interface import MethodError, Request, Subject
+from methods.ip_adapter import IPAdapter
+from methods.ip_adapter_files import read_adapter
+from methods.ip_adapter_training import IPAdapterTraining, train_ip_adapter
+from methods.ledger import data_named
+from methods.training import Schedule
+from methods.training_set import TrainingSet
+
+SCHEDULE = Schedule(steps=2, batch=4, learning_rate=1e-2, warm_up=1, decay_from=1.0, ema=0.5)
+Train = Callable[..., Path]
+
+
+def quiet(step: int, steps: int, line: str) -> None: ...
+
+
+@pytest.fixture
+def train(people: TrainingSet, clip_folder: Path, tmp_path: Path) -> Train:
+    def train(
+        backbone: Backbone,
+        training: IPAdapterTraining,
+        schedule: Schedule,
+        name: str,
+        unseen: TrainingSet | None = None,
+    ) -> Path:
+        out = tmp_path / name / "ip.safetensors"
+        losses = train_ip_adapter(
+            people,
+            out,
+            training=replace(training, encoder=clip_folder),
+            backbone=backbone,
+            schedule=schedule,
+            work=tmp_path / name,
+            progress=quiet,
+            unseen=unseen,
+        )
+        assert set(losses) == ({"loss", "without"} if unseen else set())
+        assert all(0 < loss < 10 for loss in losses.values())
+        return out
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("shared_family_backbone", "layout"),
+    [("sd1", "plus"), ("sd2", "base"), ("sdxl", "base"), ("sdxl", "plus")],
+    indirect=["shared_family_backbone"],
+)
+def test_an_adapter_trained_on_any_family_is_a_published_file_that_draws(
+    layout: str,
+    family_backbone: Backbone,
+    train: Train,
+    clip_folder: Path,
+    subject: Subject,
+    tmp_path: Path,
+) -> None:
+    training = IPAdapterTraining(layout, tokens=3, hidden=64, data_name="noise")  # type: ignore[arg-type]
+    out = train(family_backbone, training, SCHEDULE, layout)
+    checkpoint = read_adapter(out)
+    assert (checkpoint.layout, checkpoint.width) == (layout, family_backbone.cross_attention_dim)
+    assert json.loads(checkpoint.metadata["training"])["family"] == family_backbone.family
+    assert data_named(out, "training", "data_name") == {"noise"}
+    method = IPAdapter(adapter=str(out), encoder=str(clip_folder))
+    assert method.trained_on == {"noise"}
+    (tmp_path / "fit").mkdir()
+    method.fit(subject, tmp_path / "fit", backbone=family_backbone, seed=1)
+    person = method.load(tmp_path / "fit", backbone=family_backbone)
+    named, other = person.generate([Request("a photo of {subject}", 3), Request("a photo of a woman", 3)])
+    assert named.tobytes() != other.tobytes()
+    assert family_backbone.state.leftovers(family_backbone.pipe) == []
+
+
+def test_accumulated_pieces_learn_what_the_whole_batch_does(backbone: Backbone, train: Train) -> None:
+    training = IPAdapterTraining(tokens=3, hidden=64, condition="other", lean=2.0)
+    schedule = replace(SCHEDULE, precision="fp32", learning_rate=1e-3)
+    whole = load_file(train(backbone, training, schedule, "whole"))
+    pieces = load_file(train(backbone, training, replace(schedule, accumulate=2), "pieces"))
+    start = load_file(train(backbone, training, replace(schedule, learning_rate=1e-9), "start"))
+    moved = max(float((whole[name] - start[name]).abs().max()) for name in whole)
+    apart = max(float((whole[name] - pieces[name]).abs().max()) for name in whole)
+    assert apart < moved / 10
+
+
+def test_the_curve_beside_the_checkpoint_tells_of_unseen_people(
+    backbone: Backbone, people: TrainingSet, train: Train
+) -> None:
+    out = train(backbone, IPAdapterTraining(tokens=3, hidden=64), SCHEDULE, "curve", people)
+    header, *lines = (out.parent / "ip.csv").read_text().splitlines()
+    assert "loss, unseen people" in header
+    assert len(lines) >= 1
+
+
+def test_a_checkpoint_of_another_training_is_refused(backbone: Backbone, train: Train) -> None:
+    train(backbone, IPAdapterTraining(tokens=3, hidden=64), SCHEDULE, "one")
+    with pytest.raises(MethodError):
+        train(backbone, IPAdapterTraining(tokens=3, hidden=64, condition="other"), SCHEDULE, "one")
+
+
+def test_settings_that_no_training_has_are_refused() -> None:
+    for wrong in ({"layout": "bas"}, {"condition": "both"}, {"hidden": 65}, {"tokens": 0}, {"lean": 0.0}):
+        with pytest.raises(MethodError, match=f"{next(iter(wrong))} "):
+            IPAdapterTraining(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_control_for_leave_one_out_is_named_on_its_card(
+    people: TrainingSet, sd_folder: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    weights, work = tmp_path / "weights", tmp_path / "work"
+    shop = Workshop(people, people, weights, work, torch.device("cpu"), quiet)
+    small = IPAdapterTraining(tokens=3, hidden=64, encoder=clip_folder)
+    assert small.encoder != EMBEDDED_CLIP
+    schedule = replace(SCHEDULE, steps=1)
+    own = make_ip_adapter(shop, schedule, small, base=str(sd_folder), name="control")
+    other = make_ip_adapter(shop, schedule, replace(small, condition="other"), base=str(sd_folder))
+    assert (own.name, other.stem) == ("control.safetensors", "ip-adapter-other-tokens-3-hidden-64")
+    assert "as published: the control for leave-one-out" in own.with_suffix(".md").read_text()
+    assert "--condition other --tokens 3" in other.with_suffix(".md").read_text()
+    assert "loss on unseen people" in other.with_suffix(".md").read_text()
