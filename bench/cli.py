@@ -69,8 +69,9 @@ def run(
         str, typer.Option(help="A built-in suite's name, or a suite file ending in .toml.")
     ] = "tiny",
     methods: Annotated[
-        str, typer.Option(help="Methods, joined by commas: names, package.module:Class, or all.")
-    ] = "all",
+        list[str],
+        typer.Option(metavar="<str>", help="Methods, joined by commas: names, package.module:Class, or all."),
+    ] = ["all"],  # noqa: B006  # typer reads it, nobody writes it
     out: Annotated[
         Path | None, typer.Option(help="The run folder; results/<suite> without it.", show_default=False)
     ] = None,
@@ -104,7 +105,7 @@ def run(
     """
     from bench.command import Request, run_benchmark
 
-    request = Request(suite, methods, out, only, dry_run, device.value, seed, again, executor)
+    request = Request(suite, ",".join(methods), out, only, dry_run, device.value, seed, again, executor)
     outcome = run_benchmark(request)
     print(outcome.text)
     raise typer.Exit(outcome.status)

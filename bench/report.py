@@ -1,7 +1,7 @@
 """The report in Markdown: what was compared, the tables, and what must be known before one believes them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -33,7 +33,7 @@ from bench.groups import groups
 from bench.markdown import bullets, counted, dash, number, table
 from bench.prompts import PRIOR
 from bench.score import FLOOR, REAL_OTHER, REAL_SAME
-from bench.study import Study, marked
+from bench.study import Column, Study, marked
 
 WIDE: Final = 4
 """Columns of one table; more would not fit a page."""
@@ -122,11 +122,20 @@ def sets(study: Study) -> str:
     numbers = sorted({(e.n, e.against) for e in found.values() if e is not None and e.value is not None})
     reasons = Counter(e.why for e in found.values() if e is not None and e.value is None)
     notes = [f"N = {n} pictures per row, held against {against} real photographs." for n, against in numbers]
+    notes += [line for n, _ in numbers for line in _bounds(columns, n)]
     notes += [f"refused {counted(count, 'time')}: {why}" for why, count in sorted(reasons.items())]
     intro = "The last row is what as many real photographs get; intervals leave one person out at a time."
     return (
         f"## Sets\n\n{intro}\n\n{table(['method', *(c.headed for c in columns)], lines)}\n\n{bullets(notes)}"
     )
+
+
+def _bounds(columns: Sequence[Column], n: int) -> Iterator[str]:
+    """The largest inception score that so many pictures can have: as many classes as a split has pictures."""
+    for column in columns:
+        splits = column.fingerprint.get("splits", "").partition(",")[0]
+        if column.name == "is" and splits.isdecimal():
+            yield f"{column.title} can be at most N / splits = {n // int(splits)}."
 
 
 def _set_shown(found: SetEntry | None) -> str:

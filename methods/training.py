@@ -228,10 +228,10 @@ def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[No
     """The forward pass in `precision`; attention by the fastest way to learn."""
     dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     dtype = dtypes[("bf16" if _has_bf16(device) else "fp32") if precision == "auto" else precision]
-    with (
-        torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None),
-        quick_to_learn(device),
-    ):
+    if dtype is None:
+        yield
+        return
+    with torch.autocast(device.type, dtype), quick_to_learn(device):
         yield
 
 

@@ -27,6 +27,8 @@ WIDTHS = (16, 32, 64)
 KL_WEIGHT = 1e-6
 LATENT_NOISE = 0.05
 """Deviation of the noise the decoder learns to overlook: a U-Net's latents are never quite right."""
+CERTAIN = -30.0
+"""Log variance of a posterior that is all but a point; diffusers clips it there."""
 FACE = (0.54, 0.5, 0.33, 0.27)
 """Centre (down, across) and radii of the face, as shares of the side: photographs are eye-aligned."""
 FACE_WEIGHT = 5.0
@@ -170,6 +172,18 @@ def normalise_latents(network: AutoencoderKL, pixels: NDArray[np.uint8], device:
     before.bias[channels:] -= 2 * deviation.log()
     after.bias += after.weight[:, :, 0, 0] @ mean
     after.weight *= deviation[None, :, None, None]
+
+
+@torch.no_grad()
+def make_certain(network: AutoencoderKL) -> None:
+    """The posterior becomes all but a point, its mode: what a U-Net is trained on, and what it is asked for.
+
+    The noise of training is no measure of anything: where a channel says little, it may be many times
+    what the channel says. Who samples the posterior, as DreamBooth's usual recipe does, would learn noise.
+    """
+    channels = network.config.latent_channels
+    network.quant_conv.weight[channels:] = 0
+    network.quant_conv.bias[channels:] = CERTAIN
 
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -17,6 +17,7 @@ from methods.embedded.autoencoder import (
     CHANNELS,
     as_tensor,
     encode_all,
+    make_certain,
     train_autoencoder,
     train_decoder,
 )
@@ -148,6 +149,7 @@ def make_autoencoder(shop: Workshop, schedule: Schedule, decoder: Schedule) -> P
         device=shop.device,
         progress=shop.progress,
     )
+    make_certain(autoencoder)
     folder = _emptied(shop.checkpoints / "autoencoder")
     autoencoder.save_pretrained(folder)
     Card(

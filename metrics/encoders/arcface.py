@@ -76,8 +76,10 @@ class ArcFace:
                 allowed_modules=["detection", "recognition"],
                 providers=["CPUExecutionProvider"],
             )
-        except (AssertionError, ValueError, RuntimeError, OSError) as error:
-            raise MetricError(f"{self._folder}: insightface finds no detector there ({error})") from error
+        except AssertionError as error:
+            raise MetricError(f"{self._folder}: insightface finds no detector there") from error
+        except Exception as error:  # onnxruntime's faults, such as a cut file's, share no base of their own
+            raise MetricError(f"{self._folder}: insightface cannot open a network there ({error})") from error
         # Without the recognition model, insightface's `normed_embedding` is None and nothing complains.
         if "recognition" not in app.models:
             raise MetricError(

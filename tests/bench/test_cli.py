@@ -44,3 +44,11 @@ def test_every_list_names_something() -> None:
     for kind, entries in LISTS.items():
         assert all(name and about for name, about in entries()), kind
         assert entries(), kind
+
+
+def test_methods_may_be_given_one_by_one() -> None:
+    words = ["run", "--suite", "smoke", "--dry-run", "--methods", "text-only", "--methods", "photo-copy"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
+    assert "text-only" in result.stdout
+    assert "photo-copy" in result.stdout

@@ -348,3 +348,12 @@ def test_a_table_with_foreign_columns_is_refused(run: Path) -> None:
     (run / FITS).write_text("a,b\n1,2\n")
     with pytest.raises(ReportError, match=r"fits\.csv: columns \['a', 'b'\]"):
         read_study(run)
+
+
+def test_the_inception_scores_bound_stands_below_it(run: Path) -> None:
+    about = read_json(run / METRICS)
+    column = {"name": "is", "encoder": "lite0", "better": "higher", "of": "sets"}
+    about["metrics"]["is (lite0)"] = {**column, "fingerprint": {"splits": "2, seed 0"}}
+    write_json(run / METRICS, about)
+    text = markdown(read_study(run))
+    assert "is (lite0) can be at most N / splits = " in text

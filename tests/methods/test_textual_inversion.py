@@ -80,7 +80,7 @@ def test_the_word_begins_as_the_noun_and_its_loss_falls(
     # The same photographs, steps and noise, with a word that stays as it is.
     resting = replace(method, learning_rate=0.0).learn(one, tmp_path, backbone=backbone, seed=1)
     assert float(learning[0]) == float(resting[0])
-    assert int((learning[5:] < resting[5:]).sum()) >= 9
+    assert float(learning[5:].mean()) < float(resting[5:].mean())
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods.embedded.autoencoder import new_autoencoder
+from methods.embedded.autoencoder import make_certain, new_autoencoder
 from methods.embedded.diffusion import new_unet
 from methods.embedded.growth import grown_autoencoder, grown_unet
 from methods.interface import MethodError
@@ -43,3 +43,15 @@ def test_what_is_not_larger_is_refused() -> None:
     old = new_autoencoder(widths=WIDTHS, channels=3)
     with pytest.raises(MethodError, match="cannot grow to 3"):
         grown_autoencoder(old, 3)
+
+
+def test_a_certain_autoencoder_samples_its_mode() -> None:
+    torch.manual_seed(0)
+    network = new_autoencoder(widths=WIDTHS, channels=3).eval()
+    picture = torch.rand(2, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        before = network.encode(picture).latent_dist.mode()
+        make_certain(network)
+        after = network.encode(picture).latent_dist
+    assert torch.equal(after.mode(), before)
+    torch.testing.assert_close(after.sample(), before, atol=1e-5, rtol=0)

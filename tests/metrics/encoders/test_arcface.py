@@ -118,6 +118,13 @@ def test_a_folder_without_a_recogniser_is_refused(tmp_path: Path, insightface_fo
         make(["identity@arcface"], {"arcface": {"path": str(tmp_path.parent)}})
 
 
+def test_a_network_file_that_was_cut_is_refused_in_one_line(tmp_path: Path, insightface_folder: Path) -> None:
+    for path in insightface_folder.glob("*.onnx"):
+        (tmp_path / path.name).write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(MetricError, match="cannot open a network"):
+        make(["identity@arcface"], {"arcface": {"path": str(tmp_path), "detector_size": 64}})
+
+
 def test_a_network_whose_numbers_are_not_finite_gives_the_reason_and_no_number(
     tmp_path: Path, insightface_folder: Path, settings: dict[str, Any]
 ) -> None:
