@@ -39,6 +39,8 @@ class Work:
     """Ids of the cells to draw now."""
     again: bool
     """Draw the wanted ones even where they are there."""
+    guidance: float | None = None
+    """The guidance scale to draw by; the backbone's own without it."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def draw(work: Work, backbone: Any, folder: RunFolder) -> Iterator[Event]:
     A batch always holds the same cells, however many of them are missing: should a method's bytes depend
     on a picture's neighbours, a run that was killed and begun again still makes the same ones.
     """
+    if work.guidance is not None and backbone is not None:
+        backbone = backbone.guided(work.guidance)
     job = Job(work, backbone, folder)
     cells = work.group.cells
     missing = frozenset(cell.id for cell in cells if job.wants(cell))

@@ -1,11 +1,13 @@
 """What came of every cell and every fitting, as plain tables that a report can read without the pictures."""
 
 import csv
+import gzip
 import io
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TextIO, TypeVar
 
 from bench.errors import ReportError
 from bench.generate import Work
@@ -102,20 +104,22 @@ def write_rows(path: Path, rows: Sequence[object], row_type: type) -> None:
 
 
 def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
-    """Read what `write_rows` wrote. Raises ReportError where the file is missing or has other columns."""
+    """Read what `write_rows` wrote, or `gzip` made of it: where there is no `cells.csv`, `cells.csv.gz`.
+
+    Raises ReportError where there is neither, or it has other columns.
+    """
     wanted = [f.name for f in fields(row_type)]  # type: ignore[arg-type]  # rows are dataclasses
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with _opened(path) as file:
             reader = csv.DictReader(file)
             if reader.fieldnames != wanted:
                 raise ReportError(
                     f"{path}: columns {reader.fieldnames}, wanted are {wanted}; run `bench run` again"
                 )
             return [row_type(**row) for row in reader]
-    except OSError as error:
-        raise ReportError(
-            f"{path}: cannot be read ({error.strerror}); finish the run with `bench run`"
-        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ReportError(f"{path}: cannot be read ({why}); finish the run with `bench run`") from error
 
 
 def counts(rows: Iterable[CellRow]) -> Mapping[Status, int]:
@@ -128,3 +132,10 @@ def counts(rows: Iterable[CellRow]) -> Mapping[Status, int]:
 
 def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, int | float) else ""
+
+
+def _opened(path: Path) -> TextIO:
+    packed = path.with_name(f"{path.name}.gz")
+    if packed.exists() and not path.exists():
+        return gzip.open(packed, "rt", encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")

@@ -1,7 +1,7 @@
-"""What a row of the table may change of the photographs its method sees: how many, and one that is bad.
+"""What a row of the table may change for any method: how many photographs it sees, a bad one, the guidance.
 
-In a suite, `references` and `spoil` stand among a row's settings and are the harness's own, so that
-every method can be asked the same question: with two photographs? with a stranger among four?
+In a suite, `references`, `spoil` and `guidance` stand among a row's settings and are the harness's own, so
+that every method can be asked the same question: with two photographs? with a stranger among four?
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,12 +50,26 @@ class Shown:
         return stranger.references[0]
 
 
-def shown_of(label: str, settings: Mapping[str, Any]) -> tuple[Shown, dict[str, Any]]:
-    """What the row's settings say of its references, and the settings that are the method's own."""
+@dataclass(frozen=True)
+class Row:
+    """A row's settings: those the harness sees to, and the method's own."""
+
+    shown: Shown
+    guidance: float | None
+    """The guidance scale its pictures are drawn by; the suite's without it."""
+    own: dict[str, Any]
+
+
+def row_of(label: str, settings: Mapping[str, Any]) -> Row:
+    """Sort a row's settings. Raises SuiteError for a value that cannot be."""
     own = dict(settings)
-    references, spoil = own.pop("references", None), own.pop("spoil", "")
+    references, spoil, guidance = own.pop("references", None), own.pop("spoil", ""), own.pop("guidance", None)
     if references is not None and (type(references) is not int or references < 1):
         raise SuiteError(f"methods: {label}: references = {references!r}; wanted is a number of at least 1")
     if spoil and spoil not in KINDS:
         raise SuiteError(f"methods: {label}: unknown spoil {spoil!r}; {nearest(str(spoil), KINDS)}")
-    return Shown(references, spoil), own
+    if guidance is not None and (type(guidance) not in (int, float) or not guidance >= 1):
+        raise SuiteError(
+            f"methods: {label}: guidance = {guidance!r}; wanted is a number of at least 1, where 1 is none"
+        )
+    return Row(Shown(references, spoil), guidance, own)

@@ -11,7 +11,7 @@ from bench.generate import Work
 from bench.plan import Plan, make_plan
 from bench.provenance import FileDigests
 from bench.recipe import Recipe, differing, method_parts, run_parts, subject_parts
-from bench.references import shown_of
+from bench.references import row_of
 from bench.store import RunFolder, read_json
 from bench.suite import NO_BACKBONE, Suite, SuiteFile
 from methods.catalog import METHODS, everyday, make, open_backbone
@@ -123,22 +123,27 @@ def open_studio(prepared: Prepared, folder: RunFolder, warn: Warn) -> Studio:
     for group in prepared.plan.groups:
         if group.method not in methods:
             continue
-        shown, _ = shown_of(group.method, suite.settings.get(group.method, {}))
-        who = shown.of(people[group.identity], prepared.people.chosen)
+        row = row_of(group.method, suite.settings.get(group.method, {}))
+        who = row.shown.of(people[group.identity], prepared.people.chosen)
         works.append(
             Work(
                 group,
                 who,
                 methods[group.method],
-                Recipe(shared, of_methods[group.method], subject_parts(who)),
+                Recipe(shared, {**of_methods[group.method], **_drawn_by(row.guidance)}, subject_parts(who)),
                 suite.backbone.batch,
                 options.seed,
                 prepared.plan.wanted,
                 options.again,
+                row.guidance,
             )
         )
     current = tuple(_current(works, prepared, folder, warn))
     return Studio(prepared, backbone, methods, current, shared, tuple(remarks))
+
+
+def _drawn_by(guidance: float | None) -> dict[str, str]:
+    return {} if guidance is None else {"row's guidance": str(float(guidance))}
 
 
 def _build_methods(prepared: Prepared, warn: Warn) -> dict[str, Method]:
@@ -155,7 +160,7 @@ def _build_methods(prepared: Prepared, warn: Warn) -> dict[str, Method]:
 
 def build_method(label: str, of_suite: Mapping[str, Mapping[str, Any]]) -> Method:
     """The method behind a row's label, with the suite's settings."""
-    _, settings = shown_of(label, of_suite.get(label, {}))
+    settings = row_of(label, of_suite.get(label, {})).own
     name = settings.pop("like", label)
     if not isinstance(name, str):
         raise SuiteError(f"methods: {label}: like = {name!r}; wanted is a method's name")

@@ -95,7 +95,7 @@ class Sweep:
     methods: tuple[str, ...]
     """Rows of the catalogue or of `[methods]`."""
     setting: str
-    """A method's own, or the harness's `references` and `spoil`."""
+    """A method's own, or the harness's `references`, `spoil` and `guidance`."""
     values: tuple[object, ...]
     """Numbers, texts, or true and false."""
 
@@ -135,7 +135,7 @@ class Suite:
     """Settings by method; `like = "loo-mean"` makes a further row of a known method.
 
     `references = 2` shows it only the first so many photographs, `spoil = "blurred"` (or `occluded`,
-    `wrong-person`) makes the last of them a bad one.
+    `wrong-person`) makes the last of them a bad one, `guidance = 5.0` draws by another guidance scale.
     """
     sweep: tuple[Sweep, ...] = ()
     rows: tuple[str, ...] | None = None

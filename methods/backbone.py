@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,10 @@ class Backbone:
         pipe.set_progress_bar_config(disable=True)
         compiled = backbone_savers.compiled(pipe, spec)
         return cls(spec, source, pipe, device, noise, BackboneState.of(pipe), compiled)
+
+    def guided(self, scale: float) -> Backbone:
+        """The same networks, drawing by this guidance scale; what was remembered stays behind."""
+        return replace(self, spec=replace(self.spec, guidance=scale), remembered={})
 
     @property
     def folder(self) -> Path:

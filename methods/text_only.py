@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from PIL.Image import Image
 
 from methods.interface import Request, Subject
+from methods.priors import drawn_apart
 
 if TYPE_CHECKING:
     from methods.backbone import Backbone
@@ -51,5 +52,8 @@ class PersonalisedText:
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
+        return drawn_apart(requests, self._draw, self.backbone)
+
+    def _draw(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
         return self.backbone.draw(prompts, [request.seed for request in requests])

@@ -181,3 +181,26 @@ def test_skipped_cells_are_named(work: Work, folder: RunFolder) -> None:
     list(draw(work, None, folder))
     skipped = [event.cell.id for event in draw(work, None, folder) if isinstance(event, Skipped)]
     assert skipped == [cell.id for cell in work.group.cells]
+
+
+@dataclass(frozen=True)
+class Dial:
+    """A backbone that notes the guidance it was asked for."""
+
+    asked: list[float]
+
+    def guided(self, scale: float) -> "Dial":
+        self.asked.append(scale)
+        return self
+
+    @contextmanager
+    def clean(self) -> Iterator[None]:
+        yield
+
+
+def test_a_row_may_draw_by_a_guidance_of_its_own(work: Work, folder: RunFolder) -> None:
+    dial = Dial([])
+    list(draw(work, dial, folder))
+    assert dial.asked == []
+    list(draw(replace(work, guidance=5.0, again=True), dial, folder))
+    assert dial.asked == [5.0]

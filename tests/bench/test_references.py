@@ -8,7 +8,7 @@ from PIL import Image
 from bench.errors import SuiteError
 from bench.identities import Identity, PhotoFile
 from bench.recipe import subject_parts
-from bench.references import Shown, shown_of
+from bench.references import Shown, row_of
 from bench.run import method_labels
 from bench.suite import read_suite
 
@@ -45,10 +45,10 @@ def people(tmp_path: Path) -> tuple[Identity, ...]:
 
 
 def test_a_row_can_be_shown_fewer_photographs(people: tuple[Identity, ...]) -> None:
-    shown, own = shown_of("loo-mean", {"references": 2, "scale": 0.5})
-    assert own == {"scale": 0.5}
-    assert shown.of(people[0], people).references == people[0].references[:2]
-    assert shown.of(people[0], people).held_out == people[0].held_out
+    row = row_of("loo-mean", {"references": 2, "scale": 0.5})
+    assert row.own == {"scale": 0.5}
+    assert row.shown.of(people[0], people).references == people[0].references[:2]
+    assert row.shown.of(people[0], people).held_out == people[0].held_out
 
 
 @pytest.mark.parametrize("spoil", ["blurred", "occluded"])
@@ -74,9 +74,13 @@ def test_what_cannot_be_shown_is_refused(people: tuple[Identity, ...]) -> None:
     with pytest.raises(SuiteError, match="nobody else"):
         Shown(spoil="wrong-person").of(people[0], people[:1])
     with pytest.raises(SuiteError, match="did you mean 'blurred'"):
-        shown_of("loo-mean", {"spoil": "blured"})
+        row_of("loo-mean", {"spoil": "blured"})
     with pytest.raises(SuiteError, match="references = 0"):
-        shown_of("loo-mean", {"references": 0})
+        row_of("loo-mean", {"references": 0})
+    with pytest.raises(SuiteError, match=r"guidance = 0\.5"):
+        row_of("loo-mean", {"guidance": 0.5})
+    with pytest.raises(SuiteError, match="guidance = True"):
+        row_of("loo-mean", {"guidance": True})
 
 
 def test_a_sweep_makes_a_row_of_each_value_and_keeps_the_other_settings() -> None:

@@ -1,6 +1,7 @@
 """What the report says of a run whose numbers are known."""
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -347,6 +348,17 @@ def test_an_unfinished_run_is_refused(run: Path) -> None:
 def test_a_table_with_foreign_columns_is_refused(run: Path) -> None:
     (run / FITS).write_text("a,b\n1,2\n")
     with pytest.raises(ReportError, match=r"fits\.csv: columns \['a', 'b'\]"):
+        read_study(run)
+
+
+def test_packed_tables_are_read_as_the_others(run: Path) -> None:
+    whole = markdown(read_study(run))
+    for name in (CELLS, FITS, SCORES, SETS):
+        (run / f"{name}.gz").write_bytes(gzip.compress((run / name).read_bytes()))
+        (run / name).unlink()
+    assert markdown(read_study(run)) == whole
+    (run / f"{FITS}.gz").write_bytes((run / f"{FITS}.gz").read_bytes()[:-20])
+    with pytest.raises(ReportError, match=r"fits\.csv: cannot be read \(Compressed file ended"):
         read_study(run)
 
 

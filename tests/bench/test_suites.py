@@ -6,15 +6,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 from bench.doctor import dataset_findings
 from bench.findings import State
+from bench.run import build_method, method_labels
 from bench.suite import BUILT_IN, SuiteFile, open_suite, suite_names
-from methods.catalog import METHODS
+from bench.train import app as train
+from methods.catalog import AGGREGATORS, METHODS
 from metrics.catalog import ENCODERS, METRICS
 
-NAMES = ("celeba-sd15", "celeba-sdxl", "dreambench-sd15", "openpeople-sd15", "smoke", "tiny")
+STUDY = ("study-ablations", "study-main", "study-photos", "study-spoiled", "study-trade-off")
+NAMES = ("celeba-sd15", "celeba-sdxl", "dreambench-sd15", "openpeople-sd15", "smoke", *STUDY, "tiny")
+ROOT = Path(__file__).parents[2]
 REAL = tuple(name for name in NAMES if "sd" in name)
 DREAMBENCH = 30
 """Subjects in DreamBench, of which the suite takes all."""
@@ -30,6 +35,7 @@ Live Subject Prompts
 """
 
 each_suite = pytest.mark.parametrize("file", [*map(open_suite, NAMES)], ids=NAMES)
+each_study = pytest.mark.parametrize("file", [*map(open_suite, STUDY)], ids=STUDY)
 each_real_suite = pytest.mark.parametrize("file", [*map(open_suite, REAL)], ids=REAL)
 
 
@@ -84,7 +90,46 @@ def test_every_name_in_a_suite_is_known(file: SuiteFile) -> None:
     assert set(file.suite.metrics) <= set(METRICS)
     assert len(set(file.suite.metrics)) == len(file.suite.metrics)
     assert set(file.suite.encoders) <= set(ENCODERS)
-    assert set(file.suite.methods) <= set(METHODS)
+    assert {table.get("like", name) for name, table in file.suite.methods.items()} <= set(METHODS)
+    assert {row for sweep in file.suite.sweep for row in sweep.methods} <= {*METHODS, *file.suite.methods}
+
+
+@each_study
+def test_every_row_of_the_study_can_be_built(file: SuiteFile) -> None:
+    for label in method_labels(["all"], file.suite):
+        build_method(label, file.suite.settings)
+
+
+def test_the_studys_networks_are_made_by_its_script() -> None:
+    script = (ROOT / "results" / "train-study.sh").read_text()
+    aggregators = re.search(r"for aggregator in (.*); do", script)
+    assert aggregators
+    assert set(aggregators[1].split()) == set(AGGREGATORS)
+    made = {name for name in re.findall(r"--name (\S+)", script) if "$" not in name}
+    made |= {f"loo-{name}" for name in aggregators[1].split()}
+    needed = {
+        str(table["network"])
+        for name in STUDY
+        for table in open_suite(name).suite.methods.values()
+        if "network" in table
+    }
+    assert needed == {f"results/networks/{name}.safetensors" for name in made if not name.endswith("-first")}
+
+
+def test_every_command_of_the_studys_script_is_understood() -> None:
+    """Each line is given to the command line itself, up to the point where photographs would be needed."""
+    script = (ROOT / "results" / "train-study.sh").read_text().replace("\\\n", " ")
+    variables = dict(re.findall(r'^(\w+)="(.*)"$', script, re.MULTILINE))
+    lines = [line.strip() for line in script.splitlines() if line.strip().startswith("bench train loo")]
+    assert len(lines) == 13
+    for line in lines:
+        for _ in range(2):
+            for name, value in variables.items():
+                line = line.replace(f"${name}", value)
+        words = line.replace("$aggregator", "mean").split()[2:]
+        context = typer.main.get_command(train).make_context("train", words, resilient_parsing=False)
+        command = context.command.get_command(context, words[0])
+        command.make_context(words[0], words[1:])
 
 
 @each_real_suite

@@ -44,6 +44,18 @@ def test_a_picture_is_the_one_that_plain_diffusers_draws(backbone: Backbone, sd_
     assert [image.tobytes() for image in drawn] == [image.tobytes() for image in wanted]
 
 
+def test_another_guidance_draws_another_picture_and_leaves_the_first_backbone_as_it_is(
+    backbone: Backbone,
+) -> None:
+    backbone.remembered["class pictures",] = "drawn by 3.0"
+    stronger = backbone.guided(6.0)
+    assert stronger.remembered == {}
+    assert stronger.unet is backbone.unet
+    before = backbone.draw(SENTENCES[:1], [4])[0].tobytes()
+    assert stronger.draw(SENTENCES[:1], [4])[0].tobytes() != before
+    assert backbone.draw(SENTENCES[:1], [4])[0].tobytes() == before
+
+
 def test_padding_and_place_in_the_batch_change_no_byte(backbone: Backbone) -> None:
     together = backbone.draw(SENTENCES, [1, 2, 3])
     apart = [backbone.draw([s], [seed])[0] for s, seed in zip(SENTENCES, (1, 2, 3), strict=True)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL.Image import Image
 from safetensors.numpy import save_file
 
 from methods.backbone import Backbone
@@ -54,6 +56,39 @@ def test_requests_of_both_kinds_come_back_in_their_order(name: str, person: Pers
     apart = [fitted.generate([request])[0].tobytes() for request in (SOMEBODY, NOBODY)]
     mixed = [image.tobytes() for image in fitted.generate([NOBODY, SOMEBODY, NOBODY])]
     assert mixed == [apart[1], apart[0], apart[1]]
+
+
+def test_somebody_else_is_drawn_once_for_all_adapters(
+    person: Person, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone.remembered.clear()
+    first = person("text-only").generate([NOBODY, SOMEBODY, NOBODY])
+    first[0].putpixel((0, 0), (1, 2, 3))
+    asked: list[str] = []
+    draw = Backbone.draw
+
+    def watched(self: Backbone, prompts: Sequence[str], *rest: object, **more: object) -> list[Image]:
+        asked.extend(prompts)
+        return draw(self, prompts, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Backbone, "draw", watched)
+    adapter = person("loo-mean")
+    (again,) = adapter.generate([NOBODY])
+    assert asked == []
+    assert again.tobytes() == first[2].tobytes() != first[0].tobytes()
+    adapter.generate([replace(NOBODY, seed=12)])
+    assert asked == [NOBODY.template]
+
+
+def test_no_more_pictures_are_kept_than_memory_is_meant_for(
+    person: Person, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("methods.priors.KEPT", 1)
+    backbone.remembered.clear()
+    requests = [replace(NOBODY, seed=seed) for seed in (1, 2, 1)]
+    drawn = [picture.tobytes() for picture in person("text-only").generate(requests)]
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert len(backbone.remembered[("somebody else",)]) == 1
 
 
 def test_a_lora_stays_loaded_for_somebody_else(person: Person, backbone: Backbone) -> None:

@@ -1,0 +1,38 @@
+#!/bin/sh
+# The networks of the study (bench/suites/study-*.toml), each from the photographs of 2,400 rendered people.
+#
+#   pip install 'personabench[render]' && sh results/train-study.sh
+#
+# About two hours on two CPU cores, most of an hour where two of the blocks run side by side; a GPU is used where
+# there is one. Every line resumes from its checkpoint, and may be given again.
+set -eu
+
+bench train people
+
+recipe="--lean 2 --shortcut --out results/networks --checkpoints results/networks/checkpoints"
+further="--steps 600 --learning-rate 7e-4"
+
+# The mean aggregator first: the others go on from it.
+bench train loo --aggregator mean $recipe --name loo-mean-first --steps 1800
+for aggregator in mean max median deep-sets attention caption-attention concat; do
+    bench train loo --aggregator $aggregator $recipe --name loo-$aggregator $further \
+        --start results/networks/loo-mean-first.safetensors
+done
+
+# The controls: the same steps, but the target stays among what conditions.
+bench train loo --aggregator mean $recipe --name ip-control-first --steps 1800 --no-leave-out --largest-set 1
+bench train loo --aggregator mean $recipe --name ip-control $further --no-leave-out --largest-set 1 \
+    --start results/networks/ip-control-first.safetensors
+bench train loo --aggregator mean $recipe --name set-control-first --steps 1800 --no-leave-out
+bench train loo --aggregator mean $recipe --name set-control $further --no-leave-out \
+    --start results/networks/set-control-first.safetensors
+
+# The ablations, for a quarter of the steps.
+short="$recipe --aggregator mean --steps 600"
+bench train loo $short --name short-mean
+bench train loo $short --name short-aggregate --noising aggregate
+bench train loo $short --name short-no-leave-out --no-leave-out
+bench train loo $short --name short-blank --captions blank
+bench train loo $short --name short-set-1 --largest-set 1
+bench train loo $short --name short-tokens-4 --tokens 4
+bench train loo $short --name short-tokens-16 --tokens 16

@@ -1,0 +1,238 @@
+"""Writes results/README.md: the words of README.in.md, every number from the tables of the runs beside it.
+
+    python results/write_readme.py
+
+What stands between double braces in README.in.md is the name of a function below and its arguments, such as
+`{{minus study-main loo-attention ip-control identity@sface}}`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from bench.analysis import entry, paired, set_columns, set_entry
+from bench.costs import Costs, costs_of
+from bench.curves import SWEPT, column_named, matched
+from bench.markdown import dash, number, table
+from bench.score import FLOOR
+from bench.statistics import Estimate
+from bench.study import Study, read_study
+
+HERE: Final = Path(__file__).parent
+WORDS: Final = HERE / "README.in.md"
+FIELD: Final = re.compile(r"\{\{(.+?)\}\}")
+CARD: Final = re.compile(r"\| seconds \| (\d+) \|")
+IDENTITY: Final = ("identity@sface", "identity@face-rendered")
+PROMPT: Final = "prompt-match@attributes"
+
+
+@cache
+def study(name: str) -> Study:
+    """The run in the folder of this name."""
+    return read_study(HERE / name)
+
+
+def people(name: str) -> str:
+    """How many people a run has."""
+    return str(len({cell.identity for cell in study(name).cells}))
+
+
+def pictures(name: str) -> str:
+    """How many pictures a run has."""
+    return f"{sum(cell.status == 'drawn' for cell in study(name).cells):,}"
+
+
+def value(name: str, row: str, column: str) -> str:
+    """Mean and interval of one row in one column of pictures' scores."""
+    return _shown(entry(study(name), row, column_named(study(name), column)).estimate)
+
+
+def minus(name: str, one: str, other: str, column: str) -> str:
+    """One row minus another, paired by person and prompt, with its interval and what it says."""
+    return _difference(_paired(name, one, other, column))
+
+
+def share(name: str, row: str, column: str) -> str:
+    """How much of the way from text-only to the real photographs of the same person a row's mean covers."""
+    ends = [
+        entry(study(name), label, column_named(study(name), column)).estimate
+        for label in (FLOOR, row, "real (same person)")
+    ]
+    floor, mean, ceiling = (end.mean for end in ends if end is not None)
+    return f"{100 * (mean - floor) / (ceiling - floor):.0f} %"
+
+
+def rows(name: str, *columns: str) -> str:
+    """A table of every row in some columns, of pictures or of sets."""
+    run = study(name)
+    of_sets = {f"{c.name}@{c.encoder}": c for c in set_columns(run)}
+    lines = []
+    for label in run.methods:
+        line = [label]
+        for column in columns:
+            if column in of_sets:
+                found = set_entry(run, label, of_sets[column])
+                line.append(dash() if found is None or found.value is None else number(found.value))
+            else:
+                line.append(value(name, label, column))
+        lines.append(line)
+    return table(["row", *columns], lines)
+
+
+def against(name: str, other: str, *columns: str) -> str:
+    """A table of every row minus one of them."""
+    lines = [
+        [label, *(_difference(_paired(name, label, other, column)) for column in columns)]
+        for label in study(name).methods
+        if label not in (other, "photo-copy")
+    ]
+    return table([f"minus {other}", *columns], lines)
+
+
+def sweep(name: str, setting: str, column: str) -> str:
+    """A table of methods against the values of a swept setting."""
+    run = study(name)
+    hits = [hit for label in run.methods if (hit := SWEPT.fullmatch(label)) and hit["setting"] == setting]
+    values = dict.fromkeys(hit["value"] for hit in hits)
+    lines = [
+        [method, *(value(name, f"{method}@{setting}={v}", column) for v in values)]
+        for method in dict.fromkeys(hit["method"] for hit in hits)
+    ]
+    return table([setting, *values], lines)
+
+
+def falls(name: str, column: str) -> str:
+    """A table of what a bad reference photograph takes: each method's spoilt row minus its own good one."""
+    run = study(name)
+    found = [hit for label in run.methods if (hit := SWEPT.fullmatch(label))]
+    values = dict.fromkeys(hit["value"] for hit in found)
+    lines = [
+        [method, *(_difference(_paired(name, f"{method}@spoil={v}", method, column)) for v in values)]
+        for method in dict.fromkeys(hit["method"] for hit in found)
+    ]
+    return table(["one photograph of four", *values], lines)
+
+
+def at_matched_prompt(name: str, other: str) -> str:
+    """A table of each method's best row among those that keep the prompt, minus `other`'s best."""
+    run = study(name)
+    lines = []
+    for column in IDENTITY:
+        best = matched(run, column_named(run, column), column_named(run, PROMPT))
+        base = next(found for found in best if found.method == other)
+        for found in sorted(best, key=lambda found: -found.identity.mean):
+            line = [column, found.label, _shown(found.identity), _shown(found.prompt)]
+            gaps = [_paired(name, found.label, base.label, c) for c in (column, PROMPT)]
+            lines.append([*line, *(dash() if found is base else _difference(gap) for gap in gaps)])
+    header = ["identity by", "row", "identity", f"prompt match minus {FLOOR}"]
+    return table([*header, f"identity minus {other}", f"prompt match minus {other}"], lines)
+
+
+def costs(name: str, dear: str) -> str:
+    """A table of what one more person costs, beside the method `dear`."""
+    run = study(name)
+    base = costs_of(run, dear)
+    lines = []
+    for label in run.methods:
+        found = costs_of(run, label)
+        fit, draw, size = _measured(found)
+        part = 100 * fit / _measured(base)[0]
+        line = [label, f"{fit:.2f}", f"{part:.1f} %", f"{draw:.3f}", f"{size:,.0f}", _until(found, base)]
+        lines.append(line)
+    header = ["row", "fit s", f"of {dear}'s", "s a picture", "bytes a person"]
+    return table([*header, f"cheaper than {dear}"], lines)
+
+
+def fit_share(name: str, row: str, dear: str) -> str:
+    """A row's fitting time in per cent of another's."""
+    one, other = (_measured(costs_of(study(name), label))[0] for label in (row, dear))
+    return f"{100 * one / other:.1f} %"
+
+
+def break_even(name: str, row: str, dear: str, *networks: str) -> str:
+    """After how many people the training of a row's networks is paid back by what fitting them would cost."""
+    trained = sum(int(_card(network)) for network in networks)
+    one, other = (_measured(costs_of(study(name), label))[0] for label in (row, dear))
+    return f"{trained / (other - one):.0f}"
+
+
+def seconds(*networks: str) -> str:
+    """Seconds that the training of some networks took, by their cards."""
+    return f"{sum(int(_card(network)) for network in networks):,}"
+
+
+def losses(*networks: str) -> str:
+    """A table of the networks' losses on unseen people, by their cards."""
+    lines = []
+    for network in networks:
+        text = (HERE / "networks" / f"{network}.md").read_text(encoding="utf-8")
+        said = dict(re.findall(r"\| ([^|]+) \| ([^|]+) \|", text))
+        own, without = said["loss on unseen people"], said["the same without their photographs"]
+        lines.append([network, own, without, f"{1e4 * (float(without) - float(own)):.0f}"])
+    header = ["network", "loss on unseen people", "without their photographs", "gain, 1e-4"]
+    return table(header, lines)
+
+
+FUNCTIONS: Final[Mapping[str, Callable[..., str]]] = {
+    function.__name__: function
+    for function in (
+        *(people, pictures, value, minus, share, rows, against, sweep, falls, at_matched_prompt),
+        *(costs, fit_share, break_even, seconds, losses),
+    )
+}
+
+
+def filled(words: str) -> str:
+    """The text with every field replaced. Raises KeyError for a function that there is not."""
+
+    def number_of(field: re.Match[str]) -> str:
+        name, *arguments = field[1].split()
+        return FUNCTIONS[name](*arguments)
+
+    return FIELD.sub(number_of, words)
+
+
+def _paired(name: str, one: str, other: str, column: str) -> Estimate | None:
+    return paired(study(name), column_named(study(name), column), one, other)
+
+
+def _shown(found: Estimate | None) -> str:
+    return dash() if found is None else number(found.mean, found.low, found.high)
+
+
+def _difference(found: Estimate | None) -> str:
+    """`0.021 [0.004, 0.038] above`."""
+    if found is None or found.low is None or found.high is None:
+        return _shown(found)
+    word = "above" if found.low > 0 else "below" if found.high < 0 else "not separable"
+    return f"{_shown(found)} {word}"
+
+
+def _measured(found: Costs) -> tuple[float, float, float]:
+    return found.fit_seconds or 0.0, found.seconds_per_image or 0.0, found.bytes_per_identity or 0.0
+
+
+def _until(found: Costs, base: Costs) -> str:
+    """Up to how many pictures of one person fitting and drawing cost less than by `base`."""
+    (fit, draw, _), (base_fit, base_draw, _) = _measured(found), _measured(base)
+    if found == base:
+        return dash()
+    if fit <= base_fit and draw <= base_draw:
+        return "always"
+    if fit > base_fit and draw >= base_draw:
+        return "never"
+    pictures_there = abs((base_fit - fit) / (draw - base_draw))
+    return f"{'up to' if fit <= base_fit else 'from'} {pictures_there:,.0f} pictures"
+
+
+def _card(network: str) -> str:
+    found = CARD.search((HERE / "networks" / f"{network}.md").read_text(encoding="utf-8"))
+    if found is None:
+        raise ValueError(f"results/networks/{network}.md: no line with its seconds")
+    return found[1]
+
+
+if __name__ == "__main__":
+    (HERE / "README.md").write_text(filled(WORDS.read_text(encoding="utf-8")), encoding="utf-8")
