@@ -17,7 +17,15 @@ from bench.train import app as train
 from methods.catalog import AGGREGATORS, METHODS
 from metrics.catalog import ENCODERS, METRICS
 
-STUDY = ("study-ablations", "study-costs", "study-main", "study-photos", "study-spoiled", "study-trade-off")
+STUDY = (
+    "study-ablations",
+    "study-costs",
+    "study-layers",
+    "study-main",
+    "study-photos",
+    "study-spoiled",
+    "study-trade-off",
+)
 NAMES = ("celeba-sd15", "celeba-sdxl", "dreambench-sd15", "openpeople-sd15", "smoke", *STUDY, "tiny")
 ROOT = Path(__file__).parents[2]
 REAL = tuple(name for name in NAMES if "sd" in name)
