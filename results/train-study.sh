@@ -3,8 +3,8 @@
 #
 #   pip install 'personabench[render]' && sh results/train-study.sh
 #
-# About two hours on two CPU cores, most of an hour where two of the blocks run side by side; a GPU is used where
-# there is one. Every line resumes from its checkpoint, and may be given again.
+# Two hours on a CPU once the people are rendered, one where two blocks run side by side; a GPU is used where there
+# is one. Every line resumes from its checkpoint, and may be given again.
 set -eu
 
 bench train people

@@ -1,5 +1,7 @@
 """Writes results/README.md: the words of README.in.md, every number from the tables of the runs beside it.
 
+Its summary goes into the project's README too.
+
     python results/write_readme.py
 
 What stands between double braces in README.in.md is the name of a function below and its arguments, such as
@@ -14,7 +16,7 @@ from typing import Final
 
 from bench.analysis import entry, paired, set_columns, set_entry
 from bench.costs import Costs, costs_of
-from bench.curves import SWEPT, column_named, matched
+from bench.curves import SWEPT, column_named, matched, method_of
 from bench.markdown import dash, number, table
 from bench.score import FLOOR
 from bench.statistics import Estimate
@@ -50,8 +52,8 @@ def value(name: str, row: str, column: str) -> str:
 
 
 def minus(name: str, one: str, other: str, column: str) -> str:
-    """One row minus another, paired by person and prompt, with its interval and what it says."""
-    return _difference(_paired(name, one, other, column))
+    """One row minus another, paired by person and prompt, with its interval."""
+    return _shown(_paired(name, one, other, column))
 
 
 def share(name: str, row: str, column: str) -> str:
@@ -116,17 +118,44 @@ def falls(name: str, column: str) -> str:
 
 
 def at_matched_prompt(name: str, other: str) -> str:
-    """A table of each method's best row among those that keep the prompt, minus `other`'s best."""
+    """A table of each method's best row whose prompt match is not shown to be below text-only's."""
     run = study(name)
+    best = {
+        column: {
+            found.method: found.label
+            for found in matched(run, column_named(run, column), column_named(run, PROMPT))
+        }
+        for column in IDENTITY
+    }
+    return _best(name, other, best)
+
+
+def at_kept_prompt(name: str, other: str, share: str) -> str:
+    """A table of each method's best row that keeps such a share of text-only's mean prompt match."""
+    run = study(name)
+    floor = _mean(name, FLOOR, PROMPT)
+    best: dict[str, dict[str, str]] = {column: {} for column in IDENTITY}
+    for label in run.methods:
+        method = method_of(label)
+        if method == FLOOR or _mean(name, label, PROMPT) < float(share) * floor:
+            continue
+        for column, rows_there in best.items():
+            before = rows_there.get(method)
+            if before is None or _mean(name, label, column) > _mean(name, before, column):
+                rows_there[method] = label
+    return _best(name, other, best)
+
+
+def _best(name: str, other: str, best: Mapping[str, Mapping[str, str]]) -> str:
+    """Each method's chosen row, by identity, minus the row that was chosen of `other`."""
     lines = []
-    for column in IDENTITY:
-        best = matched(run, column_named(run, column), column_named(run, PROMPT))
-        base = next(found for found in best if found.method == other)
-        for found in sorted(best, key=lambda found: -found.identity.mean):
-            line = [column, found.label, _shown(found.identity), _shown(found.prompt)]
-            gaps = [_paired(name, found.label, base.label, c) for c in (column, PROMPT)]
-            lines.append([*line, *(dash() if found is base else _difference(gap) for gap in gaps)])
-    header = ["identity by", "row", "identity", f"prompt match minus {FLOOR}"]
+    for column, labels in best.items():
+        for method in sorted(labels, key=lambda method: -_mean(name, labels[method], column)):
+            label = labels[method]
+            gaps = [_paired(name, label, labels[other], c) for c in (column, PROMPT)]
+            line = [column, label, value(name, label, column), value(name, label, PROMPT)]
+            lines.append([*line, *(dash() if method == other else _difference(gap) for gap in gaps)])
+    header = ["identity by", "row", "identity", "prompt match"]
     return table([*header, f"identity minus {other}", f"prompt match minus {other}"], lines)
 
 
@@ -178,7 +207,19 @@ def losses(*networks: str) -> str:
 FUNCTIONS: Final[Mapping[str, Callable[..., str]]] = {
     function.__name__: function
     for function in (
-        *(people, pictures, value, minus, share, rows, against, sweep, falls, at_matched_prompt),
+        *(
+            people,
+            pictures,
+            value,
+            minus,
+            share,
+            rows,
+            against,
+            sweep,
+            falls,
+            at_matched_prompt,
+            at_kept_prompt,
+        ),
         *(costs, fit_share, break_even, seconds, losses),
     )
 }
@@ -192,6 +233,13 @@ def filled(words: str) -> str:
         return FUNCTIONS[name](*arguments)
 
     return FIELD.sub(number_of, words)
+
+
+def _mean(name: str, row: str, column: str) -> float:
+    found = entry(study(name), row, column_named(study(name), column)).estimate
+    if found is None:
+        raise ValueError(f"{name}: {row} has no {column}")
+    return found.mean
 
 
 def _paired(name: str, one: str, other: str, column: str) -> Estimate | None:
@@ -234,5 +282,20 @@ def _card(network: str) -> str:
     return found[1]
 
 
+def summary(page: str) -> str:
+    """What the page says in short."""
+    return page.partition("## In short\n\n")[2].partition("\n\n## ")[0]
+
+
+def main() -> None:
+    """Write the page, and its summary into the README of the project."""
+    page = filled(WORDS.read_text(encoding="utf-8"))
+    (HERE / "README.md").write_text(page, encoding="utf-8")
+    readme = HERE.parent / "README.md"
+    before, begin, rest = readme.read_text(encoding="utf-8").partition("<!-- study:begin -->\n")
+    _, end, after = rest.partition("<!-- study:end -->")
+    readme.write_text(f"{before}{begin}{summary(page)}\n{end}{after}", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    (HERE / "README.md").write_text(filled(WORDS.read_text(encoding="utf-8")), encoding="utf-8")
+    main()

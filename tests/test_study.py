@@ -1,0 +1,100 @@
+"""What results/README.md says of the study is what the tables beside it give."""
+
+import csv
+import gzip
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from bench.suite import Needs, read_suite, suite_names
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+RUNS = tuple(name for name in suite_names() if name.startswith("study-"))
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("write_readme", RESULTS / "write_readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["write_readme"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def identity_by_pair(method: str) -> dict[tuple[str, str], float]:
+    """Mean cosine by SFace of each person and prompt, straight from the file."""
+    found: dict[tuple[str, str], list[float]] = {}
+    with gzip.open(RESULTS / "study-main" / "scores.csv.gz", "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            if (row["method"], row["metric"], row["encoder"]) == (method, "identity", "sface"):
+                found.setdefault((row["identity"], row["prompt"]), []).append(float(row["value"]))
+    return {pair: sum(values) / len(values) for pair, values in found.items()}
+
+
+def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
+    words = script.WORDS.read_text(encoding="utf-8")
+    assert "TODO" not in words
+    assert script.filled(words) == (RESULTS / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readmes_summary_is_the_pages(script: ModuleType) -> None:
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    summary = script.summary(page)
+    assert len(summary) > 400
+    assert summary in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_difference_is_the_mean_over_people_and_prompts(script: ModuleType) -> None:
+    one, other = identity_by_pair("loo-attention"), identity_by_pair("ip-control")
+    assert len(one) == len(other) == 32 * 7
+    mean = sum(one[pair] - other[pair] for pair in one) / len(one)
+    assert script.minus("study-main", "loo-attention", "ip-control", "identity@sface").startswith(
+        f"{mean:.3f} ["
+    )
+
+
+def test_the_words_for_a_difference_follow_its_interval(script: ModuleType) -> None:
+    for low, high, word in ((0.1, 0.3, "above"), (-0.3, -0.1, "below"), (-0.1, 0.1, "not separable")):
+        found = script.Estimate((low + high) / 2, low, high, 9)
+        assert script._difference(found).endswith(f"] {word}")
+
+
+@pytest.mark.parametrize(
+    ("fit", "draw", "text"),
+    [
+        (1.0, 0.1, "always"),
+        (1.0, 0.3, "up to 90 pictures"),
+        (19.0, 0.1, "from 90 pictures"),
+        (19.0, 0.3, "never"),
+    ],
+)
+def test_break_even_is_where_both_cost_the_same(
+    script: ModuleType, fit: float, draw: float, text: str
+) -> None:
+    def costs(fit: float, draw: float) -> object:
+        return script.Costs(fit, draw, None, None, 5.0)
+
+    assert script._until(costs(fit, draw), costs(10.0, 0.2)) == text
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_each_report_is_what_its_tables_give(run: str) -> None:
+    from bench.command import render_report
+
+    assert render_report(RESULTS / run, "markdown") == (RESULTS / run / "report.md").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_each_run_was_made_by_the_suite_that_ships(run: str) -> None:
+    paths = (RESULTS / run / "suite.toml", ROOT / "bench" / "suites" / f"{run}.toml")
+    made, ships = (replace(read_suite(path.read_text("utf-8"), path), needs=Needs()) for path in paths)
+    assert made == ships
