@@ -9,6 +9,7 @@ What stands between double braces in README.in.md is the name of a function belo
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -54,6 +55,20 @@ def value(name: str, row: str, column: str) -> str:
 def minus(name: str, one: str, other: str, column: str) -> str:
     """One row minus another, paired by person and prompt, with its interval."""
     return _shown(_paired(name, one, other, column))
+
+
+def people_above(name: str, one: str, other: str, column: str) -> str:
+    """In how many people one row's mean is above another's: `29 of 32`."""
+    by_person: dict[str, list[float]] = defaultdict(list)
+    for label, sign in ((one, 1.0), (other, -1.0)):
+        found: dict[str, list[float]] = defaultdict(list)
+        for row in study(name).scores_of(label, column_named(study(name), column)):
+            if row.value:
+                found[row.identity].append(float(row.value))
+        for who, scores in found.items():
+            by_person[who].append(sign * sum(scores) / len(scores))
+    both = [sum(signed) for signed in by_person.values() if len(signed) == 2]
+    return f"{sum(gap > 0 for gap in both)} of {len(both)}"
 
 
 def share(name: str, row: str, column: str) -> str:
@@ -207,20 +222,8 @@ def losses(*networks: str) -> str:
 FUNCTIONS: Final[Mapping[str, Callable[..., str]]] = {
     function.__name__: function
     for function in (
-        *(
-            people,
-            pictures,
-            value,
-            minus,
-            share,
-            rows,
-            against,
-            sweep,
-            falls,
-            at_matched_prompt,
-            at_kept_prompt,
-        ),
-        *(costs, fit_share, break_even, seconds, losses),
+        *(people, pictures, value, minus, people_above, share, rows, against, sweep, falls),
+        *(at_matched_prompt, at_kept_prompt, costs, fit_share, break_even, seconds, losses),
     )
 }
 
