@@ -25,6 +25,7 @@ from methods.fine_tuning import (
 )
 from methods.interface import MethodError, Request, Subject
 from methods.learnt_words import embeddings_of, read_words, save_words, words_of, words_on
+from methods.priors import drawn_apart
 from methods.settings import check_bounds, check_settings
 from methods.shown_photos import Crop, Latents, ShownPhotos, Turns
 from methods.training import generator_of
@@ -168,6 +169,9 @@ class PersonalisedWords:
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
+        return drawn_apart(requests, self._draw, self.backbone)
+
+    def _draw(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.template.replace("{subject}", self.placeholder) for request in requests]
         with self.backbone.clean(), words_on(self.backbone, self.placeholder, self.own):
             return self.backbone.draw(prompts, [request.seed for request in requests])

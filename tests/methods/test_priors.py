@@ -41,8 +41,8 @@ def person(
     return fitted
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
-def test_an_adapter_draws_somebody_else_as_the_backbone_does(
+@pytest.mark.parametrize("name", [*ADAPTERS, "textual-inversion"])
+def test_what_leaves_the_backbone_as_it_is_draws_somebody_else_as_the_backbone_does(
     name: str, person: Person, backbone: Backbone
 ) -> None:
     (own,) = backbone.draw([NOBODY.template], [NOBODY.seed])
@@ -89,6 +89,13 @@ def test_no_more_pictures_are_kept_than_memory_is_meant_for(
     drawn = [picture.tobytes() for picture in person("text-only").generate(requests)]
     assert drawn[0] == drawn[2] != drawn[1]
     assert len(backbone.remembered[("somebody else",)]) == 1
+
+
+def test_a_learnt_word_changes_no_picture_that_does_not_name_it(person: Person, backbone: Backbone) -> None:
+    word = person("textual-inversion")
+    (own,) = backbone.draw([NOBODY.template], [NOBODY.seed])
+    (drawn,) = word._draw([NOBODY])  # type: ignore[attr-defined]  # with the word on
+    assert drawn.tobytes() == own.tobytes()
 
 
 def test_a_lora_stays_loaded_for_somebody_else(person: Person, backbone: Backbone) -> None:
