@@ -61,6 +61,14 @@ Side = Annotated[
     int | None,
     typer.Option(help="Pixels of the dataset's photographs.", show_default="64 if embedded, else 512"),
 ]
+Base = Annotated[str, typer.Option(help="The backbone: `embedded`, a folder, or owner/name@commit.")]
+Encoder = Annotated[
+    Path | None, typer.Option(help="Folder of the image encoder.", show_default="the embedded one")
+]
+Lean = Annotated[float, typer.Option(help="Noise steps t are drawn as t^(lean - 1); 1 is uniform.")]
+Rate = Annotated[float | None, typer.Option(help="The recipe's without it.", show_default=False)]
+Pieces = Annotated[int, typer.Option(help="Pieces of a batch, one after the other.")]
+Precision = Annotated[str, typer.Option(help="Of the forward pass: `auto`, `fp32`, `bf16`, `fp16`.")]
 
 PEOPLE = ROOT / "people"
 CHECKPOINTS = ROOT / "checkpoints"
@@ -163,12 +171,8 @@ def ip_adapter(
     data: Data = PEOPLE,
     out: Out = WEIGHTS,
     checkpoints: Checkpoints = CHECKPOINTS,
-    base: Annotated[
-        str, typer.Option(help="The backbone: `embedded`, a folder, or owner/name@commit.")
-    ] = "embedded",
-    encoder: Annotated[
-        Path | None, typer.Option(help="Folder of the image encoder.", show_default="the embedded one")
-    ] = None,
+    base: Base = "embedded",
+    encoder: Encoder = None,
     name: Annotated[
         str, typer.Option(help="Name of the weights.", show_default="ip-adapter and unusual settings")
     ] = "",
@@ -183,20 +187,16 @@ def ip_adapter(
         ),
     ] = "self",
     tokens: Annotated[int, typer.Option(help="Tokens per photograph; of the layout `plus`.")] = 8,
-    lean: Annotated[float, typer.Option(help="Noise steps t are drawn as t^(lean - 1); 1 is uniform.")] = 1.0,
+    lean: Lean = 1.0,
     dataset: FromDataset = None,
     root: Root = None,
     people: People = None,
     side: Side = None,
     steps: Steps = None,
     batch: Batch = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="The recipe's without it.", show_default=False)
-    ] = None,
-    accumulate: Annotated[int, typer.Option(help="Pieces of a batch, one after the other.")] = 1,
-    precision: Annotated[
-        str, typer.Option(help="Of the forward pass: `auto`, `fp32`, `bf16`, `fp16`.")
-    ] = "auto",
+    learning_rate: Rate = None,
+    accumulate: Pieces = 1,
+    precision: Precision = "auto",
     device: On = Device.auto,
 ) -> None:
     """Train an IP-Adapter; the file has the published layout. On several GPUs as `loo`."""
@@ -226,12 +226,8 @@ def loo(
     data: Data = PEOPLE,
     out: Out = WEIGHTS,
     checkpoints: Checkpoints = CHECKPOINTS,
-    base: Annotated[
-        str, typer.Option(help="The backbone: `embedded`, a folder, or owner/name@commit.")
-    ] = "embedded",
-    encoder: Annotated[
-        Path | None, typer.Option(help="Folder of the image encoder.", show_default="the embedded one")
-    ] = None,
+    base: Base = "embedded",
+    encoder: Encoder = None,
     name: Annotated[
         str, typer.Option(help="Name of the weights.", show_default="loo-AGGREGATOR and unusual settings")
     ] = "",
@@ -248,7 +244,7 @@ def loo(
     captions: Annotated[str, typer.Option(help="Captions are `given` or taken for `blank`.")] = "given",
     smallest_set: Annotated[int, typer.Option(help="Photographs in the smallest set.")] = 1,
     largest_set: Annotated[int, typer.Option(help="Photographs in the largest set.")] = 6,
-    lean: Annotated[float, typer.Option(help="Noise steps t are drawn as t^(lean - 1); 1 is uniform.")] = 1.0,
+    lean: Lean = 1.0,
     tokens: Annotated[int, typer.Option(help="Tokens per photograph.")] = 8,
     shortcut: Annotated[
         bool, typer.Option(help="The class token also goes straight into the tokens.")
@@ -260,13 +256,9 @@ def loo(
     validate_every: Annotated[int, typer.Option(help="Steps between two losses on unseen people.")] = 250,
     steps: Steps = None,
     batch: Batch = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="The recipe's without it.", show_default=False)
-    ] = None,
-    accumulate: Annotated[int, typer.Option(help="Pieces of a batch, one after the other.")] = 1,
-    precision: Annotated[
-        str, typer.Option(help="Of the forward pass: `auto`, `fp32`, `bf16`, `fp16`.")
-    ] = "auto",
+    learning_rate: Rate = None,
+    accumulate: Pieces = 1,
+    precision: Precision = "auto",
     device: On = Device.auto,
 ) -> None:
     """Train a leave-one-out aggregator over many people; on several GPUs by `accelerate launch -m bench.cli`.

@@ -69,14 +69,8 @@ def make_ip_adapter(
         unseen=shop.unseen,
     )
     if Team.here().leads:
-        quality = {
-            "loss on unseen people": f"{losses['loss']:.4f}",
-            "the same without their photographs": f"{losses['without']:.4f}",
-        }
-        unseen = {"people unseen": len(np.unique(shop.unseen.identities))}
-        about = {**_about_ip_adapter(training), **unseen, **source.about(base)}
-        command = _ip_adapter_command(training) + source.options
-        _card(shop, out, command, schedule, about, quality, source.licence)
+        settings = _about_ip_adapter(training)
+        _card(shop, out, _ip_adapter_command(training), schedule, settings, losses, source, base)
     return out
 
 
@@ -126,7 +120,6 @@ def make_leave_one_out(
     """
     if training.aggregator not in AGGREGATORS:
         raise MethodError(f"--aggregator {training.aggregator}: known are {', '.join(AGGREGATORS)}")
-    team = Team.here()
     out = shop.weights / f"{name or variant_name(training)}.safetensors"
     if training.encoder == EMBEDDED_CLIP:
         training = replace(training, encoder=_encoder(shop))
@@ -140,15 +133,9 @@ def make_leave_one_out(
         progress=shop.progress,
         unseen=shop.unseen,
     )
-    if team.leads:
-        quality = {
-            "loss on unseen people": f"{losses['loss']:.4f}",
-            "the same without their photographs": f"{losses['without']:.4f}",
-        }
-        unseen = {"people unseen": len(np.unique(shop.unseen.identities))}
-        about = {**_settings(training), **unseen, **source.about(base)}
-        command = leave_one_out_command(training, schedule, base) + source.options
-        _card(shop, out, command, schedule, about, quality, source.licence)
+    if Team.here().leads:
+        command = leave_one_out_command(training, schedule, base)
+        _card(shop, out, command, schedule, _settings(training), losses, source, base)
     return out
 
 
@@ -206,16 +193,22 @@ def _card(
     out: Path,
     command: str,
     schedule: Schedule,
-    about: Mapping[str, object],
-    quality: Mapping[str, object],
-    licence: str,
+    settings: Mapping[str, object],
+    losses: Mapping[str, float],
+    source: Source,
+    base: str,
 ) -> None:
-    """Write the adapter's card beside it."""
+    """Write the adapter's card beside it: how it was made, and its loss on unseen people."""
+    unseen = {"people unseen": len(np.unique(shop.unseen.identities))}
+    made = shop.made_of(schedule, shop.checkpoints / f"{out.stem}.pt")
     Card(
         out.stem,
-        command,
+        command + source.options,
         "Trained between a frozen backbone and a frozen image encoder.",
-        {**shop.made_of(schedule, shop.checkpoints / f"{out.stem}.pt"), **about},
-        quality,
-        licence,
+        {**made, **settings, **unseen, **source.about(base)},
+        {
+            "loss on unseen people": f"{losses['loss']:.4f}",
+            "the same without their photographs": f"{losses['without']:.4f}",
+        },
+        source.licence,
     ).write(out.with_suffix(".md"))

@@ -75,8 +75,15 @@ class Backbone:
         return cls(spec, source, pipe, device, noise, BackboneState.of(pipe), compiled)
 
     def guided(self, scale: float) -> Backbone:
-        """The same networks, drawing by this guidance scale; what was remembered stays behind."""
-        return replace(self, spec=replace(self.spec, guidance=scale), remembered={})
+        """The same networks, drawing by this guidance scale; one for each scale and run.
+
+        What this one remembers was drawn by its own scale, and stays behind.
+        """
+        key = ("guided by", scale)
+        if key not in self.remembered:
+            self.remembered[key] = replace(self, spec=replace(self.spec, guidance=scale), remembered={})
+        backbone: Backbone = self.remembered[key]
+        return backbone
 
     @property
     def folder(self) -> Path:

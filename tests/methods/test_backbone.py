@@ -51,6 +51,7 @@ def test_another_guidance_draws_another_picture_and_leaves_the_first_backbone_as
     stronger = backbone.guided(6.0)
     assert stronger.remembered == {}
     assert stronger.unet is backbone.unet
+    assert backbone.guided(6.0) is stronger
     before = backbone.draw(SENTENCES[:1], [4])[0].tobytes()
     assert stronger.draw(SENTENCES[:1], [4])[0].tobytes() != before
     assert backbone.draw(SENTENCES[:1], [4])[0].tobytes() == before
