@@ -120,12 +120,12 @@ def clip(
     device: On = Device.auto,
 ) -> None:
     """Learn the tokenizer and the tiny CLIP: text encoder of the backbone, image encoder of the adapters."""
-    from methods.embedded.clip import SCHEDULE
+    from methods.embedded.clip import FURTHER, SCHEDULE
     from methods.embedded.recipe import make_clip
 
     with reporting("clip") as report:
         shop = Place(data, checkpoints, out, start).workshop(device.value, report)
-        print(make_clip(shop, shortened(SCHEDULE, steps, batch)))
+        print(make_clip(shop, shortened(FURTHER if start else SCHEDULE, steps, batch)))
 
 
 @app.command()
@@ -138,13 +138,13 @@ def autoencoder(
     device: On = Device.auto,
 ) -> None:
     """Train the backbone's autoencoder, then its decoder alone for longer."""
-    from methods.embedded.autoencoder import DECODER_SCHEDULE, SCHEDULE
+    from methods.embedded.autoencoder import DECODER_SCHEDULE, FURTHER, SCHEDULE
     from methods.embedded.recipe import make_autoencoder
 
     with reporting("autoencoder") as report:
         shop = Place(data, checkpoints, checkpoints, start).workshop(device.value, report)
-        schedules = (shortened(SCHEDULE, steps, batch), shortened(DECODER_SCHEDULE, steps, batch))
-        print(make_autoencoder(shop, *schedules))
+        first = FURTHER if start else SCHEDULE
+        print(make_autoencoder(shop, *(shortened(part, steps, batch) for part in (first, DECODER_SCHEDULE))))
 
 
 @app.command()
@@ -157,13 +157,16 @@ def backbone(
     batch: Batch = None,
     device: On = Device.auto,
 ) -> None:
-    """Train the U-Net between CLIP and autoencoder, and write a Stable Diffusion folder."""
-    from methods.embedded.diffusion import SCHEDULE
+    """Train the U-Net between CLIP and autoencoder, and write a Stable Diffusion folder.
+
+    On several GPUs as `loo`.
+    """
+    from methods.embedded.diffusion import FURTHER, SCHEDULE
     from methods.embedded.recipe import make_backbone
 
     with reporting("backbone") as report:
         shop = Place(data, checkpoints, out, start).workshop(device.value, report)
-        print(make_backbone(shop, shortened(SCHEDULE, steps, batch)))
+        print(make_backbone(shop, shortened(FURTHER if start else SCHEDULE, steps, batch)))
 
 
 @app.command(name="ip-adapter")

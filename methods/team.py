@@ -32,13 +32,13 @@ class Team:
 
         Raises MethodError where processes were started together and do not know of each other.
         """
-        # What `accelerate launch --cpu` says; without it processes on a machine without GPU stay apart.
+        # Without it processes on a machine without GPU stay apart.
         state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
         started = int(os.environ.get("WORLD_SIZE", "1"))
         if started != state.num_processes:
             raise MethodError(
                 f"{started} processes were started, and accelerate joins {state.num_processes}; "
-                "start them by `accelerate launch`, without GPUs by `accelerate launch --cpu`"
+                "start them by `accelerate launch`, or set ACCELERATE_USE_CPU=true where there are no GPUs"
             )
         return cls(state.process_index, state.num_processes)
 

@@ -23,6 +23,8 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 SCHEDULE = Schedule(
     steps=1_200, batch=128, learning_rate=1e-3, warm_up=100, decay_from=0.2, weight_decay=0.05
 )
+FURTHER = Schedule(steps=1_500, batch=128, learning_rate=6e-4, warm_up=60, decay_from=0.15, weight_decay=0.05)
+"""For a network to go on from."""
 
 EMBEDDING = 128
 """Width of the space in which pictures and captions meet."""

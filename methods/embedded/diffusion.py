@@ -17,8 +17,9 @@ from methods.embedded.autoencoder import encode_all
 from methods.embedded.captions import CaptionBank, caption_bank, plain_captions
 from methods.embedded.growth import grown_unet
 from methods.embedded.tokenizer import token_ids
-from methods.training import Progress, Schedule, train
+from methods.training import Progress, Schedule, minimise
 from methods.training_set import TrainingSet
+from methods.training_state import Checkpoint
 
 ensure_torchvision_imports()
 
@@ -32,6 +33,8 @@ from diffusers.models.attention_processor import AttnProcessor  # noqa: E402
 from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
 
 SCHEDULE = Schedule(steps=3_300, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
+FURTHER = Schedule(steps=4_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.3)
+"""For a network to go on from."""
 NO_CAPTION: Final = 0.1
 """Share of the training pictures whose caption is empty, for classifier-free guidance."""
 
@@ -48,7 +51,11 @@ class FrozenParts:
 def new_unet(
     *, channels: int, size: int, text_width: int, widths: tuple[int, ...] = (64, 128, 192)
 ) -> UNet2DConditionModel:
-    """An untrained U-Net; cross-attention everywhere but at the widest resolution."""
+    """An untrained U-Net; cross-attention at every resolution, at the finest on the way up alone.
+
+    What is drawn where no attention is lies out of the reach of image tokens: no adapter could do there what
+    fine-tuning can. Stable Diffusion has it on the way down too, where it would cost a tenth of each step.
+    """
     levels = len(widths)
     return UNet2DConditionModel(
         sample_size=size,
@@ -57,7 +64,7 @@ def new_unet(
         block_out_channels=widths,
         layers_per_block=1,
         down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * (levels - 1)),
-        up_block_types=(*("CrossAttnUpBlock2D",) * (levels - 1), "UpBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
         mid_block_type="UNetMidBlock2DCrossAttn",
         cross_attention_dim=text_width,
         attention_head_dim=tuple(width // 32 for width in widths),
@@ -91,21 +98,19 @@ def train_unet(
 ) -> UNet2DConditionModel:
     """Minimise || v - v_theta(X_t, c, t) ||^2 (Salimans & Ho 2022); latents are encoded once.
 
-    `start` is a network to go on from; with fewer latent channels than the autoencoder's it is grown.
+    `start` is a network to go on from; where it has fewer latent channels or less attention it is grown.
     """
     torch.manual_seed(schedule.seed)
     autoencoder, text_encoder = parts.autoencoder.to(device).eval(), parts.text_encoder.to(device).eval()
-    channels = autoencoder.config.latent_channels
-    if start is None:
-        start = new_unet(
-            channels=channels,
-            size=data.pixels.shape[1] // 2 ** (len(autoencoder.config.block_out_channels) - 1),
-            text_width=text_encoder.config.hidden_size,
-            widths=widths,
-        )
-    elif start.config.in_channels != channels:
-        start = grown_unet(start, channels)
-    unet = start.to(device)
+    unet = new_unet(
+        channels=autoencoder.config.latent_channels,
+        size=data.pixels.shape[1] // 2 ** (len(autoencoder.config.block_out_channels) - 1),
+        text_width=text_encoder.config.hidden_size,
+        widths=widths,
+    )
+    if start is not None:
+        unet = grown_unet(start, unet)
+    unet = unet.to(device)
     if device.type == "cpu":
         # Fused attention's backward pass is the slowest part of a step on a CPU; the plain one takes a third.
         unet.set_attn_processor(AttnProcessor())
@@ -117,9 +122,10 @@ def train_unet(
         with torch.autocast(device.type, enabled=False):
             return _Source.of(data, parts, schedule.seed + 1, device)
 
-    def loss(step: int, generator: torch.Generator) -> Tensor:
+    def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
         clean, ids, t = source().batch(schedule.batch, generator)
         noise = torch.randn(clean.shape, generator=generator)
+        clean, ids, t, noise = (part[rows] for part in (clean, ids, t, noise))
         alpha = alphas[t].view(-1, 1, 1, 1)
         noised, target = velocity(clean, noise, alpha)
         with torch.no_grad():
@@ -127,7 +133,7 @@ def train_unet(
         predicted = unet(noised.to(device), t.to(device), encoder_hidden_states=context, return_dict=False)[0]
         return F.mse_loss(predicted.float(), target.to(device))
 
-    train(unet, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
+    minimise(unet, loss, schedule, checkpoint=Checkpoint(checkpoint), progress=progress, device=device)
     return unet
 
 

@@ -1,8 +1,9 @@
-"""Trained networks with more latent channels than they were made with: what they know is kept.
+"""Trained networks with more to them than they were made with: what they know is kept.
 
-The first channels go on meaning what they meant; the new ones begin at nothing in the U-Net and at small
-weights in the autoencoder, and learn what the first could not hold. So a training of hours is not thrown away
-when its latent turns out too narrow (function-preserving growth: Chen, Goodfellow & Shlens 2016, Net2Net).
+A latent's first channels go on meaning what they meant; new ones begin at nothing in the U-Net and at small
+weights in the autoencoder, and learn what the first could not hold. New attention begins by adding nothing.
+So a training of hours is not thrown away when the network turns out too narrow (function-preserving growth:
+Chen, Goodfellow & Shlens 2016, Net2Net).
 """
 
 from __future__ import annotations
@@ -57,20 +58,34 @@ def grown_autoencoder(old: AutoencoderKL, channels: int) -> AutoencoderKL:
 
 
 @torch.no_grad()
-def grown_unet(old: UNet2DConditionModel, channels: int) -> UNet2DConditionModel:
-    """`old` for a latent of `channels`: at first it overlooks the new ones and predicts nothing in them."""
-    before = _fewer(old.config.in_channels, channels)
-    new = UNet2DConditionModel.from_config({**old.config, "in_channels": channels, "out_channels": channels})
-    widened = ("conv_in.", "conv_out.")
-    for name, part in old.named_parameters():
-        mine = new.get_parameter(name)
-        if not name.startswith(widened) or mine.shape == part.shape:
+def grown_unet(old: UNet2DConditionModel, new: UNet2DConditionModel) -> UNet2DConditionModel:
+    """`new`, untrained, made to predict what `old` does: nothing in latent channels that `old` lacks.
+
+    Attention where `old` has none begins by adding nothing. Raises MethodError where `new` lacks a part of
+    `old`, has it in another size, or has fewer latent channels.
+    """
+    before = old.config.in_channels
+    if before > new.config.in_channels:
+        raise MethodError(f"a latent of {before} channels cannot grow to {new.config.in_channels}")
+    theirs = dict(old.named_parameters())
+    for name, mine in new.named_parameters():
+        if name not in theirs:
+            if ".attentions." not in name:
+                raise MethodError(f"{name}: the network to go on from has no such part")
+            if ".proj_out." in name:
+                mine.zero_()
+            continue
+        part = theirs.pop(name)
+        if name == "conv_in.weight":
+            mine.zero_()[:, :before] = part
+        elif name in ("conv_out.weight", "conv_out.bias"):
+            mine.zero_()[:before] = part
+        elif mine.shape == part.shape:
             mine.copy_(part)
-    for side in (new.conv_in.weight, new.conv_out.weight, new.conv_out.bias):
-        side.zero_()
-    new.conv_in.weight[:, :before] = old.conv_in.weight
-    new.conv_out.weight[:before] = old.conv_out.weight
-    new.conv_out.bias[:before] = old.conv_out.bias
+        else:
+            raise MethodError(f"{name}: {tuple(part.shape)} does not fit {tuple(mine.shape)}")
+    if theirs:
+        raise MethodError(f"{next(iter(theirs))}: part of the network to go on from, but not of the new one")
     return new
 
 

@@ -27,6 +27,7 @@ from methods.embedded.diffusion import FrozenParts, denoising_error, save_pipeli
 from methods.embedded.growth import grown_autoencoder
 from methods.embedded.tokenizer import learn_tokenizer, token_ids
 from methods.interface import MethodError
+from methods.team import Team
 from methods.training import Progress, Schedule, seconds_spent
 from methods.training_set import TrainingSet
 
@@ -61,14 +62,14 @@ class Workshop:
 
     def made_of(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
         """How a network was made, for its card."""
-        people = len(np.unique(self.data.identities))
+        people, processes = len(np.unique(self.data.identities)), Team.here().size
         return {
             **({"started from": "a network that an earlier making had finished"} if self.start else {}),
             "training photographs": f"{len(self.data.pixels)} of {people} people",
             "steps x batch": f"{schedule.steps} x {schedule.batch}",
             "learning rate": schedule.learning_rate,
             "seconds": round(seconds_spent(checkpoint)),
-            "device": str(self.device),
+            "device": f"{self.device}, {processes} processes" if processes > 1 else str(self.device),
         }
 
 
@@ -172,14 +173,19 @@ def _earlier_autoencoder(start: Path) -> AutoencoderKL:
 
 
 def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
-    """Train the U-Net on the finished CLIP and autoencoder; write `<weights>/embedded`, a whole pipeline."""
+    """Train the U-Net on the finished CLIP and autoencoder; write `<weights>/embedded`, a whole pipeline.
+
+    Started by `accelerate launch`, several processes share each batch.
+    """
     checkpoint = shop.checkpoints / "unet.pt"
     text_encoder = _needed(shop.checkpoints / "clip", "clip")
     autoencoder = _needed(shop.checkpoints / "autoencoder", "autoencoder")
+    with Team.here().leader_first():
+        tokenizer = _tokenizer(shop)
     parts = FrozenParts(
         AutoencoderKL.from_pretrained(autoencoder),
         CLIPTextModel.from_pretrained(text_encoder, dtype=torch.float32),
-        _tokenizer(shop),
+        tokenizer,
     )
     unet = train_unet(
         shop.data,
@@ -192,20 +198,28 @@ def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
         if shop.start
         else None,
     )
-    unet.save_pretrained(_emptied(shop.checkpoints / "unet"))
+    folder = shop.weights / "embedded"
+    if Team.here().leads:
+        unet.save_pretrained(_emptied(shop.checkpoints / "unet"))
+        _write_backbone(folder, parts, unet, shop, shop.made_of(schedule, checkpoint))
+    Team.here().wait()
+    return folder
+
+
+def _write_backbone(
+    folder: Path, parts: FrozenParts, unet: UNet2DConditionModel, shop: Workshop, made: dict[str, object]
+) -> None:
     error = denoising_error(unet, parts, shop.unseen, device=shop.device)
     psnr = restoration_psnr(parts.autoencoder, shop)
-    folder = _emptied(shop.weights / "embedded")
-    save_pipeline(folder, parts, unet)
+    save_pipeline(_emptied(folder), parts, unet)
     Card(
         "Tiny Stable Diffusion",
         "bench train backbone",
         "A whole pipeline in diffusers' layout at 64 px, trained from scratch on rendered people: "
         "`StableDiffusionPipeline.from_pretrained` opens it. It draws nothing but such people.",
-        shop.made_of(schedule, checkpoint),
+        made,
         {"v-prediction error": error, "autoencoder's PSNR in dB": psnr},
     ).write(folder / "CARD.md")
-    return folder
 
 
 @torch.no_grad()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
+from bench.torchvision_ops import ensure_torchvision_imports
 from methods.embedded.autoencoder import make_certain, new_autoencoder
 from methods.embedded.diffusion import new_unet
 from methods.embedded.growth import grown_autoencoder, grown_unet
 from methods.interface import MethodError
+
+ensure_torchvision_imports()
+
+from diffusers import UNet2DConditionModel  # noqa: E402
 
 WIDTHS = (8, 16, 16)
 
@@ -26,10 +33,16 @@ def test_the_first_channels_of_a_grown_latent_are_the_old_ones() -> None:
         torch.testing.assert_close(new.decode(latent).sample, old.decode(before.mean).sample)
 
 
-def test_a_grown_unet_predicts_as_before_and_nothing_in_the_new_channels() -> None:
+def _unet(channels: int, **changes: object) -> UNet2DConditionModel:
+    network = new_unet(channels=channels, size=4, text_width=8, widths=(32, 32))
+    return UNet2DConditionModel.from_config({**network.config, **changes}).eval()
+
+
+@pytest.mark.parametrize("types", [{}, {"up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D")}])
+def test_a_grown_unet_predicts_as_before_and_nothing_in_the_new_channels(types: dict[str, object]) -> None:
     torch.manual_seed(0)
-    old = new_unet(channels=3, size=4, text_width=8, widths=(32, 32)).eval()
-    new = grown_unet(old, 5).eval()
+    old = _unet(3, **types)
+    new = grown_unet(old, _unet(5))
     latent, step, text = torch.randn(2, 5, 4, 4), torch.tensor([3, 900]), torch.randn(2, 6, 8)
     with torch.no_grad():
         said = new(latent, step, encoder_hidden_states=text).sample
@@ -37,6 +50,22 @@ def test_a_grown_unet_predicts_as_before_and_nothing_in_the_new_channels() -> No
             said[:, :3], old(latent[:, :3], step, encoder_hidden_states=text).sample, atol=1e-5, rtol=1e-5
         )
     assert not said[:, 3:].any()
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (lambda: _unet(6), "6 channels cannot grow to 5"),
+        (lambda: _unet(5, cross_attention_dim=16), "does not fit"),
+        (lambda: _unet(5, layers_per_block=2), "not of the new one"),
+        (lambda: _unet(5, up_block_types=("UpBlock2D", "UpBlock2D"), layers_per_block=0), "has no such part"),
+    ],
+)
+def test_a_network_that_cannot_be_gone_on_from_is_refused(
+    start: Callable[[], UNet2DConditionModel], words: str
+) -> None:
+    with pytest.raises(MethodError, match=words):
+        grown_unet(start(), _unet(5))
 
 
 def test_what_is_not_larger_is_refused() -> None:

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from methods.embedded.autoencoder import new_autoencoder, train_autoencoder
+from methods.embedded.clip import new_clip
+from methods.embedded.diffusion import FrozenParts, train_unet
 from methods.embedded.recipe import Workshop, make_autoencoder, make_backbone, make_clip
 from methods.embedded.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
 from methods.interface import MethodError
@@ -149,6 +151,31 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) 
                 progress=silent,
                 autoencoder=network,
             )
+
+
+def test_a_unet_learns_in_pieces_what_it_learns_from_whole_batches(tmp_path: Path) -> None:
+    """Pieces are what processes, too, share a batch in."""
+    from transformers import CLIPTextModel
+
+    torch.manual_seed(0)
+    data = Squares()
+    tokenizer = learn_tokenizer([data.template(row, mirrored=False) for row in range(8)], vocabulary=900)
+    text_encoder = CLIPTextModel(new_clip(tokenizer).config.text_config)
+    parts = FrozenParts(new_autoencoder(widths=(8, 16, 16)), text_encoder, tokenizer)
+
+    def trained(pieces: int) -> torch.Tensor:
+        network = train_unet(
+            data,
+            parts,
+            schedule=replace(brief(3, 1e-3), accumulate=pieces, precision="fp32"),
+            checkpoint=tmp_path / f"{pieces}.pt",
+            device=torch.device("cpu"),
+            progress=silent,
+            widths=(32, 32),
+        )
+        return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+    torch.testing.assert_close(trained(4), trained(1), atol=1e-4, rtol=1e-3)
 
 
 def test_a_backbone_without_its_parts_says_which_command_makes_them(shop: Workshop, tmp_path: Path) -> None:
