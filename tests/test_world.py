@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -56,6 +57,12 @@ def test_the_weights_that_were_measured_are_those_that_ship(numbers: dict[str, A
     found = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in files.items()}
     assert len(found) >= 6
     assert found == {name: numbers["digests"][name] for name in files}
+
+
+def test_the_run_that_was_read_was_drawn_with_the_weights_that_ship(numbers: dict[str, Any]) -> None:
+    run = numbers["run"]["backbone"]
+    assert len(run) >= 6
+    assert all(numbers["digests"][f"methods/weights/embedded/{name}"] == found for name, found in run.items())
 
 
 def test_the_page_is_of_as_many_people_and_captions_as_was_wanted(numbers: dict[str, Any]) -> None:
@@ -161,6 +168,20 @@ def test_a_distance_of_equals_is_none_and_its_interval_leaves_people_out() -> No
     assert found.low < 0 < found.high
 
 
+def test_a_share_of_the_way_is_a_ratio_of_sums_and_its_interval_leaves_people_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "results")
+    ratio = script("world_methods").ratio
+    pairs = [(person, prompt) for person in "abcd" for prompt in "xy"]
+    rest = dict.fromkeys(pairs, 2.0)
+    sure = ratio(dict.fromkeys(pairs, 0.5), rest)
+    assert (sure.value, sure.low, sure.high, sure.n, sure.people) == (0.25, 0.25, 0.25, 8, 4)
+    unsure = ratio({pair: float(pair[0] == "a") for pair in pairs}, rest)
+    assert unsure.value == pytest.approx(2 / 16)
+    assert unsure.low < 0 < unsure.high
+
+
 @pytest.fixture
 def shipped_photos(tmp_path: Path) -> Path:
     """Four of the people that ship, as `bench train people` would have written them."""
@@ -188,6 +209,35 @@ def _same_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+def test_a_run_by_other_weights_is_not_read(
+    shipped_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "results")
+    run = tmp_path / "run"
+    shutil.copytree(ROOT / "results" / "personalisation", run)
+    told = (run / "run.json").read_text(encoding="utf-8")
+    account = json.loads(told)
+    unet = "backbone unet/diffusion_pytorch_model.safetensors"
+    digest = next(found[unet] for found in account["fingerprints"].values() if unet in found)
+    (run / "run.json").write_text(told.replace(digest, "0" * 16), encoding="utf-8")
+    words = [
+        "--data",
+        shipped_photos,
+        "--people",
+        4,
+        "--captions",
+        16,
+        "--run",
+        run,
+        "--out",
+        tmp_path / "out",
+    ]
+    with pytest.raises(SystemExit):
+        script("measure_world").main([str(word) for word in words])
+    assert "drawn with another unet/diffusion_pytorch_model.safetensors" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

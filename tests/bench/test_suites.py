@@ -26,7 +26,10 @@ STUDY = (
     "study-spoiled",
     "study-trade-off",
 )
-NAMES = ("celeba-sd15", "celeba-sdxl", "dreambench-sd15", "openpeople-sd15", "smoke", *STUDY, "tiny")
+NAMES = (
+    *("celeba-sd15", "celeba-sdxl", "dreambench-sd15", "openpeople-sd15", "personalisation", "smoke"),
+    *(*STUDY, "tiny"),
+)
 ROOT = Path(__file__).parents[2]
 REAL = tuple(name for name in NAMES if "sd" in name)
 DREAMBENCH = 30
