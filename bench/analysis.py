@@ -91,6 +91,12 @@ def pair_of(row: ScoreRow) -> Pair:
     return row.identity, (row.identity, row.prompt) if own else row.prompt
 
 
+def means_of(study: Study, label: str, column: Column) -> dict[Pair, float]:
+    """A row's mean for each person and prompt that was scored."""
+    scored = [row for row in _rows(study, label, column) if row.value]
+    return pair_means([float(row.value) for row in scored], [pair_of(row) for row in scored])
+
+
 def share(study: Study, label: str, column: Column) -> float | None:
     """How far from the other-person floor to the same-person ceiling the mean has come; 0 to 1, or beyond."""
     ends = [entry(study, name, column).estimate for name in (REAL_OTHER, label, REAL_SAME)]
@@ -171,14 +177,11 @@ def _differences(
     study: Study, column: Column, pairs: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[str, str, Estimate]]:
     for one, other in pairs:
-        found = paired_difference(_means(study, one, column), _means(study, other, column), seed=study.seed)
+        found = paired_difference(
+            means_of(study, one, column), means_of(study, other, column), seed=study.seed
+        )
         if found is not None:
             yield one, other, found
-
-
-def _means(study: Study, label: str, column: Column) -> dict[Pair, float]:
-    scored = [row for row in _rows(study, label, column) if row.value]
-    return pair_means([float(row.value) for row in scored], [pair_of(row) for row in scored])
 
 
 def _rows(study: Study, label: str, column: Column) -> list[ScoreRow]:

@@ -32,7 +32,7 @@ class Team:
 
         Raises MethodError where processes were started together and do not know of each other.
         """
-        # Without it processes on a machine without GPU stay apart.
+        # Without the flag, processes on a machine without GPU stay apart.
         state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
         started = int(os.environ.get("WORLD_SIZE", "1"))
         if started != state.num_processes:

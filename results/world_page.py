@@ -49,7 +49,7 @@ WAY: Final = 0.3
 """Share of the way from `text-only` to `photo-copy` that a method should come by either face network."""
 KEPT: Final = 0.85
 """Share of `text-only`'s prompt match that it should keep."""
-WAYS: Final = ("sface", "face-rendered")
+NETWORKS: Final = ("sface", "face-rendered")
 ASKED: Final = ("background", "shirt", "glasses", "hat", "expression", "pose", "no glasses", "no hat")
 WIDTH: Final = 110
 
@@ -159,16 +159,16 @@ def _methods(numbers: Numbers) -> str:
         `photo-copy` its identity covers; the prompt kept is its prompt match as a share of `text-only`'s.
         Intervals leave one person out at a time and take the prompts as they are."""
     )
-    keys = (*(f"way@{network}" for network in WAYS), "prompt kept")
+    keys = (*(f"way@{network}" for network in NETWORKS), "prompt kept")
     lines = [[method, *(_shown(numbers, f"{key}, {method}", 3) for key in keys)] for method in run["methods"]]
-    header = ["method", *(f"way by {network}" for network in WAYS), "prompt kept"]
+    header = ["method", *(f"way by {network}" for network in NETWORKS), "prompt kept"]
     return f"## Personalisation\n\n{words}\n\n{table(header, lines)}"
 
 
 def _bars_of_methods(numbers: Numbers) -> list[Bar]:
     bars = []
     for method in numbers["run"]["methods"]:
-        for network in WAYS:
+        for network in NETWORKS:
             bars.append(Bar(f"way@{network}, {method}", f"way of {method} by {network}", "at least", WAY))
         bars.append(Bar(f"prompt kept, {method}", f"prompt kept by {method}", "at least", KEPT))
     return bars
@@ -223,7 +223,7 @@ def _made_of(numbers: Numbers) -> str:
 def _areas(numbers: Numbers, *sides: str) -> str:
     lines = []
     for side in sides:
-        for network in ("sface", "face-rendered"):
+        for network in NETWORKS:
             key = f"auc@{network}, {side}"
             lines.append(
                 [network, side, _shown(numbers, key, 4), _count(numbers, key), _people(numbers, key)]

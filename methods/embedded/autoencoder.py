@@ -175,7 +175,6 @@ def normalise_latents(network: AutoencoderKL, pixels: NDArray[np.uint8], device:
     before, after = network.quant_conv, network.post_quant_conv
     before.weight[:channels] /= deviation[:, None, None, None]
     before.bias[:channels] = (before.bias[:channels] - mean) / deviation
-    before.bias[channels:] -= 2 * deviation.log()
     after.bias += after.weight[:, :, 0, 0] @ mean
     after.weight *= deviation[None, :, None, None]
 

@@ -23,8 +23,6 @@ from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: E402
 
 FAINT = 0.3
 """The new latent channels' first weights in the decoder, as a share of freshly drawn ones."""
-SURE = -4.0
-"""The new latent channels' first log variance: nearly no noise."""
 
 
 @torch.no_grad()
@@ -45,7 +43,6 @@ def grown_autoencoder(old: AutoencoderKL, channels: int) -> AutoencoderKL:
     given: Any = old.encoder.conv_out
     out.weight[rows], out.bias[rows] = given.weight, given.bias
     moments = _identity(new.quant_conv)
-    moments.bias[channels:] = SURE
     moments.weight[rows[:, None], rows] = old.quant_conv.weight
     moments.bias[rows] = old.quant_conv.bias
     latent = _identity(new.post_quant_conv)
