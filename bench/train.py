@@ -179,6 +179,9 @@ def ip_adapter(
     name: Annotated[
         str, typer.Option(help="Name of the weights.", show_default="ip-adapter and unusual settings")
     ] = "",
+    start: Annotated[
+        Path | None, typer.Option(help="Weights of the same layout to go on from.", show_default=False)
+    ] = None,
     layout: Annotated[
         str, typer.Option(help="`plus`, patches through a Resampler, or `base`, one embedding to 4 tokens.")
     ] = "plus",
@@ -213,6 +216,7 @@ def ip_adapter(
         tokens=tokens,
         lean=lean,
         encoder=encoder or EMBEDDED_CLIP,
+        start=start,
     )
     with reporting("ip-adapter") as report:
         taught, place = Taught(dataset, root, people, side), Place(data, checkpoints, out)

@@ -89,7 +89,9 @@ def _unusual(training: IPAdapterTraining) -> list[str]:
 
 
 def _ip_adapter_command(training: IPAdapterTraining) -> str:
-    flags = (f"--{name} {getattr(training, name)}" for name in IP_SETTINGS if name != "hidden")
+    flags = [f"--{name} {getattr(training, name)}" for name in IP_SETTINGS if name != "hidden"]
+    if training.start is not None:
+        flags.append(f"--start {training.start.name}")
     return " ".join(["bench train ip-adapter", *flags])
 
 

@@ -41,6 +41,8 @@ class IPAdapterTraining:
     """Shares of rows without a picture, without a caption, without both, as published."""
     data_name: str = ""
     """Name of the training set, for the leak ledger."""
+    start: Path | None = None
+    """A published file of the same layout to go on from."""
     validate_every: int = 250
     """Steps between two measurements on unseen people, where there are any."""
 

@@ -15,12 +15,16 @@ from torch import Tensor, nn
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone import Backbone
 from methods.image_encoder import ImageEncoder, open_encoder
+from methods.interface import MethodError
+from methods.ip_adapter_files import Checkpoint as PublishedAdapter
+from methods.ip_adapter_files import read_adapter
 from methods.ip_adapter_objective import (
     IPAdapterTraining,
     draw_batch,
     ip_adapter_loss,
     validation_losses,
 )
+from methods.ledger import data_learnt
 from methods.resampler import new_resampler, published, published_base
 from methods.team import Team
 from methods.training import Progress, Schedule, Watch, minimise
@@ -78,14 +82,46 @@ class TrainableAdapter(nn.Module):
 
     def published(self) -> dict[str, Tensor]:
         """The published safetensors' names: `image_proj.*`, `ip_adapter.{1,3,5,..}.to_k_ip.weight`."""
-        own = self.projection.state_dict()
-        renamed = published_base(own) if isinstance(self.projection, ImageProjection) else published(own)
-        state = {f"image_proj.{key}": value for key, value in renamed.items()}
+        state = {f"image_proj.{k}": v for k, v in self._renamed(self.projection.state_dict()).items()}
         for index, layer in enumerate(self.layers):
             for name, value in layer.state_dict().items():
                 # `to_k_ip.0.weight`: diffusers counts adapters, the published files hold one.
                 state[f"ip_adapter.{2 * index + 1}.{name.replace('.0.', '.')}"] = value
         return state
+
+    @torch.no_grad()
+    def take_over(self, stored: PublishedAdapter) -> None:
+        """Go on from a published file; raises MethodError where it is of another layout or other sizes."""
+        # Where each number of the file belongs, found by renaming the numbers of our own entries.
+        own, begin, places = self.projection.state_dict(), 0, {}
+        for name, value in own.items():
+            places[name] = torch.arange(begin, begin + value.numel()).view(value.shape)
+            begin += value.numel()
+        flat, theirs = torch.empty(begin), self._renamed(places)
+        _same_shapes(stored.path, theirs, stored.image_proj)
+        for name, place in theirs.items():
+            flat[place] = stored.image_proj[name].float()
+        self.projection.load_state_dict({name: flat[place] for name, place in places.items()})
+        layers = ((name.partition("."), value) for name, value in self.published().items())
+        weights = {name: value for (part, _, name), value in layers if part == "ip_adapter"}
+        _same_shapes(stored.path, weights, stored.ip_adapter)
+        for name, weight in weights.items():
+            weight.copy_(stored.ip_adapter[name])
+
+    def _renamed(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        base = isinstance(self.projection, ImageProjection)
+        return published_base(state) if base else published(state)
+
+
+def _same_shapes(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (wanted, found)]
+    for name in sorted(shapes[0].keys() | shapes[1].keys()):
+        ours, theirs = (shape.get(name, "none") for shape in shapes)
+        if ours != theirs:
+            raise MethodError(
+                f"{path}: {name} is {theirs}, this training's is {ours}; start from a file of the same "
+                "layout and tokens, made for an encoder and a backbone of these sizes"
+            )
 
 
 def train_ip_adapter(
@@ -153,9 +189,12 @@ def _pace(schedule: Schedule) -> dict[str, str]:
 
 def _told(training: IPAdapterTraining, encoder: ImageEncoder, backbone: Backbone) -> dict[str, str]:
     """What the weights' file will say of itself, but for the number of steps."""
-    own = {name: str(value) for name, value in asdict(training).items() if name != "validate_every"}
+    own = {k: str(v) for k, v in asdict(training).items() if k not in ("validate_every", "start")}
+    begun = {} if training.start is None else {"started_from": _origin(read_adapter(training.start))}
     return {
         **own,
+        **begun,
+        "data_name": data_learnt(training.data_name, training.start, "training", "data_name"),
         "encoder": encoder.name,
         "encoder_digest": encoder.digest,
         "family": backbone.family,
@@ -163,16 +202,26 @@ def _told(training: IPAdapterTraining, encoder: ImageEncoder, backbone: Backbone
     }
 
 
+def _origin(stored: PublishedAdapter) -> str:
+    """How long the adapter that a training goes on from has learnt, where it says so."""
+    steps = json.loads(stored.metadata.get("training", "{}")).get("steps")
+    return stored.path.name if steps is None else f"{stored.path.name} after {steps} steps"
+
+
 def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageEncoder) -> TrainableAdapter:
-    """An untrained adapter: its projection random, its keys and values those of the text."""
+    """Where training begins: the projection random, keys and values the text's; or as `start` holds them."""
     width = backbone.cross_attention_dim
     if training.layout == "base":
         projection: nn.Module = ImageProjection(encoder.embedding_width, width, BASE_TOKENS)
-        return TrainableAdapter(backbone.unet, projection, BASE_TOKENS)
-    projection = new_resampler(
-        patch_width=encoder.width, width=width, tokens=training.tokens, hidden=training.hidden
-    )
-    return TrainableAdapter(backbone.unet, projection, training.tokens)
+        adapter = TrainableAdapter(backbone.unet, projection, BASE_TOKENS)
+    else:
+        projection = new_resampler(
+            patch_width=encoder.width, width=width, tokens=training.tokens, hidden=training.hidden
+        )
+        adapter = TrainableAdapter(backbone.unet, projection, training.tokens)
+    if training.start is not None:
+        adapter.take_over(read_adapter(training.start))
+    return adapter
 
 
 def _minimise(

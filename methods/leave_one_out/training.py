@@ -19,6 +19,7 @@ from methods.leave_one_out.network import (
     save_network,
 )
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
+from methods.ledger import data_learnt
 from methods.team import Team
 from methods.training import Progress, Schedule, Watch, autocast, generator_of, minimise
 from methods.training_features import TrainingFeatures, training_features
@@ -116,7 +117,7 @@ def config_of(
         backbone=backbone.digest,
         encoder=encoder.name,
         encoder_digest=encoder.digest,
-        training_data=training.data_name,
+        training_data=data_learnt(training.data_name, training.start, "config", "training_data"),
         training_people=len(features.count),
         steps=steps,
         started_from=_origin(training.start),

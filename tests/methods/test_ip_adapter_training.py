@@ -112,6 +112,30 @@ def test_a_checkpoint_of_another_training_is_refused(backbone: Backbone, train: 
         train(backbone, IPAdapterTraining(tokens=3, hidden=64, condition="other"), SCHEDULE, "one")
 
 
+@pytest.mark.parametrize("layout", ["plus", "base"])
+def test_an_adapter_goes_on_from_a_published_file_and_says_so(
+    layout: str, backbone: Backbone, train: Train
+) -> None:
+    first = IPAdapterTraining(layout, tokens=3, hidden=64, data_name="here")  # type: ignore[arg-type]
+    start = train(backbone, first, SCHEDULE, "first")
+    further = replace(first, start=start, data_name="there")
+    still = train(backbone, further, replace(SCHEDULE, steps=1, learning_rate=0.0), "still")
+    before, after = load_file(start), load_file(still)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    told = json.loads(read_adapter(still).metadata["training"])
+    assert told["started_from"] == "ip.safetensors after 2 steps"
+    assert data_named(still, "training", "data_name") == {"here", "there"}
+
+
+def test_an_adapter_of_another_size_is_no_start(backbone: Backbone, train: Train) -> None:
+    three = train(backbone, IPAdapterTraining(tokens=3, hidden=64), SCHEDULE, "three")
+    with pytest.raises(MethodError, match=r"latents is \(1, 3, 64\), this training's is \(1, 2, 64\)"):
+        train(backbone, IPAdapterTraining(tokens=2, hidden=64, start=three), SCHEDULE, "two")
+    with pytest.raises(MethodError, match="no such weights"):
+        train(backbone, IPAdapterTraining(start=three.with_name("none")), SCHEDULE, "none")
+
+
 def test_settings_that_no_training_has_are_refused() -> None:
     for wrong in ({"layout": "bas"}, {"condition": "both"}, {"hidden": 65}, {"tokens": 0}, {"lean": 0.0}):
         with pytest.raises(MethodError, match=f"{next(iter(wrong))} "):
