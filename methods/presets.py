@@ -31,11 +31,13 @@ _EMBEDDED_TARGETS: Final = (
 
 DREAMBOOTH: Final[dict[str, Preset]] = {
     "embedded": Preset(
-        "this project: for the embedded world, by a trial on two of the shipped people (emma, ruth)",
+        "this project: for the embedded world, by a trial on two of the shipped people (emma, ruth); steps "
+        "and rate by one on six validation people, where 120 steps at 2e-3 gave .01 less identity by sface "
+        "and .06 more by face-rendered",
         {
-            "steps": 120,
+            "steps": 80,
             "batch": 4,
-            "learning_rate": 2e-3,
+            "learning_rate": 3e-3,
             "rank": 16,
             "captions": "per-photo",
             "crop": "squeeze",

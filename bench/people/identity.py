@@ -199,13 +199,13 @@ def _sample_phenotype(rng: np.random.Generator, noun: Noun, age: Age, skin: Skin
 def _sample_brows(rng: np.random.Generator, noun: Noun) -> Brows:
     man = noun == "man"
     return Brows(
-        height=float(rng.normal(0.215 if man else 0.235, 0.02)),
-        slope=float(rng.normal(0.02, 0.02)),
-        arch=float(max(0, rng.normal(0.045 if man else 0.065, 0.025))),
-        width=float(rng.uniform(0.05, 0.085) if man else rng.uniform(0.032, 0.055)),
-        start=float(rng.uniform(0.10, 0.17)),
+        height=float(rng.normal(0.215 if man else 0.235, 0.032)),
+        slope=float(rng.normal(0.02, 0.04)),
+        arch=float(max(0, rng.normal(0.045 if man else 0.065, 0.04))),
+        width=float(rng.uniform(0.043, 0.092) if man else rng.uniform(0.027, 0.061)),
+        start=float(rng.uniform(0.09, 0.18)),
         end=float(rng.uniform(0.66, 0.78)),
-        strength=float(rng.uniform(0.6, 0.95)),
+        strength=float(rng.uniform(0.55, 1.0)),
     )
 
 
