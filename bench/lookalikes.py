@@ -14,8 +14,8 @@ from bench.errors import DatasetError
 
 SIDE: Final = 16
 """The hash has SIDE x SIDE bits. The usual 64 cannot tell two rendered views of a person from one view and
-its recompressed copy: both differ in 4. Of 256, two views differ in 16 and more, most copies in 0 to 14."""
-NEAR: Final = 14
+its recompressed copy: both differ in 4. Of 256, two views differ in 12 and more, most copies in 0 to 10."""
+NEAR: Final = 10
 """So many different bits at most make two photographs near copies."""
 
 FLAT: Final = 4

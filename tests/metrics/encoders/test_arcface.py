@@ -106,7 +106,7 @@ def test_the_alignment_is_insightfaces(photos: list[Image.Image]) -> None:
     ours = align(photo, landmarks).astype(float)
     shifted = align(photo, landmarks + 0.5).astype(float)
     # Bicubic ours, bilinear theirs: unlike by little, and by less than half a pixel makes.
-    assert np.abs(ours - theirs).mean() < 2
+    assert np.abs(ours - theirs).mean() < 2.5
     assert np.abs(ours - theirs).mean() < 0.5 * np.abs(shifted - theirs).mean()
 
 
