@@ -101,12 +101,12 @@ def test_the_alignment_is_insightfaces(photos: list[Image.Image]) -> None:
     template = similarity(landmarks, np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366],
                                                [41.5493, 92.3655], [70.7299, 92.2041]]))  # fmt: skip
     assert template == pytest.approx(estimate_norm(landmarks), abs=1e-4)
-    photo = photos[1]
+    photo = photos[2]
     theirs = norm_crop(np.asarray(photo), landmarks).astype(float)
     ours = align(photo, landmarks).astype(float)
     shifted = align(photo, landmarks + 0.5).astype(float)
     # Bicubic ours, bilinear theirs: unlike by little, and by less than half a pixel makes.
-    assert np.abs(ours - theirs).mean() < 2.5
+    assert np.abs(ours - theirs).mean() < 2
     assert np.abs(ours - theirs).mean() < 0.5 * np.abs(shifted - theirs).mean()
 
 
