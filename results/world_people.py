@@ -1,4 +1,4 @@
-"""The test people of `measure_world.py`: their photographs and captions, and the networks that know faces."""
+"""The people that are measured: their photographs and captions, and the networks that know faces."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -20,12 +20,12 @@ SEED: Final = 0
 """Of whatever is drawn by lot: halves, replicates."""
 Pictures = list[Image.Image]
 Rows = NDArray[np.intp]
-"""Places in the test folder's list of photographs."""
+"""Places in the folder's list of photographs."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The test photographs of the first so many people, and the networks that know faces."""
+    """The photographs of a split's first so many people, and the networks that know faces."""
 
     photos: RenderedTrainingSet
     rows: Rows
@@ -33,12 +33,10 @@ class World:
     faces: tuple[Encoder, ...]
 
     @classmethod
-    def open(cls, photos: RenderedTrainingSet, people: int) -> "World":
+    def open(cls, photos: RenderedTrainingSet, people: int, option: str = "--people") -> "World":
         there = len(np.unique(photos.identities))
         if not 4 <= people <= there:
-            raise DatasetError(
-                f"--people {people}: wanted 4 to {there}, which is how many the test folder has"
-            )
+            raise DatasetError(f"{option} {people}: wanted 4 to {there}, which is how many the folder has")
         yunet = YuNet()
         rows = np.flatnonzero(photos.identities < people)
         return cls(photos, rows, yunet, (SFace(yunet), FaceRendered(yunet)))

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import binomtest
 
-from bench.errors import BenchError
-from bench.people.training import RenderedTrainingSet
 from metrics.training.card import face_quality
 
 ROOT = Path(__file__).parents[1]
@@ -261,26 +259,33 @@ def test_the_script_measures_what_the_page_needs(
     ]
 
 
-shapes = script("measure_shapes")
+@pytest.fixture
+def shapes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "results")
+    return script("measure_shapes")
 
 
-def test_the_page_of_shapes_is_what_its_numbers_give() -> None:
+def test_the_page_of_shapes_is_what_its_numbers_give(shapes: ModuleType) -> None:
     numbers = json.loads((WORLD / "shapes.json").read_text(encoding="utf-8"))
     assert (WORLD / "shapes.md").read_text(encoding="utf-8") == shapes.render(numbers)
     assert numbers["digests"] == shapes.digests(), "run results/measure_shapes.py again: other weights ship"
 
 
-def test_what_vectors_hold_is_explained_and_what_they_do_not_hold_is_not() -> None:
+def test_what_vectors_hold_is_explained_and_what_they_do_not_hold_is_not(shapes: ModuleType) -> None:
     rng = np.random.default_rng(5)
     x, y = rng.standard_normal((400, 30)), rng.standard_normal((400, 3))
     x[:, :3] += 3 * y
     held = shapes.explained(x[:300], y[:300], x[300:], y[300:])
     other = shapes.explained(x[:300], rng.standard_normal((300, 3)), x[300:], rng.standard_normal((100, 3)))
-    assert 0.85 < held[0] < 0.95, "nine tenths of the variance of what is seen is y's"
-    assert held[1] < held[0] < held[2]
-    assert other[1] < 0.02
+    assert 0.85 < held.value < 0.95, "nine tenths of the variance of what is seen is y's"
+    assert held.low < held.value < held.high
+    assert other.low < 0.02
 
 
-def test_shapes_are_judged_on_enough_people(shipped_photos: Path) -> None:
-    with pytest.raises(BenchError, match="99 people: wanted 10 to"):
-        shapes.mean_vectors(RenderedTrainingSet.open(shipped_photos / "test"), 99)
+def test_shapes_are_judged_on_enough_people(
+    shapes: ModuleType, shipped_photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shipped_photos / "train").symlink_to(shipped_photos / "test")
+    with pytest.raises(SystemExit):
+        shapes.main(["--data", str(shipped_photos), "--fitted", "99"])
+    assert "--fitted 99: wanted 4 to 4, which is how many the folder has" in capsys.readouterr().err
