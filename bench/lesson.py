@@ -78,6 +78,10 @@ class DatasetTrainingSet:
     def identities(self) -> NDArray[np.int64]:
         return np.array([example.person for example in self.examples], np.int64)
 
+    @property
+    def descriptions(self) -> None:
+        """Nobody has measured real people."""
+
     def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
         phrase = Subject("", self.noun(row), ()).phrase
         said = [part for part in clauses(self.template(row, mirrored=mirrored)) if _stays(part, rng)]

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Descriptions:
+    """What is known of the person on each photograph, as numbers of about mean 0 and deviation 1."""
+
+    numbers: NDArray[np.float32]
+    """N x D; equal in rows of one person."""
+    groups: tuple[int, ...]
+    """How many neighbouring columns belong together; they add up to D."""
 
 
 class TrainingSet(Protocol):
@@ -22,6 +33,11 @@ class TrainingSet(Protocol):
     @property
     def identities(self) -> NDArray[np.int64]:
         """The person of each row, as numbers from 0."""
+        ...
+
+    @property
+    def descriptions(self) -> Descriptions | None:
+        """None where nothing is known of the people but photographs and captions."""
         ...
 
     def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:

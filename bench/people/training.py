@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.people.caption import caption_template, mirrored, random_caption
+from bench.people.description import describe
+from bench.people.identity import sample_persona
 from bench.people.photos import Photos, load_photos
+from methods.training_set import Descriptions
 
 
 class RenderedTrainingSet:
@@ -30,6 +33,13 @@ class RenderedTrainingSet:
     def identities(self) -> NDArray[np.int64]:
         _, numbers = np.unique([r.identity for r in self.photos.records], return_inverse=True)
         return numbers.astype(np.int64)
+
+    @cached_property
+    def descriptions(self) -> Descriptions:
+        """The renderer's numbers; a record's identity is its person's seed."""
+        seeds, rows = np.unique([r.identity for r in self.photos.records], return_inverse=True)
+        people = describe([sample_persona(int(seed)) for seed in seeds])
+        return Descriptions(people.numbers[rows], people.groups)
 
     def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
         return random_caption(self._attributes(row, mirrored), rng)

@@ -23,7 +23,7 @@ from methods.embedded.autoencoder import (
 )
 from methods.embedded.captions import draw_captions
 from methods.embedded.clip import image_processor, train_clip
-from methods.embedded.diffusion import FrozenParts, denoising_error, save_pipeline, train_unet
+from methods.embedded.diffusion import FrozenParts, begun_unet, denoising_error, save_pipeline, train_unet
 from methods.embedded.growth import grown_autoencoder
 from methods.embedded.tokenizer import learn_tokenizer, token_ids
 from methods.interface import MethodError
@@ -41,6 +41,8 @@ from transformers import (  # noqa: E402
     CLIPVisionModelWithProjection,
 )
 
+DESCRIBER: Final = "describer.safetensors"
+"""Beside the checkpoints: it does not ship."""
 JUDGED: Final = 400
 """How many unseen photographs a card's numbers are computed on."""
 
@@ -187,19 +189,23 @@ def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
         CLIPTextModel.from_pretrained(text_encoder, dtype=torch.float32),
         tokenizer,
     )
-    unet = train_unet(
+    start = shop.start and UNet2DConditionModel.from_pretrained(_needed(shop.start / "unet", "backbone"))
+    unet, description = begun_unet(shop.data, parts, seed=schedule.seed, start=start)
+    if shop.start and (shop.start / DESCRIBER).exists():
+        description.resume(shop.start / DESCRIBER)
+    train_unet(
+        unet,
+        description,
         shop.data,
         parts,
         schedule=schedule,
         checkpoint=checkpoint,
         device=shop.device,
         progress=shop.progress,
-        start=UNet2DConditionModel.from_pretrained(_needed(shop.start / "unet", "backbone"))
-        if shop.start
-        else None,
     )
     folder = shop.weights / "embedded"
     if Team.here().leads:
+        description.save(shop.checkpoints / DESCRIBER)
         unet.save_pretrained(_emptied(shop.checkpoints / "unet"))
         _write_backbone(folder, parts, unet, shop, shop.made_of(schedule, checkpoint))
     Team.here().wait()
@@ -216,7 +222,8 @@ def _write_backbone(
         "Tiny Stable Diffusion",
         "bench train backbone",
         "A whole pipeline in diffusers' layout at 64 px, trained from scratch on rendered people: "
-        "`StableDiffusionPipeline.from_pretrained` opens it. It draws nothing but such people.",
+        "`StableDiffusionPipeline.from_pretrained` opens it. It draws nothing but such people. In training "
+        "the renderer's numbers of a person often stood beside the caption, as tokens that are thrown away.",
         made,
         {"v-prediction error": error, "autoencoder's PSNR in dB": psnr},
     ).write(folder / "CARD.md")

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from methods.embedded.autoencoder import new_autoencoder, train_autoencoder
 from methods.embedded.clip import new_clip
-from methods.embedded.diffusion import FrozenParts, train_unet
+from methods.embedded.diffusion import FrozenParts, begun_unet, train_unet
 from methods.embedded.recipe import Workshop, make_autoencoder, make_backbone, make_clip
 from methods.embedded.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
 from methods.interface import MethodError
 from methods.training import Schedule
+from methods.training_set import Descriptions
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "white": (240, 240, 240)}
 
@@ -28,6 +29,8 @@ class Squares:
         self.names = list(COLOURS)
         self.identities: NDArray[np.int64] = np.repeat(np.arange(people), views)
         self.backgrounds = [self.names[(row * 5 + 1) % 4] for row in range(people * views)]
+        bodies = np.eye(4, dtype=np.float32)[self.identities % 4]
+        self.descriptions = Descriptions(bodies, (3, 1))
         self.pixels: NDArray[np.uint8] = np.stack([self._draw(row) for row in range(people * views)])
 
     def _draw(self, row: int) -> NDArray[np.uint8]:
@@ -90,6 +93,8 @@ def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(s
     assert picture.size == (64, 64)
     assert CLIPVisionModelWithProjection.from_pretrained(shop.weights / "clip").config.image_size == 64
     assert "v-prediction error" in (folder / "CARD.md").read_text()
+
+    assert (shop.checkpoints / "describer.safetensors").exists()
 
     second = shop.checkpoints.parent / "second"
     onward = replace(shop, checkpoints=second, weights=second / "weights", start=shop.checkpoints)
@@ -164,14 +169,16 @@ def test_a_unet_learns_in_pieces_what_it_learns_from_whole_batches(tmp_path: Pat
     parts = FrozenParts(new_autoencoder(widths=(8, 16, 16)), text_encoder, tokenizer)
 
     def trained(pieces: int) -> torch.Tensor:
-        network = train_unet(
+        network, description = begun_unet(data, parts, seed=0, widths=(32, 32))
+        train_unet(
+            network,
+            description,
             data,
             parts,
             schedule=replace(brief(3, 1e-3), accumulate=pieces, precision="fp32"),
             checkpoint=tmp_path / f"{pieces}.pt",
             device=torch.device("cpu"),
             progress=silent,
-            widths=(32, 32),
         )
         return torch.cat([p.detach().flatten() for p in network.parameters()])
 

@@ -1,0 +1,65 @@
+"""A synthetic person as numbers: what the renderer knows and no caption says.
+
+All but the side of the parting, which is another in a mirrored photograph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Final, get_args
+
+import numpy as np
+
+from bench.people.identity import Age, Beard, Eyes, HairColour, Noun, Persona, Skin, Style
+from methods.training_set import Descriptions
+
+FARTHEST: Final = 4.0
+"""Deviations; a rare trait is not told louder than this."""
+
+
+def describe(people: Sequence[Persona]) -> Descriptions:
+    """One row for each of them, columns of mean 0 and deviation 1 over them (0 where they do not differ)."""
+    by_group = [np.array([traits(who) for who in people], np.float64) for traits in GROUPS.values()]
+    columns = np.concatenate(by_group, axis=1)
+    spread = columns.std(0)
+    scaled = (columns - columns.mean(0)) / np.where(spread > 0, spread, 1)
+    numbers = scaled.clip(-FARTHEST, FARTHEST).astype(np.float32)
+    return Descriptions(numbers, tuple(part.shape[1] for part in by_group))
+
+
+def _shapes(who: Persona, *prefixes: str) -> list[float]:
+    """How far the local shape targets of these names are applied."""
+    return [amount for name, amount in sorted(who.amounts.items()) if name.startswith(prefixes)]
+
+
+def _is(label: str, labels: object) -> list[float]:
+    """A class as zeros and a one."""
+    return [float(label == other) for other in get_args(labels)]
+
+
+def _skin(who: Persona) -> list[float]:
+    return [*_is(who.skin, Skin), who.skin_tone, *who.skin_tint, who.freckles, who.blush]
+
+
+def _age(who: Persona) -> list[float]:
+    body = who.phenotype
+    built = (body.femininity, body.ageing, body.weight, *body.ancestry, who.wrinkles)
+    return [*_is(who.noun, Noun), *_is(who.age, Age), *built]
+
+
+GROUPS: Final[Mapping[str, Callable[[Persona], list[float]]]] = {
+    "nose": lambda who: _shapes(who, "nose"),
+    "eye": lambda who: [*_shapes(who, "eye-"), *_is(who.eyes, Eyes)],
+    "brow": lambda who: [*_shapes(who, "eyebrow"), *asdict(who.brows).values()],
+    "mouth": lambda who: [*_shapes(who, "mouth"), who.lip_redness, who.lipstick],
+    "chin": lambda who: _shapes(who, "chin"),
+    "cheek": lambda who: _shapes(who, "cheek"),
+    "head": lambda who: _shapes(who, "head", "forehead"),
+    "outline": lambda who: _shapes(who, "ear", "neck", "measure"),
+    "skin": _skin,
+    "hair": lambda who: [*_is(who.hair, HairColour), who.hair_tint],
+    "style": lambda who: [*_is(who.style, Style), who.hairline, who.volume, who.length],
+    "beard": lambda who: _is(who.beard, Beard),
+    "age": _age,
+}
