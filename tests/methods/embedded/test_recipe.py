@@ -170,6 +170,7 @@ def test_a_unet_learns_in_pieces_what_it_learns_from_whole_batches(tmp_path: Pat
 
     def trained(pieces: int) -> torch.Tensor:
         network, description = begun_unet(data, parts, seed=0, widths=(32, 32))
+        before = [p.detach().clone() for p in description.parameters()]
         train_unet(
             network,
             description,
@@ -180,7 +181,8 @@ def test_a_unet_learns_in_pieces_what_it_learns_from_whole_batches(tmp_path: Pat
             device=torch.device("cpu"),
             progress=silent,
         )
-        return torch.cat([p.detach().flatten() for p in network.parameters()])
+        assert not any(map(torch.equal, before, description.parameters()))
+        return torch.cat([p.detach().flatten() for p in (*network.parameters(), *description.parameters())])
 
     torch.testing.assert_close(trained(4), trained(1), atol=1e-4, rtol=1e-3)
 
