@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class Descriptions:
+class Descriptions(Protocol):
     """What is known of the person on each photograph, as numbers of about mean 0 and deviation 1."""
 
-    numbers: NDArray[np.float32]
-    """N x D; equal in rows of one person."""
-    groups: tuple[int, ...]
-    """How many neighbouring columns belong together; they add up to D."""
+    @property
+    def numbers(self) -> NDArray[np.float32]:
+        """N x D; equal in rows of one person."""
+        ...
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """How many neighbouring columns belong together; they add up to D."""
+        ...
 
 
 class TrainingSet(Protocol):

@@ -6,16 +6,24 @@ All but the side of the parting, which is another in a mirrored photograph.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Final, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.people.identity import Age, Beard, Eyes, HairColour, Noun, Persona, Skin, Style
-from methods.training_set import Descriptions
 
 FARTHEST: Final = 4.0
 """Deviations; a rare trait is not told louder than this."""
+
+
+@dataclass(frozen=True)
+class Descriptions:
+    """Implements `methods.training_set.Descriptions`."""
+
+    numbers: NDArray[np.float32]
+    groups: tuple[int, ...]
 
 
 def describe(people: Sequence[Persona]) -> Descriptions:

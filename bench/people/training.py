@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.people.caption import caption_template, mirrored, random_caption
-from bench.people.description import describe
+from bench.people.description import Descriptions, describe
 from bench.people.identity import sample_persona
 from bench.people.photos import Photos, load_photos
-from methods.training_set import Descriptions
 
 
 class RenderedTrainingSet:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench.people.description import Descriptions
 from methods.embedded.describer import Description
 from methods.embedded.diffusion import face_weight, new_unet
 from methods.interface import MethodError
-from methods.training_set import Descriptions
 
 WIDTH = 16
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from bench.people.description import Descriptions
 from methods.embedded.autoencoder import new_autoencoder, train_autoencoder
 from methods.embedded.clip import new_clip
 from methods.embedded.diffusion import FrozenParts, begun_unet, train_unet
@@ -17,7 +18,6 @@ from methods.embedded.recipe import Workshop, make_autoencoder, make_backbone, m
 from methods.embedded.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
 from methods.interface import MethodError
 from methods.training import Schedule
-from methods.training_set import Descriptions
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "white": (240, 240, 240)}
 
