@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from world_statistics import REPLICATES, Floats, Measured
 
 from bench.errors import BenchError
 from bench.markdown import table
+from bench.people.description import local_shapes, one_hot
 from bench.people.identity import HairColour, Persona, Style, sample_persona
 from bench.people.photos import write_whole
 from bench.statistics import LEVEL
@@ -69,7 +70,8 @@ def main(words: Sequence[str] | None = None) -> None:
 def measure(fitted: World, judged: World) -> dict[str, dict[str, dict[str, Any]]]:
     """What each network explains of each group of parameters."""
     known, unseen = mean_vectors(fitted), mean_vectors(judged)
-    truth = [(group, traits(fitted, group), traits(judged, group)) for group in GROUPS]
+    people, strangers = personas(fitted), personas(judged)
+    truth = [(group, traits(people, group), traits(strangers, group)) for group in GROUPS]
     return {
         group: {name: asdict(explained(known[name], y, unseen[name], y_unseen)) for name in known}
         for group, y, y_unseen in truth
@@ -98,11 +100,15 @@ def mean_vectors(world: World) -> dict[str, Floats]:
     return means
 
 
-def traits(world: World, group: str) -> Floats:
-    """People x the group's parameters; classes as zeros and ones."""
+def personas(world: World) -> list[Persona]:
+    """The people that are measured; a record's identity is its person's seed."""
     records = world.photos.photos.records
-    seeds = [records[row].identity for row in world.first_of_each(1)]
-    return np.array([_traits(sample_persona(seed), group) for seed in seeds], np.float64)
+    return [sample_persona(records[row].identity) for row in world.first_of_each(1)]
+
+
+def traits(people: Sequence[Persona], group: str) -> Floats:
+    """People x the group's parameters; classes as zeros and ones."""
+    return np.array([_traits(who, group) for who in people], np.float64)
 
 
 def _traits(who: Persona, group: str) -> list[float]:
@@ -115,11 +121,11 @@ def _traits(who: Persona, group: str) -> list[float]:
         case "skin tone":
             return [who.skin_tone]
         case "hair colour":
-            return [float(who.hair == colour) for colour in get_args(HairColour)]
+            return one_hot(who.hair, HairColour)
         case "hairstyle":
-            return [float(who.style == style) for style in get_args(Style)]
+            return one_hot(who.style, Style)
         case _:
-            return [amount for name, amount in sorted(who.amounts.items()) if name.startswith(f"{group}-")]
+            return local_shapes(who, f"{group}-")
 
 
 def explained(x: Floats, y: Floats, x_unseen: Floats, y_unseen: Floats) -> Measured:

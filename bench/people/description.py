@@ -36,38 +36,38 @@ def describe(people: Sequence[Persona]) -> Descriptions:
     return Descriptions(numbers, tuple(part.shape[1] for part in by_group))
 
 
-def _shapes(who: Persona, *prefixes: str) -> list[float]:
+def local_shapes(who: Persona, *prefixes: str) -> list[float]:
     """How far the local shape targets of these names are applied."""
     return [amount for name, amount in sorted(who.amounts.items()) if name.startswith(prefixes)]
 
 
-def _is(label: str, labels: object) -> list[float]:
+def one_hot(label: str, labels: object) -> list[float]:
     """A class as zeros and a one."""
     return [float(label == other) for other in get_args(labels)]
 
 
 def _skin(who: Persona) -> list[float]:
-    return [*_is(who.skin, Skin), who.skin_tone, *who.skin_tint, who.freckles, who.blush]
+    return [*one_hot(who.skin, Skin), who.skin_tone, *who.skin_tint, who.freckles, who.blush]
 
 
 def _age(who: Persona) -> list[float]:
     body = who.phenotype
     built = (body.femininity, body.ageing, body.weight, *body.ancestry, who.wrinkles)
-    return [*_is(who.noun, Noun), *_is(who.age, Age), *built]
+    return [*one_hot(who.noun, Noun), *one_hot(who.age, Age), *built]
 
 
 GROUPS: Final[Mapping[str, Callable[[Persona], list[float]]]] = {
-    "nose": lambda who: _shapes(who, "nose"),
-    "eye": lambda who: [*_shapes(who, "eye-"), *_is(who.eyes, Eyes)],
-    "brow": lambda who: [*_shapes(who, "eyebrow"), *asdict(who.brows).values()],
-    "mouth": lambda who: [*_shapes(who, "mouth"), who.lip_redness, who.lipstick],
-    "chin": lambda who: _shapes(who, "chin"),
-    "cheek": lambda who: _shapes(who, "cheek"),
-    "head": lambda who: _shapes(who, "head", "forehead"),
-    "outline": lambda who: _shapes(who, "ear", "neck", "measure"),
+    "nose": lambda who: local_shapes(who, "nose"),
+    "eye": lambda who: [*local_shapes(who, "eye-"), *one_hot(who.eyes, Eyes)],
+    "brow": lambda who: [*local_shapes(who, "eyebrow"), *asdict(who.brows).values()],
+    "mouth": lambda who: [*local_shapes(who, "mouth"), who.lip_redness, who.lipstick],
+    "chin": lambda who: local_shapes(who, "chin"),
+    "cheek": lambda who: local_shapes(who, "cheek"),
+    "head": lambda who: local_shapes(who, "head", "forehead"),
+    "outline": lambda who: local_shapes(who, "ear", "neck", "measure"),
     "skin": _skin,
-    "hair": lambda who: [*_is(who.hair, HairColour), who.hair_tint],
-    "style": lambda who: [*_is(who.style, Style), who.hairline, who.volume, who.length],
-    "beard": lambda who: _is(who.beard, Beard),
+    "hair": lambda who: [*one_hot(who.hair, HairColour), who.hair_tint],
+    "style": lambda who: [*one_hot(who.style, Style), who.hairline, who.volume, who.length],
+    "beard": lambda who: one_hot(who.beard, Beard),
     "age": _age,
 }

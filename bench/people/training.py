@@ -36,9 +36,9 @@ class RenderedTrainingSet:
     @cached_property
     def descriptions(self) -> Descriptions:
         """The renderer's numbers; a record's identity is its person's seed."""
-        seeds, rows = np.unique([r.identity for r in self.photos.records], return_inverse=True)
-        people = describe([sample_persona(int(seed)) for seed in seeds])
-        return Descriptions(people.numbers[rows], people.groups)
+        seeds = sorted({r.identity for r in self.photos.records})
+        people = describe([sample_persona(seed) for seed in seeds])
+        return Descriptions(people.numbers[self.identities], people.groups)
 
     def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
         return random_caption(self._attributes(row, mirrored), rng)

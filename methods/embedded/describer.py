@@ -8,7 +8,6 @@ them. They are not part of the pipeline that ships, and no method sees them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,18 +23,21 @@ DESCRIBED: Final = 0.7
 
 
 class Describer(nn.Module):
-    """One token for each group of numbers, B x groups x width: a linear map plus a small network's."""
+    """One token for each group of a person's numbers: a linear map plus a small network's."""
 
-    def __init__(self, groups: Sequence[int], width: int) -> None:
+    def __init__(self, descriptions: Descriptions, width: int) -> None:
         super().__init__()
-        self.groups = tuple(groups)
+        self.numbers = torch.from_numpy(descriptions.numbers)
+        self.groups = descriptions.groups
         self.lines = nn.ModuleList(nn.Linear(size, width) for size in self.groups)
         self.bends = nn.ModuleList(
             nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width)) for size in self.groups
         )
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, numbers: Tensor) -> Tensor:
+    def forward(self, rows: Tensor) -> Tensor:
+        """B x groups x width, for rows (B) of the training set."""
+        numbers = self.numbers[rows].to(self.norm.weight.device)
         parts = zip(numbers.split(self.groups, 1), self.lines, self.bends, strict=True)
         tokens: Tensor = self.norm(torch.stack([line(part) + bend(part) for part, line, bend in parts], 1))
         return tokens
@@ -46,17 +48,16 @@ class Description(nn.Module):
 
     def __init__(self, descriptions: Descriptions | None, width: int) -> None:
         super().__init__()
-        self.describer = Describer(descriptions.groups, width) if descriptions else None
-        self.numbers = torch.from_numpy(descriptions.numbers) if descriptions else None
+        self.describer = Describer(descriptions, width) if descriptions else None
 
     def beside(self, context: Tensor, rows: Tensor, described: Tensor) -> tuple[Tensor, Tensor | None]:
         """The tokens that the U-Net reads, B x (L + groups) x width, and which of them it may look at.
 
         `rows` (B) are rows of the training set; where `described` (B) is false only the caption is seen.
         """
-        if self.describer is None or self.numbers is None:
+        if self.describer is None:
             return context, None
-        tokens = self.describer(self.numbers[rows].to(context.device))
+        tokens = self.describer(rows)
         seen = torch.ones(context.shape[:2], dtype=torch.bool)
         told = described[:, None].expand(-1, tokens.shape[1])
         return torch.cat([context.to(tokens.dtype), tokens], 1), torch.cat([seen, told], 1).to(context.device)

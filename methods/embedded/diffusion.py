@@ -18,6 +18,7 @@ from methods.embedded.captions import CaptionBank, caption_bank, plain_captions
 from methods.embedded.describer import DESCRIBED, Description
 from methods.embedded.growth import grown_unet
 from methods.embedded.tokenizer import token_ids
+from methods.noise import NoiseSchedule
 from methods.training import Progress, Schedule, minimise
 from methods.training_set import TrainingSet
 from methods.training_state import Checkpoint
@@ -94,6 +95,12 @@ def new_scheduler() -> DDIMScheduler:
     )
 
 
+@cache
+def _noising() -> NoiseSchedule:
+    scheduler = new_scheduler()
+    return NoiseSchedule(scheduler.alphas_cumprod, scheduler.config.prediction_type)
+
+
 def begun_unet(
     data: TrainingSet,
     parts: FrozenParts,
@@ -140,7 +147,7 @@ def train_unet(
     if device.type == "cpu":
         # Fused attention's backward pass is the slowest part of a step on a CPU; the plain one takes a third.
         unet.set_attn_processor(AttnProcessor())
-    alphas = new_scheduler().alphas_cumprod
+    noising = _noising()
 
     # Minutes of encoding, which a training that only has its last checkpoint to read can do without.
     @cache
@@ -151,8 +158,7 @@ def train_unet(
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
         drawn = source().batch(schedule.batch, generator)
         clean, ids, t, noise, chosen, told = (part[rows] for part in drawn)
-        alpha = alphas[t].view(-1, 1, 1, 1)
-        noised, target = velocity(clean, noise, alpha)
+        noised, target = noising.add(clean, noise, t), noising.target(clean, noise, t)
         with torch.no_grad():
             context = text_encoder(ids.to(device))[0]
         context, seen = description.beside(context, chosen, told)
@@ -171,12 +177,6 @@ def face_weight(size: int) -> Tensor:
     weight[FACE] = FACE_COUNTS
     weight = F.interpolate(weight[None, None], size=(size, size), mode="area")[0, 0]
     return weight / weight.mean()
-
-
-def velocity(clean: Tensor, noise: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """The noised latent and the target v = sqrt(alpha) noise - sqrt(1 - alpha) clean."""
-    signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
-    return signal * clean + sigma * noise, signal * noise - sigma * clean
 
 
 @dataclass(frozen=True)
@@ -202,9 +202,7 @@ class _Source:
         ids = self.captions.draw(rows, mirrored, generator)
         silent = torch.rand(size, generator=generator) < NO_CAPTION
         ids = torch.where(silent[:, None], self.empty, ids)
-        # One step from each of `size` equal slices of the schedule: the loss varies less between batches.
-        even = (torch.arange(size) + torch.rand(size, generator=generator)) / size
-        t = (even ** (1 / LEAN) * 1000).long().clamp(max=999)
+        t = _noising().draw(size, generator, lean=LEAN)
         latents = self.latents[rows, mirrored.long()].float()
         noise = torch.randn(latents.shape, generator=generator)
         return latents, ids, t, noise, rows, torch.rand(size, generator=generator) < DESCRIBED
@@ -253,7 +251,8 @@ def denoising_error(
     ids = torch.tensor(token_ids(parts.tokenizer, plain_captions(unseen, len(pixels))))
     t = (torch.arange(len(pixels)) * 1000 // len(pixels)).long()
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    noised, target = velocity(latents, noise, new_scheduler().alphas_cumprod[t].view(-1, 1, 1, 1))
+    noising = _noising()
+    noised, target = noising.add(latents, noise, t), noising.target(latents, noise, t)
     errors = []
     for rows in torch.arange(len(pixels)).split(64):
         context = parts.text_encoder(ids[rows].to(device))[0]

@@ -39,8 +39,8 @@ def test_each_group_speaks_through_its_own_token() -> None:
     description = of_two_people()
     both = torch.tensor([0, 1])
     before, _ = description.beside(torch.zeros(2, 1, WIDTH), both, both > -1)
-    assert description.numbers is not None
-    description.numbers[1, 3:] += 1
+    assert description.describer is not None
+    description.describer.numbers[1, 3:] += 1
     after, _ = description.beside(torch.zeros(2, 1, WIDTH), both, both > -1)
     assert torch.equal(before[:, :2], after[:, :2])
     assert torch.equal(before[0], after[0])
