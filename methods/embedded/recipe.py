@@ -103,8 +103,9 @@ def make_clip(shop: Workshop, schedule: Schedule) -> Path:
         "Tiny CLIP",
         "bench train clip",
         "This is its vision tower, which conditions ip-adapter and the leave-one-out methods; its text tower "
-        "is the embedded backbone's text encoder. Trained on captions (Radford et al. 2021) and on pairs of "
-        "photographs of one person. No evaluation network shares weights or code with it.",
+        "is the embedded backbone's text encoder. Trained on captions (Radford et al. 2021), on pairs of "
+        "photographs of one person, and to tell from one photograph the mean of that person's others and the "
+        "renderer's numbers of the person. No evaluation network shares weights or code with it.",
         shop.made_of(schedule, checkpoint),
         quality,
     ).write(folder / "CARD.md")
