@@ -181,11 +181,9 @@ def _score_priors(label: str, judged: Sequence[Judged], exam: Exam, court: Court
     yield from _score_row(label, [one for one in judged if one.sample.own is not None], metrics, court)
     missing = f"the picture of {FLOOR} is missing"
     why = missing if FLOOR in _labels(exam) else f"{FLOOR} is not among the run's methods; run it too"
-    fingerprints = [fingerprint_of(metric) for metric in metrics]
     for one in judged:
         if one.sample.own is None:
-            for metric, fingerprint in zip(metrics, fingerprints, strict=True):
-                yield _row(label, one, metric, Score(None, why), fingerprint)
+            yield from (_row(label, one, metric, Score(None, why)) for metric in metrics)
 
 
 def _score_row(
@@ -199,16 +197,15 @@ def _score_row(
         if len(scores) != len(fit):
             raise ValueError(f"{metric.name}: {len(scores)} scores for {len(fit)} pictures")
         known = {one.sample.id: score for one, score in zip(fit, scores, strict=True)}
-        fingerprint = fingerprint_of(metric)
         for one in judged:
-            yield _row(label, one, metric, known.get(one.sample.id, Score(None, NO_PERSON)), fingerprint)
+            yield _row(label, one, metric, known.get(one.sample.id, Score(None, NO_PERSON)))
 
 
-def _row(label: str, one: Judged, metric: SampleMetric, score: Score, fingerprint: str) -> ScoreRow:
+def _row(label: str, one: Judged, metric: SampleMetric, score: Score) -> ScoreRow:
     sample = one.sample
     value = "" if score.value is None else repr(float(score.value))
     place = (label, sample.identity, sample.prompt_id, one.category, one.number)
-    return ScoreRow(*place, metric.name, metric.encoder, value, score.why, fingerprint)
+    return ScoreRow(*place, metric.name, metric.encoder, value, score.why, fingerprint_of(metric))
 
 
 def _unscored(label: str, exam: Exam) -> Iterator[ScoreRow]:

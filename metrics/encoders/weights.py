@@ -83,10 +83,13 @@ def _add(digest: hashlib._Hash, path: Path) -> None:
 
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions for a fingerprint; "absent" for what is not installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    return {package: _version(package) for package in packages}
+
+
+@cache
+def _version(package: str) -> str:
+    """Looked up once: it is a search through the installed packages, and every score has a fingerprint."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
