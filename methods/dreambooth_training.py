@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone import Backbone
-from methods.backbone_files import quiet
+from methods.backbone_files import first_line, quiet
 from methods.backbone_text import TextFeatures, encoders_of
 from methods.fine_tuning import Descent, descend, in_training, noised_losses
 from methods.interface import MethodError
@@ -24,6 +24,7 @@ from methods.training import generator_of
 ensure_torchvision_imports()
 
 from peft import LoraConfig  # noqa: E402
+from peft.helpers import disable_input_dtype_casting  # noqa: E402
 
 TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
@@ -155,7 +156,12 @@ def _trainable(backbone: Backbone, training: LoraTraining, seed: int) -> Iterato
                 with quiet():
                     parameters = _add_lora(module, targets, training)
                 groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
-            with in_training([module for module, *_ in chosen], checkpointing=training.checkpointing):
+            modules = [module for module, *_ in chosen]
+            with in_training(modules, checkpointing=training.checkpointing), ExitStack() as stack:
+                for module in modules:
+                    # peft would take LoRA's inputs to single precision, and autocast back again.
+                    mixed = training.descent.precision != "no"
+                    stack.enter_context(disable_input_dtype_casting(module, active=mixed))
                 yield groups
     finally:
         pipe.unload_lora_weights()
@@ -172,9 +178,11 @@ def _add_lora(module: Any, targets: list[str], training: LoraTraining) -> list[n
     try:
         module.add_adapter(config, adapter_name=ADAPTER)
     except ValueError as error:
-        raise MethodError(
-            f"dreambooth-lora: no layer of the backbone is called {', '.join(targets)}"
-        ) from error
+        if "not found in the base model" in str(error):
+            message = f"no layer of the backbone is called {', '.join(targets)}"
+        else:
+            message = f"LoRA cannot be put on {type(module).__name__} ({first_line(error)})"
+        raise MethodError(f"dreambooth-lora: {message}") from error
     parameters = [p for p in module.parameters() if p.requires_grad]
     for p in parameters:
         # A half-precision backbone's updates would round to nothing.

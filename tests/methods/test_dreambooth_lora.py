@@ -15,11 +15,12 @@ from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone import Backbone
 from methods.dreambooth_lora import DreamBoothLora
 from methods.interface import BackboneSpec, MethodError, Photo, Request, Subject
-from methods.lora_file import FILE
+from methods.lora_file import ADAPTER, FILE
 
 ensure_torchvision_imports()
 
 from diffusers import StableDiffusionPipeline  # noqa: E402
+from peft import LoraConfig  # noqa: E402
 from peft.utils import get_peft_model_state_dict  # noqa: E402
 
 QUICK = DreamBoothLora(steps=4, class_pictures=2, learning_rate=2e-2, prior_weight=1.0, captions="per-photo")
@@ -207,6 +208,17 @@ def test_photographs_of_any_size_and_shape_are_taken(
     wide = subject.references[0].image.resize((50, 17)).convert("L")
     odd = Subject("odd", "man", (Photo(wide, "a photo of {subject}"), *subject.references))
     assert learnt(QUICK, odd, tmp_path / "fit", backbone).size == (16, 16)
+
+
+def test_why_lora_could_not_be_put_on_is_said_as_it_is(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    with pytest.raises(MethodError, match="no layer of the backbone is called to_w"):
+        learnt(replace(QUICK, targets=("to_w",)), subject, tmp_path / "unknown", backbone)
+    backbone.pipe.unet.add_adapter(LoraConfig(target_modules=["to_k"]), adapter_name=ADAPTER)
+    with pytest.raises(MethodError, match=r"put on UNet2DConditionModel \(.*already exists"):
+        learnt(QUICK, subject, tmp_path / "twice", backbone)
+    assert backbone.state.leftovers(backbone.pipe) == []
 
 
 def test_the_text_encoders_have_a_rate_of_their_own(
