@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metrics.encoders.alignment import FACE, align
-from metrics.encoders.looking import unit
+from metrics.encoders.looking import side_by_side, unit
 from metrics.encoders.memo import Memo
 from metrics.encoders.weights import packaged, sha256, versions
 from metrics.interface import Features, MetricError
@@ -74,7 +74,7 @@ class YuNet:
         return [[face.box for face in faces] for faces in self.find(images)]
 
     def _find(self, images: Sequence[Image.Image]) -> list[tuple[Face, ...]]:
-        return [self._faces(image) for image in images]
+        return side_by_side(self._faces, images)
 
     def _faces(self, image: Image.Image) -> tuple[Face, ...]:
         zoom = SIDE / max(image.size)
@@ -123,10 +123,10 @@ class SFace:
         return np.array(self._memo(images), np.float64).reshape(-1, 128)
 
     def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
-        found = self.yunet.find(images)
-        return [self._vector(image, faces) for image, faces in zip(images, found, strict=True)]
+        return side_by_side(self._vector, list(zip(images, self.yunet.find(images), strict=True)))
 
-    def _vector(self, image: Image.Image, faces: tuple[Face, ...]) -> NDArray[np.float64]:
+    def _vector(self, seen: tuple[Image.Image, tuple[Face, ...]]) -> NDArray[np.float64]:
+        image, faces = seen
         if not faces:
             return np.full(128, np.nan)
         pixels = align(image.convert("RGB"), faces[0].landmarks).astype(np.float32)
