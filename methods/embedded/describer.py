@@ -46,9 +46,11 @@ class Describer(nn.Module):
 class Description(nn.Module):
     """Puts the tokens behind the captions'; without descriptions, the captions stay as they are."""
 
-    def __init__(self, descriptions: Descriptions | None, width: int) -> None:
+    def __init__(self, descriptions: Descriptions | None, width: int, *, strange: bool = False) -> None:
         super().__init__()
         self.describer = Describer(descriptions, width) if descriptions else None
+        self.strange = strange and self.describer is not None
+        """Whether a U-Net is to read it that has learnt already, and has never met these tokens."""
 
     def beside(self, context: Tensor, rows: Tensor, described: Tensor) -> tuple[Tensor, Tensor | None]:
         """The tokens that the U-Net reads, B x (L + groups) x width, and which of them it may look at.
@@ -73,3 +75,4 @@ class Description(nn.Module):
         if sizes != {name: tuple(part.shape) for name, part in self.state_dict().items()}:
             raise MethodError(f"{path}: made for other descriptions of people; move it away to begin anew")
         self.load_state_dict(saved)
+        self.strange = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,8 @@ from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
 SCHEDULE = Schedule(steps=3_300, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
 FURTHER = Schedule(steps=4_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.3)
 """For a network to go on from."""
+INTRODUCTION = Schedule(steps=300, batch=64, learning_rate=3e-3, warm_up=20, decay_from=0.5, ema=0.98)
+"""For a describer that is new to a network which has read another's tokens."""
 NO_CAPTION: Final = 0.1
 """Share of the training pictures whose caption is empty, for classifier-free guidance."""
 
@@ -120,7 +122,8 @@ def begun_unet(
         text_width=parts.text_encoder.config.hidden_size,
         widths=widths,
     )
-    description = Description(data.descriptions, parts.text_encoder.config.hidden_size)
+    width = parts.text_encoder.config.hidden_size
+    description = Description(data.descriptions, width, strange=start is not None)
     return grown_unet(start, unet) if start else unet, description
 
 
@@ -138,7 +141,8 @@ def train_unet(
     """Minimise w || v - v_theta(X_t, c, t) ||^2 (Salimans & Ho 2022); latents are encoded once.
 
     w counts the face more (`face_weight`), t leans towards noise, and behind the caption in c stands often
-    the description of the person, which learns too.
+    the description of the person, which learns too. A network that has learnt, and never met these tokens,
+    first stands still until they mean something: noise beside the captions would teach it to look away.
     """
     text_encoder = parts.text_encoder.to(device).eval()
     parts.autoencoder.to(device).eval()
@@ -168,7 +172,18 @@ def train_unet(
         error: Tensor = ((predicted.float() - target.to(device)).square() * weight).mean()
         return error
 
-    minimise(learning, loss, schedule, checkpoint=Checkpoint(checkpoint), progress=progress, device=device)
+    def learn(module: nn.Module, schedule: Schedule, path: Path) -> None:
+        minimise(module, loss, schedule, checkpoint=Checkpoint(path), progress=progress, device=device)
+
+    if description.strange and not checkpoint.exists():
+        unet.requires_grad_(False)
+        learn(description, _introduction(schedule), checkpoint.with_name("describer.pt"))
+        unet.requires_grad_(True)
+    learn(learning, schedule, checkpoint)
+
+
+def _introduction(schedule: Schedule) -> Schedule:
+    return replace(INTRODUCTION, steps=min(INTRODUCTION.steps, schedule.steps), batch=schedule.batch)
 
 
 def face_weight(size: int) -> Tensor:

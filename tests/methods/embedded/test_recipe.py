@@ -71,6 +71,15 @@ def brief(steps: int, rate: float) -> Schedule:
     return Schedule(steps=steps, batch=8, learning_rate=rate, warm_up=2, decay_from=0.9, ema=0.5)
 
 
+def small_parts(data: Squares) -> FrozenParts:
+    from transformers import CLIPTextModel
+
+    torch.manual_seed(0)
+    tokenizer = learn_tokenizer([data.template(row, mirrored=False) for row in range(8)], vocabulary=900)
+    text_encoder = CLIPTextModel(new_clip(tokenizer).config.text_config)
+    return FrozenParts(new_autoencoder(widths=(8, 16, 16)), text_encoder, tokenizer)
+
+
 @pytest.mark.slow
 def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(shop: Workshop) -> None:
     from diffusers import StableDiffusionPipeline
@@ -160,13 +169,8 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) 
 
 def test_a_unet_learns_in_pieces_what_it_learns_from_whole_batches(tmp_path: Path) -> None:
     """Pieces are what processes, too, share a batch in."""
-    from transformers import CLIPTextModel
-
-    torch.manual_seed(0)
     data = Squares()
-    tokenizer = learn_tokenizer([data.template(row, mirrored=False) for row in range(8)], vocabulary=900)
-    text_encoder = CLIPTextModel(new_clip(tokenizer).config.text_config)
-    parts = FrozenParts(new_autoencoder(widths=(8, 16, 16)), text_encoder, tokenizer)
+    parts = small_parts(data)
 
     def trained(pieces: int) -> torch.Tensor:
         network, description = begun_unet(data, parts, seed=0, widths=(32, 32))
@@ -185,6 +189,35 @@ def test_a_unet_learns_in_pieces_what_it_learns_from_whole_batches(tmp_path: Pat
         return torch.cat([p.detach().flatten() for p in (*network.parameters(), *description.parameters())])
 
     torch.testing.assert_close(trained(4), trained(1), atol=1e-4, rtol=1e-3)
+
+
+def test_a_network_stands_still_until_a_new_description_means_something(tmp_path: Path) -> None:
+    data = Squares()
+    parts = small_parts(data)
+    start, _ = begun_unet(data, parts, seed=0, widths=(32, 32))
+    unet, description = begun_unet(data, parts, seed=1, widths=(32, 32), start=start)
+    own = [p.detach().clone() for p in unet.parameters()]
+    met = [p.detach().clone() for p in description.parameters()]
+    steps: list[tuple[int, bool, bool]] = []
+
+    def tell(step: int, of: int, text: str) -> None:
+        still = all(map(torch.equal, own, unet.parameters()))
+        steps.append((step, still, any(map(torch.equal, met, description.parameters()))))
+
+    train_unet(
+        unet,
+        description,
+        data,
+        parts,
+        schedule=replace(brief(2, 1e-3), precision="fp32"),
+        checkpoint=tmp_path / "unet.pt",
+        device=torch.device("cpu"),
+        progress=tell,
+    )
+    introduced = steps[: len(steps) // 2]
+    assert all(still for _, still, _ in introduced)
+    assert not any(untouched for _, _, untouched in introduced)
+    assert not any(still for _, still, _ in steps[len(steps) // 2 :])
 
 
 def test_a_backbone_without_its_parts_says_which_command_makes_them(shop: Workshop, tmp_path: Path) -> None:
