@@ -194,6 +194,10 @@ def ip_adapter(
     ] = "self",
     tokens: Annotated[int, typer.Option(help="Tokens per photograph; of the layout `plus`.")] = 8,
     lean: Lean = 1.0,
+    summary: Annotated[
+        float,
+        typer.Option(help="Weight of a loss by which the tokens tell what the encoder sums up; of `plus`."),
+    ] = 0.0,
     dataset: FromDataset = None,
     root: Root = None,
     people: People = None,
@@ -215,6 +219,7 @@ def ip_adapter(
         condition,  # type: ignore[arg-type]
         tokens=tokens,
         lean=lean,
+        summary=summary,
         encoder=encoder or EMBEDDED_CLIP,
         start=start,
     )

@@ -74,7 +74,7 @@ def make_ip_adapter(
     return out
 
 
-IP_SETTINGS = ("layout", "condition", "tokens", "hidden", "lean")
+IP_SETTINGS = ("layout", "condition", "tokens", "hidden", "lean", "summary")
 
 
 def _unusual(training: IPAdapterTraining) -> list[str]:

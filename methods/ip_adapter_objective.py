@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods.backbone import Backbone
 from methods.backbone_text import TextFeatures
@@ -19,6 +19,8 @@ from methods.training import autocast, generator_of
 from methods.training_features import TrainingFeatures
 
 WHOLE = slice(None)
+FARTHEST = 4.0
+"""Deviations."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class IPAdapterTraining:
     encoder: Path = EMBEDDED_CLIP
     lean: float = 1.0
     """Noise steps t are drawn as t^(lean - 1); 1 is uniform, as published."""
+    summary: float = 0.0
+    """Weight of a second loss (`Summary`), for a Resampler of the Plus layout that is slow to find who is
+    shown; 0 as published."""
     drop_image: float = 0.05
     drop_text: float = 0.05
     drop_both: float = 0.05
@@ -56,6 +61,11 @@ class IPAdapterTraining:
             raise MethodError(
                 f"ip-adapter: tokens {self.tokens}, hidden {self.hidden}, lean {self.lean}; wanted at least "
                 f"1 token, a multiple of {HEAD} hidden, and a lean above 0"
+            )
+        if self.summary < 0 or (self.summary and self.layout == "base"):
+            raise MethodError(
+                f"ip-adapter: summary {self.summary} with layout {self.layout}; wanted at least 0, and 0 for "
+                "base, whose tokens are the summary"
             )
 
 
@@ -99,6 +109,37 @@ def draw_batch(
         features.text_of(text_rows, device),
         torch.where(gone, nothing, images),
     )
+
+
+class Summary(nn.Module):
+    """Reads off a photograph's tokens what the encoder sums up of it; thrown away after training.
+
+    A Resampler's queries begin near the average of the patches, and on a small encoder the denoising loss
+    alone is slow to lead them to the class token, where most of what is known of a person stands.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, patches: Tensor, *, tokens: int, width: int) -> None:
+        """`patches` are those of some photographs, (N, L, E): what is said of them counts in deviations."""
+        super().__init__()
+        said = summed_up(patches.float())
+        self.register_buffer("mean", said.mean(0), persistent=False)
+        self.register_buffer("deviation", said.std(0) + 1e-6, persistent=False)
+        self.read = nn.Linear(tokens * width, said.shape[1])
+
+    def forward(self, tokens: Tensor, patches: Tensor) -> Tensor:
+        """Mean squared error for (B, T, D) tokens of (B, L, E) patches; about 1 where nothing is told."""
+        # No picture at all lies far from every picture.
+        wanted = ((summed_up(patches) - self.mean) / self.deviation).clamp(-FARTHEST, FARTHEST)
+        error: Tensor = (self.read(tokens.flatten(1)).float() - wanted).square().mean()
+        return error
+
+
+def summed_up(patches: Tensor) -> Tensor:
+    """The class token, which is the first, and the mean of the others: (N, L, E) -> (N, 2 E)."""
+    return torch.cat([patches[:, 0], patches[:, 1:].mean(1)], 1)
 
 
 def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from methods.ip_adapter_files import Checkpoint as PublishedAdapter
 from methods.ip_adapter_files import read_adapter
 from methods.ip_adapter_objective import (
     IPAdapterTraining,
+    Summary,
     draw_batch,
     ip_adapter_loss,
     validation_losses,
@@ -48,6 +49,8 @@ from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0  # no
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection  # noqa: E402
 
 BASE_TOKENS = 4
+MEASURED = 2_000
+"""Photographs that show how far summaries differ."""
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
 
 
@@ -234,15 +237,31 @@ def _minimise(
     watch: Watch | None,
     progress: Progress,
 ) -> None:
-    device = backbone.device
+    device, learning = backbone.device, nn.ModuleList([adapter])
+    with torch.random.fork_rng():
+        torch.manual_seed(schedule.seed)
+        summary = _summary(features, training, backbone.cross_attention_dim)
+    if summary is not None:
+        learning.append(summary.to(device))
 
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
         batch = draw_batch(features, training, schedule.batch, generator, device, rows)
         t = backbone.noise.draw(schedule.batch, generator, lean=training.lean)[rows].to(device)
         eps = torch.randn(schedule.batch, *batch[0].shape[1:], generator=generator)[rows].to(device)
-        return ip_adapter_loss(batch, backbone, t=t, eps=eps)
+        restored = ip_adapter_loss(batch, backbone, t=t, eps=eps)
+        if summary is None:
+            return restored
+        told: Tensor = summary(adapter.projection(batch[2]), batch[2])
+        return restored + training.summary * told
 
-    minimise(adapter, loss, schedule, checkpoint=checkpoint, progress=progress, device=device, watch=watch)
+    minimise(learning, loss, schedule, checkpoint=checkpoint, progress=progress, device=device, watch=watch)
+
+
+def _summary(features: TrainingFeatures, training: IPAdapterTraining, width: int) -> Summary | None:
+    if not training.summary:
+        return None
+    some = features.patches[: len(features.patches) : max(1, len(features.patches) // MEASURED), 0]
+    return Summary(some, tokens=training.tokens, width=width)
 
 
 def save_adapter(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:

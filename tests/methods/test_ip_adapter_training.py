@@ -18,6 +18,7 @@ from methods.image_encoder import EMBEDDED_CLIP
 from methods.interface import MethodError, Request, Subject
 from methods.ip_adapter import IPAdapter
 from methods.ip_adapter_files import read_adapter
+from methods.ip_adapter_objective import Summary
 from methods.ip_adapter_training import IPAdapterTraining, train_ip_adapter
 from methods.ledger import data_named
 from methods.training import Schedule
@@ -128,6 +129,36 @@ def test_an_adapter_goes_on_from_a_published_file_and_says_so(
     assert data_named(still, "training", "data_name") == {"here", "there"}
 
 
+def test_tokens_learn_to_tell_what_the_encoder_sums_up(backbone: Backbone, train: Train) -> None:
+    plain = IPAdapterTraining(tokens=3, hidden=64)
+    schedule = replace(SCHEDULE, steps=60, precision="fp32", learning_rate=5e-3)
+
+    def losses(training: IPAdapterTraining, name: str) -> tuple[float, float]:
+        out = train(backbone, training, schedule, name)
+        first, *_, last = (out.parent / "ip.csv").read_text().splitlines()[1:]
+        return float(first.split(",")[1]), float(last.split(",")[1])
+
+    begun, ended = losses(replace(plain, summary=2.0), "told")
+    alone, ended_alone = losses(plain, "alone")
+    assert 1 < begun - alone < 4
+    assert ended - ended_alone < 0.7 * (begun - alone)
+
+
+def test_a_summary_is_the_class_token_and_the_mean_patch_in_deviations() -> None:
+    patches = torch.randn(50, 5, 4, generator=torch.Generator().manual_seed(0)) * 3 + 7
+    summary = Summary(patches, tokens=2, width=4)
+    said = torch.cat([patches[:, 0], patches[:, 1:].mean(1)], 1)
+    scaled = (said - said.mean(0)) / said.std(0)
+    assert scaled.abs().max() < 4
+    with torch.no_grad():
+        summary.read.bias.zero_()
+        summary.read.weight.copy_(torch.eye(8))
+        assert summary(scaled.view(50, 2, 4), patches) < 1e-9
+        assert summary(torch.zeros(50, 2, 4), patches).item() == pytest.approx(49 / 50, rel=1e-3)
+        # Clamped: 0 against 4 deviations, however far off the picture is.
+        assert summary(torch.zeros(1, 2, 4), torch.full((1, 5, 4), 1e6)).item() == pytest.approx(16)
+
+
 def test_an_adapter_of_another_size_is_no_start(backbone: Backbone, train: Train) -> None:
     three = train(backbone, IPAdapterTraining(tokens=3, hidden=64), SCHEDULE, "three")
     with pytest.raises(MethodError, match=r"latents is \(1, 3, 64\), this training's is \(1, 2, 64\)"):
@@ -137,7 +168,15 @@ def test_an_adapter_of_another_size_is_no_start(backbone: Backbone, train: Train
 
 
 def test_settings_that_no_training_has_are_refused() -> None:
-    for wrong in ({"layout": "bas"}, {"condition": "both"}, {"hidden": 65}, {"tokens": 0}, {"lean": 0.0}):
+    for wrong in (
+        {"layout": "bas"},
+        {"condition": "both"},
+        {"hidden": 65},
+        {"tokens": 0},
+        {"lean": 0.0},
+        {"summary": -1.0},
+        {"summary": 0.5, "layout": "base"},
+    ):
         with pytest.raises(MethodError, match=f"{next(iter(wrong))} "):
             IPAdapterTraining(**wrong)  # type: ignore[arg-type]
 
