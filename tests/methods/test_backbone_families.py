@@ -68,7 +68,11 @@ def test_a_picture_is_the_one_that_plain_diffusers_draws(
         generator=[torch.Generator().manual_seed(seed) for seed in (4, 5)],
     ).images
     drawn = backbone.draw(SENTENCES[:2], [4, 5])
-    assert [image.tobytes() for image in drawn] == [image.tobytes() for image in wanted]
+    # On some processors two copies of one network differ in the last bit, by where they lie in memory.
+    for ours, theirs in zip(drawn, wanted, strict=True):
+        steps = np.abs(np.asarray(ours).astype(int) - np.asarray(theirs))
+        assert steps.max() <= 1
+        assert (steps > 0).mean() < 0.01
     assert drawn[0].tobytes() != drawn[1].tobytes()
 
 
