@@ -1,5 +1,6 @@
 """Where groups are drawn: in this process, or as Ray tasks side by side. The files are the same."""
 
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,8 +14,14 @@ Executor = Callable[[Sequence[Work], Any, RunFolder], Iterator[Event]]
 
 def local(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
     """One group after another, on the backbone that is open."""
-    for work in works:
-        yield from draw(work, backbone, folder)
+    # Libraries and backbone are no garbage: looking them through before every group takes long.
+    gc.collect()
+    gc.freeze()
+    try:
+        for work in works:
+            yield from draw(work, backbone, folder)
+    finally:
+        gc.unfreeze()
 
 
 def ray(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:

@@ -150,16 +150,23 @@ class Backbone:
             raise MethodError(f"backbone handed back changed: {'; '.join(leftovers)}")
 
     def draw(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, before: Before | None = None
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        before: Before | None = None,
+        few: bool = False,
     ) -> list[Image]:
         """One RGB picture per prompt and seed, by classifier-free guidance.
 
         A picture's noise comes from its own seed alone, through a CPU generator, and every batch has
-        exactly `spec.batch` rows, so its bytes depend neither on its neighbours nor on their order. One
-        that came out as no numbers (half precision) is black and says so: `image.info["flaw"] == "nan"`.
+        exactly `spec.batch` rows, or with `few` a quarter of them, filled up where there are no more
+        prompts; so its bytes depend neither on its neighbours nor on their order. One that came out as no
+        numbers (half precision) is black and says so: `image.info["flaw"] == "nan"`.
         """
+        size = max(1, self.spec.batch // 4) if few else self.spec.batch
         images: list[Image] = []
-        for rows, latents in self._batches(prompts, seeds, before):
+        for rows, latents in self._batches(prompts, seeds, size, before):
             images += pictures_of(decode(self.pipe, latents)[:rows])
         return images
 
@@ -168,7 +175,8 @@ class Backbone:
 
         Raises MethodError where they are not all numbers: nothing can be learnt from such a picture.
         """
-        latents = torch.cat([batch[:rows].cpu() for rows, batch in self._batches(prompts, seeds, None)])
+        batches = self._batches(prompts, seeds, self.spec.batch, None)
+        latents = torch.cat([batch[:rows].cpu() for rows, batch in batches])
         if not bool(latents.isfinite().all()):
             raise MethodError(
                 f"backbone: what it draws in {self.spec.dtype} is not finite; use dtype = 'bf16' or 'fp32'"
@@ -176,10 +184,9 @@ class Backbone:
         return latents
 
     def _batches(
-        self, prompts: Sequence[str], seeds: Sequence[int], before: Before | None
+        self, prompts: Sequence[str], seeds: Sequence[int], size: int, before: Before | None
     ) -> Iterator[tuple[int, Tensor]]:
-        """Whole batches of latents, each with the number of its rows that were asked for."""
-        size = self.spec.batch
+        """Whole batches of `size` latents, each with the number of its rows that were asked for."""
         for start in range(0, len(prompts), size):
             rows = list(range(start, min(start + size, len(prompts))))
             padded = rows + [rows[-1]] * (size - len(rows))

@@ -18,6 +18,7 @@ from methods.backbone_text import TextFeatures, encoders_of
 from methods.fine_tuning import Descent, descend, in_training, noised_losses
 from methods.interface import MethodError
 from methods.lora_file import ADAPTER, save_lora
+from methods.merged_lora import merged
 from methods.shown_photos import ShownPhotos, Turns
 from methods.training import generator_of
 
@@ -65,6 +66,7 @@ class LoraTraining:
     prior_weight: float
     min_snr: float | None
     checkpointing: bool
+    merged: bool
 
 
 def train_lora(
@@ -162,6 +164,8 @@ def _trainable(backbone: Backbone, training: LoraTraining, seed: int) -> Iterato
                     # peft would take LoRA's inputs to single precision, and autocast back again.
                     mixed = training.descent.precision != "no"
                     stack.enter_context(disable_input_dtype_casting(module, active=mixed))
+                if training.merged:
+                    stack.enter_context(merged(modules, ADAPTER, learning=True))
                 yield groups
     finally:
         pipe.unload_lora_weights()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone import Backbone
 from methods.backbone_files import LOAD_FAULTS, first_line, quiet
 from methods.interface import MethodError, Request
+from methods.merged_lora import merged
+from methods.priors import apart
 
 ensure_torchvision_imports()
 
@@ -58,16 +61,19 @@ def _metadata(module: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def lora_on(backbone: Backbone, file: Path, *, scale: float) -> Iterator[None]:
+def lora_on(backbone: Backbone, file: Path, *, scale: float, merge: bool = False) -> Iterator[None]:
     """The file's layers on the backbone's U-Net and text encoders, weighed by `scale`.
 
-    Raises MethodError where the file is no LoRA, or has a layer for which the backbone has no place.
+    With `merge` they compute as `methods.merged_lora` says. Raises MethodError where the file is no LoRA,
+    or has a layer for which the backbone has no place.
     """
     pipe = backbone.pipe
     try:
         _attach(pipe, file)
         pipe.set_adapters([ADAPTER], [scale])
-        yield
+        networks = [own for part in PARTS if (own := getattr(pipe, part, None)) is not None]
+        with merged(networks, ADAPTER, learning=False) if merge else nullcontext():
+            yield
     finally:
         pipe.unload_lora_weights()
 
@@ -112,16 +118,23 @@ class PersonalisedWeights:
     file: Path
     scale: float
     backbone: Backbone
+    merge: bool = False
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
+        on = lora_on(self.backbone, self.file, scale=self.scale, merge=self.merge)
+        with self.backbone.clean(), on:
+            return apart(requests, self._draw, partial(self._draw, few=True))
+
+    def _draw(self, requests: Sequence[Request], *, few: bool = False) -> list[Image]:
         prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
-        with self.backbone.clean(), lora_on(self.backbone, self.file, scale=self.scale):
-            return self.backbone.draw(prompts, [request.seed for request in requests])
+        return self.backbone.draw(prompts, [request.seed for request in requests], few=few)
 
 
-def load_person(fitted: Path, scale: float, backbone: Backbone) -> PersonalisedWeights:
+def load_person(
+    fitted: Path, scale: float, backbone: Backbone, *, merge: bool = False
+) -> PersonalisedWeights:
     """The person whose LoRA and phrase lie in the folder `fitted`."""
     if not (fitted / FILE).is_file():
         raise MethodError(f"{fitted}: no {FILE}; fit the person again")
     phrase = (fitted / PHRASE).read_text(encoding="utf-8")
-    return PersonalisedWeights(phrase, fitted / FILE, scale, backbone)
+    return PersonalisedWeights(phrase, fitted / FILE, scale, backbone, merge)

@@ -45,6 +45,7 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
             "prior_weight": 1.0,
             "class_pictures": 14,
             "mixed_precision": "auto",
+            "merged": True,
             "targets": _EMBEDDED_TARGETS,
         },
     ),

@@ -49,7 +49,8 @@ class EfficientNet:
             self._network.load_state_dict(torch.load(self._path, weights_only=True, map_location="cpu"))
         except RuntimeError as error:
             raise MetricError(f"{self._path}: not EfficientNet-Lite0's weights ({error})") from error
-        self._network.eval().requires_grad_(False).to(self._device)
+        self._network.eval().fold()
+        self._network.requires_grad_(False).to(self._device)
         self.look = Memo(self._look)
 
     @property

@@ -1,5 +1,6 @@
 """Groups: fitted once, drawn in whole batches, failing cell by cell."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from PIL import Image
 
 from bench.datasets.catalog import open_people
 from bench.errors import StoreError
+from bench.executors import local
 from bench.generate import Drawn, Failed, Fitted, Skipped, Work, draw, flaw, give_up
 from bench.plan import make_plan
 from bench.prompts import PromptCard
@@ -47,6 +49,12 @@ def test_a_group_is_fitted_once_and_drawn_in_batches(work: Work, folder: RunFold
     with Image.open(folder.image(work.group.cells[9])) as last:
         seeds = read_stamp(last).split("|")[2].split()
     assert seeds == [str(cell.seed) for cell in work.group.cells[8:]]
+
+
+def test_only_what_came_since_is_looked_through_for_garbage(work: Work, folder: RunFolder) -> None:
+    counts = [gc.get_freeze_count() for _ in local([work], None, folder)]
+    assert min(counts) > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_batch_holds_the_same_cells_whatever_is_missing(work: Work, folder: RunFolder) -> None:

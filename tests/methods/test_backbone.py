@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,16 @@ def test_every_batch_has_the_same_size_and_its_rows_are_announced(backbone: Back
     seen: list[list[int]] = []
     backbone.draw(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {})
     assert seen == [[0, 1], [2, 2]]
+
+
+def test_a_few_are_drawn_in_smaller_batches(backbone: Backbone) -> None:
+    eight = replace(backbone, spec=replace(backbone.spec, batch=8))
+    seen: list[list[int]] = []
+    eight.draw(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {}, few=True)
+    assert seen == [[0, 1], [2, 2]]
+    seen.clear()
+    backbone.draw(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {}, few=True)
+    assert seen == [[0], [1], [2]]
 
 
 def test_latents_before_the_decoder_are_scaled_as_the_encoder_scales(backbone: Backbone) -> None:

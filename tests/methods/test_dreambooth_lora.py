@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL.Image import Image
@@ -285,6 +286,7 @@ def test_sdxl_is_told_where_a_photograph_was_cut(
         ({"targets": ()}, "no targets"),
         ({"class_pictures": 0}, "prior_weight = 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"dropout": 0.1, "merged": True}, "no inputs to drop; set dropout = 0"),
         ({"crop": "center"}, "wanted is one of 'random', 'centre', 'squeeze'"),
         ({"lr_scheduler": "cosin"}, "'cosine'"),
     ],
@@ -303,3 +305,21 @@ def test_targets_that_no_layer_has_are_named(subject: Subject, backbone: Backbon
 def test_a_rate_that_explodes_is_told(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(MethodError, match="lower learning_rate"):
         replace(QUICK, learning_rate=1e30).fit(subject, tmp_path, backbone=backbone, seed=1)
+
+
+def test_merged_learns_what_it_learns_beside_the_matrices(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    targets = ("to_k", "to_out.0", "ff.net.2", "conv1", "proj_in")
+    learnings, pictures = [], []
+    for name, merged in (("beside", False), ("merged", True)):
+        method = replace(QUICK, steps=3, alpha=2.0, text_encoder=True, targets=targets, merged=merged)
+        pictures.append(learnt(method, subject, tmp_path / name, backbone))
+        learnings.append(tensors(tmp_path / name))
+    beside, inside = learnings
+    assert beside.keys() == inside.keys()
+    assert all(torch.allclose(beside[key], inside[key], atol=2e-3) for key in beside)
+    assert any(not torch.equal(beside[key], inside[key]) for key in beside)
+    steps = np.abs(np.asarray(pictures[0]).astype(int) - np.asarray(pictures[1]))
+    assert steps.max() <= 2
+    assert backbone.state.leftovers(backbone.pipe) == []

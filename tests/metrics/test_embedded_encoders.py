@@ -7,7 +7,8 @@ from PIL import Image
 
 from metrics.encoders.alignment import TEMPLATE, align, similarity
 from metrics.encoders.attributes import AttributeClassifier
-from metrics.encoders.efficientnet import EfficientNet, spread
+from metrics.encoders.efficientnet import FILE, PACKAGE, EfficientNet, spread
+from metrics.encoders.efficientnet_lite0 import EfficientNetLite0
 from metrics.encoders.face_rendered import FaceRendered
 from metrics.encoders.memo import Memo, content_key
 from metrics.encoders.weights import packaged
@@ -164,6 +165,20 @@ def test_batches_do_not_change_what_efficientnet_sees(
     together = efficientnet.encode(photos[:5])
     alone = np.concatenate([EfficientNet().encode([photo]) for photo in photos[:2]])
     assert together[:2] == pytest.approx(alone, rel=1e-4, abs=1e-5)
+
+
+def test_folding_the_batch_norms_changes_nothing_but_rounding() -> None:
+    path = packaged("efficientnet-lite0", PACKAGE, FILE, stand_in="inception-v3")
+    network = EfficientNetLite0().eval()
+    network.load_state_dict(torch.load(path, weights_only=True))
+    pictures = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = network(pictures)
+        network.fold()
+        after = network(pictures)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
+    for whole, folded in zip((*before.maps, *before[1:]), (*after.maps, *after[1:]), strict=True):
+        torch.testing.assert_close(folded, whole, rtol=1e-4, atol=2e-4)
 
 
 def test_perceptual_distance_grows_with_the_change(
