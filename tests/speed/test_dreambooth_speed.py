@@ -11,7 +11,6 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +47,13 @@ WANTED = 1.3
 RATE = 5e-4
 PROMPT = "a photo of sks woman"
 
-pytestmark = pytest.mark.skipif(
-    not SCRIPT,
-    reason="PERSONABENCH_DREAMBOOTH_SCRIPT names no copy of diffusers' train_dreambooth_lora.py",
-)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(
+        not SCRIPT,
+        reason="PERSONABENCH_DREAMBOOTH_SCRIPT names no copy of diffusers' train_dreambooth_lora.py",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,6 @@ class Trained:
     """Of the processor, for all steps: a busy machine does not change them."""
     clock: float
     folder: Path
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

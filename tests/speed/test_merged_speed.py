@@ -5,13 +5,11 @@ Not in the default run: `pytest -o addopts=--import-mode=importlib tests/speed -
 
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from bench.datasets.catalog import open_people
 from bench.suite import open_suite
@@ -26,14 +24,7 @@ STEPS = 12
 ROUNDS = 3
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
+@pytest.mark.usefixtures("one_thread")
 def test_merged_learns_faster_than_beside(benchmark: Any, tmp_path: Path) -> None:
     """The processor's time of this process's only thread, which other work on the machine moves little."""
     file = open_suite("tiny")
