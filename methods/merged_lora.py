@@ -46,11 +46,13 @@ def _forward(layer: Any, adapter: str, *, learning: bool) -> Callable[..., Tenso
     kept: list[Tensor] = []
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if learning or not kept or kept[0].device != x.device:
-            kept[:] = [_sum(layer, base, adapter)]
-        y: Tensor = F.linear(x, kept[0], base.bias) if linear else base._conv_forward(x, kept[0], base.bias)
         if learning:
-            kept.clear()
+            weight = _sum(layer, base, adapter)
+        else:
+            if not kept or kept[0].device != x.device:
+                kept[:] = [_sum(layer, base, adapter)]
+            weight = kept[0]
+        y: Tensor = F.linear(x, weight, base.bias) if linear else base._conv_forward(x, weight, base.bias)
         return y
 
     return forward
@@ -59,7 +61,7 @@ def _forward(layer: Any, adapter: str, *, learning: bool) -> Callable[..., Tenso
 def _sum(layer: Any, base: Any, adapter: str) -> Tensor:
     """W + s BA, in the type of W."""
     b, a = layer.lora_B[adapter].weight, layer.lora_A[adapter].weight
-    # In half precision, which autocast would choose, small steps would be lost.
+    # Autocast would round W, B and A before the sum; the sum alone is rounded, where it is used.
     with torch.autocast(base.weight.device.type, enabled=False):
         rows = torch.addmm(
             _rows(base.weight).float(), b.flatten(1).float(), _rows(a).float(), alpha=layer.scaling[adapter]

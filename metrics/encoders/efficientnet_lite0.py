@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 STAGES: Final = (
     # expansion, kernel, stride, channels, repeats
@@ -114,10 +114,8 @@ def _relu6(x: Tensor) -> Tensor:
 
 
 def _fold(module: nn.Module, convolution: str, norm: str) -> None:
-    conv, bn = getattr(module, convolution), getattr(module, norm)
+    conv = getattr(module, convolution)
     if conv is None:
         return
-    conv.weight, conv.bias = fuse_conv_bn_weights(
-        *(conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
-    )
+    setattr(module, convolution, fuse_conv_bn_eval(conv, getattr(module, norm)))
     setattr(module, norm, nn.Identity())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.interface import MethodError
-from methods.merged_lora import merged
+from methods.merged_lora import _sum, merged
 
 ensure_torchvision_imports()
 
@@ -98,12 +99,16 @@ def test_drawing_sums_once_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
     assert torch.equal(network(x), wanted)
 
 
-def test_small_steps_are_not_lost_to_half_precision() -> None:
-    """A sum in bfloat16 would not see a change of a thousandth."""
+def test_the_sum_is_made_in_single_precision_under_autocast() -> None:
     network = with_lora(Small())
+    line: Any = network.line
+    own, step = line.get_base_layer().weight, line.lora_B[ADAPTER].weight @ line.lora_A[ADAPTER].weight
     x = torch.randn(2, 4, 8, 8)
     with torch.autocast("cpu", torch.bfloat16), merged([network], ADAPTER, learning=True):
+        total = _sum(line, line.get_base_layer(), ADAPTER)
         _, slopes = outcome(network, x)
+    assert total.dtype == torch.float32
+    torch.testing.assert_close(total, own + 2 * step, rtol=1e-5, atol=1e-6)
     assert all(slope.dtype == torch.float32 and bool(slope.any()) for slope in slopes.values())
 
 
