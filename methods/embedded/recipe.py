@@ -62,6 +62,12 @@ class Workshop:
     start: Path | None = None
     """The checkpoints of an earlier making, whose finished networks go on learning."""
 
+    def finished(self, part: str) -> Path:
+        """The folder of a part that `bench train <part>` has made, here or in the earlier making."""
+        here = self.checkpoints / part
+        earlier = self.start / part if self.start else here
+        return _needed(here if here.exists() else earlier, part)
+
     def made_of(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
         """How a network was made, for its card."""
         people, processes = len(np.unique(self.data.identities)), Team.here().size
@@ -181,8 +187,7 @@ def make_backbone(shop: Workshop, schedule: Schedule) -> Path:
     Started by `accelerate launch`, several processes share each batch.
     """
     checkpoint = shop.checkpoints / "unet.pt"
-    text_encoder = _needed(shop.checkpoints / "clip", "clip")
-    autoencoder = _needed(shop.checkpoints / "autoencoder", "autoencoder")
+    text_encoder, autoencoder = shop.finished("clip"), shop.finished("autoencoder")
     with Team.here().leader_first():
         tokenizer = _tokenizer(shop)
     parts = FrozenParts(

@@ -116,6 +116,12 @@ def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(s
     make_autoencoder(onward, brief(2, 1e-3), brief(2, 1e-3))
     assert "an earlier making" in (make_backbone(onward, brief(2, 1e-3)) / "CARD.md").read_text()
 
+    # A U-Net that goes on alone: the other parts are the earlier making's.
+    third = shop.checkpoints.parent / "third"
+    further = make_backbone(replace(onward, checkpoints=third, weights=third / "weights"), brief(2, 1e-3))
+    ours, theirs = (place / "vae" / "diffusion_pytorch_model.safetensors" for place in (further, folder))
+    assert ours.read_bytes() == theirs.read_bytes()
+
 
 def test_a_training_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
     pixels = Squares().pixels
