@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,15 +91,16 @@ def training_features(
     embeddings: bool = False,
     progress: Progress,
 ) -> TrainingFeatures:
-    """Read the features from `work`, or compute them and write them there, for this and later trainings.
+    """Read the features from `work`, or compute them and write them there, for this and other trainings.
 
-    The folder's name says what they were made of, so other weights or photographs never read them.
-    `variants` captions are drawn for each photograph and for each mirror image.
+    Of trainings started side by side one computes them, and the others wait. The folder's name says what
+    they were made of, so other weights or photographs never read them. `variants` captions are drawn for
+    each photograph and for each mirror image.
     """
     if len(data.pixels) == 0:
         raise MethodError("training set: no photographs")
     folder = work / f"features-{key_of(data, backbone, encoder, variants)}"
-    with Team.here().leader_first():
+    with Team.here().leader_first(), _alone(folder):
         if not folder.is_dir():
             compute(folder, data, backbone, encoder, variants, progress)
         if embeddings and not (folder / EMBEDS).is_file():
@@ -111,6 +115,15 @@ def training_features(
         start=torch.from_numpy(start),
         count=torch.from_numpy(count),
     )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time; the system drops the lock when its holder ends, however it ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _opened(folder: Path, embeddings: bool) -> dict[str, Tensor | None]:

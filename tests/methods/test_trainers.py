@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from methods.ip_adapter_training import draw_batch as draw_ip_batch
 from methods.leave_one_out.network import load_network, read_config
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out, validation_losses
-from methods.training import Schedule
+from methods.training import Progress, Schedule
 from methods.training_features import TrainingFeatures, training_features
 from methods.training_set import TrainingSet
 
@@ -201,6 +202,30 @@ def test_features_are_computed_once_and_never_shared_between_weights(
     assert not told
     training_features(people, tmp_path, backbone=backbone, encoder=encoder, variants=1, progress=tell)
     assert told
+
+
+def test_trainings_started_side_by_side_compute_features_once(
+    people: TrainingSet, backbone: Backbone, clip_folder: Path, tmp_path: Path
+) -> None:
+    encoder = open_encoder(clip_folder, backbone.device)
+    told: list[int] = []
+
+    def compute(progress: Progress) -> TrainingFeatures:
+        return training_features(people, tmp_path, backbone=backbone, encoder=encoder, progress=progress)
+
+    with ThreadPoolExecutor() as pool:
+        others: list[Future[TrainingFeatures]] = []
+
+        def begin_another(step: int, steps: int, line: str) -> None:
+            if not others:
+                others.append(pool.submit(compute, lambda step, steps, line: told.append(step)))
+                wait(others, timeout=2)
+                assert not others[0].done()
+
+        first = compute(begin_another)
+        second = others[0].result()
+    assert not told
+    assert torch.equal(first.latents, second.latents)
 
 
 def test_features_are_those_of_the_photographs_and_their_mirror_images(
