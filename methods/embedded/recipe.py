@@ -64,9 +64,10 @@ class Workshop:
 
     def finished(self, part: str) -> Path:
         """The folder of a part that `bench train <part>` has made, here or in the earlier making."""
-        here = self.checkpoints / part
-        earlier = self.start / part if self.start else here
-        return _needed(here if here.exists() else earlier, part)
+        folder = self.checkpoints / part
+        if self.start and not folder.exists():
+            folder = self.start / part
+        return _needed(folder, part)
 
     def made_of(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
         """How a network was made, for its card."""
