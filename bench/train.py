@@ -308,7 +308,7 @@ def encoders(
     device: On = Device.auto,
 ) -> None:
     """Train the evaluation networks: the in-domain face network and the attribute classifier."""
-    from metrics.training.encoders import train_encoders
+    from metrics.training.train_encoders import train_encoders
 
     place = Place(data, checkpoints, out)
     with reporting("encoders") as report:

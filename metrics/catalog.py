@@ -48,102 +48,104 @@ def _encoder(
 
 _BACKBONE: Final = "torchvision's backbone file"
 ENCODERS: Final[dict[str, EncoderEntry]] = {
-    "yunet": _encoder("yunet_sface:YuNet", "finder"),
-    "sface": _encoder("yunet_sface:SFace", "face", parts=("yunet",)),
-    "face-rendered": _encoder("face_rendered:FaceRendered", "face", parts=("yunet",)),
-    "arcface": _encoder("arcface:ArcFace", "face", "finder", needs="an insightface model folder"),
+    "yunet": _encoder("faces.yunet:YuNet", "finder"),
+    "sface": _encoder("faces.sface:SFace", "face", parts=("yunet",)),
+    "face-rendered": _encoder("faces.face_rendered:FaceRendered", "face", parts=("yunet",)),
+    "arcface": _encoder("faces.arcface:ArcFace", "face", "finder", needs="an insightface model folder"),
     "attributes": _encoder("attributes:AttributeClassifier", "attributes"),
     "efficientnet-lite0": _encoder("efficientnet:EfficientNet", "features", "classes", "perceptual"),
     "inception-v3": _encoder(
         "inception:Inception", "features", "classes", needs="clean-fid's TorchScript file"
     ),
-    "lpips-alex": _encoder("lpips_maps:LpipsMaps", "perceptual", net="alex", needs=_BACKBONE),
-    "lpips-vgg": _encoder("lpips_maps:LpipsMaps", "perceptual", net="vgg", needs=_BACKBONE),
-    "lpips-squeeze": _encoder("lpips_maps:LpipsMaps", "perceptual", net="squeeze", needs=_BACKBONE),
-    "clip": _encoder(
-        "transformers_folder:Clip", "text", "picture", needs="a CLIP folder in transformers' layout"
-    ),
-    "dinov2": _encoder(
-        "transformers_folder:DinoV2", "picture", needs="a DINOv2 folder in transformers' layout"
-    ),
+    "lpips-alex": _encoder("lpips_features:LpipsMaps", "perceptual", net="alex", needs=_BACKBONE),
+    "lpips-vgg": _encoder("lpips_features:LpipsMaps", "perceptual", net="vgg", needs=_BACKBONE),
+    "lpips-squeeze": _encoder("lpips_features:LpipsMaps", "perceptual", net="squeeze", needs=_BACKBONE),
+    "clip": _encoder("clip_dino:Clip", "text", "picture", needs="a CLIP folder in transformers' layout"),
+    "dinov2": _encoder("clip_dino:DinoV2", "picture", needs="a DINOv2 folder in transformers' layout"),
 }
 
 _FAMILIES: Final[tuple[tuple[str, str, str, Better, str], ...]] = (
-    # name, kind of encoder, class in metrics.columns, better, summary
-    ("identity", "face", "faces:Identity", "higher", "mean cosine of the face to held-out photos"),
+    # name, kind of encoder, class in metrics.scores, better, summary
+    ("identity", "face", "identity:Identity", "higher", "mean cosine of the face to held-out photos"),
     (
         "identity",
         "picture",
-        "faces:Identity",
+        "identity:Identity",
         "higher",
         "mean cosine of the whole picture to held-out photos",
     ),
-    ("identity-zero", "face", "faces:IdentityZero", "higher", "identity, 0 where no face is found"),
-    ("verified", "face", "faces:Verified", "higher", "accepted as this person at 1 % false accepts"),
-    ("copying", "face", "faces:Copying", "lower", "likeness to photos seen minus to photos unseen"),
-    ("detected", "finder", "faces:Detected", "higher", "a face is found"),
-    ("multi-face", "finder", "faces:MultiFace", "lower", "more than one face is found"),
-    ("prompt-match", "attributes", "prompts:AttributeMatch", "higher", "share of what is asked that is seen"),
-    ("prompt-match", "text", "prompts:TextMatch", "higher", "cosine of picture and prompt"),
+    ("identity-zero", "face", "identity:IdentityZero", "higher", "identity, 0 where no face is found"),
+    ("verified", "face", "identity:Verified", "higher", "accepted as this person at 1 % false accepts"),
+    ("copying", "face", "identity:Copying", "lower", "likeness to photos seen minus to photos unseen"),
+    ("detected", "finder", "identity:Detected", "higher", "a face is found"),
+    ("multi-face", "finder", "identity:MultiFace", "lower", "more than one face is found"),
+    (
+        "prompt-match",
+        "attributes",
+        "prompt_match:AttributeMatch",
+        "higher",
+        "share of what is asked that is seen",
+    ),
+    ("prompt-match", "text", "prompt_match:TextMatch", "higher", "cosine of picture and prompt"),
     (
         "diversity",
         "perceptual",
-        "variety:Diversity",
+        "diversity:Diversity",
         "higher",
         "distance between pictures of one person and prompt",
     ),
-    ("face-diversity", "perceptual", "variety:FaceDiversity", "higher", "the same, of the faces alone"),
+    ("face-diversity", "perceptual", "diversity:FaceDiversity", "higher", "the same, of the faces alone"),
     (
         "nearest-reference",
         "perceptual",
-        "variety:NearestReference",
+        "diversity:NearestReference",
         "neither",
         "distance to the nearest photo seen",
     ),
     (
         "drift",
         "perceptual",
-        "priors:Drift",
+        "prior_drift:Drift",
         "lower",
         "without the subject: distance to the backbone's own picture",
     ),
     (
         "bleed",
         "face",
-        "priors:Bleed",
+        "prior_drift:Bleed",
         "neither",
         "without the subject: how much more it looks like the subject",
     ),
-    ("fid", "features", "distributions:Frechet", "lower", "Frechet distance to real pictures"),
+    ("fid", "features", "distribution:Frechet", "lower", "Frechet distance to real pictures"),
     (
         "fid-infinity",
         "features",
-        "distributions:FrechetInfinity",
+        "distribution:FrechetInfinity",
         "lower",
         "FID without its small-sample bias",
     ),
-    ("kid", "features", "distributions:Kernel", "lower", "kernel distance to real pictures"),
-    ("precision", "features", "distributions:Precision", "higher", "share inside the real manifold"),
-    ("recall", "features", "distributions:Recall", "higher", "share of the real manifold reached"),
-    ("density", "features", "distributions:Density", "higher", "how densely real pictures lie around"),
+    ("kid", "features", "distribution:Kernel", "lower", "kernel distance to real pictures"),
+    ("precision", "features", "distribution:Precision", "higher", "share inside the real manifold"),
+    ("recall", "features", "distribution:Recall", "higher", "share of the real manifold reached"),
+    ("density", "features", "distribution:Density", "higher", "how densely real pictures lie around"),
     (
         "coverage",
         "features",
-        "distributions:Coverage",
+        "distribution:Coverage",
         "higher",
         "share of real pictures with a generated one near",
     ),
     (
         "is",
         "classes",
-        "distributions:Inception",
+        "distribution:Inception",
         "higher",
         "sure and varied class predictions; at most N / splits",
     ),
     (
         "is-uniform",
         "classes",
-        "distributions:InceptionUniform",
+        "distribution:InceptionUniform",
         "higher",
         "sure class predictions (p(y) uniform)",
     ),
@@ -158,7 +160,7 @@ def _table() -> dict[str, Entry]:
             if kind in entry.serves:
                 parts = _PARTS.get(name, ())
                 table[f"{name}@{encoder}"] = Entry(
-                    f"metrics.columns.{target}", summary, better, encoder, parts, entry.needs
+                    f"metrics.scores.{target}", summary, better, encoder, parts, entry.needs
                 )
     return table
 

@@ -27,7 +27,7 @@ from bench.people.photos import write_whole
 from bench.statistics import LEVEL
 from bench.workshop import ENCODERS, PACKAGE, ROOT, Place
 from methods.image_encoder import EMBEDDED_CLIP, open_encoder
-from metrics.encoders.weights import sha256
+from metrics.encoders.runtime.weight_files import sha256
 
 PHOTOS: Final = 4
 """Of each person."""

@@ -33,9 +33,9 @@ from methods.backbone_drawing import decode
 from methods.decoded import pictures_of
 from metrics.encoders.attributes import AttributeClassifier
 from metrics.encoders.efficientnet import EfficientNet
-from metrics.frechet import frechet_distance
 from metrics.interface import Features
-from metrics.kernel import kernel_distance
+from metrics.statistics.frechet import frechet_distance
+from metrics.statistics.kernel import kernel_distance
 
 SAID: Final = ("background", "shirt", "glasses", "hat", "expression", "pose")
 """What captions say of the picture; nothing of glasses or a hat that are not there."""

@@ -15,8 +15,9 @@ from bench.workshop import ENCODERS, PACKAGE
 from methods.backbone import Backbone
 from metrics.encoders.efficientnet import FILE as EFFICIENTNET
 from metrics.encoders.efficientnet import PACKAGE as PACKAGED
-from metrics.encoders.weights import packaged, sha256
-from metrics.encoders.yunet_sface import SFACE, YUNET
+from metrics.encoders.faces.sface import SFACE
+from metrics.encoders.faces.yunet import YUNET
+from metrics.encoders.runtime.weight_files import packaged, sha256
 
 SUITE: Final = "tiny"
 """Captions are drawn as this suite draws."""

@@ -12,8 +12,9 @@ from bench.errors import BenchError, DatasetError
 from bench.people.caption import noun_phrase
 from bench.people.training import RenderedTrainingSet
 from bench.prompts import SLOT
-from metrics.encoders.face_rendered import FaceRendered
-from metrics.encoders.yunet_sface import SFace, YuNet
+from metrics.encoders.faces.face_rendered import FaceRendered
+from metrics.encoders.faces.sface import SFace
+from metrics.encoders.faces.yunet import YuNet
 from metrics.interface import Encoder
 
 SEED: Final = 0

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.statistics import LEVEL, estimate, jackknife
-from metrics.face_identity import area_under_curve, cosine
 from metrics.interface import Features
+from metrics.statistics.verification import area_under_curve, cosine
 
 REPLICATES: Final = 1000
 Floats = NDArray[np.float64]

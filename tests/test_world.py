@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import binomtest
 
-from metrics.training.card import face_quality
+from metrics.training.model_card import face_quality
 
 ROOT = Path(__file__).parents[1]
 WORLD = ROOT / "results" / "world"

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from metrics.encoders.looking import looking
-from metrics.encoders.memo import Memo, rgb
-from metrics.encoders.weights import sha256, shipped, versions
-from metrics.networks import SIZE, load_attribute_network, trained_on
+from metrics.encoders.architectures.small_resnet import SIZE, load_attribute_network, trained_on
+from metrics.encoders.runtime.image_cache import Memo, rgb
+from metrics.encoders.runtime.inference import looking
+from metrics.encoders.runtime.weight_files import sha256, shipped, versions
 
 
 class AttributeClassifier:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from metrics.encoders.efficientnet_lite0 import EfficientNetLite0
-from metrics.encoders.looking import looking
-from metrics.encoders.memo import Memo, rgb
-from metrics.encoders.weights import packaged, sha256, versions
+from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
+from metrics.encoders.runtime.image_cache import Memo, rgb
+from metrics.encoders.runtime.inference import looking
+from metrics.encoders.runtime.weight_files import packaged, sha256, versions
 from metrics.interface import Features, MetricError
 
 SIDE: Final = 224

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics.encoders.looking import looking
-from metrics.encoders.memo import Memo
-from metrics.encoders.weights import checked, first_existing, sha256, versions
+from metrics.encoders.runtime.image_cache import Memo
+from metrics.encoders.runtime.inference import looking
+from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
 
 SIDE: Final = 299

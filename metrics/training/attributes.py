@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from metrics.networks import AttributeNetwork, Widths, save_network
+from metrics.encoders.architectures.small_resnet import AttributeNetwork, Widths, save_network
+from metrics.training.augmentation import MIRRORED, LabelledPhotos, draw_rows, pixels_of, vary
 from metrics.training.loop import Progress, Schedule, autocast, train
-from metrics.training.photos import MIRRORED, LabelledPhotos, draw_rows, pixels_of, vary
 
 ATTRIBUTES: Final = (
     *("noun", "age", "skin", "hair", "style", "beard"),

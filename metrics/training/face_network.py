@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metrics.networks import FaceNetwork, Widths, save_network
+from metrics.encoders.architectures.small_resnet import FaceNetwork, Widths, save_network
+from metrics.training.augmentation import LabelledPhotos, draw_rows, pixels_of, vary
 from metrics.training.loop import Progress, Schedule, autocast, train
-from metrics.training.photos import LabelledPhotos, draw_rows, pixels_of, vary
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ def test_every_name_says_metric_and_encoder() -> None:
         ("identity@sfac", "unknown metric 'identity@sfac'; did you mean 'identity@sface'?"),
         ("nose-length", "unknown metric 'nose-length'; known are bleed@arcface"),
         ("nowhere:Metric", "metric 'nowhere:Metric': cannot load nowhere:Metric"),
-        ("metrics.columns.faces:Nose", "cannot load metrics.columns.faces:Nose"),
-        ("metrics.columns.faces:Identity@sfaec", "unknown encoder 'sfaec'; did you mean 'sface'?"),
+        ("metrics.scores.identity:Nose", "cannot load metrics.scores.identity:Nose"),
+        ("metrics.scores.identity:Identity@sfaec", "unknown encoder 'sfaec'; did you mean 'sface'?"),
     ],
 )
 def test_a_wrong_name_gets_one_line_with_the_nearest(name: str, message: str) -> None:
@@ -74,7 +74,7 @@ def test_ones_own_class_is_built_with_or_without_an_encoder(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "own", sys.modules[__name__])
     (constant,), _ = make(["own:Constant"])
     assert constant.name == "constant"
-    (identity,), _ = make(["metrics.columns.faces:Identity@sface"])
+    (identity,), _ = make(["metrics.scores.identity:Identity@sface"])
     assert identity.encoder == "sface"
 
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
 from metrics.catalog import make
-from metrics.diversity import mean_pairwise
-from metrics.encoders.weights import sha256
-from metrics.frechet import frechet_distance
+from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import SetMetric
+from metrics.statistics.frechet import frechet_distance
+from metrics.statistics.pairwise_distance import mean_pairwise
 
 ensure_torchvision_imports()
 

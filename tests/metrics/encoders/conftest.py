@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.torchvision_ops import ensure_torchvision_imports
-from metrics.encoders.weights import sha256
+from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import Sample
 
 ensure_torchvision_imports()

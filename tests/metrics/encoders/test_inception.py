@@ -10,9 +10,9 @@ from PIL import Image
 
 from metrics.catalog import make
 from metrics.encoders.inception import FILE, Inception, resized
-from metrics.encoders.weights import sha256
-from metrics.frechet import frechet_distance
+from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import MetricError
+from metrics.statistics.frechet import frechet_distance
 
 
 @pytest.fixture(scope="module")

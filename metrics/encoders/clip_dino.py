@@ -1,0 +1,163 @@
+"""CLIP and DINOv2 from any folder in transformers' layout, or by a hub id that has been fetched before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.torchvision_ops import ensure_torchvision_imports
+from metrics.encoders.runtime.image_cache import Memo
+from metrics.encoders.runtime.inference import looking, unit
+from metrics.encoders.runtime.weight_files import first_existing, missing, sha256, versions
+from metrics.interface import Features, MetricError
+
+ensure_torchvision_imports()
+
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel  # noqa: E402
+
+STAND_INS: Final = {"clip": "attributes", "dinov2": "sface"}
+EXAMPLES: Final = {"clip": "openai/clip-vit-large-patch14", "dinov2": "facebook/dinov2-base"}
+
+
+class Clip:
+    """Pictures and sentences in one space (Radford et al. 2021): whatever CLIP `path` names."""
+
+    name = "clip"
+
+    def __init__(
+        self, path: str | Path | None = None, revision: str | None = None, device: str = "cpu"
+    ) -> None:
+        self._folder = folder_of(self.name, path, revision)
+        self._device = torch.device(device)
+        self._network = _opened(CLIPModel, self._folder).to(self._device)
+        self._processor = _processor(self._folder)
+        self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+        self.width = int(self._network.config.projection_dim)
+        self._memo = Memo(self._look)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return _fingerprint(self.name, self._folder, self._network.config.vision_config)
+
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """N x D unit vectors of pictures."""
+        return np.array(self._memo(images), np.float64).reshape(-1, self.width)
+
+    def read(self, texts: Sequence[str]) -> Features:
+        """N x D unit vectors of sentences; what exceeds the network's length is cut off."""
+        return np.array([self._text(text) for text in texts], np.float64).reshape(-1, self.width)
+
+    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
+        pixels = self._processor([i.convert("RGB") for i in images], return_tensors="pt")["pixel_values"]
+        with looking():
+            seen = self._network.vision_model(pixels.to(self._device)).pooler_output
+            return list(unit(self._network.visual_projection(seen).cpu().numpy()))
+
+    def _text(self, text: str) -> NDArray[np.float64]:
+        longest = self._network.config.text_config.max_position_embeddings
+        tokens = self._tokenizer(text, truncation=True, max_length=longest, return_tensors="pt").to(
+            self._device
+        )
+        with looking():
+            read = self._network.text_model(tokens["input_ids"], tokens["attention_mask"]).pooler_output
+            row: NDArray[np.float64] = unit(self._network.text_projection(read).cpu().numpy())[0]
+        return row
+
+
+class DinoV2:
+    """Whole pictures as the class token of DINOv2 (Oquab et al. 2024): whatever DINOv2 `path` names."""
+
+    name = "dinov2"
+
+    def __init__(
+        self, path: str | Path | None = None, revision: str | None = None, device: str = "cpu"
+    ) -> None:
+        self._folder = folder_of(self.name, path, revision)
+        self._device = torch.device(device)
+        self._network = _opened(AutoModel, self._folder).to(self._device)
+        self._processor = _processor(self._folder)
+        self.width = int(self._network.config.hidden_size)
+        self._memo = Memo(self._look)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return _fingerprint(self.name, self._folder, self._network.config)
+
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """N x D unit vectors of pictures."""
+        return np.array(self._memo(images), np.float64).reshape(-1, self.width)
+
+    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
+        pixels = self._processor([i.convert("RGB") for i in images], return_tensors="pt")["pixel_values"]
+        with looking():
+            return list(unit(self._network(pixels.to(self._device)).last_hidden_state[:, 0].cpu().numpy()))
+
+
+def folder_of(encoder: str, path: str | Path | None, revision: str | None) -> Path:
+    """The folder that `path` names, or the cached snapshot of a hub id; nothing is fetched.
+
+    Raises MetricError where neither is there, or the folder has no config.json.
+    """
+    stand_in = STAND_INS[encoder]
+    cure = f"set `path` in [encoders.{encoder}] to a folder with config.json and model.safetensors"
+    either = f"{cure}, or to an id such as {EXAMPLES[encoder]}"
+    if path is None:
+        raise missing(encoder, [], cure=either, stand_in=stand_in)
+    folder = Path(path).expanduser()
+    if not folder.exists() and _is_id(str(path)):
+        return _cached(encoder, str(path), revision)
+    folder = first_existing(encoder, [folder], cure=either, stand_in=stand_in)
+    if not (folder / "config.json").is_file():
+        raise MetricError(f"{folder}: no config.json; {cure}")
+    return folder
+
+
+def _is_id(path: str) -> bool:
+    return path.count("/") == 1 and not path.startswith((".", "/", "~"))
+
+
+def _cached(encoder: str, name: str, revision: str | None) -> Path:
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    if isinstance(found, str):
+        return Path(found).parent
+    places = [f"folder {name}", f"{name} at {revision or 'main'} in {constants.HF_HUB_CACHE}"]
+    cure = f"run `hf download {name}` once with network, or set `path` in [encoders.{encoder}] to a folder"
+    raise missing(encoder, places, cure=cure, stand_in=STAND_INS[encoder])
+
+
+def _opened(kind: Any, folder: Path) -> Any:
+    try:
+        model, found = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise MetricError(f"{folder}: {str(error).splitlines()[0]}") from error
+    # transformers fills missing weights with random numbers, and says so in a log only.
+    if found["missing_keys"] or found["mismatched_keys"]:
+        raise MetricError(
+            f"{folder}: {len(found['missing_keys'])} weights are missing; is it another network's folder?"
+        )
+    return model.eval().requires_grad_(False)
+
+
+def _processor(folder: Path) -> Any:
+    # PIL's resize antialiases; torchvision's differs from it by a little, so the choice is not left open.
+    return AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
+
+
+def _fingerprint(name: str, folder: Path, vision: Any) -> dict[str, str]:
+    shape = f"ViT {vision.num_hidden_layers}x{vision.hidden_size}/{vision.patch_size}"
+    return {
+        "network": f"{name} ({shape}) {sha256(folder)[:12]}",
+        "dtype": "float32",
+        "resize": "the folder's image processor, with PIL",
+        **versions("transformers", "torch", "pillow"),
+    }

@@ -1,0 +1,122 @@
+"""ArcFace through insightface: any of its model folders (`buffalo_l`, `antelopev2`), given by path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from metrics.encoders.faces.alignment import FACE
+from metrics.encoders.faces.yunet import Box
+from metrics.encoders.runtime.image_cache import Memo
+from metrics.encoders.runtime.inference import unit
+from metrics.encoders.runtime.weight_files import first_existing, sha256, versions
+from metrics.interface import Features, MetricError
+
+
+class ArcFace:
+    """The largest face that insightface finds, as a unit vector. Its models are for research use only.
+
+    Largest by the area of its box; of equal ones, the one that the detector is surer of.
+    """
+
+    name = "arcface"
+
+    def __init__(
+        self, path: str | Path | None = None, detector_size: int = 640, least_score: float = 0.5
+    ) -> None:
+        self.detector_size = detector_size
+        self.least_score = least_score
+        self._folder = first_existing(
+            self.name,
+            [Path(path).expanduser()] if path else [Path.home() / ".insightface" / "models" / "buffalo_l"],
+            cure=f"unpack insightface's buffalo_l.zip there, or set `path` in [encoders.{self.name}]",
+            stand_in="sface",
+        )
+        self._app = self._opened()
+        self._recogniser = self._app.models["recognition"]
+        self.width = int(self._recogniser.get_feat(np.zeros((FACE, FACE, 3), np.uint8)).size)
+        self._memo = Memo(self._look)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        import cv2
+
+        return {
+            "network": _named(self._recogniser),
+            "detector": _named(self._app.det_model),
+            "detector size": str(self.detector_size),
+            "detector score": str(self.least_score),
+            "face": "largest",
+            "alignment": f"5 points to {FACE}",
+            "resize": "bilinear, not antialiased",
+            "dtype": "float32",
+            "opencv": cv2.__version__,
+            **versions("insightface", "onnxruntime", "scikit-image"),
+        }
+
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """N x D unit vectors (512 in the published models); a row of NaN where there is no face."""
+        return np.array([vector for vector, _ in self._memo(images)], np.float64).reshape(-1, self.width)
+
+    def boxes(self, images: Sequence[Image.Image]) -> list[list[Box]]:
+        """Left, top, width and height of every face of each picture, the largest first."""
+        return [boxes for _, boxes in self._memo(images)]
+
+    def _opened(self) -> Any:
+        from insightface.app import FaceAnalysis
+
+        try:
+            app = FaceAnalysis(
+                str(self._folder),
+                allowed_modules=["detection", "recognition"],
+                providers=["CPUExecutionProvider"],
+            )
+        except AssertionError as error:
+            raise MetricError(f"{self._folder}: insightface finds no detector there") from error
+        except Exception as error:  # onnxruntime's faults, such as a cut file's, share no base of their own
+            raise MetricError(f"{self._folder}: insightface cannot open a network there ({error})") from error
+        # Without the recognition model, insightface's `normed_embedding` is None and nothing complains.
+        if "recognition" not in app.models:
+            raise MetricError(
+                f"{self._folder}: holds no recognition model; wanted one such as w600k_r50.onnx"
+            )
+        aligned = tuple(app.models["recognition"].input_size)
+        if aligned != (FACE, FACE):
+            raise MetricError(f"{self._folder}: its recognition model sees {aligned}, wanted {FACE} x {FACE}")
+        # insightface's own default has changed between versions, and is two sizes at once today.
+        size = (self.detector_size, self.detector_size)
+        app.prepare(ctx_id=-1, det_thresh=self.least_score, det_size=size)
+        if app.det_model.input_size != size:
+            raise MetricError(
+                f"{self._folder}: its detector sees {app.det_model.input_size} only; set `detector_size`"
+            )
+        return app
+
+    def _look(self, images: Sequence[Image.Image]) -> list[tuple[NDArray[np.float64], list[Box]]]:
+        return [self._seen(image) for image in images]
+
+    def _seen(self, image: Image.Image) -> tuple[NDArray[np.float64], list[Box]]:
+        # insightface speaks OpenCV's channel order: blue, green, red.
+        bgr = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+        faces = sorted(self._app.get(bgr), key=lambda face: (-_area(face.bbox), -face.det_score))
+        if not faces:
+            return np.full(self.width, np.nan), []
+        boxes = [
+            (float(b[0]), float(b[1]), float(b[2] - b[0]), float(b[3] - b[1]))
+            for b in (f.bbox for f in faces)
+        ]
+        return unit(faces[0].embedding[None])[0], boxes
+
+
+def _area(box: NDArray[np.float32]) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _named(model: Any) -> str:
+    file = Path(model.model_file)
+    return f"{file.stem} {sha256(file)[:12]}"

@@ -1,0 +1,57 @@
+"""The in-domain face network: knows rendered people by their eye-aligned pictures of 64 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from metrics.encoders.architectures.small_resnet import SIZE, load_face_network, trained_on
+from metrics.encoders.faces.yunet import YuNet
+from metrics.encoders.runtime.image_cache import Memo, rgb
+from metrics.encoders.runtime.inference import looking, unit
+from metrics.encoders.runtime.weight_files import sha256, shipped, versions
+from metrics.interface import Features
+
+
+class FaceRendered:
+    """Sees the whole picture at 64 x 64, which must show one person aligned by the eyes, as the renders do.
+
+    It would give any picture a vector, so YuNet says first whether there is a face at all.
+    """
+
+    name = "face-rendered"
+
+    def __init__(self, yunet: YuNet, path: str | Path | None = None) -> None:
+        self.yunet = yunet
+        self._path = shipped(self.name, path, stand_in="sface")
+        self._network = load_face_network(self._path)
+        self._trained_on = trained_on(self._path)
+        self._memo = Memo(self._look)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {
+            **self.yunet.fingerprint,
+            "network": f"face-rendered {sha256(self._path)[:12]}",
+            "trained on": self._trained_on,
+            "alignment": "none: the whole picture",
+            "resize": f"bicubic antialiased to {SIZE}",
+            "dtype": "float32",
+            **versions("torch", "pillow"),
+        }
+
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """N x 128 unit vectors; a row of NaN where YuNet finds no face."""
+        return np.array(self._memo(images)).reshape(-1, self._network.width)
+
+    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
+        pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
+        with looking():
+            vectors = unit(self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy())
+        vectors[[not faces for faces in self.yunet.find(images)]] = np.nan
+        return list(vectors)

@@ -1,0 +1,121 @@
+"""LPIPS (Zhang et al. 2018) as an embedding: a squared distance between weighted feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.torchvision_ops import ensure_torchvision_imports
+from metrics.encoders.runtime.image_cache import Memo, rgb
+from metrics.encoders.runtime.inference import looking
+from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
+from metrics.interface import Features, MetricError
+
+ensure_torchvision_imports()
+
+import lpips  # noqa: E402
+
+MODELS: Final = "https://download.pytorch.org/models"
+FILES: Final = {
+    "alex": "alexnet-owt-7be5be79.pth",
+    "vgg": "vgg16-397923af.pth",
+    "squeeze": "squeezenet1_1-b8a52dc0.pth",
+}
+"""Torchvision's backbones; lpips itself brings the linear heads. The suffix begins the file's SHA-256."""
+MEMORY: Final = 2 << 30
+"""Bytes of feature maps to remember: at 256 pixels about 800 pictures of alex, but 60 of vgg."""
+
+
+class LpipsMaps:
+    """One pass per picture, instead of two per pair; the pictures are resized to `side` first."""
+
+    def __init__(
+        self,
+        net: str,
+        path: str | Path | None = None,
+        digest: str | None = None,
+        side: int = 256,
+        device: str = "cpu",
+    ) -> None:
+        """Another backbone than torchvision's needs its own SHA-256 as `digest`, so that none slips in."""
+        self.net = net
+        self.side = side
+        self.name = f"lpips-{net}"
+        file = FILES[net]
+        found = first_existing(
+            self.name,
+            [Path(path).expanduser()] if path else [Path(torch.hub.get_dir()) / "checkpoints" / file],
+            cure=f"download {MODELS}/{file} or set `path` in [encoders.{self.name}]",
+            stand_in="efficientnet-lite0",
+        )
+        published = file.removesuffix(".pth").rpartition("-")[2]
+        self._path = checked(self.name, found, digest or published, f"{MODELS}/{file}")
+        self._device = torch.device(device)
+        with torch.random.fork_rng(devices=[]):
+            self._network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+        self._fill(_stored(self._path))
+        self._network.eval().requires_grad_(False).to(self._device)
+        self._weights = [_weights(head) for head in self._network.lins]
+        row = 4 * self._look([Image.new("RGB", (1, 1))])[0].size
+        # One by one a CPU keeps the maps in its cache, and no number depends on its neighbours.
+        batch = 1 if self._device.type == "cpu" else 16
+        self._memo = Memo(self._look, batch, most=max(1, MEMORY // row))
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        heads = Path(lpips.__file__).parent / "weights" / f"v{self._network.version}" / f"{self.net}.pth"
+        return {
+            "network": f"{self.name} {sha256(self._path)[:12]}",
+            "heads": f"v{self._network.version} {sha256(heads)[:12]}",
+            "resize": f"bicubic antialiased to {self.side}",
+            "dtype": "float32",
+            **versions("lpips", "torch", "pillow"),
+        }
+
+    def embed(self, images: Sequence[Image.Image]) -> Features:
+        """Rows whose squared distance is `lpips.LPIPS` of the two pictures."""
+        return np.array(self._memo(images), np.float32)
+
+    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
+        pixels = np.stack([rgb(image, (self.side, self.side), Image.Resampling.BICUBIC) for image in images])
+        pictures = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self._device)
+        with looking():
+            layers = self._network.net(self._network.scaling_layer(pictures))
+            parts = [
+                (lpips.normalize_tensor(maps) * weights / maps[0, 0].numel() ** 0.5).flatten(1)
+                for maps, weights in zip(layers, self._weights, strict=True)
+            ]
+            return list(torch.cat(parts, 1).cpu().numpy())
+
+    def _fill(self, stored: Mapping[str, torch.Tensor]) -> None:
+        """Put torchvision's `features.<i>.*` into lpips's `slice<k>.<i>.*`, all of them."""
+        for key, value in self._network.net.state_dict().items():
+            source = "features." + key.split(".", 1)[1]
+            if source not in stored or stored[source].shape != value.shape:
+                wanted = f"wanted torchvision's {FILES[self.net]}"
+                raise MetricError(f"{self._path}: no {source} of shape {tuple(value.shape)}; {wanted}")
+            value.copy_(stored[source])
+
+
+def _stored(path: Path) -> Mapping[str, torch.Tensor]:
+    try:
+        tensors: Mapping[str, torch.Tensor] = torch.load(path, weights_only=True, map_location="cpu")
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        raise MetricError(f"{path}: not a file of tensors ({str(error).splitlines()[0]})") from error
+    return tensors
+
+
+def _weights(head: torch.nn.Module) -> torch.Tensor:
+    """The roots of a head's weights: a dropout and a 1 x 1 convolution without bias, never below zero."""
+    (weights,) = head.parameters()
+    if (weights < 0).any():
+        raise MetricError("lpips: a head has weights below zero, which no distance has; reinstall lpips")
+    roots: torch.Tensor = weights.sqrt()
+    return roots

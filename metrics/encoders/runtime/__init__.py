@@ -1,0 +1,1 @@
+"""What all encoders share: inference mode, caching, weight files, ONNX sessions."""

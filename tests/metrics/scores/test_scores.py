@@ -1,0 +1,328 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metrics.interface import Features, RealPhoto, Sample, Score
+from metrics.scores.distribution import (
+    Coverage,
+    Density,
+    Frechet,
+    FrechetInfinity,
+    Inception,
+    InceptionUniform,
+    Kernel,
+    Precision,
+    Recall,
+)
+from metrics.scores.diversity import Diversity, FaceDiversity, NearestReference
+from metrics.scores.identity import Copying, Detected, Identity, IdentityZero, MultiFace, Verified
+from metrics.scores.prompt_match import AttributeMatch, TextMatch
+from metrics.statistics.kernel import squared_mmd
+
+
+@dataclass(frozen=True)
+class FakeFaces:
+    """Reads a face vector out of the first pixels; a black picture has no face, a white one two."""
+
+    name: str = "fake"
+    asked: list[int] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"network": self.name}
+
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        self.asked.append(len(images))
+        return np.array([self._vector(image) for image in images]).reshape(-1, 3)
+
+    def boxes(self, images: Sequence[Image.Image]) -> list[list[tuple[float, float, float, float]]]:
+        counts = [{0: 0, 255: 2}.get(int(np.asarray(image).mean()), 1) for image in images]
+        return [[(0.0, 0.0, 4.0, 4.0)] * count for count in counts]
+
+    def _vector(self, image: Image.Image) -> Features:
+        pixel = np.asarray(image, np.float64)[0, 0]
+        return (pixel - 128) / 128 if pixel.any() else np.full(3, np.nan)
+
+
+def picture(*colour: int, size: int = 8) -> Image.Image:
+    return Image.new("RGB", (size, size), colour)
+
+
+def sample(image: Image.Image, number: int = 0, **more: object) -> Sample:
+    known = {"identity": "ada", "prompt_id": "p", "prompt": "a photo of a woman", **more}
+    return Sample(id=f"s{number}", image=image, **known)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def faces() -> FakeFaces:
+    return FakeFaces()
+
+
+RED, GREEN, BLACK, WHITE = (
+    picture(255, 128, 128),
+    picture(128, 255, 128),
+    picture(0, 0, 0),
+    picture(255, 255, 255),
+)
+
+
+def test_identity_is_the_mean_cosine_to_the_held_out_photographs(faces: FakeFaces) -> None:
+    (score,) = Identity(faces).score([sample(RED, held_out=(RED, GREEN))], [])
+    assert score.value == pytest.approx(0.5, abs=1e-6)
+
+
+def test_identity_says_why_there_is_no_number(faces: FakeFaces) -> None:
+    scores = Identity(faces).score(
+        [sample(BLACK, held_out=(RED,)), sample(RED), sample(RED, held_out=(BLACK,))], []
+    )
+    assert scores == [
+        Score(None, "no face found"),
+        Score(None, "no held-out photographs"),
+        Score(None, "no face found in any held-out photograph"),
+    ]
+
+
+def test_identity_zero_differs_only_where_the_picture_has_no_face(faces: FakeFaces) -> None:
+    samples = [sample(BLACK, held_out=(RED,)), sample(RED, held_out=(RED,)), sample(RED)]
+    zero = IdentityZero(faces).score(samples, [])
+    assert zero[0] == Score(0.0)
+    assert zero[1:] == Identity(faces).score(samples, [])[1:]
+
+
+def test_detected_and_multi_face_count_faces(faces: FakeFaces) -> None:
+    samples = [sample(BLACK), sample(RED), sample(WHITE)]
+    assert [s.value for s in Detected(faces).score(samples, [])] == [0, 1, 1]
+    assert MultiFace(faces).score(samples, []) == [Score(None, "no face found"), Score(0.0), Score(1.0)]
+
+
+def some_people(people: int, each: int, rng: np.random.Generator) -> list[RealPhoto]:
+    return [
+        RealPhoto(f"p{i}", picture(*(int(v) for v in rng.integers(1, 256, 3))))
+        for i in range(people)
+        for _ in range(each)
+    ]
+
+
+def test_verified_accepts_one_stranger_in_a_hundred(faces: FakeFaces) -> None:
+    rng = np.random.default_rng(0)
+    real = some_people(20, 6, rng)
+    galleries = [tuple(photo.image for photo in real if photo.identity == f"p{i}") for i in range(20)]
+    strangers = [
+        sample(photo.image, held_out=galleries[i])
+        for photo in real
+        for i in range(20)
+        if photo.identity != f"p{i}"
+    ]
+    accepted = [score.value for score in Verified(faces).score(strangers, real)]
+    assert 0.005 < np.mean(np.array(accepted, float)) <= 0.01
+
+
+def test_verified_rejects_a_picture_without_a_face_and_needs_enough_trials(faces: FakeFaces) -> None:
+    real = some_people(12, 10, np.random.default_rng(1))
+    pair = [sample(BLACK, held_out=(RED,)), sample(RED)]
+    assert Verified(faces).score(pair, real) == [Score(0.0), Score(None, "no held-out photographs")]
+    (few,) = Verified(faces).score(pair[:1], real[:30])
+    assert few.value is None
+    assert few.why == "no threshold: 60 trials of different people, wanted at least 100"
+    assert Verified(faces).score(pair[:1], [])[0].value is None
+
+
+def test_copying_is_likeness_to_the_seen_minus_likeness_to_the_unseen(faces: FakeFaces) -> None:
+    copy, fair, faceless, unknown = Copying(faces).score(
+        [
+            sample(RED, references=(RED,), held_out=(GREEN,)),
+            sample(RED, references=(RED,), held_out=(RED,)),
+            sample(BLACK, references=(RED,), held_out=(RED,)),
+            sample(RED, held_out=(RED,)),
+        ],
+        [],
+    )
+    assert copy.value == pytest.approx(1, abs=1e-6)
+    assert fair.value == pytest.approx(0)
+    assert faceless == Score(None, "no face found")
+    assert unknown == Score(None, "no reference photographs")
+
+
+@dataclass(frozen=True)
+class FakeClassifier:
+    """Says of every picture the same."""
+
+    says: Mapping[str, str]
+    name: str = "fake"
+    classes: Mapping[str, Sequence[str]] = None  # type: ignore[assignment]
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {}
+
+    def describe(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
+        return [dict(self.says) for _ in images]
+
+
+@pytest.fixture
+def classifier() -> FakeClassifier:
+    classes = {"hat": ("none", "red"), "shirt": ("blue", "red"), "style": ("bald", "long")}
+    return FakeClassifier({"hat": "red", "shirt": "blue", "style": "bald"}, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("asks", "expected"),
+    [
+        ({"hat": "red", "shirt": "red"}, Score(0.5)),
+        ({"style": "long"}, Score(0.0)),
+        ({"hat": "red", "style": "long"}, Score(1.0)),
+        ({"hat": "none", "style": "bald"}, Score(0.5)),
+        ({"shirt": "blue", "eyes": "green"}, Score(1.0)),
+        ({"shirt": "striped"}, Score(None, "the classifier does not know shirt=striped")),
+        ({}, Score(None, "the prompt asks for nothing the classifier can judge")),
+        ({"eyes": "green"}, Score(None, "the prompt asks for nothing the classifier can judge")),
+    ],
+)
+def test_prompt_match_is_the_share_seen_of_what_can_be_judged(
+    classifier: FakeClassifier, asks: dict[str, str], expected: Score
+) -> None:
+    assert AttributeMatch(classifier).score([sample(RED, asks=asks)], []) == [expected]
+
+
+@dataclass(frozen=True)
+class FakePerception:
+    """The mean colour is the embedding."""
+
+    name: str = "fake"
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"network": "fake"}
+
+    def embed(self, images: Sequence[Image.Image]) -> Features:
+        return np.array([np.asarray(image, np.float64).mean((0, 1)) / 255 for image in images])
+
+    encode = embed
+
+    def probabilities(self, images: Sequence[Image.Image]) -> Features:
+        raw = self.embed(images) + 0.01
+        return raw / raw.sum(1, keepdims=True)
+
+    def read(self, texts: Sequence[str]) -> Features:
+        return np.array([[1.0, 0.0, 0.0] if "red" in text else [0.0, 1.0, 0.0] for text in texts])
+
+
+def test_text_match_is_the_cosine_of_each_picture_with_its_own_prompt() -> None:
+    red = picture(255, 0, 0)
+    scores = TextMatch(FakePerception()).score(
+        [sample(red, prompt="a red man"), sample(red, prompt="a man")], []
+    )
+    assert [score.value for score in scores] == [1, 0]
+    assert TextMatch(FakePerception()).score([], []) == []
+
+
+def test_diversity_pairs_pictures_of_one_person_and_one_prompt_only() -> None:
+    black, white = picture(0, 0, 0), picture(255, 255, 255)
+    samples = [
+        sample(black, 0),
+        sample(white, 1),
+        sample(black, 2),
+        sample(white, 3, prompt_id="other"),
+        sample(white, 4, identity="bob"),
+    ]
+    scores = Diversity(FakePerception()).score(samples, [])
+    assert [score.value for score in scores[:3]] == [pytest.approx(1.5), pytest.approx(3), pytest.approx(1.5)]
+    assert scores[3:] == [Score(None, "only one picture")] * 2
+
+
+def test_face_diversity_looks_at_the_largest_face_alone(faces: FakeFaces) -> None:
+    def half(colour: int) -> Image.Image:
+        """The face, the upper left 4 x 4 pixels, is always the same."""
+        image = picture(colour, colour, colour)
+        image.paste((200, 100, 50), (0, 0, 5, 5))
+        return image
+
+    samples = [sample(half(10), 0), sample(half(240), 1), sample(BLACK, 2)]
+    assert (Diversity(FakePerception()).score(samples, [])[0].value or 0) > 0.1
+    face = FaceDiversity(FakePerception(), faces).score(samples, [])
+    assert face[0].value == pytest.approx(0, abs=1e-3)
+    assert face[2] == Score(None, "no face found")
+    alone = FaceDiversity(FakePerception(), faces).score(samples[1:], [])
+    assert alone[0] == Score(None, "only one picture with a face")
+
+
+def test_the_nearest_reference_is_the_most_alike_photograph_seen() -> None:
+    grey, dark, white = (picture(v, v, v) for v in (100, 50, 255))
+    copy, near, unknown = NearestReference(FakePerception()).score(
+        [sample(grey, references=(white, grey)), sample(grey, references=(white, dark)), sample(grey)], []
+    )
+    assert copy.value == pytest.approx(0)
+    assert near.value == pytest.approx(3 * (50 / 255) ** 2)
+    assert unknown == Score(None, "no reference photographs")
+
+
+SETS: list[tuple[Any, bool]] = [
+    (Frechet, False),
+    (FrechetInfinity, False),
+    (Kernel, False),
+    (Precision, True),
+    (Recall, True),
+    (Density, True),
+    (Coverage, True),
+]
+
+
+@pytest.mark.parametrize(("cls", "higher"), SETS)
+def test_a_distribution_column_prefers_the_real_distribution(cls: Any, higher: bool) -> None:
+    rng = np.random.default_rng(0)
+    real, near, far = rng.normal(size=(80, 6)), rng.normal(size=(80, 6)), rng.normal(size=(80, 6)) + 4
+    metric = cls(FakePerception())
+    good, bad = metric.measure(near, real).value, metric.measure(far, real).value
+    assert (good > bad) == higher
+    assert metric.better == ("higher" if higher else "lower")
+
+
+def test_precision_and_recall_are_not_swapped() -> None:
+    rng = np.random.default_rng(1)
+    tight, wide = rng.normal(size=(60, 4)) * 0.05, rng.normal(size=(60, 4))
+    assert (Precision(FakePerception()).measure(tight, wide).value or 0) > 0.9
+    assert (Recall(FakePerception()).measure(tight, wide).value or 0) < 0.2
+
+
+def test_few_pictures_are_refused_with_their_number() -> None:
+    few, real = np.ones((5, 3)), np.ones((50, 3))
+    assert Frechet(FakePerception()).measure(few, real) == Score(
+        None, "5 generated and 50 real pictures, wanted at least 16 of each"
+    )
+    p = np.full((30, 3), 1 / 3)
+    assert "cannot score above 30" in Inception(FakePerception()).measure(p, real).why
+    assert InceptionUniform(FakePerception()).measure(p, real).value == pytest.approx(1)
+
+
+def test_splits_of_the_inception_score_are_shuffled_so_that_each_holds_everybody() -> None:
+    """Pictures come ordered by person: consecutive splits would hold one person's class each, and score 1."""
+    p = np.repeat(np.eye(10), 50, axis=0)
+    metric = Inception(FakePerception(), splits=10)
+    assert (metric.measure(p, p).value or 0) > 9
+    assert metric.measure(p, p) == metric.measure(p, p)
+    assert Inception(FakePerception(), splits=10, seed=1).measure(p, p) != metric.measure(p, p)
+
+
+def test_kid_is_not_scaled() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + 1
+    assert Kernel(FakePerception()).measure(x, y).value == pytest.approx(squared_mmd(x, y))
+
+
+def test_a_fingerprint_holds_what_the_number_depends_on() -> None:
+    assert Kernel(FakePerception(), seed=3).fingerprint["subsets"] == "100 of 1000, seed 3"
+    assert Coverage(FakePerception()).fingerprint["neighbours"] == "5"
+    assert Inception(FakePerception(), splits=10).fingerprint["splits"] == "10, seed 0"
+    assert Verified(FakeFaces()).fingerprint["false accepts"] == "0.01"
+
+
+def test_samples_are_scored_one_by_one_in_order(faces: FakeFaces) -> None:
+    samples: list[Sample] = [
+        sample(image, i, held_out=(RED,)) for i, image in enumerate((GREEN, RED, BLACK, RED))
+    ]
+    metric = Identity(faces)
+    assert metric.score(samples, []) == [metric.score([one], [])[0] for one in samples]

@@ -1,0 +1,178 @@
+import warnings
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from metrics.statistics.frechet import directions, frechet_distance, frechet_infinity
+
+Cloud = NDArray[np.float64]
+
+
+def cloud(n: int, d: int, seed: int, shift: float = 0.0) -> Cloud:
+    rng = np.random.default_rng(seed)
+    scale = 1 / np.sqrt(1 + np.arange(d))
+    return (
+        rng.normal(size=(n, d)) * scale @ np.linalg.qr(np.random.default_rng(99).normal(size=(d, d)))[0]
+        + shift
+    )
+
+
+def test_the_distance_of_a_set_to_itself_is_zero() -> None:
+    x = cloud(30, 50, 0)
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(x, x) >= 0
+
+
+def test_a_shift_costs_its_squared_length() -> None:
+    x = cloud(40, 20, 0)
+    assert frechet_distance(x, x + 0.5) == pytest.approx(20 * 0.25, rel=1e-9)
+
+
+def test_scaling_gives_the_closed_form() -> None:
+    """With Y = 3 X, tr(S + 9 S - 2 * 3 S) = 4 tr S, and the means differ by twice the mean."""
+    x = cloud(25, 60, 1, shift=0.2)
+    expected = 4 * np.trace(np.cov(x, rowvar=False)) + 4 * np.square(x.mean(0)).sum()
+    assert frechet_distance(x, 3 * x) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(20, 30, 64), (200, 150, 64), (64, 65, 64), (40, 300, 64)])
+def test_it_equals_the_formula_with_the_root_of_the_product(n: int, m: int, d: int) -> None:
+    x, y = cloud(n, d, 2), cloud(m, d, 3, shift=0.1)
+    s, t = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    root = np.sqrt(np.linalg.eigvals(s @ t).astype(complex)).real.sum()
+    expected = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(s) + np.trace(t) - 2 * root
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-5)
+
+
+def test_it_is_symmetric_and_blind_to_order() -> None:
+    x, y = cloud(30, 40, 4), cloud(35, 40, 5)
+    shuffled = x[np.random.default_rng(0).permutation(30)]
+    assert frechet_distance(x, y) == pytest.approx(frechet_distance(y, x), rel=1e-10)
+    assert frechet_distance(shuffled, y) == pytest.approx(frechet_distance(x, y), rel=1e-10)
+
+
+def test_a_collapsed_set_is_farther_than_a_varied_one() -> None:
+    real = cloud(200, 32, 6)
+    collapsed = np.repeat(real[:1], 200, axis=0)
+    assert frechet_distance(collapsed, real) > 3 * frechet_distance(cloud(200, 32, 7), real)
+
+
+def degenerate() -> dict[str, Cloud]:
+    """Sets whose covariance has little or nothing in it."""
+    x = cloud(40, 24, 8)
+    return {
+        "constant": np.full((40, 24), 3.0),
+        "zero": np.zeros((40, 24)),
+        "duplicated": np.repeat(x[:4], 10, axis=0),
+        "two rows": x[:2],
+        "of rank three": x[:, :3] @ np.random.default_rng(0).normal(size=(3, 24)),
+        "one dead column": x * (np.arange(24) != 5),
+        "tiny": x * 1e-150,
+        "huge": x * 1e100,
+        "single precision": x.astype(np.float32),
+        "half precision": x.astype(np.float16),
+        "whole": x,
+    }
+
+
+@pytest.mark.parametrize("one", degenerate())
+@pytest.mark.parametrize("other", degenerate())
+def test_no_clouds_however_degenerate_give_nan_or_less_than_nothing(one: str, other: str) -> None:
+    x, y = degenerate()[one], degenerate()[other]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        distance = frechet_distance(x, y)
+    assert type(distance) is float
+    assert np.isfinite(distance)
+    assert distance >= 0
+    if one == other:
+        assert distance <= 1e-9 * (np.square(x, dtype=np.float64).sum() + 1e-300)
+
+
+def test_a_constant_set_is_as_far_as_the_formula_says() -> None:
+    """Without spread, the root of the product is 0: what remains is the other's spread and the shift."""
+    x, point = cloud(40, 24, 8), np.full((5, 24), 3.0)
+    expected = np.square(x.mean(0) - 3).sum() + np.trace(np.cov(x, rowvar=False))
+    assert frechet_distance(x, point) == pytest.approx(expected, rel=1e-12)
+
+
+def test_duplicating_every_row_changes_the_divisor_alone() -> None:
+    x, y = cloud(30, 50, 1), cloud(30, 50, 2)
+    twice = np.repeat(x, 2, axis=0)
+    narrowed = x.mean(0) + (x - x.mean(0)) * np.sqrt(2 * 29 / 59)
+    assert frechet_distance(twice, y) == pytest.approx(frechet_distance(narrowed, y), rel=1e-10)
+
+
+def test_single_precision_features_are_computed_in_double() -> None:
+    x, y = cloud(300, 64, 9, shift=100.0), cloud(300, 64, 10, shift=100.0)
+    assert frechet_distance(x.astype(np.float32), y.astype(np.float32)) == pytest.approx(
+        frechet_distance(x, y), rel=1e-4
+    )
+
+
+def test_wrong_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least two rows"):
+        frechet_distance(np.ones((1, 4)), np.ones((5, 4)))
+    with pytest.raises(ValueError, match="width 4 and 5"):
+        frechet_distance(np.ones((3, 4)), np.ones((5, 5)))
+    for number in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="not finite"):
+            frechet_distance(np.full((3, 4), number), np.ones((5, 4)))
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(ValueError, match="squares are not"):
+        frechet_distance(cloud(5, 4, 0) * 1e200, cloud(5, 4, 1))
+
+
+def test_the_extrapolation_takes_most_of_the_small_sample_bias_away() -> None:
+    d = 16
+    real = cloud(20_000, d, 11)
+    plain, infinite = [], []
+    for seed in range(5):
+        x = cloud(200, d, 100 + seed)
+        plain.append(frechet_distance(x, real))
+        infinite.append(frechet_infinity(x, real, rng=np.random.default_rng(seed)))
+    assert abs(np.mean(infinite)) < 0.35 * np.mean(plain)
+
+
+def test_the_extrapolation_is_towards_more_of_the_first_set() -> None:
+    """Arguments swapped, it is the few rows of the other set that keep their bias."""
+    few, many = cloud(100, 16, 14), cloud(3000, 16, 15)
+    right = frechet_infinity(few, many, rng=np.random.default_rng(0))
+    swapped = frechet_infinity(many, few, rng=np.random.default_rng(0))
+    plain = frechet_distance(few, many)
+    assert abs(right) < 0.4 * plain
+    assert swapped == pytest.approx(plain, rel=0.1)
+
+
+def test_the_extrapolation_finds_a_distance_that_is_known() -> None:
+    """Two large clouds a shift apart: its squared length, whatever the number of rows."""
+    real = cloud(20_000, 16, 16)
+    found = [
+        frechet_infinity(cloud(300, 16, 200 + seed, shift=0.3), real, rng=np.random.default_rng(seed))
+        for seed in range(8)
+    ]
+    assert np.mean(found) == pytest.approx(16 * 0.09, rel=0.05)
+
+
+def test_directions_count_what_the_features_spread_over() -> None:
+    even = np.concatenate([np.eye(6), -np.eye(6)])
+    assert directions(even) == pytest.approx(6)
+    assert directions(even * [1, 1, 1, 0, 0, 0]) == pytest.approx(3)
+    assert directions(np.ones((4, 3))) == 0
+    # Deviations 1 and 1/3: (4/3)^2 / (10/9).
+    assert directions(even[:, :2] * [1, 1 / 3]) == pytest.approx(1.6)
+
+
+def test_no_extrapolation_from_fewer_pictures_than_the_features_have_directions() -> None:
+    """There it would leave most of the bias in: with 60 rows of width 256, about four fifths of it."""
+    x, real = cloud(60, 256, 17), cloud(1000, 256, 18)
+    with pytest.raises(ValueError, match=r"60 rows, wanted at least \d{3} to extrapolate"):
+        frechet_infinity(x, real, rng=np.random.default_rng(0))
+
+
+def test_the_extrapolation_is_seeded_and_refuses_few_pictures() -> None:
+    x, y = cloud(60, 8, 12), cloud(60, 8, 13)
+    first, second = (frechet_infinity(x, y, rng=np.random.default_rng(3)) for _ in range(2))
+    assert first == second
+    with pytest.raises(ValueError, match="at least 25"):
+        frechet_infinity(x[:24], y, rng=np.random.default_rng(0))
