@@ -255,7 +255,7 @@ def list_(
 
 def main() -> None:
     """Run the command line; every expected trouble ends in one line on stderr."""
-    from methods.interface import MethodError
+    from methods.errors import MethodError
     from metrics.interface import MetricError
 
     # A person's own `package.module:Class` lies where they stand; last, so that it hides nothing of ours.

@@ -31,6 +31,7 @@ from bench.score import Exam, Metrics, score
 from bench.store import RunFolder, locked, write_text
 from bench.study import latest_run, read_study
 from bench.suite import open_suite
+from bench.torchvision_ops import ensure_torchvision_imports
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def run_benchmark(request: Request) -> Outcome:
     if request.dry_run:
         return Outcome(ExitStatus.DONE, plan_text(prepare(options, ()), folder))
     run_groups = executor(request.executor)
+    ensure_torchvision_imports()
     with locked(folder.path):
         console = Console(stderr=True)
         prepared = prepare(options, earlier_methods(folder))

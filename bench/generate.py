@@ -19,7 +19,9 @@ from bench.plan import Cell, Group, fit_seed
 from bench.prompts import PRIOR
 from bench.recipe import Recipe
 from bench.store import FULL, RunFolder, fresh_folder, read_json, refusal, write_json
-from methods.interface import FLAW, Method, MethodError, Personalised, Request, Subject
+from methods.errors import MethodError
+from methods.interface import Method, Personalised
+from methods.subject import FLAW, Request, Subject
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from bench.photos import Part, content_of, load_photo
 from bench.prompts import SLOT, PromptCard, prior, recaption
 from bench.spoils import SPOILS
 from bench.suite import DatasetSettings
-from methods.interface import Photo, Subject
+from methods.subject import Photo, Subject
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from bench.identities import PhotoFile, shuffled
 from bench.prompts import SLOT
 from bench.provenance import digest_of
 from bench.suite import DatasetSettings
-from methods.interface import Subject
+from methods.subject import Subject
 
 KEPT: Final = 0.8
 """How often each clause of a caption is said."""

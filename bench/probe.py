@@ -18,7 +18,9 @@ from bench.findings import Finding, State, found, missing
 from bench.run import build_method, method_labels
 from bench.suite import NO_BACKBONE, Suite, open_suite
 from bench.torchvision_ops import ensure_torchvision_imports
-from methods.interface import EMBEDDED, BackboneSpec, MethodError, needs
+from methods.backbone.spec import EMBEDDED, BackboneSpec
+from methods.errors import MethodError
+from methods.interface import needs
 from metrics.interface import MetricError
 
 SHIPPED: Final = Path(methods.catalog.__file__).parent / "weights"

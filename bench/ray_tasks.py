@@ -14,6 +14,7 @@ from typing import Any
 from bench.errors import StoreError, SuiteError
 from bench.generate import Event, Work, draw, give_up
 from bench.store import RunFolder
+from bench.torchvision_ops import ensure_torchvision_imports
 
 
 def draw_by_ray(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
@@ -82,5 +83,7 @@ def _draw_group(work: Work, spec: Any, folder: RunFolder) -> list[Event]:
 def _backbone(spec: Any) -> Any:
     """One backbone in each worker."""
     from methods.catalog import open_backbone
+
+    ensure_torchvision_imports()
 
     return None if spec is None else open_backbone(spec)

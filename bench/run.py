@@ -14,8 +14,10 @@ from bench.recipe import Recipe, differing, method_parts, run_parts, subject_par
 from bench.references import row_of
 from bench.store import RunFolder, read_json
 from bench.suite import NO_BACKBONE, Suite, SuiteFile
+from methods.backbone.spec import BackboneSpec
 from methods.catalog import METHODS, everyday, make, open_backbone
-from methods.interface import BackboneSpec, Method, MethodError
+from methods.errors import MethodError
+from methods.interface import Method
 
 ALL: Final = "all"
 RESULTS: Final = Path("results")

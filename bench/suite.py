@@ -11,7 +11,7 @@ from bench.errors import SuiteError, nearest
 from bench.prompt_sets import choose_cards
 from bench.prompts import SLOT, PromptCard
 from bench.tables import read_table
-from methods.interface import BackboneSpec
+from methods.backbone.spec import BackboneSpec
 
 BUILT_IN: Final = Path(__file__).parent / "suites"
 DEFAULT: Final = "tiny"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bench.torchvision_ops import ensure_torchvision_imports
 from bench.workshop import ENCODERS, ROOT, WEIGHTS, Place, Taught, parted, reporting, resolve, shortened
 
 app = typer.Typer(
@@ -18,6 +19,12 @@ takes up again where it was stopped, and uses a GPU where there is one.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def prepare() -> None:
+    """Runs before every command."""
+    ensure_torchvision_imports()
 
 
 class Device(StrEnum):
@@ -211,7 +218,7 @@ def ip_adapter(
 ) -> None:
     """Train an IP-Adapter; the file has the published layout. On several GPUs as `loo`."""
     from methods.adapter_recipe import make_ip_adapter
-    from methods.image_encoder import EMBEDDED_CLIP
+    from methods.encoders.clip_vision import EMBEDDED_CLIP
     from methods.ip_adapter_training import SCHEDULE, IPAdapterTraining
 
     training = IPAdapterTraining(
@@ -278,7 +285,7 @@ def loo(
     The loss curve, with the loss on unseen people, stands beside the checkpoint as CSV.
     """
     from methods.adapter_recipe import make_leave_one_out
-    from methods.image_encoder import EMBEDDED_CLIP
+    from methods.encoders.clip_vision import EMBEDDED_CLIP
     from methods.leave_one_out.objective import Objective
     from methods.leave_one_out.training import SCHEDULE, LeaveOneOutTraining
 

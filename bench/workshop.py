@@ -12,7 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bench.errors import DatasetError
 from bench.lesson import open_lesson
 from bench.suite import DatasetSettings
-from methods.interface import EMBEDDED, MethodError
+from methods.backbone.spec import EMBEDDED
+from methods.errors import MethodError
 
 ROOT: Final = Path.home() / ".cache" / "personabench"
 PACKAGE: Final = Path(__file__).parent.parent

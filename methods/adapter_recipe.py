@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import EMBEDDED, BackboneSpec
 from methods.card import Card
 from methods.embedded.recipe import Workshop
-from methods.image_encoder import EMBEDDED_CLIP
-from methods.interface import EMBEDDED, BackboneSpec, MethodError
+from methods.encoders.clip_vision import EMBEDDED_CLIP
+from methods.errors import MethodError
 from methods.ip_adapter_training import BASE_TOKENS, IPAdapterTraining, train_ip_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.training import SCHEDULE as LOO_SCHEDULE

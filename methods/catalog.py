@@ -11,11 +11,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from methods.interface import BackboneSpec, Method, MethodError
+from methods.backbone.spec import BackboneSpec
+from methods.errors import MethodError
+from methods.interface import Method
 from methods.presets import DREAMBOOTH, TEXTUAL_INVERSION, Preset
 
 if TYPE_CHECKING:
-    from methods.backbone import Backbone
+    from methods.backbone.backbone import Backbone
 
 ENTRY_POINTS: Final = "personabench.methods"
 
@@ -124,7 +126,7 @@ def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:
 
 def open_backbone(spec: BackboneSpec) -> Backbone:
     """Load the backbone that all methods of a run share."""
-    from methods.backbone import Backbone
+    from methods.backbone.backbone import Backbone
 
     return Backbone.open(spec)
 
@@ -134,7 +136,7 @@ def locate_backbone(spec: BackboneSpec) -> Path:
 
     Raises MethodError where it is not there, or not whole.
     """
-    from methods.backbone_source import source_of
+    from methods.backbone.locate import source_of
 
     return source_of(spec, fetch=False).place
 

@@ -8,14 +8,15 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.backbone_text import encoders_of
+from methods.backbone.backbone import Backbone
+from methods.backbone.text_encoding import encoders_of
 from methods.dreambooth_training import ClassPictures, Instances, LoraTraining, train_lora
+from methods.errors import MethodError
 from methods.fine_tuning import Descent, Optimizer, Precision, Rates, check_optimizer
-from methods.interface import MethodError, Subject
 from methods.lora_file import PHRASE, PersonalisedWeights, load_person
-from methods.settings import check_bounds, check_settings
+from methods.setting_checks import check_bounds, check_settings
 from methods.shown_photos import Crop, Latents, ShownPhotos
+from methods.subject import Subject
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
 CLASS_SEED = 7_000_000

@@ -9,23 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
-from methods.backbone_files import first_line, quiet
-from methods.backbone_text import TextFeatures, encoders_of
+from methods.backbone.backbone import Backbone
+from methods.backbone.text_encoding import TextFeatures, encoders_of
+from methods.compute.loading import first_line, quiet
+from methods.errors import MethodError
 from methods.fine_tuning import Descent, descend, in_training, noised_losses
-from methods.interface import MethodError
 from methods.lora_file import ADAPTER, save_lora
 from methods.merged_lora import merged
 from methods.shown_photos import ShownPhotos, Turns
 from methods.training import generator_of
-
-ensure_torchvision_imports()
-
-from peft import LoraConfig  # noqa: E402
-from peft.helpers import disable_input_dtype_casting  # noqa: E402
 
 TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 

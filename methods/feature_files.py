@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.backbone_text import encoders_of
-from methods.image_encoder import ImageEncoder
-from methods.pictures import from_bytes
+from methods.backbone.backbone import Backbone
+from methods.backbone.images import from_bytes
+from methods.backbone.text_encoding import encoders_of
+from methods.encoders.clip_vision import ImageEncoder
 from methods.training import Progress
 from methods.training_set import TrainingSet
 

@@ -10,17 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from diffusers.optimization import get_scheduler
 from torch import Tensor
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.attention import quick_to_learn
-from methods.backbone import Backbone
-from methods.interface import MethodError
+from methods.backbone.backbone import Backbone
+from methods.compute.precision import quick_to_learn
+from methods.errors import MethodError
 from methods.training import autocast
-
-ensure_torchvision_imports()
-
-from diffusers.optimization import get_scheduler  # noqa: E402
 
 Rates = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 """How the learning rate goes over the steps: diffusers' schedules by their own names."""

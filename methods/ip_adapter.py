@@ -10,22 +10,30 @@ from typing import ClassVar, Literal
 import torch
 from PIL.Image import Image
 
-from methods.backbone import Backbone
-from methods.backbone_files import WEIGHTS
-from methods.face_encoder import FaceEncoder, face_files, face_folder, faceless_photo, open_faces
-from methods.image_encoder import (
+from methods.backbone.backbone import Backbone
+from methods.backbone.images import square
+from methods.backbone.spec import EMBEDDED
+from methods.encoders.clip_vision import (
     ImageEncoder,
     encoder_files,
     encoder_folder,
     ledger_names,
     open_encoder,
 )
-from methods.interface import EMBEDDED, MethodError, Subject
+from methods.encoders.insightface_faces import (
+    FaceEncoder,
+    face_files,
+    face_folder,
+    faceless_photo,
+    open_faces,
+)
+from methods.errors import MethodError
 from methods.ip_adapter_drawing import PersonalisedImages, Seen, adapted
 from methods.ip_adapter_files import Checkpoint, read_adapter
-from methods.ledger import data_named
-from methods.pictures import square
-from methods.settings import check_bounds, check_settings
+from methods.setting_checks import check_bounds, check_settings
+from methods.shipped import WEIGHTS
+from methods.subject import Subject
+from methods.trained_on import data_named
 
 __all__ = ["IPAdapter", "adapted", "embed", "read_adapter"]
 

@@ -14,11 +14,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.backbone_files import LOAD_FAULTS, first_line, quiet
-from methods.interface import MethodError, Request
+from methods.backbone.backbone import Backbone
+from methods.backbone.prior_prompts import drawn_apart
+from methods.compute.loading import LOAD_FAULTS, first_line, quiet
+from methods.errors import MethodError
 from methods.ip_adapter_files import Checkpoint
-from methods.priors import drawn_apart
+from methods.subject import Request
 
 FITTED = "image_embeds.safetensors"
 

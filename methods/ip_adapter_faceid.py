@@ -11,15 +11,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.face_encoder import Face, FaceEncoder, face_files, face_folder, faceless_photo, open_faces
-from methods.image_encoder import encoder_files, encoder_folder, ledger_names, open_encoder
-from methods.interface import MethodError, Subject
+from methods.backbone.backbone import Backbone
+from methods.encoders.clip_vision import encoder_files, encoder_folder, ledger_names, open_encoder
+from methods.encoders.insightface_faces import (
+    Face,
+    FaceEncoder,
+    face_files,
+    face_folder,
+    faceless_photo,
+    open_faces,
+)
+from methods.errors import MethodError
 from methods.ip_adapter import embed
 from methods.ip_adapter_drawing import PersonalisedImages, Seen
 from methods.ip_adapter_files import Checkpoint, read_adapter
-from methods.ledger import data_named
-from methods.settings import check_bounds, check_settings
+from methods.setting_checks import check_bounds, check_settings
+from methods.subject import Subject
+from methods.trained_on import data_named
 
 ARCFACE: Final = "arcface"
 """The leak ledger's word for insightface's recognition networks."""

@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.backbone_files import first_line
-from methods.interface import MethodError
+from methods.backbone.backbone import Backbone
+from methods.compute.loading import first_line
+from methods.errors import MethodError
 
 Layout = Literal["base", "plus", "full-face", "faceid", "faceid-plus"]
 

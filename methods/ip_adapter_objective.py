@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from methods.backbone import Backbone
-from methods.backbone_text import TextFeatures
-from methods.image_encoder import EMBEDDED_CLIP
-from methods.interface import MethodError
-from methods.resampler import HEAD
+from methods.backbone.backbone import Backbone
+from methods.backbone.text_encoding import TextFeatures
+from methods.encoders.clip_vision import EMBEDDED_CLIP
+from methods.encoders.resampler import HEAD
+from methods.errors import MethodError
 from methods.training import autocast, generator_of
 from methods.training_features import TrainingFeatures
 

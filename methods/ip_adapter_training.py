@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
-from methods.image_encoder import ImageEncoder, open_encoder
-from methods.interface import MethodError
+from methods.backbone.backbone import Backbone
+from methods.encoders.clip_vision import ImageEncoder, open_encoder
+from methods.encoders.resampler import new_resampler, published, published_base
+from methods.errors import MethodError
 from methods.ip_adapter_files import Checkpoint as PublishedAdapter
 from methods.ip_adapter_files import read_adapter
 from methods.ip_adapter_objective import (
@@ -25,9 +25,8 @@ from methods.ip_adapter_objective import (
     ip_adapter_loss,
     validation_losses,
 )
-from methods.ledger import data_learnt
-from methods.resampler import new_resampler, published, published_base
 from methods.team import Team
+from methods.trained_on import data_learnt
 from methods.training import Progress, Schedule, Watch, minimise
 from methods.training_features import TrainingFeatures, training_features
 from methods.training_set import TrainingSet
@@ -43,10 +42,8 @@ __all__ = [
     "train_ip_adapter",
 ]
 
-ensure_torchvision_imports()
-
-from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0  # noqa: E402
-from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection  # noqa: E402
+from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
+from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
 
 BASE_TOKENS = 4
 MEASURED = 2_000

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from methods.backbone import Backbone
-from methods.backbone_text import encoders_of
-from methods.interface import MethodError
+from methods.backbone.backbone import Backbone
+from methods.backbone.text_encoding import encoders_of
+from methods.errors import MethodError
 
 FILES: Final = ("learned_embeds.safetensors", "learned_embeds_2.safetensors")
 """One for each text encoder, as diffusers' textual_inversion scripts write them."""

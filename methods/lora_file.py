@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft.utils import get_peft_model_state_dict
 from PIL.Image import Image
 from safetensors import safe_open
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
-from methods.backbone_files import LOAD_FAULTS, first_line, quiet
-from methods.interface import MethodError, Request
+from methods.backbone.backbone import Backbone
+from methods.backbone.prior_prompts import apart
+from methods.compute.loading import LOAD_FAULTS, first_line, quiet
+from methods.errors import MethodError
 from methods.merged_lora import merged
-from methods.priors import apart
-
-ensure_torchvision_imports()
-
-from diffusers.utils import convert_state_dict_to_diffusers  # noqa: E402
-from peft.utils import get_peft_model_state_dict  # noqa: E402
+from methods.subject import Request
 
 ADAPTER: Final = "person"
 FILE: Final = "pytorch_lora_weights.safetensors"

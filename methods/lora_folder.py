@@ -12,11 +12,12 @@ from typing import ClassVar, Final
 import torch
 from safetensors.torch import load_file, save_file
 
-from methods.backbone import Backbone
-from methods.backbone_files import LOAD_FAULTS, first_line
-from methods.interface import MethodError, Subject
+from methods.backbone.backbone import Backbone
+from methods.compute.loading import LOAD_FAULTS, first_line
+from methods.errors import MethodError
 from methods.lora_file import FILE, PHRASE, PersonalisedWeights, load_person, lora_on
-from methods.settings import check_settings
+from methods.setting_checks import check_settings
+from methods.subject import Subject
 
 SUFFIXES: Final = (".safetensors", ".bin")
 

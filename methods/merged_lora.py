@@ -8,14 +8,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.interface import MethodError
-
-ensure_torchvision_imports()
-
-from peft.tuners.lora import LoraLayer  # noqa: E402
+from methods.errors import MethodError
 
 
 @contextmanager

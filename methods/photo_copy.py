@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from PIL import Image
 
-from methods.interface import Request, Subject
-from methods.pictures import square
+from methods.backbone.images import square
+from methods.subject import Request, Subject
 
 if TYPE_CHECKING:
-    from methods.backbone import Backbone
+    from methods.backbone.backbone import Backbone
 
 
 @dataclass(frozen=True)

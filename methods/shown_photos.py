@@ -10,8 +10,8 @@ from PIL import ImageOps
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.pictures import squeezed, tensor
+from methods.backbone.backbone import Backbone
+from methods.backbone.images import squeezed, tensor
 from methods.training import generator_of
 
 Crop = Literal["random", "centre", "squeeze"]

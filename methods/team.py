@@ -13,7 +13,7 @@ from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env, reduce
 from torch import Tensor, nn
 
-from methods.interface import MethodError
+from methods.errors import MethodError
 
 PATIENCE = timedelta(days=2)
 """How long the others wait for the first; it may have a large data set's features to compute."""

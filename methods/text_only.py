@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from PIL.Image import Image
 
-from methods.interface import Request, Subject
-from methods.priors import drawn_apart
+from methods.backbone.prior_prompts import drawn_apart
+from methods.subject import Request, Subject
 
 if TYPE_CHECKING:
-    from methods.backbone import Backbone
+    from methods.backbone.backbone import Backbone
 
 PHRASE = "phrase.txt"
 

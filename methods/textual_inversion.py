@@ -11,8 +11,10 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.backbone_text import encoders_of
+from methods.backbone.backbone import Backbone
+from methods.backbone.prior_prompts import drawn_apart
+from methods.backbone.text_encoding import encoders_of
+from methods.errors import MethodError
 from methods.fine_tuning import (
     Descent,
     Optimizer,
@@ -23,11 +25,10 @@ from methods.fine_tuning import (
     in_training,
     noised_losses,
 )
-from methods.interface import MethodError, Request, Subject
 from methods.learnt_words import embeddings_of, read_words, save_words, words_of, words_on
-from methods.priors import drawn_apart
-from methods.settings import check_bounds, check_settings
+from methods.setting_checks import check_bounds, check_settings
 from methods.shown_photos import Crop, Latents, ShownPhotos, Turns
+from methods.subject import Request, Subject
 from methods.training import generator_of
 
 NEUTRAL: Final = tuple(

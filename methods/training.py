@@ -13,8 +13,8 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-from methods.attention import quick_to_learn
-from methods.interface import MethodError
+from methods.compute.precision import quick_to_learn
+from methods.errors import MethodError
 from methods.team import Team
 from methods.training_state import Checkpoint, Point, TrainingState
 from methods.training_state import seconds_spent as seconds_spent

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.backbone_text import TextFeatures
+from methods.backbone.backbone import Backbone
+from methods.backbone.text_encoding import TextFeatures
+from methods.encoders.clip_vision import ImageEncoder
+from methods.errors import MethodError
 from methods.feature_files import EMBEDS, STORED, compute, compute_embeddings, key_of
-from methods.image_encoder import ImageEncoder
-from methods.interface import MethodError
 from methods.team import Team
 from methods.training import Progress
 from methods.training_set import TrainingSet

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.interface import MethodError
+from methods.errors import MethodError
 
 Point = dict[str, float]
 """One line of a training's curve: `step`, `loss` (the mean since the line before), `rate`, and what was

@@ -14,6 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from bench.torchvision_ops import ensure_torchvision_imports
+
+# The imports below load torchvision.
+ensure_torchvision_imports()
+
 import numpy as np
 import torch
 from world_people import SEED, Pictures, World
@@ -26,7 +31,7 @@ from bench.people.identity import HairColour, Persona, Style, sample_persona
 from bench.people.photos import write_whole
 from bench.statistics import LEVEL
 from bench.workshop import ENCODERS, PACKAGE, ROOT, Place
-from methods.image_encoder import EMBEDDED_CLIP, open_encoder
+from methods.encoders.clip_vision import EMBEDDED_CLIP, open_encoder
 from metrics.encoders.runtime.weight_files import sha256
 
 PHOTOS: Final = 4

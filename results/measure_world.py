@@ -14,6 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from bench.torchvision_ops import ensure_torchvision_imports
+
+# The imports below load torchvision.
+ensure_torchvision_imports()
+
 import numpy as np
 import torch
 from PIL import Image
@@ -28,9 +33,9 @@ from bench.people.photos import write_whole
 from bench.study import read_study
 from bench.suite import open_suite
 from bench.workshop import ROOT, Place, reporting
-from methods.backbone import Backbone
-from methods.backbone_drawing import decode
-from methods.decoded import pictures_of
+from methods.backbone.backbone import Backbone
+from methods.backbone.images import pictures_of
+from methods.backbone.sampling import decode
 from metrics.encoders.attributes import AttributeClassifier
 from metrics.encoders.efficientnet import EfficientNet
 from metrics.interface import Features

@@ -12,7 +12,7 @@ from bench.analysis import BASELINES
 from bench.provenance import commit, machine, versions
 from bench.study import Study
 from bench.workshop import ENCODERS, PACKAGE
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
 from metrics.encoders.efficientnet import FILE as EFFICIENTNET
 from metrics.encoders.efficientnet import PACKAGE as PACKAGED
 from metrics.encoders.faces.sface import SFACE

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from bench.torchvision_ops import ensure_torchvision_imports
+
+ensure_torchvision_imports()
+
 GOLDEN = Path(__file__).parent / "golden"
 SKIN = {"ada": (200, 170, 150), "bob": (120, 90, 70), "cleo": (160, 120, 90)}
 

@@ -15,7 +15,7 @@ from bench.errors import DatasetError
 from bench.identities import Identity, PhotoFile, checked_caption, split
 from bench.photos import PICTURES, is_stray, pictures_in
 from bench.suite import DatasetSettings
-from methods.interface import Subject
+from methods.subject import Subject
 
 HELD_OUT: Final = "heldout"
 

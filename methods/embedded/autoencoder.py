@@ -7,15 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from methods.training import Progress, Schedule, train
-
-ensure_torchvision_imports()
-
-from diffusers import AutoencoderKL  # noqa: E402
 
 SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=2e-3, warm_up=100, decay_from=0.3)
 """Small batches and a loss dominated by squared error converge fastest at this size."""

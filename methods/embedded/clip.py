@@ -7,18 +7,14 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from methods.embedded.captions import caption_bank
 from methods.embedded.pairs import Pairs, contrast
 from methods.embedded.portrait import Portrait
 from methods.embedded.tokenizer import MAX_LENGTH
 from methods.training import Progress, Schedule, train
 from methods.training_set import TrainingSet
-
-ensure_torchvision_imports()
-
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer  # noqa: E402
 
 SCHEDULE = Schedule(
     steps=3_600, batch=128, learning_rate=1e-3, warm_up=100, decay_from=0.2, weight_decay=0.05

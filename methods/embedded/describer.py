@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from methods.interface import MethodError
+from methods.errors import MethodError
 from methods.training_set import Descriptions
 
 DESCRIBED: Final = 0.7

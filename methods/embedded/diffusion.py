@@ -10,29 +10,25 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.embedded.autoencoder import encode_all
-from methods.embedded.captions import CaptionBank, caption_bank, plain_captions
-from methods.embedded.describer import DESCRIBED, Description
-from methods.embedded.growth import grown_unet
-from methods.embedded.tokenizer import token_ids
-from methods.noise import NoiseSchedule
-from methods.training import Progress, Schedule, minimise
-from methods.training_set import TrainingSet
-from methods.training_state import Checkpoint
-
-ensure_torchvision_imports()
-
-from diffusers import (  # noqa: E402
+from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from diffusers.models.attention_processor import AttnProcessor  # noqa: E402
-from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from methods.backbone.noise_schedule import NoiseSchedule
+from methods.embedded.autoencoder import encode_all
+from methods.embedded.captions import CaptionBank, caption_bank, plain_captions
+from methods.embedded.describer import DESCRIBED, Description
+from methods.embedded.growth import grown_unet
+from methods.embedded.tokenizer import token_ids
+from methods.training import Progress, Schedule, minimise
+from methods.training_set import TrainingSet
+from methods.training_state import Checkpoint
 
 SCHEDULE = Schedule(steps=3_300, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
 FURTHER = Schedule(steps=3_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.3, seed=1)

@@ -11,15 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from methods.embedded.autoencoder import new_autoencoder
-from methods.interface import MethodError
-
-ensure_torchvision_imports()
-
-from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: E402
+from methods.errors import MethodError
 
 FAINT = 0.3
 """The new latent channels' first weights in the decoder, as a share of freshly drawn ones."""

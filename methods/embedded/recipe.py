@@ -10,8 +10,14 @@ from typing import Final
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import (
+    CLIPModel,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from methods.card import Card
 from methods.embedded.autoencoder import (
     CHANNELS,
@@ -26,20 +32,10 @@ from methods.embedded.clip import image_processor, train_clip
 from methods.embedded.diffusion import FrozenParts, begun_unet, denoising_error, save_pipeline, train_unet
 from methods.embedded.growth import grown_autoencoder
 from methods.embedded.tokenizer import learn_tokenizer, token_ids
-from methods.interface import MethodError
+from methods.errors import MethodError
 from methods.team import Team
 from methods.training import Progress, Schedule, seconds_spent
 from methods.training_set import TrainingSet
-
-ensure_torchvision_imports()
-
-from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: E402
-from transformers import (  # noqa: E402
-    CLIPModel,
-    CLIPTextModel,
-    CLIPTokenizer,
-    CLIPVisionModelWithProjection,
-)
 
 DESCRIBER: Final = "describer.safetensors"
 """Beside the checkpoints: it does not ship."""

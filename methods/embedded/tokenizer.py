@@ -6,12 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from bench.torchvision_ops import ensure_torchvision_imports
-
-ensure_torchvision_imports()
-
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers  # noqa: E402
-from transformers import CLIPTokenizer  # noqa: E402
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTokenizer
 
 MAX_LENGTH: Final = 48
 """Longest prompt in tokens, its start and end included. The longest caption has 41."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.interface import MethodError
+from methods.errors import MethodError
 from methods.leave_one_out.aggregators import Gathered
 
 

@@ -13,17 +13,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.backbone_files import WEIGHTS
-from methods.image_encoder import encoder_files, encoder_folder, ledger_names, open_encoder
-from methods.interface import MethodError, Photo, Request, Subject
+from methods.backbone.backbone import Backbone
+from methods.backbone.prior_prompts import drawn_apart
+from methods.encoders.clip_vision import encoder_files, encoder_folder, ledger_names, open_encoder
+from methods.errors import MethodError
 from methods.leave_one_out.adapter import guided
 from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
 from methods.leave_one_out.tuning import Tuning, tune
-from methods.ledger import data_named
-from methods.priors import drawn_apart
-from methods.settings import check_bounds, check_settings
+from methods.setting_checks import check_bounds, check_settings
+from methods.shipped import WEIGHTS
+from methods.subject import Photo, Request, Subject
+from methods.trained_on import data_named
 
 FITTED = "photos.safetensors"
 TUNED = "network.safetensors"

@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from methods.interface import MethodError
+from methods.encoders.resampler import new_resampler
+from methods.errors import MethodError
 from methods.leave_one_out.adapter import Adapter
 from methods.leave_one_out.aggregators import AGGREGATORS, Aggregator, Gathered
-from methods.resampler import new_resampler
 
 
 @dataclass(frozen=True)

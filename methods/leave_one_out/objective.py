@@ -15,11 +15,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.backbone_text import TextFeatures
-from methods.interface import MethodError
+from methods.backbone.backbone import Backbone
+from methods.backbone.noise_schedule import NoiseSchedule
+from methods.backbone.text_encoding import TextFeatures
+from methods.errors import MethodError
 from methods.leave_one_out.network import LeaveOneOutNetwork
-from methods.noise import NoiseSchedule
 from methods.training_features import TrainingFeatures
 
 Noising = Literal["held-out", "aggregate"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.image_encoder import EMBEDDED_CLIP, ImageEncoder, open_encoder
+from methods.backbone.backbone import Backbone
+from methods.encoders.clip_vision import EMBEDDED_CLIP, ImageEncoder, open_encoder
 from methods.leave_one_out.network import (
     LeaveOneOutNetwork,
     NetworkConfig,
@@ -19,8 +19,8 @@ from methods.leave_one_out.network import (
     save_network,
 )
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
-from methods.ledger import data_learnt
 from methods.team import Team
+from methods.trained_on import data_learnt
 from methods.training import Progress, Schedule, Watch, autocast, generator_of, minimise
 from methods.training_features import TrainingFeatures, training_features
 from methods.training_set import TrainingSet

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
 from methods.training import autocast, generator_of

@@ -10,16 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from metrics.encoders.runtime.image_cache import Memo
 from metrics.encoders.runtime.inference import looking, unit
 from metrics.encoders.runtime.weight_files import first_existing, missing, sha256, versions
 from metrics.interface import Features, MetricError
-
-ensure_torchvision_imports()
-
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel  # noqa: E402
 
 STAND_INS: Final = {"clip": "attributes", "dinov2": "sface"}
 EXAMPLES: Final = {"clip": "openai/clip-vit-large-patch14", "dinov2": "facebook/dinov2-base"}

@@ -7,20 +7,16 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Final
 
+import lpips
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from metrics.encoders.runtime.image_cache import Memo, rgb
 from metrics.encoders.runtime.inference import looking
 from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
-
-ensure_torchvision_imports()
-
-import lpips  # noqa: E402
 
 MODELS: Final = "https://download.pytorch.org/models"
 FILES: Final = {

@@ -20,7 +20,8 @@ from bench.prompts import PromptCard
 from bench.recipe import Recipe
 from bench.store import RunFolder
 from bench.suite import DatasetSettings
-from methods.interface import MethodError, Request
+from methods.errors import MethodError
+from methods.subject import Request
 
 CARDS = [PromptCard(f"p{i}", f"{{subject}} number {i}") for i in range(5)]
 

@@ -61,7 +61,7 @@ def test_a_methods_settings_source_and_weights_are_in_its_parts(
 
 def test_sources_of_a_method_hold_what_it_imports_of_methods_but_no_contract() -> None:
     found = sources("methods.photo_copy")
-    assert {"source methods.photo_copy", "source methods.pictures"} <= found.keys()
+    assert {"source methods.photo_copy", "source methods.backbone.images"} <= found.keys()
     assert "source methods.interface" not in found
     assert {name.split()[1].partition(".")[0] for name in found} == {"methods"}
 
@@ -69,7 +69,7 @@ def test_sources_of_a_method_hold_what_it_imports_of_methods_but_no_contract() -
 def test_reading_sources_imports_nothing() -> None:
     code = (
         "import sys; from bench.provenance import sources; "
-        "print(len(sources('methods.backbone')), 'torch' in sys.modules)"
+        "print(len(sources('methods.backbone.backbone')), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     count, imported = done.stdout.split()

@@ -13,36 +13,34 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora import DreamBoothLora
 from methods.embedded.tokenizer import learn_tokenizer
-from methods.image_encoder import open_encoder
-from methods.interface import BackboneSpec, Photo, Subject
+from methods.encoders.clip_vision import open_encoder
+from methods.encoders.resampler import new_resampler
 from methods.ip_adapter_training import TrainableAdapter, save_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
-from methods.resampler import new_resampler
+from methods.subject import Photo, Subject
 
 # Where the tests import their fakes from.
 sys.path.append(str(Path(__file__).parent / "fakes"))
-ensure_torchvision_imports()
-
-from diffusers import (  # noqa: E402
+from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from transformers import (  # noqa: E402
+from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
 
-from small_adapters import write_checkpoint, write_faces  # noqa: E402  # isort: skip
-from small_folders import FAMILIES, SmallFolders  # noqa: E402  # isort: skip
+from tiny_adapters import write_checkpoint, write_faces  # isort: skip
+from tiny_pipelines import FAMILIES, SmallFolders  # isort: skip
 
 WIDTH = 32
 """Of the text encoder and of cross-attention."""
@@ -147,14 +145,14 @@ def backbone(shared_backbone: Backbone) -> Backbone:
 
 
 @pytest.fixture(scope="session")
-def small_folders(tmp_path_factory: pytest.TempPathFactory) -> SmallFolders:
-    """Folders in the published layouts by family, `small_folders["sdxl"]`; not to be written to."""
+def tiny_pipelines(tmp_path_factory: pytest.TempPathFactory) -> SmallFolders:
+    """Folders in the published layouts by family, `tiny_pipelines["sdxl"]`; not to be written to."""
     return SmallFolders(tmp_path_factory.mktemp("families"))
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
-def shared_family_backbone(request: pytest.FixtureRequest, small_folders: SmallFolders) -> Backbone:
-    folder = str(small_folders[request.param])
+def shared_family_backbone(request: pytest.FixtureRequest, tiny_pipelines: SmallFolders) -> Backbone:
+    folder = str(tiny_pipelines[request.param])
     return Backbone.open(BackboneSpec(path=folder, steps=2, guidance=3.0, batch=2, device="cpu"))
 
 

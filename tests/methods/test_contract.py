@@ -13,9 +13,11 @@ import torch
 from PIL.Image import Image
 from safetensors import safe_open
 
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
 from methods.catalog import METHODS, make
-from methods.interface import Method, MethodError, Request, Subject
+from methods.errors import MethodError
+from methods.interface import Method
+from methods.subject import Request, Subject
 
 Settings = dict[str, dict[str, object]]
 Fit = Callable[[str], Path]

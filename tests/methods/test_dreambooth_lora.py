@@ -8,21 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
 from PIL.Image import Image
 from safetensors import safe_open
-from small_folders import SmallFolders
+from tiny_pipelines import SmallFolders
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora import DreamBoothLora
-from methods.interface import BackboneSpec, MethodError, Photo, Request, Subject
+from methods.errors import MethodError
 from methods.lora_file import ADAPTER, FILE
-
-ensure_torchvision_imports()
-
-from diffusers import StableDiffusionPipeline  # noqa: E402
-from peft import LoraConfig  # noqa: E402
-from peft.utils import get_peft_model_state_dict  # noqa: E402
+from methods.subject import Photo, Request, Subject
 
 QUICK = DreamBoothLora(steps=4, class_pictures=2, learning_rate=2e-2, prior_weight=1.0, captions="per-photo")
 ASKED = Request("a photo of {subject}, smiling", 3)
@@ -258,10 +256,10 @@ def test_checkpointing_learns_the_same(
 
 
 def test_sdxl_is_told_where_a_photograph_was_cut(
-    small_folders: SmallFolders, subject: Subject, tmp_path: Path
+    tiny_pipelines: SmallFolders, subject: Subject, tmp_path: Path
 ) -> None:
     """Only the whole photograph's size differs: to SDXL the same pixels are then something else."""
-    backbone = Backbone.open(BackboneSpec(path=str(small_folders["sdxl"]), device="cpu", batch=1))
+    backbone = Backbone.open(BackboneSpec(path=str(tiny_pipelines["sdxl"]), device="cpu", batch=1))
     seen: list[torch.Tensor] = []
 
     def listen(module: torch.nn.Module, given: object, named: dict[str, dict[str, torch.Tensor]]) -> None:

@@ -13,12 +13,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
+from methods.backbone.images import tensor
 from methods.catalog import METHODS, everyday, make
+from methods.errors import MethodError
 from methods.fine_tuning import Descent, Precision, Rates, descend
-from methods.interface import MethodError
-from methods.pictures import tensor
-from methods.settings import check_settings
+from methods.setting_checks import check_settings
 from methods.shown_photos import ShownPhotos, Turns
 
 GOAL = torch.tensor([[1.0, -2.0], [3.0, 0.5]])

@@ -7,22 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.models.embeddings import ImageProjection
 from PIL.Image import Image
 from safetensors.torch import load_file, save_file
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
 from methods.catalog import make
-from methods.image_encoder import open_encoder
-from methods.interface import MethodError, Request, Subject
+from methods.encoders.clip_vision import open_encoder
+from methods.encoders.resampler import new_resampler, published
+from methods.errors import MethodError
 from methods.ip_adapter import IPAdapter
 from methods.ip_adapter_training import TrainableAdapter
-from methods.resampler import new_resampler, published
-
-ensure_torchvision_imports()
-
-from diffusers import StableDiffusionPipeline  # noqa: E402
-from diffusers.models.embeddings import ImageProjection  # noqa: E402
+from methods.subject import Request, Subject
 
 ASKED = Request("a photo of {subject}, smiling", 3)
 Settings = dict[str, dict[str, object]]

@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from small_adapters import PUBLISHED, matrix, scene, write_checkpoint, write_parts
+from tiny_adapters import PUBLISHED, matrix, scene, write_checkpoint, write_parts
 
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
 from methods.catalog import everyday, make
-from methods.face_encoder import open_faces
-from methods.image_encoder import open_encoder
-from methods.interface import MethodError, Photo, Request, Subject, needs
+from methods.encoders.clip_vision import open_encoder
+from methods.encoders.insightface_faces import open_faces
+from methods.errors import MethodError
+from methods.interface import needs
 from methods.ip_adapter import IPAdapter
 from methods.ip_adapter_drawing import FITTED, Seen
 from methods.ip_adapter_faceid import IPAdapterFaceID
 from methods.ip_adapter_files import Checkpoint, read_adapter
+from methods.subject import Photo, Request, Subject
 
 Settings = dict[str, dict[str, object]]
 Write = Callable[[str], Path]

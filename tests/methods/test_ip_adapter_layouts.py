@@ -10,23 +10,20 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from PIL import Image
-from small_adapters import PUBLISHED, State, scene, write_checkpoint, write_parts
-from small_folders import SmallFolders
+from tiny_adapters import PUBLISHED, State, scene, write_checkpoint, write_parts
+from tiny_pipelines import SmallFolders
 from torch import Tensor
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
-from methods.face_encoder import Face, open_faces
-from methods.image_encoder import open_encoder
-from methods.interface import BackboneSpec, Photo, Request, Subject
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
+from methods.encoders.clip_vision import open_encoder
+from methods.encoders.insightface_faces import Face, open_faces
 from methods.ip_adapter import IPAdapter
 from methods.ip_adapter_faceid import IPAdapterFaceID
 from methods.ip_adapter_files import read_adapter
-
-ensure_torchvision_imports()
-
-from diffusers import DiffusionPipeline  # noqa: E402
+from methods.subject import Photo, Request, Subject
 
 ASKED = Request("a photo of {subject}, smiling", 3)
 PROMPT = "a photo of a woman, smiling"
@@ -43,9 +40,14 @@ TOGETHER = [
 
 
 @pytest.fixture(scope="module")
-def shared_small(request: pytest.FixtureRequest, small_folders: SmallFolders) -> Backbone:
+def shared_small(request: pytest.FixtureRequest, tiny_pipelines: SmallFolders) -> Backbone:
     spec = BackboneSpec(
-        path=str(small_folders[request.param]), steps=2, guidance=3.0, batch=1, scheduler="ddim", device="cpu"
+        path=str(tiny_pipelines[request.param]),
+        steps=2,
+        guidance=3.0,
+        batch=1,
+        scheduler="ddim",
+        device="cpu",
     )
     return Backbone.open(spec)
 

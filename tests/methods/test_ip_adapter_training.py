@@ -12,15 +12,16 @@ import torch
 from safetensors.torch import load_file
 
 from methods.adapter_recipe import make_ip_adapter
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
 from methods.embedded.recipe import Workshop
-from methods.image_encoder import EMBEDDED_CLIP
-from methods.interface import MethodError, Request, Subject
+from methods.encoders.clip_vision import EMBEDDED_CLIP
+from methods.errors import MethodError
 from methods.ip_adapter import IPAdapter
 from methods.ip_adapter_files import read_adapter
 from methods.ip_adapter_objective import Summary
 from methods.ip_adapter_training import IPAdapterTraining, train_ip_adapter
-from methods.ledger import data_named
+from methods.subject import Request, Subject
+from methods.trained_on import data_named
 from methods.training import Schedule
 from methods.training_set import TrainingSet
 

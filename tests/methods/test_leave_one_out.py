@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
 from methods.catalog import make
-from methods.image_encoder import open_encoder
-from methods.interface import MethodError, Request, Subject
+from methods.encoders.clip_vision import open_encoder
+from methods.errors import MethodError
 from methods.leave_one_out.adapter import guided
 from methods.leave_one_out.aggregators import Gathered
 from methods.leave_one_out.method import LeaveOneOut
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, save_network
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
 from methods.leave_one_out.tuning import Tuning, features_of, tune
+from methods.subject import Request, Subject
 from methods.training import generator_of
 
 Settings = dict[str, dict[str, object]]

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.backbone import Backbone
-from methods.image_encoder import open_encoder
-from methods.interface import MethodError
+from methods.backbone.backbone import Backbone
+from methods.backbone.noise_schedule import NoiseSchedule
+from methods.encoders.clip_vision import open_encoder
+from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network
 from methods.leave_one_out.objective import Batch, Objective, draw_batch, leave_one_out_loss, noised_from
-from methods.noise import NoiseSchedule
 from methods.training_features import TrainingFeatures, training_features
 from methods.training_set import TrainingSet
 

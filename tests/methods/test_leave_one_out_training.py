@@ -17,20 +17,21 @@ import torch
 from safetensors.torch import load_file
 
 from methods.adapter_recipe import leave_one_out_command, make_leave_one_out, variant_name
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
 from methods.embedded.recipe import Workshop
-from methods.interface import MethodError, Request, Subject
+from methods.errors import MethodError
 from methods.leave_one_out.method import LeaveOneOut
 from methods.leave_one_out.network import read_config
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import SCHEDULE as RECIPE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
+from methods.subject import Request, Subject
 from methods.team import Team
 from methods.training import Schedule, Watch, minimise
 from methods.training_set import TrainingSet
 from methods.training_state import Checkpoint
 
-import team_training  # isort: skip
+import distributed_training  # isort: skip
 
 SCHEDULE = Schedule(
     steps=4, batch=8, learning_rate=4e-3, warm_up=1, decay_from=1.0, ema=0.8, precision="fp32"
@@ -115,7 +116,7 @@ def test_two_processes_learn_what_one_does(
     said = [process.communicate(timeout=300)[0] for process in team]
     assert [process.returncode for process in team] == [0, 0], said
     assert ["loss" in text for text in said] == [True, False], "only the first process speaks"
-    team_training.train(*given, str(tmp_path / "one.safetensors"), str(tmp_path))
+    distributed_training.train(*given, str(tmp_path / "one.safetensors"), str(tmp_path))
     assert_alike(tmp_path / "one.safetensors", tmp_path / "two.safetensors", atol=1e-3)
     curves = [curve_of(tmp_path / f"{name}.csv") for name in ("one", "two")]
     assert [row["step"] for row in curves[0]] == [row["step"] for row in curves[1]] == ["1", "2", "4"]
@@ -135,7 +136,7 @@ def start(rank: int, port: int, arguments: list[str]) -> subprocess.Popen[str]:
     launched = {key: str(value) for key, value in numbers.items()}
     launched |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, str(team_training.__file__), *arguments],
+        [sys.executable, str(distributed_training.__file__), *arguments],
         env={**os.environ, **launched, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -9,22 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import convert_all_state_dict_to_peft, convert_state_dict_to_kohya
 from PIL.Image import Image
 from safetensors.torch import load_file, save_file
-from small_folders import FAMILIES, SmallFolders
+from tiny_pipelines import FAMILIES, SmallFolders
 from torch import Tensor
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora import DreamBoothLora
-from methods.interface import BackboneSpec, MethodError, Request, Subject
+from methods.errors import MethodError
 from methods.lora_file import FILE, PHRASE
 from methods.lora_folder import LoraFolder
-
-ensure_torchvision_imports()
-
-from diffusers import DiffusionPipeline  # noqa: E402
-from diffusers.utils import convert_all_state_dict_to_peft, convert_state_dict_to_kohya  # noqa: E402
+from methods.subject import Request, Subject
 
 State = dict[str, Tensor]
 METHOD = DreamBoothLora(steps=2, learning_rate=5e-2, text_encoder=True)
@@ -53,8 +51,8 @@ def assert_same_picture(one: Image, other: Image) -> None:
 
 
 @pytest.fixture(scope="module")
-def backbones(small_folders: SmallFolders) -> Mapping[str, Backbone]:
-    return {family: opened(small_folders[family]) for family in FAMILIES}
+def backbones(tiny_pipelines: SmallFolders) -> Mapping[str, Backbone]:
+    return {family: opened(tiny_pipelines[family]) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.interface import MethodError
+from methods.errors import MethodError
 from methods.merged_lora import _sum, merged
-
-ensure_torchvision_imports()
-
-from peft import LoraConfig, inject_adapter_in_model  # noqa: E402
-from peft.tuners.lora import LoraLayer  # noqa: E402
 
 ADAPTER = "person"
 

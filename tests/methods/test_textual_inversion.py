@@ -7,19 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from PIL.Image import Image
 from safetensors.torch import load_file
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
-from methods.backbone_text import encoders_of
-from methods.interface import MethodError, Request, Subject
+from methods.backbone.backbone import Backbone
+from methods.backbone.text_encoding import encoders_of
+from methods.errors import MethodError
 from methods.learnt_words import FILES, embeddings_of
+from methods.subject import Request, Subject
 from methods.textual_inversion import TextualInversion
-
-ensure_torchvision_imports()
-
-from diffusers import DiffusionPipeline  # noqa: E402
 
 QUICK = TextualInversion(steps=2, accumulation=1, learning_rate=0.2, vectors=2)
 ASKED = Request("a photo of {subject}, smiling", 3)

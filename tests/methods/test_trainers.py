@@ -13,9 +13,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from methods.backbone import Backbone
-from methods.image_encoder import open_encoder
-from methods.interface import MethodError
+from methods.backbone.backbone import Backbone
+from methods.encoders.clip_vision import open_encoder
+from methods.errors import MethodError
 from methods.ip_adapter import adapted, read_adapter
 from methods.ip_adapter_training import IPAdapterTraining, ip_adapter_loss, train_ip_adapter
 from methods.ip_adapter_training import draw_batch as draw_ip_batch

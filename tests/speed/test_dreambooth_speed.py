@@ -19,27 +19,24 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-
-from bench.datasets.catalog import open_people
-from bench.suite import open_suite
-from bench.torchvision_ops import ensure_torchvision_imports
-from methods.backbone import Backbone
-from methods.dreambooth_lora import DreamBoothLora
-from methods.fine_tuning import noised_losses
-from methods.interface import BackboneSpec, Subject
-from methods.lora_file import FILE, lora_on
-from methods.shown_photos import ShownPhotos
-
-ensure_torchvision_imports()
-
-from diffusers import (  # noqa: E402
+from diffusers import (
     AutoencoderKL,
     DDPMScheduler,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel  # noqa: E402
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from bench.datasets.catalog import open_people
+from bench.suite import open_suite
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
+from methods.dreambooth_lora import DreamBoothLora
+from methods.fine_tuning import noised_losses
+from methods.lora_file import FILE, lora_on
+from methods.shown_photos import ShownPhotos
+from methods.subject import Subject
 
 SCRIPT = os.environ.get("PERSONABENCH_DREAMBOOTH_SCRIPT", "")
 WANTED = 1.3

@@ -13,9 +13,9 @@ import pytest
 
 from bench.datasets.catalog import open_people
 from bench.suite import open_suite
-from methods.backbone import Backbone
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora import DreamBoothLora
-from methods.interface import BackboneSpec
 from methods.presets import DREAMBOOTH
 
 WANTED = 1.1

@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from metrics.catalog import make
 from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import SetMetric
 from metrics.statistics.frechet import frechet_distance
 from metrics.statistics.pairwise_distance import mean_pairwise
-
-ensure_torchvision_imports()
 
 GPU = pytest.param(
     "cuda",

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from methods.interface import MethodError, Request, Subject
+from methods.errors import MethodError
+from methods.subject import Request, Subject
 
 SIDE = 32
 

@@ -11,7 +11,7 @@ import torch
 from bench.people.description import Descriptions
 from methods.embedded.describer import Description
 from methods.embedded.diffusion import face_weight, new_unet
-from methods.interface import MethodError
+from methods.errors import MethodError
 
 WIDTH = 16
 

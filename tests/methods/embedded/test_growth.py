@@ -6,16 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from methods.embedded.autoencoder import make_certain, new_autoencoder
 from methods.embedded.diffusion import new_unet
 from methods.embedded.growth import grown_autoencoder, grown_unet
-from methods.interface import MethodError
-
-ensure_torchvision_imports()
-
-from diffusers import UNet2DConditionModel  # noqa: E402
+from methods.errors import MethodError
 
 WIDTHS = (8, 16, 16)
 

@@ -16,7 +16,7 @@ from methods.embedded.clip import new_clip
 from methods.embedded.diffusion import FrozenParts, begun_unet, train_unet
 from methods.embedded.recipe import Workshop, make_autoencoder, make_backbone, make_clip
 from methods.embedded.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
-from methods.interface import MethodError
+from methods.errors import MethodError
 from methods.training import Schedule
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "white": (240, 240, 240)}

@@ -15,11 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import Sample
-
-ensure_torchvision_imports()
 
 SIDE = 64
 """Height and width at which LPIPS looks at pictures here."""

@@ -9,13 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench.torchvision_ops import ensure_torchvision_imports
 from metrics.statistics.frechet import frechet_distance
 from metrics.statistics.inception_score import inception_score
 from metrics.statistics.kernel import kernel_distance
 from metrics.statistics.manifold import manifold
-
-ensure_torchvision_imports()
 
 WIDTH = 96
 

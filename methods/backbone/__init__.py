@@ -1,0 +1,1 @@
+"""The shared diffusion backbone."""

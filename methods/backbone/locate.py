@@ -1,0 +1,234 @@
+"""Where the parts of a backbone lie: a folder, a hub id's snapshot, or a single file; needs no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from methods.backbone.single_file import EXAMPLES, Checkpoint, checkpoint_family
+from methods.backbone.spec import EMBEDDED, BackboneSpec
+from methods.errors import MethodError
+from methods.shipped import WEIGHTS
+
+NETWORKS: Final = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "text_encoder_2": "model",
+}
+"""The networks of a folder, and what their weight files are called."""
+
+PARTS: Final = (*NETWORKS, "tokenizer", "tokenizer_2", "scheduler")
+
+PIPELINES: Final[dict[str, tuple[str, ...]]] = {
+    "StableDiffusionPipeline": ("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
+    "StableDiffusionXLPipeline": PARTS,
+}
+"""The pipelines known here, each with the parts that it needs."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that a backbone is read from."""
+
+    folder: Path
+    """Configs and tokenizers, and the weights too unless there is a single file."""
+    pipeline: str
+    """The class that model_index.json names."""
+    single: Path | None = None
+    """The one file with all weights, under the original names."""
+    variant: str | None = None
+
+    @property
+    def place(self) -> Path:
+        """What the user would call the backbone's place."""
+        return self.single or self.folder
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The weight files that are read, and no others."""
+        if self.single is not None:
+            return (self.single,)
+        parts = (part for part in PIPELINES[self.pipeline] if part in NETWORKS)
+        return tuple(path for part in parts for path in weight_files(self.folder / part, self.variant))
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the backbone is made of: weights, configs, tokenizers."""
+        index = self.folder / "model_index.json"
+        inside = [path for part in PIPELINES[self.pipeline] for path in (self.folder / part).rglob("*")]
+        said = [p for p in inside if p.suffix in (".json", ".txt") and not p.name.endswith(".index.json")]
+        return tuple(sorted({index, *said, *self.weights}))
+
+
+def source_of(spec: BackboneSpec, *, fetch: bool) -> Source:
+    """Find the backbone, and see that no part is missing; `fetch` lets the hub be asked for what is not here.
+
+    Raises MethodError, in one line that says what to do.
+    """
+    path = Path(spec.path).expanduser()
+    if path.suffix in (".safetensors", ".ckpt", ".pt", ".pth", ".bin") and not path.is_dir():
+        return _single(spec, fetch)
+    if spec.config is not None:
+        raise MethodError(
+            f"backbone {spec.path}: config goes with a single .safetensors file only; leave it out"
+        )
+    folder = _folder(spec, fetch)
+    source = Source(folder, _pipeline(folder), variant=spec.variant)
+    for part in PIPELINES[source.pipeline]:
+        if not (source.folder / part).is_dir():
+            raise MethodError(
+                f"{source.folder / part}: no such folder; get the backbone again, with all its parts"
+            )
+    # Looked for here, so that what is missing is told before anything is loaded.
+    _ = source.weights
+    return source
+
+
+def networks_of(pipe: Any) -> dict[str, Any]:
+    """A pipeline's networks by the names of their folders."""
+    return {name: module for name in NETWORKS if (module := getattr(pipe, name, None)) is not None}
+
+
+def weight_files(part: Path, variant: str | None) -> tuple[Path, ...]:
+    """One part's safetensors files of the variant: one, or the shards that its index names."""
+    stem, mark = NETWORKS[part.name], f".{variant}" if variant else ""
+    whole = part / f"{stem}{mark}.safetensors"
+    if whole.is_file():
+        return (whole,)
+    index = part / f"{stem}.safetensors.index{mark}.json"
+    if index.is_file():
+        shards = sorted({part / name for name in _json(index)["weight_map"].values()})
+        if missing := [shard.name for shard in shards if not shard.is_file()]:
+            raise MethodError(f"{part}: {', '.join(missing)} is missing; get the backbone again")
+        return (index, *shards)
+    there = sorted(path.name for path in part.glob("*") if path.suffix in (".safetensors", ".bin"))
+    seen = ", ".join(there) or "no weights"
+    if variant is None and any(re.fullmatch(rf"{stem}\.\w+\.safetensors", name) for name in there):
+        raise MethodError(f"{part}: no {whole.name}, only {seen}; set variant, such as variant = 'fp16'")
+    raise MethodError(
+        f"{part}: no {whole.name}, but {seen}; wanted are safetensors weights: get or convert them"
+    )
+
+
+def _folder(spec: BackboneSpec, fetch: bool) -> Path:
+    folder = WEIGHTS / EMBEDDED if spec.path == EMBEDDED else Path(spec.path).expanduser()
+    if (folder / "model_index.json").is_file():
+        return folder
+    if folder.exists():
+        raise MethodError(
+            f"{folder}: no model_index.json; wanted a Stable Diffusion folder in diffusers' layout"
+        )
+    if spec.path == EMBEDDED:
+        raise MethodError(f"{folder}: the embedded backbone is missing; make it with 'bench train backbone'")
+    if not _is_hub_id(spec.path):
+        raise MethodError(
+            f"{folder}: no such folder; give a Stable Diffusion folder, a hub id, a .safetensors file, "
+            "or 'embedded'"
+        )
+    return _snapshot(spec.path, spec.revision, _patterns(spec.variant), fetch)
+
+
+def _single(spec: BackboneSpec, fetch: bool) -> Source:
+    file = Path(spec.path).expanduser()
+    if file.suffix != ".safetensors":
+        raise MethodError(
+            f"{file}: only .safetensors checkpoints are read, for a pickle can run code; convert it"
+        )
+    if not file.is_file():
+        raise MethodError(f"{file}: no such file; wanted a Stable Diffusion checkpoint")
+    if spec.variant is not None:
+        raise MethodError(f"{file}: a single file has no variants; leave variant out")
+    family = checkpoint_family(file)
+    if spec.config is None:
+        raise MethodError(
+            f"{file}: a single file of {family} holds no configs and no tokenizer; set config to the folder "
+            f"or the hub id of the model that it was made from, such as {EXAMPLES[family]}"
+        )
+    folder = _configs(spec.config, fetch)
+    wanted, pipeline = _family(folder), _pipeline(folder)
+    if family != wanted:
+        raise MethodError(f"{file}: the file is of {family}, but config {spec.config} is of {wanted}")
+    return Source(folder, pipeline, single=file.absolute())
+
+
+def _configs(config: str, fetch: bool) -> Path:
+    folder = Path(config).expanduser()
+    if (folder / "model_index.json").is_file():
+        return folder
+    path, _, revision = config.partition("@")
+    if folder.exists() or not _is_hub_id(path):
+        raise MethodError(
+            f"config {config}: no model_index.json there; wanted a folder in diffusers' layout "
+            "or a hub id with its commit, 'owner/name@commit'"
+        )
+    return _snapshot(
+        path, revision or None, [f"{part}/*.{end}" for part in PARTS for end in ("json", "txt")], fetch
+    )
+
+
+def _snapshot(path: str, revision: str | None, patterns: list[str], fetch: bool) -> Path:
+    """A hub id's files in huggingface_hub's cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise MethodError(
+            f"backbone {path!r}: revision is {revision!r}; a hub id needs the 40 digits of a commit, "
+            "for a name such as 'main' can mean other weights tomorrow"
+        )
+    try:
+        return Path(
+            snapshot_download(
+                path,
+                revision=revision,
+                allow_patterns=["model_index.json", *patterns],
+                # Other precisions, and weights for going on with training.
+                ignore_patterns=["*.non_ema*", "openvino*", "flax*"],
+                local_files_only=not fetch,
+            )
+        )
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise MethodError(
+            f"backbone {path!r}: neither a folder here nor in huggingface_hub's cache ({lines[0]}); "
+            f"with network: hf download {path} --revision {revision}"
+        ) from error
+
+
+def _patterns(variant: str | None) -> list[str]:
+    """A hub id's files that are of use here."""
+    mark = f".{variant}" if variant else ""
+    patterns = [f"{part}/*.{end}" for part in PARTS for end in ("json", "txt")]
+    for part, stem in NETWORKS.items():
+        patterns += [f"{part}/{stem}{mark}.safetensors", f"{part}/{stem}{mark}-*-of-*.safetensors"]
+    return patterns
+
+
+def _pipeline(folder: Path) -> str:
+    name = _json(folder / "model_index.json").get("_class_name")
+    if name not in PIPELINES:
+        raise MethodError(f"{folder}: a {name}; wanted is one of {', '.join(PIPELINES)}")
+    return str(name)
+
+
+def _family(folder: Path) -> Checkpoint:
+    if _pipeline(folder) == "StableDiffusionXLPipeline":
+        return "sdxl"
+    return "sd2" if _json(folder / "unet" / "config.json").get("use_linear_projection") else "sd1"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MethodError(f"{path}: cannot be read ({error}); get the backbone again") from error
+    if not isinstance(content, dict):
+        raise MethodError(f"{path}: not a table; get the backbone again")
+    return content
+
+
+def _is_hub_id(path: str) -> bool:
+    return path.count("/") == 1 and not path.startswith((".", "/", "~"))

@@ -1,0 +1,157 @@
+"""The frozen vision tower that tells ip-adapter and leave-one-out what a photograph shows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Final
+
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+from transformers import CLIPVisionModelWithProjection
+
+from methods.backbone.images import squeezed, tensor
+from methods.backbone.spec import EMBEDDED
+from methods.compute.loading import LOAD_FAULTS, first_line, quiet
+from methods.errors import MethodError
+from methods.shipped import WEIGHTS
+
+EMBEDDED_CLIP: Final = WEIGHTS / "clip"
+
+CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """A CLIP vision tower in float32. Photographs are squeezed to its square, never cropped."""
+
+    folder: Path
+    model: nn.Module
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: torch.device
+
+    @property
+    def name(self) -> str:
+        """How the leak ledger calls it: `clip-embedded`, or the folder's own name."""
+        return encoder_name(self.folder)
+
+    @property
+    def width(self) -> int:
+        """Width of a patch token."""
+        hidden: int = self.model.config.hidden_size  # type: ignore[union-attr,assignment]
+        return hidden
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of a projected embedding."""
+        projected: int = self.model.config.projection_dim  # type: ignore[union-attr,assignment]
+        return projected
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the vision tower and of how it is fed, however the folder packs them."""
+        digest = hashlib.sha256(repr((self.size, self.mean, self.std)).encode())
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.cpu().float().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def patches(self, images: Sequence[Image]) -> Tensor:
+        """Patch tokens of the last layer but one (IP-Adapter Plus): (N, L, E), float32, on the CPU.
+
+        One photograph a pass, so its tokens do not depend on the others.
+        """
+        rows = [self.of_pixels(tensor([squeezed(image, self.size)])) for image in images]
+        return torch.cat(rows).cpu()
+
+    @torch.no_grad()
+    def of_pixels(self, pixels: Tensor) -> Tensor:
+        """Patch tokens of (N, 3, size, size) in [0, 1], on the encoder's device."""
+        hidden: Tensor = self._run(self._normalised(pixels)).hidden_states[-2]
+        return hidden
+
+    @torch.no_grad()
+    def embeddings_of_pixels(self, pixels: Tensor) -> Tensor:
+        """Projected embeddings of (N, 3, size, size) in [0, 1], on the encoder's device."""
+        embeds: Tensor = self._run(self._normalised(pixels)).image_embeds
+        return embeds
+
+    def embeddings(self, images: Sequence[Image]) -> Tensor:
+        """Projected embeddings (IP-Adapter base): (N, P), float32, on the CPU."""
+        rows = [self.embeddings_of_pixels(tensor([squeezed(image, self.size)])) for image in images]
+        return torch.cat(rows).cpu()
+
+    @torch.no_grad()
+    def nothing(self) -> Tensor:
+        """Patch tokens of a picture of zeros: what IP-Adapter Plus takes for no picture. (1, L, E), CPU."""
+        zeros = torch.zeros(1, 3, self.size, self.size, device=self.device)
+        hidden: Tensor = self._run(zeros).hidden_states[-2]
+        return hidden.cpu()
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        return (pixels.to(self.device) - mean) / std
+
+    def _run(self, pixels: Tensor):  # type: ignore[no-untyped-def]  # transformers' output class is untyped
+        return self.model(pixel_values=pixels, output_hidden_states=True)
+
+
+@lru_cache(maxsize=2)
+def open_encoder(folder: Path, device: torch.device) -> ImageEncoder:
+    """Load a CLIPVisionModelWithProjection (or a whole CLIPModel's vision half), once per process."""
+    if not (folder / "config.json").is_file():
+        raise MethodError(
+            f"{folder}: no image encoder there; make it with 'bench train clip', or give its folder"
+        )
+    try:
+        with quiet():
+            model, loading = CLIPVisionModelWithProjection.from_pretrained(
+                folder,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+            )
+    except LOAD_FAULTS as error:
+        raise MethodError(f"{folder}: the image encoder cannot be loaded ({first_line(error)})") from error
+    if missing := [key for key in loading["missing_keys"] if not key.endswith("position_ids")]:
+        raise MethodError(f"{folder}: {len(missing)} weights are missing, such as {sorted(missing)[0]}")
+    model = model.requires_grad_(False).eval().to(device)
+    mean, std = _normalisation(folder)
+    return ImageEncoder(folder, model, model.config.image_size, mean, std, device)
+
+
+def _normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        return CLIP_MEAN, CLIP_STD
+    config = json.loads(path.read_text())
+    return tuple(config.get("image_mean", CLIP_MEAN)), tuple(config.get("image_std", CLIP_STD))
+
+
+def encoder_name(folder: Path) -> str:
+    return "clip-embedded" if folder == EMBEDDED_CLIP else folder.name
+
+
+def ledger_names(folder: Path) -> frozenset[str]:
+    """The leak ledger's words for it: a folder of one's own is a CLIP, whatever the folder is called."""
+    own = encoder_name(folder)
+    return frozenset({own}) if folder == EMBEDDED_CLIP else frozenset({"clip", own})
+
+
+def encoder_folder(name: str) -> Path:
+    """The folder that a setting names: `embedded` is the vision tower that ships."""
+    return EMBEDDED_CLIP if name == EMBEDDED else Path(name)
+
+
+def encoder_files(folder: Path) -> tuple[Path, ...]:
+    """The files whose bytes decide what the encoder says."""
+    return tuple(sorted([*folder.glob("*.safetensors"), *folder.glob("preprocessor_config.json")]))

@@ -1,0 +1,70 @@
+"""The forward process: known values, and the way back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from methods.backbone.backbone import Backbone
+from methods.backbone.noise_schedule import NoiseSchedule
+from methods.errors import MethodError
+
+SHARES = torch.tensor([0.99, 0.64, 0.01])
+
+
+@pytest.fixture
+def rows() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x, eps = (torch.randn(3, 4, 2, 2, generator=generator) for _ in range(2))
+    return x, eps, torch.arange(3)
+
+
+def test_a_noised_latent_has_the_shares_of_the_schedule(
+    rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    x, eps, t = rows
+    noised = NoiseSchedule(SHARES, "epsilon").add(x, eps, t)
+    assert torch.allclose(noised[1], 0.8 * x[1] + 0.6 * eps[1])
+
+
+def test_it_is_the_noising_of_the_folder_s_own_scheduler(
+    backbone: Backbone, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> None:
+    x, eps, _ = rows
+    t = torch.tensor([0, 500, 999])
+    assert torch.allclose(
+        backbone.noise.add(x, eps, t), backbone.pipe.scheduler.add_noise(x, eps, t), atol=1e-6
+    )
+    velocity = backbone.pipe.scheduler.get_velocity(x, eps, t)
+    assert torch.allclose(backbone.noise.target(x, eps, t), velocity, atol=1e-6)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_the_right_answer_means_the_noise_that_was_added(
+    prediction: str, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> None:
+    x, eps, t = rows
+    noise = NoiseSchedule(SHARES, prediction)
+    assert torch.allclose(noise.noise_of(noise.target(x, eps, t), noise.add(x, eps, t), t), eps, atol=1e-5)
+
+
+def test_min_snr_weighs_as_published() -> None:
+    t, snr = torch.arange(3), SHARES / (1 - SHARES)
+    eps = NoiseSchedule(SHARES, "epsilon").weight(t, 5.0)
+    velocity = NoiseSchedule(SHARES, "v_prediction").weight(t, 5.0)
+    assert torch.allclose(eps, torch.tensor([5 / 99, 1.0, 1.0]), atol=1e-5)
+    assert torch.allclose(velocity, snr.clamp(max=5) / (snr + 1))
+    assert torch.equal(NoiseSchedule(SHARES, "epsilon").weight(t, None), torch.ones(3))
+
+
+def test_steps_cover_the_schedule_evenly() -> None:
+    noise = NoiseSchedule(torch.linspace(0.99, 0.01, 1000), "epsilon")
+    t = noise.draw(10, torch.Generator().manual_seed(0))
+    assert (t // 100).tolist() == list(range(10))
+    first = torch.stack([noise.draw(1, torch.Generator().manual_seed(seed)) for seed in range(400)])
+    assert 400 < first.float().mean() < 600
+
+
+def test_an_unknown_prediction_is_refused() -> None:
+    with pytest.raises(MethodError, match="'sample'"):
+        NoiseSchedule(SHARES, "sample")

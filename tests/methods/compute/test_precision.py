@@ -1,0 +1,41 @@
+"""The way of computing attention that learns fastest: the same numbers, and nothing left switched."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from methods.compute.precision import quick_to_learn
+
+CPU = torch.device("cpu")
+
+
+def allowed() -> bool:
+    return torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+
+
+def test_products_stay_in_half_precision_only_inside() -> None:
+    before = allowed()
+    with quick_to_learn(CPU):
+        assert allowed()
+    assert allowed() == before
+    with pytest.raises(ZeroDivisionError), quick_to_learn(CPU):
+        _ = 1 / 0
+    assert allowed() == before
+
+
+def test_what_is_learnt_is_what_float32_learns_but_for_rounding() -> None:
+    torch.manual_seed(0)
+    qkv = torch.randn(3, 2, 4, 16, 8)
+
+    def gradient(dtype: torch.dtype) -> torch.Tensor:
+        own = [x.to(dtype, copy=True).requires_grad_() for x in qkv]
+        with quick_to_learn(CPU):
+            read = F.scaled_dot_product_attention(*own)
+        read.float().square().sum().backward()
+        return torch.stack([x.grad.float() for x in own if x.grad is not None])
+
+    exact, half = gradient(torch.float32), gradient(torch.bfloat16)
+    assert exact.shape == (3, 2, 4, 16, 8)
+    assert F.cosine_similarity(exact.flatten(), half.flatten(), dim=0) > 0.999

@@ -1,0 +1,68 @@
+"""Trains a small leave-one-out network in whatever team of processes it is started in.
+
+    python distributed_training.py BACKBONE ENCODER DATA.npz OUT.safetensors WORK
+
+Started by the tests, alone and as two processes, the way `accelerate launch` starts them.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
+from methods.leave_one_out.objective import Objective
+from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
+from methods.training import Schedule
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Photographs from a file, all with one caption."""
+
+    pixels: NDArray[np.uint8]
+    identities: NDArray[np.int64]
+
+    def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
+        return "a photo of a man, smiling"
+
+    def template(self, row: int, *, mirrored: bool) -> str:
+        return "a photo of {subject}"
+
+    def noun(self, row: int) -> str:
+        return "man"
+
+
+def train(backbone: str, encoder: str, data: str, out: str, work: str) -> None:
+    """A few steps; the curve comes to lie beside the checkpoint in `work`."""
+    arrays = np.load(data)
+    people = Stored(arrays["pixels"], arrays["identities"])
+    train_leave_one_out(
+        people,
+        Path(out),
+        training=LeaveOneOutTraining(
+            "attention",
+            Objective(largest_set=3),
+            tokens=3,
+            hidden=64,
+            encoder=Path(encoder),
+            validate_every=2,
+        ),
+        backbone=Backbone.open(BackboneSpec(path=backbone, device="cpu")),
+        # Rounding differs with the size of a batch; in bfloat16 it would be seen.
+        schedule=Schedule(steps=4, batch=8, learning_rate=1e-3, warm_up=1, decay_from=1.0, precision="fp32"),
+        work=Path(work),
+        progress=lambda step, steps, line: print(step, steps, line, flush=True),  # noqa: T201
+        unseen=people,
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train(*sys.argv[1:])
