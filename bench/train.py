@@ -219,7 +219,7 @@ def ip_adapter(
     """Train an IP-Adapter; the file has the published layout. On several GPUs as `loo`."""
     from methods.adapter_recipe import make_ip_adapter
     from methods.encoders.clip_vision import EMBEDDED_CLIP
-    from methods.ip_adapter_training import SCHEDULE, IPAdapterTraining
+    from methods.ip_adapter.training import SCHEDULE, IPAdapterTraining
 
     training = IPAdapterTraining(
         layout,  # type: ignore[arg-type]

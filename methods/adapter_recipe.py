@@ -14,7 +14,7 @@ from methods.card import Card
 from methods.embedded.recipe import Workshop
 from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.errors import MethodError
-from methods.ip_adapter_training import BASE_TOKENS, IPAdapterTraining, train_ip_adapter
+from methods.ip_adapter.training import BASE_TOKENS, IPAdapterTraining, train_ip_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.training import SCHEDULE as LOO_SCHEDULE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out

@@ -40,35 +40,35 @@ class Entry:
 
 METHODS: Final[dict[str, Entry]] = {
     "text-only": Entry(
-        "methods.text_only:TextOnly", "the backbone without the person: the floor of identity"
+        "methods.baselines.text_only:TextOnly", "the backbone without the person: the floor of identity"
     ),
     "photo-copy": Entry(
-        "methods.photo_copy:PhotoCopy",
+        "methods.baselines.photo_copy:PhotoCopy",
         "hands back a reference photo: the ceiling of identity",
         priors=False,
     ),
     "dreambooth-lora": Entry(
-        "methods.dreambooth_lora:DreamBoothLora",
+        "methods.dreambooth_lora.method:DreamBoothLora",
         "LoRA weights tied to a rare token, with prior preservation (Ruiz et al. 2023; Hu et al. 2022)",
         presets=DREAMBOOTH,
     ),
     "lora-folder": Entry(
-        "methods.lora_folder:LoraFolder",
+        "methods.lora.pretrained:LoraFolder",
         "LoRA files trained elsewhere, one for each person: diffusers' or kohya's layout",
         needs="a path",
     ),
     "textual-inversion": Entry(
-        "methods.textual_inversion:TextualInversion",
+        "methods.textual_inversion.method:TextualInversion",
         "new words whose embeddings alone are learnt, all weights frozen (Gal et al. 2022)",
         presets=TEXTUAL_INVERSION,
     ),
     "ip-adapter": Entry(
-        "methods.ip_adapter:IPAdapter",
+        "methods.ip_adapter.method:IPAdapter",
         "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023); its own weights are "
         "leave-one-out's control: target = condition",
     ),
     "ip-adapter-faceid": Entry(
-        "methods.ip_adapter_faceid:IPAdapterFaceID",
+        "methods.ip_adapter.faceid:IPAdapterFaceID",
         "ArcFace's embedding as image tokens, with the checkpoint's own LoRA (h94/IP-Adapter-FaceID)",
         needs="an adapter and an insightface model folder",
     ),

@@ -17,8 +17,8 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import drawn_apart
 from methods.encoders.clip_vision import encoder_files, encoder_folder, ledger_names, open_encoder
 from methods.errors import MethodError
-from methods.leave_one_out.adapter import guided
 from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
+from methods.leave_one_out.cross_attention import guided
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
 from methods.leave_one_out.tuning import Tuning, tune
 from methods.setting_checks import check_bounds, check_settings

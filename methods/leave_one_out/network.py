@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from methods.encoders.resampler import new_resampler
 from methods.errors import MethodError
-from methods.leave_one_out.adapter import Adapter
 from methods.leave_one_out.aggregators import AGGREGATORS, Aggregator, Gathered
+from methods.leave_one_out.cross_attention import Adapter
 
 
 @dataclass(frozen=True)

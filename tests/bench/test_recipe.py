@@ -60,8 +60,8 @@ def test_a_methods_settings_source_and_weights_are_in_its_parts(
 
 
 def test_sources_of_a_method_hold_what_it_imports_of_methods_but_no_contract() -> None:
-    found = sources("methods.photo_copy")
-    assert {"source methods.photo_copy", "source methods.backbone.images"} <= found.keys()
+    found = sources("methods.baselines.photo_copy")
+    assert {"source methods.baselines.photo_copy", "source methods.backbone.images"} <= found.keys()
     assert "source methods.interface" not in found
     assert {name.split()[1].partition(".")[0] for name in found} == {"methods"}
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
-from methods.dreambooth_lora import DreamBoothLora
+from methods.dreambooth_lora.method import DreamBoothLora
 from methods.embedded.tokenizer import learn_tokenizer
 from methods.encoders.clip_vision import open_encoder
 from methods.encoders.resampler import new_resampler
-from methods.ip_adapter_training import TrainableAdapter, save_adapter
+from methods.ip_adapter.training import TrainableAdapter, save_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
 from methods.subject import Photo, Subject

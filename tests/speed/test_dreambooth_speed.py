@@ -32,10 +32,10 @@ from bench.datasets.catalog import open_people
 from bench.suite import open_suite
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
-from methods.dreambooth_lora import DreamBoothLora
-from methods.fine_tuning import noised_losses
-from methods.lora_file import FILE, lora_on
-from methods.shown_photos import ShownPhotos
+from methods.dreambooth_lora.method import DreamBoothLora
+from methods.finetuning.instance_images import ShownPhotos
+from methods.finetuning.loop import noised_losses
+from methods.lora.checkpoint import FILE, lora_on
 from methods.subject import Subject
 
 SCRIPT = os.environ.get("PERSONABENCH_DREAMBOOTH_SCRIPT", "")

@@ -15,7 +15,7 @@ from bench.datasets.catalog import open_people
 from bench.suite import open_suite
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
-from methods.dreambooth_lora import DreamBoothLora
+from methods.dreambooth_lora.method import DreamBoothLora
 from methods.presets import DREAMBOOTH
 
 WANTED = 1.1

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from methods.backbone.backbone import Backbone
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
-from methods.ip_adapter import adapted, read_adapter
-from methods.ip_adapter_training import IPAdapterTraining, ip_adapter_loss, train_ip_adapter
-from methods.ip_adapter_training import draw_batch as draw_ip_batch
+from methods.ip_adapter.method import adapted, read_adapter
+from methods.ip_adapter.training import IPAdapterTraining, ip_adapter_loss, train_ip_adapter
+from methods.ip_adapter.training import draw_batch as draw_ip_batch
 from methods.leave_one_out.network import load_network, read_config
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out, validation_losses

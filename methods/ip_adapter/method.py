@@ -28,8 +28,8 @@ from methods.encoders.insightface_faces import (
     open_faces,
 )
 from methods.errors import MethodError
-from methods.ip_adapter_drawing import PersonalisedImages, Seen, adapted
-from methods.ip_adapter_files import Checkpoint, read_adapter
+from methods.ip_adapter.checkpoint import Checkpoint, read_adapter
+from methods.ip_adapter.inference import PersonalisedImages, Seen, adapted
 from methods.setting_checks import check_bounds, check_settings
 from methods.shipped import WEIGHTS
 from methods.subject import Subject

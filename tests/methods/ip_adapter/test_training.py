@@ -16,10 +16,10 @@ from methods.backbone.backbone import Backbone
 from methods.embedded.recipe import Workshop
 from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.errors import MethodError
-from methods.ip_adapter import IPAdapter
-from methods.ip_adapter_files import read_adapter
-from methods.ip_adapter_objective import Summary
-from methods.ip_adapter_training import IPAdapterTraining, train_ip_adapter
+from methods.ip_adapter.checkpoint import read_adapter
+from methods.ip_adapter.method import IPAdapter
+from methods.ip_adapter.objective import Summary
+from methods.ip_adapter.training import IPAdapterTraining, train_ip_adapter
 from methods.subject import Request, Subject
 from methods.trained_on import data_named
 from methods.training import Schedule

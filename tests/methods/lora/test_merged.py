@@ -12,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from methods.errors import MethodError
-from methods.merged_lora import _sum, merged
+from methods.lora.merged import _sum, merged
 
 ADAPTER = "person"
 

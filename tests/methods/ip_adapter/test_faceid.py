@@ -19,10 +19,10 @@ from methods.encoders.clip_vision import open_encoder
 from methods.encoders.insightface_faces import open_faces
 from methods.errors import MethodError
 from methods.interface import needs
-from methods.ip_adapter import IPAdapter
-from methods.ip_adapter_drawing import FITTED, Seen
-from methods.ip_adapter_faceid import IPAdapterFaceID
-from methods.ip_adapter_files import Checkpoint, read_adapter
+from methods.ip_adapter.checkpoint import Checkpoint, read_adapter
+from methods.ip_adapter.faceid import IPAdapterFaceID
+from methods.ip_adapter.inference import FITTED, Seen
+from methods.ip_adapter.method import IPAdapter
 from methods.subject import Photo, Request, Subject
 
 Settings = dict[str, dict[str, object]]

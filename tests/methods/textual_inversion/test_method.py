@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import encoders_of
 from methods.errors import MethodError
-from methods.learnt_words import FILES, embeddings_of
 from methods.subject import Request, Subject
-from methods.textual_inversion import TextualInversion
+from methods.textual_inversion.embeddings import FILES, embeddings_of
+from methods.textual_inversion.method import TextualInversion
 
 QUICK = TextualInversion(steps=2, accumulation=1, learning_rate=0.2, vectors=2)
 ASKED = Request("a photo of {subject}, smiling", 3)

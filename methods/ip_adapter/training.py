@@ -16,9 +16,9 @@ from methods.backbone.backbone import Backbone
 from methods.encoders.clip_vision import ImageEncoder, open_encoder
 from methods.encoders.resampler import new_resampler, published, published_base
 from methods.errors import MethodError
-from methods.ip_adapter_files import Checkpoint as PublishedAdapter
-from methods.ip_adapter_files import read_adapter
-from methods.ip_adapter_objective import (
+from methods.ip_adapter.checkpoint import Checkpoint as PublishedAdapter
+from methods.ip_adapter.checkpoint import read_adapter
+from methods.ip_adapter.objective import (
     IPAdapterTraining,
     Summary,
     draw_batch,

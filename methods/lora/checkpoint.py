@@ -19,7 +19,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import apart
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
-from methods.merged_lora import merged
+from methods.lora.merged import merged
 from methods.subject import Request
 
 ADAPTER: Final = "person"
@@ -61,7 +61,7 @@ def _metadata(module: Any) -> dict[str, Any]:
 def lora_on(backbone: Backbone, file: Path, *, scale: float, merge: bool = False) -> Iterator[None]:
     """The file's layers on the backbone's U-Net and text encoders, weighed by `scale`.
 
-    With `merge` they compute as `methods.merged_lora` says. Raises MethodError where the file is no LoRA,
+    With `merge` they compute as `methods.lora.merged` says. Raises MethodError where the file is no LoRA,
     or has a layer for which the backbone has no place.
     """
     pipe = backbone.pipe

@@ -17,8 +17,8 @@ from methods.catalog import make
 from methods.encoders.clip_vision import open_encoder
 from methods.encoders.resampler import new_resampler, published
 from methods.errors import MethodError
-from methods.ip_adapter import IPAdapter
-from methods.ip_adapter_training import TrainableAdapter
+from methods.ip_adapter.method import IPAdapter
+from methods.ip_adapter.training import TrainableAdapter
 from methods.subject import Request, Subject
 
 ASKED = Request("a photo of {subject}, smiling", 3)

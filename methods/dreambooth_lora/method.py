@@ -10,12 +10,12 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import encoders_of
-from methods.dreambooth_training import ClassPictures, Instances, LoraTraining, train_lora
+from methods.dreambooth_lora.training import ClassPictures, Instances, LoraTraining, train_lora
 from methods.errors import MethodError
-from methods.fine_tuning import Descent, Optimizer, Precision, Rates, check_optimizer
-from methods.lora_file import PHRASE, PersonalisedWeights, load_person
+from methods.finetuning.instance_images import Crop, Latents, ShownPhotos
+from methods.finetuning.loop import Descent, Optimizer, Precision, Rates, check_optimizer
+from methods.lora.checkpoint import PHRASE, PersonalisedWeights, load_person
 from methods.setting_checks import check_bounds, check_settings
-from methods.shown_photos import Crop, Latents, ShownPhotos
 from methods.subject import Subject
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")

@@ -18,7 +18,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import drawn_apart
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
-from methods.ip_adapter_files import Checkpoint
+from methods.ip_adapter.checkpoint import Checkpoint
 from methods.subject import Request
 
 FITTED = "image_embeds.safetensors"

@@ -15,7 +15,8 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import drawn_apart
 from methods.backbone.text_encoding import encoders_of
 from methods.errors import MethodError
-from methods.fine_tuning import (
+from methods.finetuning.instance_images import Crop, Latents, ShownPhotos, Turns
+from methods.finetuning.loop import (
     Descent,
     Optimizer,
     Precision,
@@ -25,10 +26,9 @@ from methods.fine_tuning import (
     in_training,
     noised_losses,
 )
-from methods.learnt_words import embeddings_of, read_words, save_words, words_of, words_on
 from methods.setting_checks import check_bounds, check_settings
-from methods.shown_photos import Crop, Latents, ShownPhotos, Turns
 from methods.subject import Request, Subject
+from methods.textual_inversion.embeddings import embeddings_of, read_words, save_words, words_of, words_on
 from methods.training import generator_of
 
 NEUTRAL: Final = tuple(

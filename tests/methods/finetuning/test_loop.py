@@ -17,9 +17,9 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.images import tensor
 from methods.catalog import METHODS, everyday, make
 from methods.errors import MethodError
-from methods.fine_tuning import Descent, Precision, Rates, descend
+from methods.finetuning.instance_images import ShownPhotos, Turns
+from methods.finetuning.loop import Descent, Precision, Rates, descend
 from methods.setting_checks import check_settings
-from methods.shown_photos import ShownPhotos, Turns
 
 GOAL = torch.tensor([[1.0, -2.0], [3.0, 0.5]])
 

@@ -17,9 +17,9 @@ from tiny_pipelines import SmallFolders
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
-from methods.dreambooth_lora import DreamBoothLora
+from methods.dreambooth_lora.method import DreamBoothLora
 from methods.errors import MethodError
-from methods.lora_file import ADAPTER, FILE
+from methods.lora.checkpoint import ADAPTER, FILE
 from methods.subject import Photo, Request, Subject
 
 QUICK = DreamBoothLora(steps=4, class_pictures=2, learning_rate=2e-2, prior_weight=1.0, captions="per-photo")

@@ -22,9 +22,9 @@ from methods.encoders.insightface_faces import (
     open_faces,
 )
 from methods.errors import MethodError
-from methods.ip_adapter import embed
-from methods.ip_adapter_drawing import PersonalisedImages, Seen
-from methods.ip_adapter_files import Checkpoint, read_adapter
+from methods.ip_adapter.checkpoint import Checkpoint, read_adapter
+from methods.ip_adapter.inference import PersonalisedImages, Seen
+from methods.ip_adapter.method import embed
 from methods.setting_checks import check_bounds, check_settings
 from methods.subject import Subject
 from methods.trained_on import data_named

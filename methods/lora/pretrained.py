@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from methods.backbone.backbone import Backbone
 from methods.compute.loading import LOAD_FAULTS, first_line
 from methods.errors import MethodError
-from methods.lora_file import FILE, PHRASE, PersonalisedWeights, load_person, lora_on
+from methods.lora.checkpoint import FILE, PHRASE, PersonalisedWeights, load_person, lora_on
 from methods.setting_checks import check_settings
 from methods.subject import Subject
 

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
-from methods.dreambooth_lora import DreamBoothLora
+from methods.dreambooth_lora.method import DreamBoothLora
 from methods.errors import MethodError
-from methods.lora_file import FILE, PHRASE
-from methods.lora_folder import LoraFolder
+from methods.lora.checkpoint import FILE, PHRASE
+from methods.lora.pretrained import LoraFolder
 from methods.subject import Request, Subject
 
 State = dict[str, Tensor]

@@ -20,9 +20,9 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.encoders.clip_vision import open_encoder
 from methods.encoders.insightface_faces import Face, open_faces
-from methods.ip_adapter import IPAdapter
-from methods.ip_adapter_faceid import IPAdapterFaceID
-from methods.ip_adapter_files import read_adapter
+from methods.ip_adapter.checkpoint import read_adapter
+from methods.ip_adapter.faceid import IPAdapterFaceID
+from methods.ip_adapter.method import IPAdapter
 from methods.subject import Photo, Request, Subject
 
 ASKED = Request("a photo of {subject}, smiling", 3)

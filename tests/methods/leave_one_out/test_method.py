@@ -12,8 +12,8 @@ from methods.backbone.backbone import Backbone
 from methods.catalog import make
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
-from methods.leave_one_out.adapter import guided
 from methods.leave_one_out.aggregators import Gathered
+from methods.leave_one_out.cross_attention import guided
 from methods.leave_one_out.method import LeaveOneOut
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, save_network
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss

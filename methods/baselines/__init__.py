@@ -1,0 +1,1 @@
+"""Rows that every table carries: floor and ceiling."""

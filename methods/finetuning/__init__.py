@@ -1,0 +1,1 @@
+"""Fine-tuning per subject, shared by DreamBooth-LoRA and textual inversion."""

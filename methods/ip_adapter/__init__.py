@@ -1,0 +1,1 @@
+"""IP-Adapter and IP-Adapter-FaceID."""

@@ -1,0 +1,1 @@
+"""LoRA files: reading, merging, pretrained folders."""
