@@ -63,7 +63,7 @@ class Pictures:
 
 
 class DatasetTrainingSet:
-    """Implements `methods.training_set.TrainingSet` over some people of a dataset."""
+    """Implements `methods.pretraining.dataset.TrainingSet` over some people of a dataset."""
 
     def __init__(self, examples: Sequence[Example], side: int) -> None:
         self.examples = examples

@@ -127,8 +127,8 @@ def clip(
     device: On = Device.auto,
 ) -> None:
     """Learn the tokenizer and the tiny CLIP: text encoder of the backbone, image encoder of the adapters."""
-    from methods.embedded.clip import FURTHER, SCHEDULE
-    from methods.embedded.recipe import make_clip
+    from methods.recipes.tiny_sd import make_clip
+    from methods.tiny_sd.clip import FURTHER, SCHEDULE
 
     with reporting("clip") as report:
         shop = Place(data, checkpoints, out, start).workshop(device.value, report)
@@ -145,8 +145,8 @@ def autoencoder(
     device: On = Device.auto,
 ) -> None:
     """Train the backbone's autoencoder, then its decoder alone for longer."""
-    from methods.embedded.autoencoder import DECODER_SCHEDULE, FURTHER, SCHEDULE
-    from methods.embedded.recipe import make_autoencoder
+    from methods.recipes.tiny_sd import make_autoencoder
+    from methods.tiny_sd.autoencoder import DECODER_SCHEDULE, FURTHER, SCHEDULE
 
     with reporting("autoencoder") as report:
         shop = Place(data, checkpoints, checkpoints, start).workshop(device.value, report)
@@ -168,8 +168,8 @@ def backbone(
 
     On several GPUs as `loo`.
     """
-    from methods.embedded.diffusion import FURTHER, SCHEDULE
-    from methods.embedded.recipe import make_backbone
+    from methods.recipes.tiny_sd import make_backbone
+    from methods.tiny_sd.unet import FURTHER, SCHEDULE
 
     with reporting("backbone") as report:
         shop = Place(data, checkpoints, out, start).workshop(device.value, report)
@@ -217,9 +217,9 @@ def ip_adapter(
     device: On = Device.auto,
 ) -> None:
     """Train an IP-Adapter; the file has the published layout. On several GPUs as `loo`."""
-    from methods.adapter_recipe import make_ip_adapter
     from methods.encoders.clip_vision import EMBEDDED_CLIP
     from methods.ip_adapter.training import SCHEDULE, IPAdapterTraining
+    from methods.recipes.adapters import make_ip_adapter
 
     training = IPAdapterTraining(
         layout,  # type: ignore[arg-type]
@@ -284,10 +284,10 @@ def loo(
 
     The loss curve, with the loss on unseen people, stands beside the checkpoint as CSV.
     """
-    from methods.adapter_recipe import make_leave_one_out
     from methods.encoders.clip_vision import EMBEDDED_CLIP
     from methods.leave_one_out.objective import Objective
     from methods.leave_one_out.training import SCHEDULE, LeaveOneOutTraining
+    from methods.recipes.adapters import make_leave_one_out
 
     objective = Objective(noising, leave_out, captions, smallest_set, largest_set, lean)  # type: ignore[arg-type]
     training = LeaveOneOutTraining(

@@ -21,7 +21,7 @@ WEIGHTS: Final = PACKAGE / "methods" / "weights"
 ENCODERS: Final = PACKAGE / "metrics" / "weights"
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
-"""Of a forward pass, as methods.training knows them; its own type needs torch."""
+"""Of a forward pass, as methods.pretraining.loop knows them; its own type needs torch."""
 
 Report = Callable[[int, int, str], None]
 
@@ -51,7 +51,7 @@ class Place:
 
     def workshop(self, device: str, report: Report, *, unseen: str = "test") -> Any:
         """The same for the trainers of the embedded world; `unseen` is the split that judges."""
-        from methods.embedded.recipe import Workshop
+        from methods.recipes.workspace import Workshop
 
         if self.start is not None and self.start.resolve() == self.checkpoints.resolve():
             raise MethodError(f"--start {self.start}: is --checkpoints as well; give the new ones a folder")
@@ -80,8 +80,8 @@ class Taught:
 
         Weights and checkpoints get a folder for the dataset, lest they overwrite or resume another's.
         """
-        from methods.adapter_recipe import RENDERED, Source
-        from methods.embedded.recipe import Workshop
+        from methods.recipes.adapters import RENDERED, Source
+        from methods.recipes.workspace import Workshop
 
         if self.dataset is None:
             return place.workshop(device, report, unseen=unseen), RENDERED

@@ -20,7 +20,7 @@ FARTHEST: Final = 4.0
 
 @dataclass(frozen=True)
 class Descriptions:
-    """Implements `methods.training_set.Descriptions`."""
+    """Implements `methods.pretraining.dataset.Descriptions`."""
 
     numbers: NDArray[np.float32]
     groups: tuple[int, ...]

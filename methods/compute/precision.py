@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -28,3 +29,25 @@ def quick_to_learn(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(allowed)
+
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@contextmanager
+def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[None]:
+    """The forward pass in `precision`; attention by the fastest way to learn."""
+    dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = dtypes[("bf16" if _has_bf16(device) else "fp32") if precision == "auto" else precision]
+    if dtype is None:
+        yield
+        return
+    with torch.autocast(device.type, dtype), quick_to_learn(device):
+        yield
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")

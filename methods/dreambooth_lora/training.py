@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import TextFeatures, encoders_of
 from methods.compute.loading import first_line, quiet
+from methods.compute.seeding import generator_of
 from methods.errors import MethodError
 from methods.finetuning.instance_images import ShownPhotos, Turns
 from methods.finetuning.loop import Descent, descend, in_training, noised_losses
 from methods.lora.checkpoint import ADAPTER, save_lora
 from methods.lora.merged import merged
-from methods.training import generator_of
 
 TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 

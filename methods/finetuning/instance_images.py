@@ -12,7 +12,7 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import squeezed, tensor
-from methods.training import generator_of
+from methods.compute.seeding import generator_of
 
 Crop = Literal["random", "centre", "squeeze"]
 """A square of the photograph whose short side has the backbone's size: a new one each time, or the middle

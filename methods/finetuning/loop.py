@@ -14,9 +14,8 @@ from diffusers.optimization import get_scheduler
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.compute.precision import quick_to_learn
+from methods.compute.precision import autocast, quick_to_learn
 from methods.errors import MethodError
-from methods.training import autocast
 
 Rates = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 """How the learning rate goes over the steps: diffusers' schedules by their own names."""

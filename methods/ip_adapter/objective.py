@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import TextFeatures
+from methods.compute.precision import autocast
+from methods.compute.seeding import generator_of
 from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.encoders.resampler import HEAD
 from methods.errors import MethodError
-from methods.training import autocast, generator_of
-from methods.training_features import TrainingFeatures
+from methods.pretraining.features import TrainingFeatures
 
 WHOLE = slice(None)
 FARTHEST = 4.0

@@ -25,12 +25,12 @@ from methods.ip_adapter.objective import (
     ip_adapter_loss,
     validation_losses,
 )
-from methods.team import Team
+from methods.pretraining.checkpoint import Checkpoint
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.distributed import Team
+from methods.pretraining.features import TrainingFeatures, training_features
+from methods.pretraining.loop import Progress, Schedule, Watch, minimise
 from methods.trained_on import data_learnt
-from methods.training import Progress, Schedule, Watch, minimise
-from methods.training_features import TrainingFeatures, training_features
-from methods.training_set import TrainingSet
-from methods.training_state import Checkpoint
 
 __all__ = [
     "SCHEDULE",

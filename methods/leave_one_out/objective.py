@@ -20,7 +20,7 @@ from methods.backbone.noise_schedule import NoiseSchedule
 from methods.backbone.text_encoding import TextFeatures
 from methods.errors import MethodError
 from methods.leave_one_out.network import LeaveOneOutNetwork
-from methods.training_features import TrainingFeatures
+from methods.pretraining.features import TrainingFeatures
 
 Noising = Literal["held-out", "aggregate"]
 Captions = Literal["given", "blank"]

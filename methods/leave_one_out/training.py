@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
+from methods.compute.precision import autocast
+from methods.compute.seeding import generator_of
 from methods.encoders.clip_vision import EMBEDDED_CLIP, ImageEncoder, open_encoder
 from methods.leave_one_out.network import (
     LeaveOneOutNetwork,
@@ -19,12 +21,12 @@ from methods.leave_one_out.network import (
     save_network,
 )
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
-from methods.team import Team
+from methods.pretraining.checkpoint import Checkpoint
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.distributed import Team
+from methods.pretraining.features import TrainingFeatures, training_features
+from methods.pretraining.loop import Progress, Schedule, Watch, minimise
 from methods.trained_on import data_learnt
-from methods.training import Progress, Schedule, Watch, autocast, generator_of, minimise
-from methods.training_features import TrainingFeatures, training_features
-from methods.training_set import TrainingSet
-from methods.training_state import Checkpoint
 
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
+from methods.compute.precision import autocast
+from methods.compute.seeding import generator_of
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
-from methods.training import autocast, generator_of
-from methods.training_features import TrainingFeatures
+from methods.pretraining.features import TrainingFeatures
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import drawn_apart
 from methods.backbone.text_encoding import encoders_of
+from methods.compute.seeding import generator_of
 from methods.errors import MethodError
 from methods.finetuning.instance_images import Crop, Latents, ShownPhotos, Turns
 from methods.finetuning.loop import (
@@ -29,7 +30,6 @@ from methods.finetuning.loop import (
 from methods.setting_checks import check_bounds, check_settings
 from methods.subject import Request, Subject
 from methods.textual_inversion.embeddings import embeddings_of, read_words, save_words, words_of, words_on
-from methods.training import generator_of
 
 NEUTRAL: Final = tuple(
     f"{kind} of {subject}"

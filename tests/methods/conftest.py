@@ -16,13 +16,13 @@ from PIL import Image
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora.method import DreamBoothLora
-from methods.embedded.tokenizer import learn_tokenizer
 from methods.encoders.clip_vision import open_encoder
 from methods.encoders.resampler import new_resampler
 from methods.ip_adapter.training import TrainableAdapter, save_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
 from methods.subject import Photo, Subject
+from methods.tiny_sd.tokenizer import learn_tokenizer
 
 # Where the tests import their fakes from.
 sys.path.append(str(Path(__file__).parent / "fakes"))

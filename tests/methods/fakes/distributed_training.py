@@ -19,7 +19,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
-from methods.training import Schedule
+from methods.pretraining.loop import Schedule
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from methods.embedded.tokenizer import learn_tokenizer
+from methods.tiny_sd.tokenizer import learn_tokenizer
 
 FAMILIES: Final = ("sd1", "sd2", "sdxl")
 SIDE: Final = 64

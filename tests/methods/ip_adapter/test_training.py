@@ -11,19 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from methods.adapter_recipe import make_ip_adapter
 from methods.backbone.backbone import Backbone
-from methods.embedded.recipe import Workshop
 from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import read_adapter
 from methods.ip_adapter.method import IPAdapter
 from methods.ip_adapter.objective import Summary
 from methods.ip_adapter.training import IPAdapterTraining, train_ip_adapter
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.loop import Schedule
+from methods.recipes.adapters import make_ip_adapter
+from methods.recipes.workspace import Workshop
 from methods.subject import Request, Subject
 from methods.trained_on import data_named
-from methods.training import Schedule
-from methods.training_set import TrainingSet
 
 SCHEDULE = Schedule(steps=2, batch=4, learning_rate=1e-2, warm_up=1, decay_from=1.0, ema=0.5)
 Train = Callable[..., Path]

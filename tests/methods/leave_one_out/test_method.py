@@ -10,6 +10,7 @@ import torch
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import make
+from methods.compute.seeding import generator_of
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
 from methods.leave_one_out.aggregators import Gathered
@@ -19,7 +20,6 @@ from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, save
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
 from methods.leave_one_out.tuning import Tuning, features_of, tune
 from methods.subject import Request, Subject
-from methods.training import generator_of
 
 Settings = dict[str, dict[str, object]]
 ASKED = Request("a photo of {subject}, smiling", 3)

@@ -17,8 +17,8 @@ from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network
 from methods.leave_one_out.objective import Batch, Objective, draw_batch, leave_one_out_loss, noised_from
-from methods.training_features import TrainingFeatures, training_features
-from methods.training_set import TrainingSet
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.features import TrainingFeatures, training_features
 
 Settings = dict[str, dict[str, object]]
 EVERYTHING = Objective(drop_image=0.0, drop_text=0.0, drop_both=0.0, largest_set=3)

@@ -16,20 +16,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from methods.adapter_recipe import leave_one_out_command, make_leave_one_out, variant_name
 from methods.backbone.backbone import Backbone
-from methods.embedded.recipe import Workshop
 from methods.errors import MethodError
 from methods.leave_one_out.method import LeaveOneOut
 from methods.leave_one_out.network import read_config
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import SCHEDULE as RECIPE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
+from methods.pretraining.checkpoint import Checkpoint
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.distributed import Team
+from methods.pretraining.loop import Schedule, Watch, minimise
+from methods.recipes.adapters import leave_one_out_command, make_leave_one_out, variant_name
+from methods.recipes.workspace import Workshop
 from methods.subject import Request, Subject
-from methods.team import Team
-from methods.training import Schedule, Watch, minimise
-from methods.training_set import TrainingSet
-from methods.training_state import Checkpoint
 
 import distributed_training  # isort: skip
 

@@ -22,9 +22,9 @@ from methods.ip_adapter.training import draw_batch as draw_ip_batch
 from methods.leave_one_out.network import load_network, read_config
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out, validation_losses
-from methods.training import Progress, Schedule
-from methods.training_features import TrainingFeatures, training_features
-from methods.training_set import TrainingSet
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.features import TrainingFeatures, training_features
+from methods.pretraining.loop import Progress, Schedule
 
 # The rate never falls, so a run cut short has taken the first steps of the longer one.
 SCHEDULE = Schedule(steps=40, batch=8, learning_rate=4e-3, warm_up=3, decay_from=1.0, ema=0.8)

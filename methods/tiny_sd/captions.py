@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from methods.embedded.tokenizer import MAX_LENGTH, token_ids
-from methods.training_set import TrainingSet
+from methods.pretraining.dataset import TrainingSet
+from methods.tiny_sd.tokenizer import MAX_LENGTH, token_ids
 
 
 @dataclass(frozen=True)

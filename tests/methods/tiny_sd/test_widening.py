@@ -8,10 +8,10 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from methods.embedded.autoencoder import make_certain, new_autoencoder
-from methods.embedded.diffusion import new_unet
-from methods.embedded.growth import grown_autoencoder, grown_unet
 from methods.errors import MethodError
+from methods.tiny_sd.autoencoder import make_certain, new_autoencoder
+from methods.tiny_sd.unet import new_unet
+from methods.tiny_sd.widening import grown_autoencoder, grown_unet
 
 WIDTHS = (8, 16, 16)
 

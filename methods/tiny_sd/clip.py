@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from methods.embedded.captions import caption_bank
-from methods.embedded.pairs import Pairs, contrast
-from methods.embedded.portrait import Portrait
-from methods.embedded.tokenizer import MAX_LENGTH
-from methods.training import Progress, Schedule, train
-from methods.training_set import TrainingSet
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.loop import Progress, Schedule, train
+from methods.tiny_sd.captions import caption_bank
+from methods.tiny_sd.contrastive_pairs import Pairs, contrast
+from methods.tiny_sd.identity_losses import Portrait
+from methods.tiny_sd.tokenizer import MAX_LENGTH
 
 SCHEDULE = Schedule(
     steps=3_600, batch=128, learning_rate=1e-3, warm_up=100, decay_from=0.2, weight_decay=0.05

@@ -14,8 +14,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from methods.embedded.autoencoder import new_autoencoder
 from methods.errors import MethodError
+from methods.tiny_sd.autoencoder import new_autoencoder
 
 FAINT = 0.3
 """The new latent channels' first weights in the decoder, as a share of freshly drawn ones."""

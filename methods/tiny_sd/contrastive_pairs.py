@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.embedded.autoencoder import as_tensor
-from methods.training_set import TrainingSet
+from methods.pretraining.dataset import TrainingSet
+from methods.tiny_sd.autoencoder import as_tensor
 
 
 class Pairs:

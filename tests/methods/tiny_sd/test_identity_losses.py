@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.people.description import Descriptions
-from methods.embedded.pairs import Pairs, contrast
-from methods.embedded.portrait import DULL, MeanPhotographs, Portrait
+from methods.tiny_sd.contrastive_pairs import Pairs, contrast
+from methods.tiny_sd.identity_losses import DULL, MeanPhotographs, Portrait
 
 PATCH = 4
 

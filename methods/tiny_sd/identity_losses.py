@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.embedded.diffusion import face_weight
-from methods.training_set import Descriptions, TrainingSet
+from methods.pretraining.dataset import Descriptions, TrainingSet
+from methods.tiny_sd.unet import face_weight
 
 COMPONENTS: Final = 160
 """Principal components of the persons' mean photographs."""

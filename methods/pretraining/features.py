@@ -16,10 +16,10 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import TextFeatures
 from methods.encoders.clip_vision import ImageEncoder
 from methods.errors import MethodError
-from methods.feature_files import EMBEDS, STORED, compute, compute_embeddings, key_of
-from methods.team import Team
-from methods.training import Progress
-from methods.training_set import TrainingSet
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.distributed import Team
+from methods.pretraining.feature_cache import EMBEDS, STORED, compute, compute_embeddings, key_of
+from methods.pretraining.loop import Progress
 
 
 @dataclass(frozen=True)

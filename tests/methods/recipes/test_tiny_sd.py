@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from bench.people.description import Descriptions
-from methods.embedded.autoencoder import new_autoencoder, train_autoencoder
-from methods.embedded.clip import new_clip
-from methods.embedded.diffusion import FrozenParts, begun_unet, train_unet
-from methods.embedded.recipe import Workshop, make_autoencoder, make_backbone, make_clip
-from methods.embedded.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
 from methods.errors import MethodError
-from methods.training import Schedule
+from methods.pretraining.loop import Schedule
+from methods.recipes.tiny_sd import make_autoencoder, make_backbone, make_clip
+from methods.recipes.workspace import Workshop
+from methods.tiny_sd.autoencoder import new_autoencoder, train_autoencoder
+from methods.tiny_sd.clip import new_clip
+from methods.tiny_sd.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
+from methods.tiny_sd.unet import FrozenParts, begun_unet, train_unet
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "white": (240, 240, 240)}
 

@@ -10,16 +10,16 @@ import numpy as np
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import EMBEDDED, BackboneSpec
-from methods.card import Card
-from methods.embedded.recipe import Workshop
 from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.errors import MethodError
 from methods.ip_adapter.training import BASE_TOKENS, IPAdapterTraining, train_ip_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.training import SCHEDULE as LOO_SCHEDULE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
-from methods.team import Team
-from methods.training import Schedule
+from methods.pretraining.distributed import Team
+from methods.pretraining.loop import Schedule
+from methods.recipes.model_card import Card
+from methods.recipes.workspace import Workshop
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.images import from_bytes
 from methods.backbone.text_encoding import encoders_of
 from methods.encoders.clip_vision import ImageEncoder
-from methods.training import Progress
-from methods.training_set import TrainingSet
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.loop import Progress
 
 EMBEDS = "embeds.npy"
 STORED = ("latents", "patches", "sentences", "pooled", "captions")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +17,11 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from methods.card import Card
-from methods.embedded.autoencoder import (
+from methods.pretraining.distributed import Team
+from methods.pretraining.loop import Schedule
+from methods.recipes.model_card import Card
+from methods.recipes.workspace import Workshop, _emptied, _needed
+from methods.tiny_sd.autoencoder import (
     CHANNELS,
     as_tensor,
     encode_all,
@@ -27,55 +29,16 @@ from methods.embedded.autoencoder import (
     train_autoencoder,
     train_decoder,
 )
-from methods.embedded.captions import draw_captions
-from methods.embedded.clip import image_processor, train_clip
-from methods.embedded.diffusion import FrozenParts, begun_unet, denoising_error, save_pipeline, train_unet
-from methods.embedded.growth import grown_autoencoder
-from methods.embedded.tokenizer import learn_tokenizer, token_ids
-from methods.errors import MethodError
-from methods.team import Team
-from methods.training import Progress, Schedule, seconds_spent
-from methods.training_set import TrainingSet
+from methods.tiny_sd.captions import draw_captions
+from methods.tiny_sd.clip import image_processor, train_clip
+from methods.tiny_sd.tokenizer import learn_tokenizer, token_ids
+from methods.tiny_sd.unet import FrozenParts, begun_unet, denoising_error, save_pipeline, train_unet
+from methods.tiny_sd.widening import grown_autoencoder
 
 DESCRIBER: Final = "describer.safetensors"
 """Beside the checkpoints: it does not ship."""
 JUDGED: Final = 400
 """How many unseen photographs a card's numbers are computed on."""
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """Where a training command reads and writes."""
-
-    data: TrainingSet
-    unseen: TrainingSet
-    """Photographs of people that are not in `data`; the card's numbers come from them."""
-    weights: Path
-    """The folder that receives the finished networks."""
-    checkpoints: Path
-    device: torch.device
-    progress: Progress
-    start: Path | None = None
-    """The checkpoints of an earlier making, whose finished networks go on learning."""
-
-    def finished(self, part: str) -> Path:
-        """The folder of a part that `bench train <part>` has made, here or in the earlier making."""
-        folder = self.checkpoints / part
-        if self.start and not folder.exists():
-            folder = self.start / part
-        return _needed(folder, part)
-
-    def made_of(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
-        """How a network was made, for its card."""
-        people, processes = len(np.unique(self.data.identities)), Team.here().size
-        return {
-            **({"started from": "a network that an earlier making had finished"} if self.start else {}),
-            "training photographs": f"{len(self.data.pixels)} of {people} people",
-            "steps x batch": f"{schedule.steps} x {schedule.batch}",
-            "learning rate": schedule.learning_rate,
-            "seconds": round(seconds_spent(checkpoint)),
-            "device": f"{self.device}, {processes} processes" if processes > 1 else str(self.device),
-        }
 
 
 def make_clip(shop: Workshop, schedule: Schedule) -> Path:
@@ -256,16 +219,3 @@ def _clip_quality(clip: CLIPModel, tokenizer: CLIPTokenizer, shop: Workshop) -> 
     best = (image @ text.T).argmax(1).tolist()
     found = sum(full[guess] == full[row] for row, guess in zip(rows, best, strict=True)) / len(rows)
     return {f"right caption found among {len(rows)}": f"{found:.1%}"}
-
-
-def _needed(folder: Path, command: str, file: str = "config.json") -> Path:
-    if not (folder / file).exists():
-        raise MethodError(f"{folder}: not there yet; run `bench train {command}` first")
-    return folder
-
-
-def _emptied(folder: Path) -> Path:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from bench.people.description import Descriptions
-from methods.embedded.describer import Description
-from methods.embedded.diffusion import face_weight, new_unet
 from methods.errors import MethodError
+from methods.tiny_sd.attribute_tokens import Description
+from methods.tiny_sd.unet import face_weight, new_unet
 
 WIDTH = 16
 

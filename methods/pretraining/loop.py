@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from methods.compute.precision import quick_to_learn
+from methods.compute.precision import Precision, autocast
+from methods.compute.seeding import generator_of
 from methods.errors import MethodError
-from methods.team import Team
-from methods.training_state import Checkpoint, Point, TrainingState
-from methods.training_state import seconds_spent as seconds_spent
+from methods.pretraining.checkpoint import Checkpoint, Point, TrainingState
+from methods.pretraining.distributed import Team
 
 Progress = Callable[[int, int, str], None]
 """Called with the step reached, the number of steps, and a line of losses."""
@@ -28,7 +27,6 @@ Loss = Callable[[int, torch.Generator], Tensor]
 RowLoss = Callable[[int, torch.Generator, slice], Tensor]
 """The mean loss over some rows of a step's batch: all rows are drawn, the named ones are worked on."""
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 TOLD: Final = 50
 """Steps between two points of the curve."""
@@ -213,30 +211,3 @@ def _told(curve: list[Point]) -> str:
     """The last losses in words, and the last of what was measured."""
     last: Point = {name: value for point in curve for name, value in point.items()}
     return ", ".join(f"{name} {value:.4f}" for name, value in last.items() if name not in ("step", "rate"))
-
-
-def generator_of(*key: int) -> torch.Generator:
-    """A CPU generator seeded by the whole key; equal keys draw equal numbers."""
-    state = 0
-    for part in key:
-        state = (state * 1_000_003 + part + 1) % (2**63 - 1)
-    return torch.Generator().manual_seed(state)
-
-
-@contextmanager
-def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[None]:
-    """The forward pass in `precision`; attention by the fastest way to learn."""
-    dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    dtype = dtypes[("bf16" if _has_bf16(device) else "fp32") if precision == "auto" else precision]
-    if dtype is None:
-        yield
-        return
-    with torch.autocast(device.type, dtype), quick_to_learn(device):
-        yield
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 natively."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from methods.errors import MethodError
-from methods.training_set import Descriptions
+from methods.pretraining.dataset import Descriptions
 
 DESCRIBED: Final = 0.7
 """Share of the training pictures whose person is described."""

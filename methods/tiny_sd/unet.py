@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from methods.backbone.noise_schedule import NoiseSchedule
-from methods.embedded.autoencoder import encode_all
-from methods.embedded.captions import CaptionBank, caption_bank, plain_captions
-from methods.embedded.describer import DESCRIBED, Description
-from methods.embedded.growth import grown_unet
-from methods.embedded.tokenizer import token_ids
-from methods.training import Progress, Schedule, minimise
-from methods.training_set import TrainingSet
-from methods.training_state import Checkpoint
+from methods.pretraining.checkpoint import Checkpoint
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.loop import Progress, Schedule, minimise
+from methods.tiny_sd.attribute_tokens import DESCRIBED, Description
+from methods.tiny_sd.autoencoder import encode_all
+from methods.tiny_sd.captions import CaptionBank, caption_bank, plain_captions
+from methods.tiny_sd.tokenizer import token_ids
+from methods.tiny_sd.widening import grown_unet
 
 SCHEDULE = Schedule(steps=3_300, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
 FURTHER = Schedule(steps=3_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.3, seed=1)

@@ -1,0 +1,1 @@
+"""Training over many people, shared by the adapters and the tiny Stable Diffusion."""
