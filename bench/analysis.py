@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from bench.prompts import PRIOR
 from bench.score import FLOOR, REAL_OTHER, REAL_SAME, ScoreRow
 from bench.sets import REAL
 from bench.statistics import Estimate, Pair, estimate, holm, jackknife, pair_means, paired_difference
 from bench.study import Column, Leak, Study
+from bench.suite.prompts import PRIOR
 
 ALPHA: Final = 0.05
 CEILING: Final = "photo-copy"

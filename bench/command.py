@@ -30,7 +30,7 @@ from bench.run import (
 from bench.score import Exam, Metrics, score
 from bench.store import RunFolder, locked, write_text
 from bench.study import latest_run, read_study
-from bench.suite import open_suite
+from bench.suite.suite import open_suite
 from bench.torchvision_ops import ensure_torchvision_imports
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.markdown import dash, table
-from bench.prompts import PRIOR
 from bench.study import Study
+from bench.suite.prompts import PRIOR
 
 
 @dataclass(frozen=True)

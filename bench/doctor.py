@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.datasets.catalog import open_people
+from bench.datasets.registry import open_people
 from bench.errors import BenchError, ExitStatus
 from bench.findings import Finding, State, found, missing
 from bench.packages import package_findings
 from bench.plan import make_plan
 from bench.run import RESULTS
-from bench.suite import Suite, SuiteFile, open_suite
+from bench.suite.suite import Suite, SuiteFile, open_suite
 
 COLOURS: Final = {State.found: "green", State.note: "yellow", State.missing: "red"}
 ROOT: Final = Path(__file__).parents[1]

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from bench.analysis import Entry, entry, prior_columns
 from bench.markdown import bullets, dash, number, table
-from bench.prompts import PRIOR
 from bench.score import FLOOR
 from bench.study import Study, marked
+from bench.suite.prompts import PRIOR
 
 
 def drift(study: Study) -> str:

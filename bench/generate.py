@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from PIL.Image import Image
 
 from bench.errors import StoreError
-from bench.identities import Identity
 from bench.meter import measured
 from bench.plan import Cell, Group, fit_seed
-from bench.prompts import PRIOR
 from bench.recipe import Recipe
 from bench.store import FULL, RunFolder, fresh_folder, read_json, refusal, write_json
+from bench.subjects.identity import Identity
+from bench.suite.prompts import PRIOR
 from methods.errors import MethodError
 from methods.interface import Method, Personalised
 from methods.subject import FLAW, Request, Subject

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.generate import Work
 from bench.plan import Cell
-from bench.prompts import PRIOR
 from bench.store import RunFolder, write_whole
+from bench.suite.prompts import PRIOR
 
 SIDE: Final = 128
 """Pixels of one drawing in the grid."""

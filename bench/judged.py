@@ -7,10 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from bench.generate import Work
-from bench.identities import Identity
 from bench.plan import Cell
-from bench.prompts import PRIOR
 from bench.store import RunFolder
+from bench.subjects.identity import Identity
+from bench.suite.prompts import PRIOR
 from metrics.interface import RealPhoto, Sample
 
 Pictures = tuple[Image.Image, ...]

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 from PIL.Image import Resampling
 
-from bench.datasets.catalog import choose, open_dataset
 from bench.datasets.folder import HELD_OUT
+from bench.datasets.registry import choose, open_dataset
 from bench.errors import DatasetError
-from bench.identities import PhotoFile, shuffled
-from bench.prompts import SLOT
 from bench.provenance import digest_of
-from bench.suite import DatasetSettings
+from bench.subjects.identity import PhotoFile, shuffled
+from bench.suite.prompts import SLOT
+from bench.suite.suite import DatasetSettings
 from methods.subject import Subject
 
 KEPT: Final = 0.8

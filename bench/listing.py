@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from bench.datasets.catalog import DATASETS
+from bench.datasets.registry import DATASETS
 from bench.markdown import table
-from bench.prompt_sets import PROMPT_SETS
-from bench.suite import open_suite, suite_names
+from bench.suite.prompt_sets import PROMPT_SETS
+from bench.suite.suite import open_suite, suite_names
 from methods.catalog import METHODS
 
 

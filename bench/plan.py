@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 
 from bench.errors import SuiteError
-from bench.identities import Identity
-from bench.prompts import PRIOR, PromptCard
+from bench.subjects.identity import Identity
+from bench.suite.prompts import PRIOR, PromptCard
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.identities import Identity
 from bench.plan import Cell
 from bench.provenance import FileDigests, digest, digest_of, sources, versions
+from bench.subjects.identity import Identity
 from methods.interface import Method
 
 PLACES: Final = ("path", "revision", "config", "variant", "device")

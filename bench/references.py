@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bench.errors import SuiteError, nearest
-from bench.identities import Identity, PhotoFile
-from bench.spoils import SPOILS
+from bench.subjects.corruptions import SPOILS
+from bench.subjects.identity import Identity, PhotoFile
 
 STRANGER: Final = "wrong-person"
 KINDS: Final = (*SPOILS, STRANGER)

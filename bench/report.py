@@ -31,9 +31,9 @@ from bench.drift import drift
 from bench.failures import failures
 from bench.groups import groups
 from bench.markdown import bullets, counted, dash, number, table
-from bench.prompts import PRIOR
 from bench.score import FLOOR, REAL_OTHER, REAL_SAME
 from bench.study import Column, Study, marked
+from bench.suite.prompts import PRIOR
 
 WIDE: Final = 4
 """Columns of one table; more would not fit a page."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from bench.datasets.catalog import People, open_people
+from bench.datasets.registry import People, open_people
 from bench.errors import StoreError, SuiteError
 from bench.generate import Work
 from bench.plan import Plan, make_plan
@@ -13,7 +13,7 @@ from bench.provenance import FileDigests
 from bench.recipe import Recipe, differing, method_parts, run_parts, subject_parts
 from bench.references import row_of
 from bench.store import RunFolder, read_json
-from bench.suite import NO_BACKBONE, Suite, SuiteFile
+from bench.suite.suite import NO_BACKBONE, Suite, SuiteFile
 from methods.backbone.spec import BackboneSpec
 from methods.catalog import METHODS, everyday, make, open_backbone
 from methods.errors import MethodError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from bench.datasets.catalog import People
+from bench.datasets.registry import People
 from bench.generate import Work
 from bench.judged import (
     Judged,
@@ -19,10 +19,10 @@ from bench.judged import (
     real_same,
 )
 from bench.ledger import CellRow, write_rows
-from bench.prompts import PRIOR
 from bench.provenance import digest, digest_of
 from bench.sets import SetPicture, SetRow, SetSubject, set_rows
 from bench.store import RunFolder, read_json, write_json
+from bench.suite.prompts import PRIOR
 from metrics.catalog import of_people
 from metrics.interface import RealPhoto, SampleMetric, Score, SetMetric
 

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.datasets.catalog import choose, open_dataset
+from bench.datasets.registry import choose, open_dataset
 from bench.errors import DatasetError, ExitStatus, SuiteError
-from bench.identities import Identity
-from bench.suite import DatasetSettings, open_suite
-from bench.tables import read_table
+from bench.subjects.identity import Identity
+from bench.suite.suite import DatasetSettings, open_suite
+from bench.suite.toml_schema import read_table
 
 QUICK: Final = 0.3
 """Seconds that opening photographs may take where not all are asked for."""

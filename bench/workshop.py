@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.errors import DatasetError
 from bench.lesson import open_lesson
-from bench.suite import DatasetSettings
+from bench.suite.suite import DatasetSettings
 from methods.backbone.spec import EMBEDDED
 from methods.errors import MethodError
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The networks of the study (bench/suites/study-*.toml), each from the photographs of 2,400 rendered people.
+# The networks of the study (bench/suite/builtin/study-*.toml), each from the photographs of 2,400 rendered people.
 #
 #   pip install 'personabench[render]' && sh results/train-study.sh
 #

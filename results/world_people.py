@@ -11,7 +11,7 @@ from world_statistics import People
 from bench.errors import BenchError, DatasetError
 from bench.people.caption import noun_phrase
 from bench.people.training import RenderedTrainingSet
-from bench.prompts import SLOT
+from bench.suite.prompts import SLOT
 from metrics.encoders.faces.face_rendered import FaceRendered
 from metrics.encoders.faces.sface import SFace
 from metrics.encoders.faces.yunet import YuNet

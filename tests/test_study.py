@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from bench.suite import Needs, read_suite, suite_names
+from bench.suite.suite import Needs, read_suite, suite_names
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -95,6 +95,6 @@ def test_each_report_is_what_its_tables_give(run: str) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_each_run_was_made_by_the_suite_that_ships(run: str) -> None:
-    paths = (RESULTS / run / "suite.toml", ROOT / "bench" / "suites" / f"{run}.toml")
+    paths = (RESULTS / run / "suite.toml", ROOT / "bench" / "suite" / "builtin" / f"{run}.toml")
     made, ships = (replace(read_suite(path.read_text("utf-8"), path), needs=Needs()) for path in paths)
     assert made == ships

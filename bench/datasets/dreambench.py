@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import DatasetError
-from bench.identities import Identity, PhotoFile, split
-from bench.photos import is_stray, pictures_in
-from bench.prompts import SLOT, PromptCard
-from bench.suite import DatasetSettings
+from bench.subjects.identity import Identity, PhotoFile, split
+from bench.subjects.image_files import is_stray, pictures_in
+from bench.suite.prompts import SLOT, PromptCard
+from bench.suite.suite import DatasetSettings
 
 LISTING: Final = "prompts_and_classes.txt"
 LIVE: Final = frozenset({"cat", "dog"})

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.errors import DatasetError
-from bench.identities import Identity, PhotoFile, checked_caption, split
-from bench.photos import PICTURES, is_stray, pictures_in
-from bench.suite import DatasetSettings
+from bench.subjects.identity import Identity, PhotoFile, checked_caption, split
+from bench.subjects.image_files import PICTURES, is_stray, pictures_in
+from bench.suite.suite import DatasetSettings
 from methods.subject import Subject
 
 HELD_OUT: Final = "heldout"

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.errors import DatasetError
-from bench.identities import Identity, PhotoFile, split
-from bench.photos import Box
-from bench.suite import DatasetSettings
+from bench.subjects.identity import Identity, PhotoFile, split
+from bench.subjects.image_files import Box
+from bench.suite.suite import DatasetSettings
 
 EXPRESSIONS: Final = {
     "neutral": "with a neutral expression",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.errors import DatasetError
-from bench.identities import Identity, PhotoFile, split
-from bench.photos import Part, Row
-from bench.suite import DatasetSettings
+from bench.subjects.identity import Identity, PhotoFile, split
+from bench.subjects.image_files import Part, Row
+from bench.suite.suite import DatasetSettings
 
 ASSETS: Final = Path(__file__).parents[1] / "people" / "assets" / "test"
 VISIBLE: Final = ("expression", "pose", "glasses", "hat", "shirt", "background")

@@ -15,7 +15,7 @@ from bench.doctor import Diagnosis, asked_of_libraries, dataset_findings, disk_f
 from bench.errors import ExitStatus
 from bench.findings import Finding, State, found, missing
 from bench.packages import examined, opencv_findings, package_findings, requirements
-from bench.suite import DatasetSettings, Needs, Suite, SuiteFile, open_suite, suite_names
+from bench.suite.suite import DatasetSettings, Needs, Suite, SuiteFile, open_suite, suite_names
 
 ROOT = Path(__file__).parents[2]
 FAKES = Path(__file__).parent / "fakes"
@@ -141,7 +141,7 @@ def test_the_doctor_itself_imports_no_torch() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from bench.doctor import dataset_findings, package_findings\n"
-        "from bench.suite import open_suite\n"
+        "from bench.suite.suite import open_suite\n"
         "assert all(line.met for line in [*dataset_findings(open_suite('tiny')), *package_findings()])\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

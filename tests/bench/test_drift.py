@@ -10,12 +10,12 @@ from fake_study import cell, column, scores, study
 from bench.analysis import picture_columns
 from bench.drift import drift
 from bench.errors import SuiteError
-from bench.identities import Identity, PhotoFile
 from bench.plan import Plan, make_plan
-from bench.prompts import PRIOR, PromptCard
 from bench.report import head
 from bench.store import read_json
 from bench.study import read_study
+from bench.subjects.identity import Identity, PhotoFile
+from bench.suite.prompts import PRIOR, PromptCard
 
 Bench = Callable[..., int]
 FAKE = "fake_method:FakeMethod"

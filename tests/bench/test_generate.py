@@ -11,15 +11,15 @@ import pytest
 from fake_method import FakeMethod, read_stamp, stamp
 from PIL import Image
 
-from bench.datasets.catalog import open_people
+from bench.datasets.registry import open_people
 from bench.errors import StoreError
 from bench.executors import local
 from bench.generate import Drawn, Failed, Fitted, Skipped, Work, draw, flaw, give_up
 from bench.plan import make_plan
-from bench.prompts import PromptCard
 from bench.recipe import Recipe
 from bench.store import RunFolder
-from bench.suite import DatasetSettings
+from bench.suite.prompts import PromptCard
+from bench.suite.suite import DatasetSettings
 from methods.errors import MethodError
 from methods.subject import Request
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets.catalog import open_people
+from bench.datasets.registry import open_people
 from bench.judged import Album, calibration, open_albums, real_other, real_same
-from bench.suite import DatasetSettings
+from bench.suite.suite import DatasetSettings
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import SuiteError
-from bench.identities import Identity, PhotoFile
 from bench.plan import Plan, fit_seed, make_plan, picture_seed
-from bench.prompts import PromptCard
+from bench.subjects.identity import Identity, PhotoFile
+from bench.suite.prompts import PromptCard
 
 CARDS = (PromptCard("hat", "{subject} in a hat"), PromptCard("tie", "{subject} in a tie"))
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from bench.generate import Drawn, Failed, Fitted
 from bench.plan import Cell
 from bench.progress import Display
-from bench.prompts import PromptCard
+from bench.suite.prompts import PromptCard
 
 
 def cell(identity: str, sample: int) -> Cell:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.identities import Identity, PhotoFile
 from bench.plan import Cell
-from bench.prompts import PromptCard
 from bench.provenance import FileDigests, commit, digest_of, sources, versions
 from bench.recipe import Recipe, differing, method_parts, subject_parts
+from bench.subjects.identity import Identity, PhotoFile
+from bench.suite.prompts import PromptCard
 
 ROOT = Path(__file__).parents[2]
 CELL = Cell("fake", "ada", PromptCard("hat", "{subject} in a hat"), 1, 7)

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from bench.errors import SuiteError
-from bench.identities import Identity, PhotoFile
 from bench.recipe import subject_parts
 from bench.references import Shown, row_of
 from bench.run import method_labels
-from bench.suite import read_suite
+from bench.subjects.identity import Identity, PhotoFile
+from bench.suite.suite import read_suite
 
 SUITE = """
 name = "swept"

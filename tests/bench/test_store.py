@@ -7,8 +7,8 @@ from PIL import Image
 
 from bench.errors import StoreError
 from bench.plan import Cell
-from bench.prompts import PromptCard
 from bench.store import RunFolder, fresh_folder, locked, read_json, safe, write_json, write_whole
+from bench.suite.prompts import PromptCard
 
 CELL = Cell("a:b", "ada", PromptCard("hat", "{subject} in a hat"), 1, 7)
 

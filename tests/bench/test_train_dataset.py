@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets.catalog import open_people
+from bench.datasets.registry import open_people
 from bench.leaks import overlap
-from bench.suite import DatasetSettings
+from bench.suite.suite import DatasetSettings
 from methods.catalog import make
 from methods.interface import trained_on
 

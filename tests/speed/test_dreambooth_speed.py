@@ -28,8 +28,8 @@ from diffusers import (
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from bench.datasets.catalog import open_people
-from bench.suite import open_suite
+from bench.datasets.registry import open_people
+from bench.suite.suite import open_suite
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora.method import DreamBoothLora

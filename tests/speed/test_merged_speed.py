@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench.datasets.catalog import open_people
-from bench.suite import open_suite
+from bench.datasets.registry import open_people
+from bench.suite.suite import open_suite
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora.method import DreamBoothLora

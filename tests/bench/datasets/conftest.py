@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets.celeba_files import ATTRIBUTES
-from bench.suite import DatasetSettings
+from bench.datasets.celeba.annotations import ATTRIBUTES
+from bench.suite.suite import DatasetSettings
 
 POINTS = " ".join(
     f"{p}_{xy}" for p in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for xy in "xy"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets.catalog import open_people
 from bench.datasets.dreambench import read_listing
+from bench.datasets.registry import open_people
 from bench.errors import DatasetError
 from bench.plan import make_plan
-from bench.suite import DatasetSettings
+from bench.suite.suite import DatasetSettings
 
 LISTING = """Classes
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from bench.datasets.catalog import open_people
 from bench.datasets.openpeople import EXPRESSIONS, OpenPeople, cells
+from bench.datasets.registry import open_people
 from bench.errors import DatasetError
-from bench.suite import DatasetSettings
+from bench.suite.suite import DatasetSettings
 
 GREY = (125, 125, 122)
 CELL = (480, 300)

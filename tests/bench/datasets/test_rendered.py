@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.datasets.catalog import open_people
+from bench.datasets.registry import open_people
 from bench.errors import DatasetError
 from bench.people.photos import Photo
-from bench.suite import DatasetSettings
+from bench.suite.suite import DatasetSettings
 
 LABELS = {
     **{"noun": "woman", "age": "young", "expression": "smiling", "pose": "front", "glasses": "none"},

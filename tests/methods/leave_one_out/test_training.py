@@ -137,7 +137,7 @@ def start(rank: int, port: int, arguments: list[str]) -> subprocess.Popen[str]:
     launched |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, str(distributed_training.__file__), *arguments],
-        env={**os.environ, **launched, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, **launched, "PYTHONPATH": str(Path(__file__).parents[3])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

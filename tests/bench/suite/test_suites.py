@@ -12,7 +12,7 @@ from PIL import Image
 from bench.doctor import dataset_findings
 from bench.findings import State
 from bench.run import build_method, method_labels
-from bench.suite import BUILT_IN, SuiteFile, open_suite, suite_names
+from bench.suite.suite import BUILT_IN, SuiteFile, open_suite, suite_names
 from bench.train import app as train
 from methods.catalog import AGGREGATORS, METHODS
 from metrics.catalog import ENCODERS, METRICS
@@ -30,7 +30,7 @@ NAMES = (
     *("celeba-sd15", "celeba-sdxl", "dreambench-sd15", "openpeople-sd15", "personalisation", "smoke"),
     *(*STUDY, "tiny"),
 )
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REAL = tuple(name for name in NAMES if "sd" in name)
 DREAMBENCH = 30
 """Subjects in DreamBench, of which the suite takes all."""

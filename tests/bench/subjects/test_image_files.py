@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.errors import DatasetError, PhotoError
-from bench.photos import Box, Row, content_of, load_photo, pictures_in
+from bench.subjects.image_files import Box, Row, content_of, load_photo, pictures_in
 
 
 def gradient() -> Image.Image:

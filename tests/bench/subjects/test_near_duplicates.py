@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from bench.datasets.catalog import open_people
+from bench.datasets.registry import open_people
 from bench.errors import DatasetError
-from bench.lookalikes import NEAR, Look, bits_apart, look_of, near_copies
-from bench.suite import DatasetSettings
+from bench.subjects.near_duplicates import NEAR, Look, bits_apart, look_of, near_copies
+from bench.suite.suite import DatasetSettings
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bench.errors import SuiteError, nearest
-from bench.prompt_sets import choose_cards
-from bench.prompts import SLOT, PromptCard
-from bench.tables import read_table
+from bench.suite.prompt_sets import choose_cards
+from bench.suite.prompts import SLOT, PromptCard
+from bench.suite.toml_schema import read_table
 from methods.backbone.spec import BackboneSpec
 
-BUILT_IN: Final = Path(__file__).parent / "suites"
+BUILT_IN: Final = Path(__file__).parent / "builtin"
 DEFAULT: Final = "tiny"
 NO_BACKBONE: Final = "none"
 """As `backbone.path`: no backbone is opened, for methods that need none."""

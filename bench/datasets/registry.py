@@ -6,14 +6,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
-from bench.datasets.celeba import CelebA
+from bench.datasets.celeba.dataset import CelebA
 from bench.datasets.dreambench import DreamBench
 from bench.datasets.folder import FolderPeople
 from bench.datasets.openpeople import OpenPeople
 from bench.datasets.rendered import RenderedPeople
 from bench.errors import SuiteError, nearest
-from bench.identities import Identity, PhotoFile, shuffled
-from bench.suite import DatasetSettings
+from bench.subjects.identity import Identity, PhotoFile, shuffled
+from bench.suite.suite import DatasetSettings
 
 
 @dataclass(frozen=True)

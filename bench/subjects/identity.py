@@ -10,11 +10,11 @@ from typing import TypeVar
 from PIL.Image import Image
 
 from bench.errors import DatasetError, SuiteError
-from bench.lookalikes import look_of, near_copies
-from bench.photos import Part, content_of, load_photo
-from bench.prompts import SLOT, PromptCard, prior, recaption
-from bench.spoils import SPOILS
-from bench.suite import DatasetSettings
+from bench.subjects.corruptions import SPOILS
+from bench.subjects.image_files import Part, content_of, load_photo
+from bench.subjects.near_duplicates import look_of, near_copies
+from bench.suite.prompts import SLOT, PromptCard, prior, recaption
+from bench.suite.suite import DatasetSettings
 from methods.subject import Photo, Subject
 
 T = TypeVar("T")

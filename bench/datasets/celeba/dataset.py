@@ -16,8 +16,7 @@ from typing import Final
 
 from PIL import Image
 
-from bench.datasets.celeba_captions import caption, head_turn
-from bench.datasets.celeba_files import (
+from bench.datasets.celeba.annotations import (
     Annotations,
     BoxOfFace,
     Layout,
@@ -28,10 +27,11 @@ from bench.datasets.celeba_files import (
     stems_in,
     turns_of,
 )
+from bench.datasets.celeba.captions import caption, head_turn
 from bench.errors import DatasetError
-from bench.identities import Identity, PhotoFile, split
-from bench.photos import Box
-from bench.suite import DatasetSettings
+from bench.subjects.identity import Identity, PhotoFile, split
+from bench.subjects.image_files import Box
+from bench.suite.suite import DatasetSettings
 
 PARTITIONS: Final = {"train": 0, "valid": 1, "test": 2}
 GROUPS: Final = ("Male", "Young", "Pale_Skin", "Chubby")

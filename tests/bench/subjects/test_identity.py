@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.datasets.catalog import open_people
+from bench.datasets.registry import open_people
 from bench.errors import DatasetError, SuiteError
-from bench.identities import Identity
-from bench.suite import DatasetSettings
+from bench.subjects.identity import Identity
+from bench.suite.suite import DatasetSettings
 
 
 def settings(**changes: object) -> DatasetSettings:

@@ -11,7 +11,7 @@ from itertools import chain, zip_longest
 from typing import Final
 
 from bench.errors import SuiteError, nearest
-from bench.prompts import SLOT, PromptCard
+from bench.suite.prompts import SLOT, PromptCard
 
 Asks = Mapping[str, str]
 Templates = Mapping[str, str | tuple[str, Asks]]

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from bench.datasets.celeba_captions import COLOURS, SHAPES, WORN, caption, head_turn
-from bench.datasets.celeba_files import ATTRIBUTES
+from bench.datasets.celeba.annotations import ATTRIBUTES
+from bench.datasets.celeba.captions import COLOURS, SHAPES, WORN, caption, head_turn
 
 UNSEEN = re.compile(r"\b(attractive|young|old|nose|lips|oval|chubby|eyebrows|chin|cheekbones)\b")
 

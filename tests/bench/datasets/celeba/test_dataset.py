@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets.catalog import open_dataset, open_people
-from bench.datasets.celeba_files import ATTRIBUTES
+from bench.datasets.celeba.annotations import ATTRIBUTES
+from bench.datasets.registry import open_dataset, open_people
 from bench.errors import DatasetError
-from bench.photos import Box
-from bench.suite import DatasetSettings
+from bench.subjects.image_files import Box
+from bench.suite.suite import DatasetSettings
 
 Settings = Callable[..., DatasetSettings]
 PEOPLE = {7: ("train", 3), 2880: ("test", 4), 31: ("test", 3), 32: ("test", 1)}
@@ -144,8 +144,8 @@ FULL = 202_599
 MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
-from bench.datasets.catalog import open_dataset
-from bench.suite import DatasetSettings
+from bench.datasets.registry import open_dataset
+from bench.suite.suite import DatasetSettings
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.process_time()
 dataset = open_dataset(DatasetSettings("celeba", sys.argv[1], partition="all", references=1), Path())

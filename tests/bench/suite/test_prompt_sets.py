@@ -9,8 +9,8 @@ import pytest
 from safetensors import safe_open
 
 from bench.errors import SuiteError
-from bench.prompt_sets import PROMPT_SETS, choose_cards
-from bench.prompts import PromptCard
+from bench.suite.prompt_sets import PROMPT_SETS, choose_cards
+from bench.suite.prompts import PromptCard
 
 FILLED = {name: cards for name, cards in PROMPT_SETS.items() if cards}
 REAL = {"person", "live", "object", "live-or-object"}
@@ -26,7 +26,7 @@ BESIDE = re.compile(
 )
 PRONOUNS = re.compile(r"\b(he|she|they|him|her|his|hers|them|their|its)\b")
 
-CLASSIFIER = Path(__file__).parents[2] / "metrics" / "weights" / "attributes.safetensors"
+CLASSIFIER = Path(__file__).parents[3] / "metrics" / "weights" / "attributes.safetensors"
 
 each_set = pytest.mark.parametrize("cards", FILLED.values(), ids=FILLED.keys())
 

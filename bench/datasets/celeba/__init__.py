@@ -1,0 +1,1 @@
+"""CelebA: annotations, captions, identities."""

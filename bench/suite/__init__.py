@@ -1,0 +1,1 @@
+"""Suite files: parsing, prompts, built-in suites."""
