@@ -93,7 +93,7 @@ def people(
     ] = None,
 ) -> None:
     """Render the photographs of all three splits; identities never meet."""
-    from bench.people.dataset import render_photos, ship_test_set
+    from bench.synthetic.dataset.render_dataset import render_photos, ship_test_set
 
     for split, identities, views in (
         ("train", train, 10),

@@ -40,7 +40,7 @@ class Place:
 
     def photos(self, split: str) -> Any:
         """The photographs of one split; raises DatasetError where they have not been rendered."""
-        from bench.people.training import RenderedTrainingSet
+        from bench.training.rendered import RenderedTrainingSet
 
         folder = self.data / split
         if not (folder / "photos.npy").exists():

@@ -26,10 +26,10 @@ from world_statistics import REPLICATES, Floats, Measured
 
 from bench.errors import BenchError
 from bench.markdown import table
-from bench.people.description import local_shapes, one_hot
-from bench.people.identity import HairColour, Persona, Style, sample_persona
-from bench.people.photos import write_whole
 from bench.statistics import LEVEL
+from bench.synthetic.dataset.photo_files import write_whole
+from bench.synthetic.parameters.persona import HairColour, Persona, Style, sample_persona
+from bench.synthetic.parameters.persona_vector import local_shapes, one_hot
 from bench.workshop import ENCODERS, PACKAGE, ROOT, Place
 from methods.encoders.clip_vision import EMBEDDED_CLIP, open_encoder
 from metrics.encoders.runtime.weight_files import sha256

@@ -29,9 +29,9 @@ from world_people import SEED, Pictures, Rows, World
 from world_statistics import Floats, Measured, area, distance, mean, share
 
 from bench.errors import BenchError
-from bench.people.photos import write_whole
 from bench.study import read_study
 from bench.suite.suite import open_suite
+from bench.synthetic.dataset.photo_files import write_whole
 from bench.workshop import ROOT, Place, reporting
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import pictures_of

@@ -9,9 +9,9 @@ from PIL import Image
 from world_statistics import People
 
 from bench.errors import BenchError, DatasetError
-from bench.people.caption import noun_phrase
-from bench.people.training import RenderedTrainingSet
 from bench.suite.prompts import SLOT
+from bench.synthetic.dataset.captions import noun_phrase
+from bench.training.rendered import RenderedTrainingSet
 from metrics.encoders.faces.face_rendered import FaceRendered
 from metrics.encoders.faces.sface import SFace
 from metrics.encoders.faces.yunet import YuNet

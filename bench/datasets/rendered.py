@@ -14,7 +14,7 @@ from bench.subjects.identity import Identity, PhotoFile, split
 from bench.subjects.image_files import Part, Row
 from bench.suite.suite import DatasetSettings
 
-ASSETS: Final = Path(__file__).parents[1] / "people" / "assets" / "test"
+ASSETS: Final = Path(__file__).parents[1] / "synthetic" / "assets" / "test"
 VISIBLE: Final = ("expression", "pose", "glasses", "hat", "shirt", "background")
 """Labels that change from photograph to photograph; the other ones belong to the person."""
 OF_THE_PICTURE: Final = frozenset({*VISIBLE, "noun"})

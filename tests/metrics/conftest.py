@@ -9,7 +9,7 @@ from PIL import Image
 
 from metrics.interface import RealPhoto, Sample
 
-PEOPLE = Path(__file__).parents[2] / "bench" / "people" / "assets" / "test"
+PEOPLE = Path(__file__).parents[2] / "bench" / "synthetic" / "assets" / "test"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import pytest
 
 from bench.datasets.registry import open_people
 from bench.errors import DatasetError
-from bench.people.photos import Photo
 from bench.suite.suite import DatasetSettings
+from bench.synthetic.dataset.photo_files import Photo
 
 LABELS = {
     **{"noun": "woman", "age": "young", "expression": "smiling", "pose": "front", "glasses": "none"},

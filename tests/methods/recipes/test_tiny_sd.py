@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench.people.description import Descriptions
+from bench.synthetic.parameters.persona_vector import Descriptions
 from methods.errors import MethodError
 from methods.pretraining.loop import Schedule
 from methods.recipes.tiny_sd import make_autoencoder, make_backbone, make_clip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.people.description import Descriptions
+from bench.synthetic.parameters.persona_vector import Descriptions
 from methods.errors import MethodError
 from methods.tiny_sd.attribute_tokens import Description
 from methods.tiny_sd.unet import face_weight, new_unet

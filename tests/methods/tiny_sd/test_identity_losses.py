@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench.people.description import Descriptions
+from bench.synthetic.parameters.persona_vector import Descriptions
 from methods.tiny_sd.contrastive_pairs import Pairs, contrast
 from methods.tiny_sd.identity_losses import DULL, MeanPhotographs, Portrait
 

@@ -1,0 +1,1 @@
+"""Rendered datasets: captions, image files, the shipped test set."""

@@ -1,0 +1,1 @@
+"""Parameters of a synthetic person and of a photograph."""

@@ -1,0 +1,58 @@
+"""Rendered photographs as the trainers want them: arrays, captions on demand, labels."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.synthetic.dataset.captions import caption_template, mirrored, random_caption
+from bench.synthetic.dataset.photo_files import Photos, load_photos
+from bench.synthetic.parameters.persona import sample_persona
+from bench.synthetic.parameters.persona_vector import Descriptions, describe
+
+
+class RenderedTrainingSet:
+    """Reads what `render_photos` wrote; pixels stay on disk until they are used."""
+
+    def __init__(self, photos: Photos) -> None:
+        self.photos = photos
+
+    @classmethod
+    def open(cls, folder: Path) -> RenderedTrainingSet:
+        return cls(load_photos(folder))
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        return self.photos.pixels
+
+    @cached_property
+    def identities(self) -> NDArray[np.int64]:
+        _, numbers = np.unique([r.identity for r in self.photos.records], return_inverse=True)
+        return numbers.astype(np.int64)
+
+    @cached_property
+    def descriptions(self) -> Descriptions:
+        """The renderer's numbers; a record's identity is its person's seed."""
+        seeds = sorted({r.identity for r in self.photos.records})
+        people = describe([sample_persona(seed) for seed in seeds])
+        return Descriptions(people.numbers[self.identities], people.groups)
+
+    def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
+        return random_caption(self._attributes(row, mirrored), rng)
+
+    def template(self, row: int, *, mirrored: bool) -> str:
+        return caption_template(self._attributes(row, mirrored))
+
+    def noun(self, row: int) -> str:
+        return self.photos.records[row].attributes["noun"]
+
+    def labels(self, name: str) -> list[str]:
+        """One attribute of every row."""
+        return [r.attributes[name] for r in self.photos.records]
+
+    def _attributes(self, row: int, mirror: bool) -> dict[str, str]:
+        attributes = self.photos.records[row].attributes
+        return mirrored(attributes) if mirror else attributes
