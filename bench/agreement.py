@@ -7,8 +7,8 @@ from itertools import combinations
 
 from bench.analysis import picture_columns, ranked
 from bench.markdown import dash, number, table
+from bench.runs.finished_run import Column, Study
 from bench.statistics import Agreement, ByPerson, rank_agreement
-from bench.study import Column, Study
 from metrics.catalog import ENCODERS
 
 

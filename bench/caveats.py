@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from bench.analysis import entry, picture_columns, prior_columns
 from bench.markdown import bullets
-from bench.score import NO_PICTURE, REAL_OTHER, REAL_SAME
-from bench.study import MARKS, Study
+from bench.runs.finished_run import MARKS, Study
+from bench.runs.tables import NO_PICTURE, REAL_OTHER, REAL_SAME
 
 
 def notes(study: Study) -> Iterator[str]:

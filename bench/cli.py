@@ -130,7 +130,7 @@ def report(
         bench report results/tiny --format json --output tiny.json
     """
     from bench.command import render_report
-    from bench.store import write_text
+    from bench.runs.atomic_io import write_text
 
     text = render_report(run, format.value)
     if output is None:

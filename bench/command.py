@@ -6,16 +6,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.account import earlier_methods, write_account, write_ledger
 from bench.errors import ExitStatus, SuiteError
-from bench.executors import executor
 from bench.export import as_csv, as_json
-from bench.generate import Failed
 from bench.grid import write_grid
 from bench.plots import write_plot
 from bench.progress import Display, measuring
 from bench.report import markdown, summary
-from bench.run import (
+from bench.runner.cell_records import write_ledger
+from bench.runner.executors import executor
+from bench.runner.manifest import earlier_methods, write_account
+from bench.runner.session import (
     RESULTS,
     Device,
     Options,
@@ -27,9 +27,11 @@ from bench.run import (
     prepare,
     refuse_stale,
 )
-from bench.score import Exam, Metrics, score
-from bench.store import RunFolder, locked, write_text
-from bench.study import latest_run, read_study
+from bench.runs.atomic_io import write_text
+from bench.runs.events import Failed
+from bench.runs.finished_run import latest_run, read_study
+from bench.runs.run_folder import RunFolder, locked
+from bench.scoring.score import Exam, Metrics, score
 from bench.suite.suite import open_suite
 from bench.torchvision_ops import ensure_torchvision_imports
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.markdown import dash, table
-from bench.study import Study
+from bench.runs.finished_run import Study
 from bench.suite.prompts import PRIOR
 
 

@@ -8,9 +8,9 @@ from typing import Final
 from bench.analysis import entry, paired, picture_columns
 from bench.errors import ReportError, nearest
 from bench.markdown import number, table
-from bench.score import FLOOR
+from bench.runs.finished_run import Column, Study
+from bench.runs.tables import FLOOR
 from bench.statistics import Estimate
-from bench.study import Column, Study
 
 SWEPT: Final = re.compile(r"(?P<method>.+)@(?P<setting>[^=@]+)=(?P<value>.+)")
 """The label of a row that a sweep made: `ip-adapter@scale=0.5`."""

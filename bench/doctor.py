@@ -17,8 +17,8 @@ from bench.datasets.registry import open_people
 from bench.errors import BenchError, ExitStatus
 from bench.findings import Finding, State, found, missing
 from bench.packages import package_findings
-from bench.plan import make_plan
-from bench.run import RESULTS
+from bench.runner.session import RESULTS
+from bench.runs.plan import make_plan
 from bench.suite.suite import Suite, SuiteFile, open_suite
 
 COLOURS: Final = {State.found: "green", State.note: "yellow", State.missing: "red"}

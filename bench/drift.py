@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from bench.analysis import Entry, entry, prior_columns
 from bench.markdown import bullets, dash, number, table
-from bench.score import FLOOR
-from bench.study import Study, marked
+from bench.runs.finished_run import Study, marked
+from bench.runs.tables import FLOOR
 from bench.suite.prompts import PRIOR
 
 

@@ -20,8 +20,8 @@ from bench.analysis import (
 from bench.costs import costs_of
 from bench.failures import failure_counts
 from bench.groups import group_entries, groupings
-from bench.score import REAL_OTHER, REAL_SAME
-from bench.study import Study
+from bench.runs.finished_run import Study
+from bench.runs.tables import REAL_OTHER, REAL_SAME
 
 FIELDS = (
     "method",

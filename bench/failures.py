@@ -5,7 +5,7 @@ from typing import Final
 
 from bench.analysis import picture_columns
 from bench.markdown import bullets, counted, dash, table
-from bench.study import Column, Study
+from bench.runs.finished_run import Column, Study
 
 FLAWS: Final = ("nan", "black", "constant")
 NO_FACE: Final = ("detected", 0.0)

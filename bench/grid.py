@@ -6,9 +6,10 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.generate import Work
-from bench.plan import Cell
-from bench.store import RunFolder, write_whole
+from bench.runs.atomic_io import write_whole
+from bench.runs.plan import Cell
+from bench.runs.run_folder import RunFolder
+from bench.runs.work import Work
 from bench.suite.prompts import PRIOR
 
 SIDE: Final = 128

@@ -6,8 +6,8 @@ from typing import Final
 
 from bench.analysis import Entry, entry, picture_columns
 from bench.markdown import dash, number, table
-from bench.score import REAL_OTHER, REAL_SAME
-from bench.study import Column, Study, marked
+from bench.runs.finished_run import Column, Study, marked
+from bench.runs.tables import REAL_OTHER, REAL_SAME
 
 GROUPED_BY: Final = ("noun", "sex", "gender", "age", "age_range", "skin", "skin_tone", "group")
 """Attributes of a person that make groups, where a dataset knows them and the run's people differ in them."""

@@ -17,7 +17,7 @@ from PIL.Image import Resampling
 from bench.datasets.folder import HELD_OUT
 from bench.datasets.registry import choose, open_dataset
 from bench.errors import DatasetError
-from bench.provenance import digest_of
+from bench.runs.fingerprint import digest_of
 from bench.subjects.identity import PhotoFile, shuffled
 from bench.suite.prompts import SLOT
 from bench.suite.suite import DatasetSettings

@@ -7,9 +7,9 @@ from typing import Any
 
 from bench.curves import Curve, Point, curves
 from bench.errors import ReportError
+from bench.runs.atomic_io import write_whole
+from bench.runs.finished_run import Study
 from bench.statistics import Estimate
-from bench.store import write_whole
-from bench.study import Study
 
 SIZE = (7.0, 4.5)
 """Inches."""

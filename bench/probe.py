@@ -15,7 +15,7 @@ from typing import Any, Final
 import methods.catalog
 from bench.errors import SuiteError
 from bench.findings import Finding, State, found, missing
-from bench.run import build_method, method_labels
+from bench.runner.session import build_method, method_labels
 from bench.suite.suite import NO_BACKBONE, Suite, open_suite
 from bench.torchvision_ops import ensure_torchvision_imports
 from methods.backbone.spec import EMBEDDED, BackboneSpec

@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.generate import Drawn, Event, Failed, Fitted, Skipped
+from bench.runs.events import Drawn, Event, Failed, Fitted, Skipped
 
 PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
 

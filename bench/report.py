@@ -31,8 +31,8 @@ from bench.drift import drift
 from bench.failures import failures
 from bench.groups import groups
 from bench.markdown import bullets, counted, dash, number, table
-from bench.score import FLOOR, REAL_OTHER, REAL_SAME
-from bench.study import Column, Study, marked
+from bench.runs.finished_run import Column, Study, marked
+from bench.runs.tables import FLOOR, REAL_OTHER, REAL_SAME
 from bench.suite.prompts import PRIOR
 
 WIDE: Final = 4

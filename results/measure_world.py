@@ -29,7 +29,7 @@ from world_people import SEED, Pictures, Rows, World
 from world_statistics import Floats, Measured, area, distance, mean, share
 
 from bench.errors import BenchError
-from bench.study import read_study
+from bench.runs.finished_run import read_study
 from bench.suite.suite import open_suite
 from bench.synthetic.dataset.photo_files import write_whole
 from bench.workshop import ROOT, Place, reporting

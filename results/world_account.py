@@ -9,8 +9,8 @@ from world_people import SEED, World
 from world_statistics import REPLICATES
 
 from bench.analysis import BASELINES
-from bench.provenance import commit, machine, versions
-from bench.study import Study
+from bench.runner.provenance import commit, machine, versions
+from bench.runs.finished_run import Study
 from bench.workshop import ENCODERS, PACKAGE
 from methods.backbone.backbone import Backbone
 from metrics.encoders.efficientnet import FILE as EFFICIENTNET

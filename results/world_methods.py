@@ -7,9 +7,9 @@ from world_statistics import Measured
 
 from bench.analysis import BASELINES, CEILING, means_of
 from bench.curves import column_named
-from bench.score import FLOOR
+from bench.runs.finished_run import Study
+from bench.runs.tables import FLOOR
 from bench.statistics import Pair, jackknife
-from bench.study import Study
 
 NETWORKS: Final = ("sface", "face-rendered")
 PROMPT: Final = "prompt-match@attributes"

@@ -19,9 +19,9 @@ from bench.analysis import entry, paired, set_columns, set_entry
 from bench.costs import Costs, costs_of
 from bench.curves import SWEPT, column_named, matched, method_of
 from bench.markdown import dash, number, table
-from bench.score import FLOOR
+from bench.runs.finished_run import Study, read_study
+from bench.runs.tables import FLOOR
 from bench.statistics import Estimate
-from bench.study import Study, read_study
 
 HERE: Final = Path(__file__).parent
 WORDS: Final = HERE / "README.in.md"

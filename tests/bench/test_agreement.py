@@ -7,7 +7,7 @@ from fake_study import cell, column, scores, study
 
 from bench.agreement import agreement, judges
 from bench.export import as_json
-from bench.study import Study
+from bench.runs.finished_run import Study
 
 METHODS = {"a": 0.1, "b": 0.3, "c": 0.5, "text-only": 0.0}
 

@@ -7,10 +7,9 @@ import pytest
 
 from bench.curves import at_matched_prompt, column_named, curves, matched, method_of
 from bench.errors import ReportError
-from bench.ledger import CellRow
 from bench.plots import write_plot
-from bench.score import ScoreRow
-from bench.study import Column, Study
+from bench.runs.finished_run import Column, Study
+from bench.runs.tables import CellRow, ScoreRow
 
 PEOPLE = ("ada", "bob", "cleo", "dan", "eva", "fay")
 PROMPTS = ("hat", "tie", "sea")

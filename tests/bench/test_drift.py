@@ -10,10 +10,10 @@ from fake_study import cell, column, scores, study
 from bench.analysis import picture_columns
 from bench.drift import drift
 from bench.errors import SuiteError
-from bench.plan import Plan, make_plan
 from bench.report import head
-from bench.store import read_json
-from bench.study import read_study
+from bench.runs.atomic_io import read_json
+from bench.runs.finished_run import read_study
+from bench.runs.plan import Plan, make_plan
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import PRIOR, PromptCard
 

@@ -3,7 +3,7 @@
 from fake_study import cell, column, scores, study
 
 from bench.failures import failure_counts, failures
-from bench.study import Study
+from bench.runs.finished_run import Study
 
 FOUND, SEVERAL = column("detected", "eye"), column("multi-face", "eye", better="lower")
 

@@ -6,7 +6,7 @@ import pytest
 from fake_study import cell, column, scores, study
 
 from bench.groups import SMALL, group_entries, groupings, groups
-from bench.study import Study
+from bench.runs.finished_run import Study
 
 FACE = column("identity", "sface")
 

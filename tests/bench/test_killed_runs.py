@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import RunFolder, locked
+from bench.runs.run_folder import RunFolder, locked
 
 ROOT = Path(__file__).parents[2]
 FAKES = Path(__file__).parent / "fakes"

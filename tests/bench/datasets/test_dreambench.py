@@ -12,7 +12,7 @@ from PIL import Image
 from bench.datasets.dreambench import read_listing
 from bench.datasets.registry import open_people
 from bench.errors import DatasetError
-from bench.plan import make_plan
+from bench.runs.plan import make_plan
 from bench.suite.suite import DatasetSettings
 
 LISTING = """Classes

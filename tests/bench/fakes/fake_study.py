@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.ledger import CellRow
-from bench.score import ScoreRow
-from bench.study import Column, Study
+from bench.runs.finished_run import Column, Study
+from bench.runs.tables import CellRow, ScoreRow
 
 
 def column(

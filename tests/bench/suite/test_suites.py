@@ -11,7 +11,7 @@ from PIL import Image
 
 from bench.doctor import dataset_findings
 from bench.findings import State
-from bench.run import build_method, method_labels
+from bench.runner.session import build_method, method_labels
 from bench.suite.suite import BUILT_IN, SuiteFile, open_suite, suite_names
 from bench.train import app as train
 from methods.catalog import AGGREGATORS, METHODS

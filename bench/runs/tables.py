@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, TextIO, TypeVar
 
 from bench.errors import ReportError
-from bench.generate import Work
-from bench.plan import Cell
-from bench.store import RunFolder, read_json, write_text
+from bench.runs.atomic_io import write_text
 
 Row = TypeVar("Row")
 Status = Literal["drawn", "failed", "missing"]
@@ -58,42 +56,6 @@ class FitRow:
     bytes: str
 
 
-def cell_row(cell: Cell, work: Work, folder: RunFolder, run_fingerprint: str) -> CellRow:
-    """What came of one cell."""
-    fingerprint = work.recipe.fingerprint(cell)
-    about = (
-        cell.id,
-        cell.method,
-        cell.identity,
-        cell.prompt.id,
-        cell.prompt.category,
-        cell.prompt.template,
-        str(cell.sample),
-        str(cell.seed),
-    )
-    if folder.has(cell, fingerprint):
-        record = read_json(folder.sidecar(cell))
-        costs = {key: _number(record.get(key)) for key in ("seconds", "memory_mb", "gpu_mb")}
-        flaw = str(record.get("flaw", ""))
-        return CellRow(
-            *about, "drawn", flaw=flaw, picture=fingerprint, run_fingerprint=run_fingerprint, **costs
-        )
-    failure = read_json(folder.failure(cell))
-    if failure.get("fingerprint") == fingerprint:
-        return CellRow(*about, "failed", why=str(failure["why"]))
-    return CellRow(*about, "missing", why="not drawn")
-
-
-def fit_row(work: Work, folder: RunFolder) -> FitRow | None:
-    """What one fitting cost, if it is there."""
-    method, identity = work.group.method, work.group.identity
-    record = read_json(folder.fit_sidecar(method, identity))
-    if not record:
-        return None
-    costs = {key: _number(record.get(key)) for key in ("seconds", "memory_mb", "gpu_mb")}
-    return FitRow(method, identity, bytes=str(record.get("bytes", "")), **costs)
-
-
 def write_rows(path: Path, rows: Sequence[object], row_type: type) -> None:
     """Write dataclass rows as CSV, whole."""
     buffer = io.StringIO()
@@ -130,12 +92,69 @@ def counts(rows: Iterable[CellRow]) -> Mapping[Status, int]:
     return found
 
 
-def _number(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, int | float) else ""
-
-
 def _opened(path: Path) -> TextIO:
     packed = path.with_name(f"{path.name}.gz")
     if packed.exists() and not path.exists():
         return gzip.open(packed, "rt", encoding="utf-8", newline="")
     return path.open(encoding="utf-8", newline="")
+
+
+FLOOR: Final = "text-only"
+"""The row of the backbone alone."""
+
+
+REAL_SAME: Final = "real (same person)"
+
+
+REAL_OTHER: Final = "real (other person)"
+
+
+NO_PICTURE: Final = ("failed: ", "missing: ")
+"""How the reason of a score begins that is missing because its picture is."""
+
+
+SCORES: Final = "scores.csv"
+
+
+SETS: Final = "sets.csv"
+
+
+METRICS: Final = "metrics.json"
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One line of scores.csv: a picture and a metric. An empty value has its reason in `why`."""
+
+    method: str
+    identity: str
+    prompt: str
+    category: str
+    sample: str
+    metric: str
+    encoder: str
+    value: str
+    why: str
+    fingerprint: str
+    """Digest of what the metric depends on; metrics.json spells it out."""
+
+
+REAL: Final = "real (disjoint half)"
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """One line of sets.csv."""
+
+    method: str
+    metric: str
+    encoder: str
+    left_out: str
+    """The identity left out, for the interval; empty for the whole set."""
+    n: str
+    """Pictures measured."""
+    against: str
+    """Real photographs they were held against."""
+    value: str
+    why: str
+    fingerprint: str

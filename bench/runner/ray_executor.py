@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import StoreError, SuiteError
-from bench.generate import Event, Work, draw, give_up
-from bench.store import RunFolder
+from bench.runner.generate import draw, give_up
+from bench.runs.events import Event
+from bench.runs.run_folder import RunFolder
+from bench.runs.work import Work
 from bench.torchvision_ops import ensure_torchvision_imports
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.datasets.registry import open_people
-from bench.judged import Album, calibration, open_albums, real_other, real_same
+from bench.scoring.samples import Album, calibration, open_albums, real_other, real_same
 from bench.suite.suite import DatasetSettings
 
 

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from bench.errors import StoreError
-from bench.plan import Cell
-from bench.store import RunFolder, fresh_folder, locked, read_json, safe, write_json, write_whole
+from bench.runs.atomic_io import fresh_folder, read_json, write_json, write_whole
+from bench.runs.plan import Cell
+from bench.runs.run_folder import RunFolder, locked, safe
 from bench.suite.prompts import PromptCard
 
 CELL = Cell("a:b", "ada", PromptCard("hat", "{subject} in a hat"), 1, 7)

@@ -8,7 +8,8 @@ import pytest
 from fake_metrics import Gap
 from PIL import Image
 
-from bench.sets import AT_ONCE, REAL, SetPicture, SetRow, SetSubject, set_rows
+from bench.runs.tables import REAL, SetRow
+from bench.scoring.set_scores import AT_ONCE, SetPicture, SetSubject, set_rows
 from metrics.interface import Features, Score
 
 

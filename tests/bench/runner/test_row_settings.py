@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from bench.errors import SuiteError
-from bench.recipe import subject_parts
-from bench.references import Shown, row_of
-from bench.run import method_labels
+from bench.runner.fingerprint_parts import subject_parts
+from bench.runner.row_settings import Shown, row_of
+from bench.runner.session import method_labels
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.suite import read_suite
 

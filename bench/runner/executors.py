@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bench.errors import SuiteError, nearest
-from bench.generate import Event, Work, draw
-from bench.store import RunFolder
+from bench.runner.generate import draw
+from bench.runs.events import Event
+from bench.runs.run_folder import RunFolder
+from bench.runs.work import Work
 
 Executor = Callable[[Sequence[Work], Any, RunFolder], Iterator[Event]]
 """Draws the groups by the open backbone (None where the suite has none) into the folder."""
@@ -26,7 +28,7 @@ def local(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[E
 
 def ray(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
     """Groups as Ray tasks, each worker with a backbone of its own."""
-    from bench.ray_tasks import draw_by_ray
+    from bench.runner.ray_executor import draw_by_ray
 
     return draw_by_ray(works, backbone, folder)
 

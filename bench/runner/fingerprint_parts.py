@@ -1,43 +1,16 @@
-"""The recipe of a picture: everything its bytes depend on, named, so that two recipes can be told apart."""
+"""The parts of an image's fingerprint that come from the run, the method and the subject."""
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.plan import Cell
-from bench.provenance import FileDigests, digest, digest_of, sources, versions
+from bench.runner.provenance import FileDigests, sources, versions
+from bench.runs.fingerprint import digest, digest_of
 from bench.subjects.identity import Identity
 from methods.interface import Method
 
 PLACES: Final = ("path", "revision", "config", "variant", "device")
 """Where a backbone lies is not what it is; its files' digests say that."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What all pictures of one person by one method depend on."""
-
-    run: Mapping[str, str]
-    """Backbone, sampling, device, libraries: the same for every method of a run."""
-    method: Mapping[str, str]
-    """Class, settings, sources and weights."""
-    subject: Mapping[str, str]
-    """The reference photographs and their captions."""
-
-    def parts(self, cell: Cell) -> dict[str, str]:
-        """By name, what the cell's picture depends on."""
-        own = {"prompt": cell.prompt.template, "seed": str(cell.seed)}
-        return {**self.run, **self.method, **self.subject, **own}
-
-    def fingerprint(self, cell: Cell) -> str:
-        """The digest of `parts`."""
-        return digest_of(self.parts(cell))
-
-    def fit_fingerprint(self, seed: int) -> str:
-        """The digest of what the fitting depends on: no prompt."""
-        return digest_of({**self.run, **self.method, **self.subject, "seed": str(seed)})
 
 
 def run_parts(backbone: Any, digests: FileDigests) -> dict[str, str]:
@@ -72,15 +45,6 @@ def subject_parts(who: Identity) -> dict[str, str]:
     """The part of a recipe that the person brings."""
     photos = [(digest(photo.content()), photo.caption) for photo in who.references]
     return {"noun": who.noun, "references": digest_of({"photos": photos})}
-
-
-def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Names of the parts in which two recipes differ, each with both values."""
-    return [
-        f"{name}: {one.get(name, 'absent')} / {other.get(name, 'absent')}"
-        for name in sorted({*one, *other})
-        if one.get(name) != other.get(name)
-    ]
 
 
 def _parent(files: tuple[Path, ...]) -> Path:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bench.errors import ReportError
-from bench.leaks import TRAINED_ON, names_in, overlap
-from bench.ledger import CELLS, FITS, CellRow, FitRow, read_rows
-from bench.recipe import differing
-from bench.score import METRICS, SCORES, SETS, ScoreRow
-from bench.sets import SetRow
-from bench.store import read_json
+from bench.runs.atomic_io import read_json
+from bench.runs.fingerprint import differing
+from bench.runs.tables import CELLS, FITS, METRICS, SCORES, SETS, CellRow, FitRow, ScoreRow, SetRow, read_rows
+from bench.runs.training_overlap import TRAINED_ON, names_in, overlap
 
 Leak = Literal["conditioned", "trained", "judge trained"]
 """The method saw by the judging network, or its weights or the judge's were trained on people of the run."""

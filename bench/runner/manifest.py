@@ -3,11 +3,12 @@
 import shlex
 import sys
 
-from bench.ledger import CELLS, FITS, CellRow, FitRow, cell_row, fit_row, write_rows
-from bench.provenance import commit, digest_of, machine, versions
-from bench.run import Studio
-from bench.score import Metrics, fingerprint_of
-from bench.store import RunFolder, read_json, write_json, write_text
+from bench.runner.provenance import commit, machine, versions
+from bench.runner.session import Studio
+from bench.runs.atomic_io import read_json, write_json, write_text
+from bench.runs.fingerprint import digest_of
+from bench.runs.run_folder import RunFolder
+from bench.scoring.score import Metrics, fingerprint_of
 from methods.interface import trained_on
 
 ACCOUNT = "run.json"
@@ -17,16 +18,6 @@ def earlier_methods(folder: RunFolder) -> list[str]:
     """Methods that drew in this folder before."""
     methods = read_json(folder.path / ACCOUNT).get("methods", {})
     return list(methods) if isinstance(methods, dict) else []
-
-
-def write_ledger(studio: Studio, folder: RunFolder) -> list[CellRow]:
-    """cells.csv and fits.csv for the whole plan."""
-    shared = digest_of(studio.shared)
-    cells = [cell_row(cell, work, folder, shared) for work in studio.works for cell in work.group.cells]
-    fits = [row for work in studio.works if (row := fit_row(work, folder)) is not None]
-    write_rows(folder.path / CELLS, cells, CellRow)
-    write_rows(folder.path / FITS, fits, FitRow)
-    return cells
 
 
 def write_account(studio: Studio, metrics: Metrics, folder: RunFolder, seconds: float) -> None:

@@ -13,11 +13,13 @@ from PIL import Image
 
 from bench.datasets.registry import open_people
 from bench.errors import StoreError
-from bench.executors import local
-from bench.generate import Drawn, Failed, Fitted, Skipped, Work, draw, flaw, give_up
-from bench.plan import make_plan
-from bench.recipe import Recipe
-from bench.store import RunFolder
+from bench.runner.executors import local
+from bench.runner.generate import draw, flaw, give_up
+from bench.runs.events import Drawn, Failed, Fitted, Skipped
+from bench.runs.fingerprint import Recipe
+from bench.runs.plan import make_plan
+from bench.runs.run_folder import RunFolder
+from bench.runs.work import Work
 from bench.suite.prompts import PromptCard
 from bench.suite.suite import DatasetSettings
 from methods.errors import MethodError

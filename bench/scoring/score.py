@@ -6,8 +6,23 @@ from functools import partial
 from typing import Any, Final
 
 from bench.datasets.registry import People
-from bench.generate import Work
-from bench.judged import (
+from bench.runs.atomic_io import read_json, write_json
+from bench.runs.fingerprint import digest, digest_of
+from bench.runs.run_folder import RunFolder
+from bench.runs.tables import (
+    FLOOR,
+    METRICS,
+    REAL_OTHER,
+    REAL_SAME,
+    SCORES,
+    SETS,
+    CellRow,
+    ScoreRow,
+    SetRow,
+    write_rows,
+)
+from bench.runs.work import Work
+from bench.scoring.samples import (
     Judged,
     calibration,
     drawn,
@@ -18,44 +33,15 @@ from bench.judged import (
     real_other,
     real_same,
 )
-from bench.ledger import CellRow, write_rows
-from bench.provenance import digest, digest_of
-from bench.sets import SetPicture, SetRow, SetSubject, set_rows
-from bench.store import RunFolder, read_json, write_json
+from bench.scoring.set_scores import SetPicture, SetSubject, set_rows
 from bench.suite.prompts import PRIOR
 from metrics.catalog import of_people
 from metrics.interface import RealPhoto, SampleMetric, Score, SetMetric
 
-FLOOR: Final = "text-only"
-"""The row of the backbone alone."""
-REAL_SAME: Final = "real (same person)"
-REAL_OTHER: Final = "real (other person)"
-NO_PICTURE: Final = ("failed: ", "missing: ")
-"""How the reason of a score begins that is missing because its picture is."""
 NO_PERSON: Final = "not a person"
-SCORES: Final = "scores.csv"
-SETS: Final = "sets.csv"
-METRICS: Final = "metrics.json"
 Metric = SampleMetric | SetMetric
 Notify = Callable[[str], None]
 """Called with what is being measured."""
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """One line of scores.csv: a picture and a metric. An empty value has its reason in `why`."""
-
-    method: str
-    identity: str
-    prompt: str
-    category: str
-    sample: str
-    metric: str
-    encoder: str
-    value: str
-    why: str
-    fingerprint: str
-    """Digest of what the metric depends on; metrics.json spells it out."""
 
 
 @dataclass(frozen=True)

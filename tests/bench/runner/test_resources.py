@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bench.meter import measured
+from bench.runner.resources import measured
 
 
 def test_the_clock_holds_the_block() -> None:

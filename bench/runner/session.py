@@ -7,12 +7,14 @@ from typing import Any, Final, Literal
 
 from bench.datasets.registry import People, open_people
 from bench.errors import StoreError, SuiteError
-from bench.generate import Work
-from bench.plan import Plan, make_plan
-from bench.provenance import FileDigests
-from bench.recipe import Recipe, differing, method_parts, run_parts, subject_parts
-from bench.references import row_of
-from bench.store import RunFolder, read_json
+from bench.runner.fingerprint_parts import method_parts, run_parts, subject_parts
+from bench.runner.provenance import FileDigests
+from bench.runner.row_settings import row_of
+from bench.runs.atomic_io import read_json
+from bench.runs.fingerprint import Recipe, differing
+from bench.runs.plan import Plan, make_plan
+from bench.runs.run_folder import RunFolder
+from bench.runs.work import Work
 from bench.suite.suite import NO_BACKBONE, Suite, SuiteFile
 from methods.backbone.spec import BackboneSpec
 from methods.catalog import METHODS, everyday, make, open_backbone

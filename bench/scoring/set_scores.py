@@ -12,30 +12,12 @@ from typing import Final
 import numpy as np
 from PIL.Image import Image
 
+from bench.runs.tables import REAL, SetRow
 from metrics.interface import Features, Score, SetMetric
 
-REAL: Final = "real (disjoint half)"
 AT_ONCE: Final = 64
 """Pictures that are open at the same time."""
 Load = Callable[[], Image]
-
-
-@dataclass(frozen=True)
-class SetRow:
-    """One line of sets.csv."""
-
-    method: str
-    metric: str
-    encoder: str
-    left_out: str
-    """The identity left out, for the interval; empty for the whole set."""
-    n: str
-    """Pictures measured."""
-    against: str
-    """Real photographs they were held against."""
-    value: str
-    why: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from fake_study import cell, column, scores, study
 
 from bench.analysis import contrasts_between, entry, ranked
 from bench.caveats import notes, provenance
-from bench.leaks import names_in, overlap
 from bench.report import ranking
 from bench.report import scores as scores_section
-from bench.study import Study
+from bench.runs.finished_run import Study
+from bench.runs.training_overlap import names_in, overlap
 
 FACE = column("identity", "sface")
 OWN = column("identity", "in-domain", **{"trained on": "faces-train, faces-test/ada"})
@@ -90,7 +90,7 @@ def test_a_method_that_says_nothing_of_its_training_is_taken_at_its_silence() ->
 
 
 def test_a_run_notes_on_whom_everything_was_trained(run_folder: Path) -> None:
-    from bench.store import read_json
+    from bench.runs.atomic_io import read_json
 
     account = read_json(run_folder / "run.json")
     (method,) = account["methods"].values()

@@ -3,17 +3,17 @@
 import ast
 import hashlib
 import importlib.util
-import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bench.store import read_json, write_json
+from bench.runs.atomic_io import read_json, write_json
+from bench.runs.fingerprint import digest
 
 LIBRARIES: Final = (
     "torch",
@@ -28,17 +28,6 @@ LIBRARIES: Final = (
 """Libraries whose version may change a picture's bytes."""
 CONTRACTS: Final = frozenset({"methods", "methods.interface", "methods.catalog"})
 """Modules without behaviour: an edit there draws nothing anew."""
-
-
-def digest(content: bytes | str) -> str:
-    """SHA-256, 16 hexadecimal digits of it."""
-    whole = content.encode() if isinstance(content, str) else content
-    return hashlib.sha256(whole).hexdigest()[:16]
-
-
-def digest_of(parts: Mapping[str, Any]) -> str:
-    """The digest of a mapping, whatever the order of its keys."""
-    return digest(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str))
 
 
 class FileDigests:

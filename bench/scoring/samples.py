@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.generate import Work
-from bench.plan import Cell
-from bench.store import RunFolder
+from bench.runs.plan import Cell
+from bench.runs.run_folder import RunFolder
+from bench.runs.work import Work
 from bench.subjects.identity import Identity
 from bench.suite.prompts import PRIOR
 from metrics.interface import RealPhoto, Sample

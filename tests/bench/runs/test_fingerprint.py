@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan import Cell
-from bench.provenance import FileDigests, commit, digest_of, sources, versions
-from bench.recipe import Recipe, differing, method_parts, subject_parts
+from bench.runner.fingerprint_parts import method_parts, subject_parts
+from bench.runner.provenance import FileDigests, commit, sources, versions
+from bench.runs.fingerprint import Recipe, differing, digest_of
+from bench.runs.plan import Cell
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import PromptCard
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CELL = Cell("fake", "ada", PromptCard("hat", "{subject} in a hat"), 1, 7)
 RECIPE = Recipe({"backbone": "b"}, {"method": "m"}, {"references": "r"})
 
@@ -68,7 +69,7 @@ def test_sources_of_a_method_hold_what_it_imports_of_methods_but_no_contract() -
 
 def test_reading_sources_imports_nothing() -> None:
     code = (
-        "import sys; from bench.provenance import sources; "
+        "import sys; from bench.runner.provenance import sources; "
         "print(len(sources('methods.backbone.backbone')), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import SuiteError
-from bench.plan import Plan, fit_seed, make_plan, picture_seed
+from bench.runs.plan import Plan, fit_seed, make_plan, picture_seed
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import PromptCard
 

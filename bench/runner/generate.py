@@ -13,71 +13,18 @@ from typing import Any, TypeVar
 from PIL.Image import Image
 
 from bench.errors import StoreError
-from bench.meter import measured
-from bench.plan import Cell, Group, fit_seed
-from bench.recipe import Recipe
-from bench.store import FULL, RunFolder, fresh_folder, read_json, refusal, write_json
-from bench.subjects.identity import Identity
+from bench.runner.resources import measured
+from bench.runs.atomic_io import FULL, fresh_folder, read_json, refusal, write_json
+from bench.runs.events import Drawn, Event, Failed, Fitted, Skipped
+from bench.runs.plan import Cell, fit_seed
+from bench.runs.run_folder import RunFolder
+from bench.runs.work import Work
 from bench.suite.prompts import PRIOR
 from methods.errors import MethodError
-from methods.interface import Method, Personalised
+from methods.interface import Personalised
 from methods.subject import FLAW, Request, Subject
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Work:
-    """One person and one method, with all that is needed to draw their pictures; it can be pickled."""
-
-    group: Group
-    who: Identity
-    method: Method
-    recipe: Recipe
-    batch: int
-    """Pictures asked for at once."""
-    run_seed: int
-    wanted: frozenset[str]
-    """Ids of the cells to draw now."""
-    again: bool
-    """Draw the wanted ones even where they are there."""
-    guidance: float | None = None
-    """The guidance scale to draw by; the backbone's own without it."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A person has been fitted."""
-
-    method: str
-    identity: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A picture is there that was not."""
-
-    cell: Cell
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """The picture was there already, made in the same way."""
-
-    cell: Cell
-
-
-@dataclass(frozen=True)
-class Failed:
-    """No picture, and why."""
-
-    cell: Cell
-    why: str
-
-
-Event = Fitted | Drawn | Skipped | Failed
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Fit and generate: everything that writes images into a run folder."""

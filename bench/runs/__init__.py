@@ -1,0 +1,1 @@
+"""What a run consists of on disk: plan, cells, tables, fingerprints."""

@@ -1,0 +1,1 @@
+"""Score stored images by the metrics of a suite."""
