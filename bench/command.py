@@ -7,11 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.errors import ExitStatus, SuiteError
-from bench.export import as_csv, as_json
-from bench.grid import write_grid
-from bench.plots import write_plot
 from bench.progress import Display, measuring
-from bench.report import markdown, summary
+from bench.report.export import as_csv, as_json
+from bench.report.image_grid import write_grid
+from bench.report.markdown_report import markdown, summary
+from bench.report.plots import write_plot
 from bench.runner.cell_records import write_ledger
 from bench.runner.executors import executor
 from bench.runner.manifest import earlier_methods, write_account

@@ -24,9 +24,9 @@ import torch
 from world_people import SEED, Pictures, World
 from world_statistics import REPLICATES, Floats, Measured
 
+from bench.analysis.statistics import LEVEL
 from bench.errors import BenchError
 from bench.markdown import table
-from bench.statistics import LEVEL
 from bench.synthetic.dataset.photo_files import write_whole
 from bench.synthetic.parameters.persona import HairColour, Persona, Style, sample_persona
 from bench.synthetic.parameters.persona_vector import local_shapes, one_hot

@@ -8,7 +8,7 @@ import numpy as np
 from world_people import SEED, World
 from world_statistics import REPLICATES
 
-from bench.analysis import BASELINES
+from bench.analysis.comparisons import BASELINES
 from bench.runner.provenance import commit, machine, versions
 from bench.runs.finished_run import Study
 from bench.workshop import ENCODERS, PACKAGE

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics import LEVEL, estimate, jackknife
+from bench.analysis.statistics import LEVEL, estimate, jackknife
 from metrics.interface import Features
 from metrics.statistics.verification import area_under_curve, cosine
 

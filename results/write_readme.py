@@ -15,13 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from bench.analysis import entry, paired, set_columns, set_entry
-from bench.costs import Costs, costs_of
-from bench.curves import SWEPT, column_named, matched, method_of
+from bench.analysis.comparisons import entry, paired, set_columns, set_entry
+from bench.analysis.statistics import Estimate
 from bench.markdown import dash, number, table
+from bench.report.sections.costs import Costs, costs_of
+from bench.report.sections.sweeps import SWEPT, column_named, matched, method_of
 from bench.runs.finished_run import Study, read_study
 from bench.runs.tables import FLOOR
-from bench.statistics import Estimate
 
 HERE: Final = Path(__file__).parent
 WORDS: Final = HERE / "README.in.md"

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from fake_study import cell, column, scores, study
+from fake_run import cell, column, scores, study
 
-from bench.analysis import contrasts_between, entry, ranked
-from bench.caveats import notes, provenance
-from bench.report import ranking
-from bench.report import scores as scores_section
+from bench.analysis.comparisons import contrasts_between, entry, ranked
+from bench.report.markdown_report import ranking
+from bench.report.markdown_report import scores as scores_section
+from bench.report.sections.caveats import notes, provenance
 from bench.runs.finished_run import Study
 from bench.runs.training_overlap import names_in, overlap
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.analysis import picture_columns, ranked
+from bench.analysis.comparisons import picture_columns, ranked
+from bench.analysis.statistics import Agreement, ByPerson, rank_agreement
 from bench.markdown import dash, number, table
 from bench.runs.finished_run import Column, Study
-from bench.statistics import Agreement, ByPerson, rank_agreement
 from metrics.catalog import ENCODERS
 
 

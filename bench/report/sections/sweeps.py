@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bench.analysis import entry, paired, picture_columns
+from bench.analysis.comparisons import entry, paired, picture_columns
+from bench.analysis.statistics import Estimate
 from bench.errors import ReportError, nearest
 from bench.markdown import number, table
 from bench.runs.finished_run import Column, Study
 from bench.runs.tables import FLOOR
-from bench.statistics import Estimate
 
 SWEPT: Final = re.compile(r"(?P<method>.+)@(?P<setting>[^=@]+)=(?P<value>.+)")
 """The label of a row that a sweep made: `ip-adapter@scale=0.5`."""

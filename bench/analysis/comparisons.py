@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
+from bench.analysis.statistics import Estimate, Pair, estimate, holm, jackknife, pair_means, paired_difference
 from bench.runs.finished_run import Column, Leak, Study
 from bench.runs.tables import FLOOR, REAL, REAL_OTHER, REAL_SAME, ScoreRow
-from bench.statistics import Estimate, Pair, estimate, holm, jackknife, pair_means, paired_difference
 from bench.suite.prompts import PRIOR
 
 ALPHA: Final = 0.05

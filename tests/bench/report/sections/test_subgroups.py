@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from fake_study import cell, column, scores, study
+from fake_run import cell, column, scores, study
 
-from bench.groups import SMALL, group_entries, groupings, groups
+from bench.report.sections.subgroups import SMALL, group_entries, groupings, groups
 from bench.runs.finished_run import Study
 
 FACE = column("identity", "sface")

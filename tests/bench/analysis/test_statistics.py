@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from bench.statistics import (
+from bench.analysis.statistics import (
     estimate,
     holm,
     jackknife,

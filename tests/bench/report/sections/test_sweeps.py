@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.curves import at_matched_prompt, column_named, curves, matched, method_of
 from bench.errors import ReportError
-from bench.plots import write_plot
+from bench.report.plots import write_plot
+from bench.report.sections.sweeps import at_matched_prompt, column_named, curves, matched, method_of
 from bench.runs.finished_run import Column, Study
 from bench.runs.tables import CellRow, ScoreRow
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.analysis import (
+from bench.analysis.comparisons import (
     contrasts_between,
     contrasts_with,
     entry,
@@ -22,12 +22,12 @@ from bench.analysis import (
     set_entry,
     share,
 )
-from bench.costs import costs_of
 from bench.errors import ReportError
-from bench.export import as_csv, as_json
-from bench.failures import failures
-from bench.report import markdown, shares
-from bench.report import sets as sets_section
+from bench.report.export import as_csv, as_json
+from bench.report.markdown_report import markdown, shares
+from bench.report.markdown_report import sets as sets_section
+from bench.report.sections.costs import costs_of
+from bench.report.sections.failures import failures
 from bench.runs.atomic_io import read_json, write_json
 from bench.runs.finished_run import Study, latest_run, read_study
 from bench.runs.tables import (

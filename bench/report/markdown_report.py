@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from bench.agreement import agreement
-from bench.analysis import (
+from bench.analysis.comparisons import (
     BASELINES,
     CEILING,
     Contrast,
@@ -24,13 +23,14 @@ from bench.analysis import (
     set_labels,
     share,
 )
-from bench.caveats import dataset, missing, notes, provenance
-from bench.costs import cost_table
-from bench.curves import at_matched_prompt
-from bench.drift import drift
-from bench.failures import failures
-from bench.groups import groups
 from bench.markdown import bullets, counted, dash, number, table
+from bench.report.sections.caveats import dataset, missing, notes, provenance
+from bench.report.sections.costs import cost_table
+from bench.report.sections.failures import failures
+from bench.report.sections.prior_drift import drift
+from bench.report.sections.rank_agreement import agreement
+from bench.report.sections.subgroups import groups
+from bench.report.sections.sweeps import at_matched_prompt
 from bench.runs.finished_run import Column, Study, marked
 from bench.runs.tables import FLOOR, REAL_OTHER, REAL_SAME
 from bench.suite.prompts import PRIOR

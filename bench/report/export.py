@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from bench.agreement import judges
-from bench.analysis import (
+from bench.analysis.comparisons import (
     entry,
     picture_columns,
     prior_columns,
@@ -17,9 +16,10 @@ from bench.analysis import (
     set_labels,
     share,
 )
-from bench.costs import costs_of
-from bench.failures import failure_counts
-from bench.groups import group_entries, groupings
+from bench.report.sections.costs import costs_of
+from bench.report.sections.failures import failure_counts
+from bench.report.sections.rank_agreement import judges
+from bench.report.sections.subgroups import group_entries, groupings
 from bench.runs.finished_run import Study
 from bench.runs.tables import REAL_OTHER, REAL_SAME
 

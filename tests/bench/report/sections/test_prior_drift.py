@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_study import cell, column, scores, study
+from fake_run import cell, column, scores, study
 
-from bench.analysis import picture_columns
-from bench.drift import drift
+from bench.analysis.comparisons import picture_columns
 from bench.errors import SuiteError
-from bench.report import head
+from bench.report.markdown_report import head
+from bench.report.sections.prior_drift import drift
 from bench.runs.atomic_io import read_json
 from bench.runs.finished_run import read_study
 from bench.runs.plan import Plan, make_plan

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.curves import Curve, Point, curves
+from bench.analysis.statistics import Estimate
 from bench.errors import ReportError
+from bench.report.sections.sweeps import Curve, Point, curves
 from bench.runs.atomic_io import write_whole
 from bench.runs.finished_run import Study
-from bench.statistics import Estimate
 
 SIZE = (7.0, 4.5)
 """Inches."""

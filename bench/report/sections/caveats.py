@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.analysis import entry, picture_columns, prior_columns
+from bench.analysis.comparisons import entry, picture_columns, prior_columns
 from bench.markdown import bullets
 from bench.runs.finished_run import MARKS, Study
 from bench.runs.tables import NO_PICTURE, REAL_OTHER, REAL_SAME

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Final
 
-from bench.analysis import picture_columns
+from bench.analysis.comparisons import picture_columns
 from bench.markdown import bullets, counted, dash, table
 from bench.runs.finished_run import Column, Study
 

@@ -1,8 +1,8 @@
 """Pictures that are none, counted."""
 
-from fake_study import cell, column, scores, study
+from fake_run import cell, column, scores, study
 
-from bench.failures import failure_counts, failures
+from bench.report.sections.failures import failure_counts, failures
 from bench.runs.finished_run import Study
 
 FOUND, SEVERAL = column("detected", "eye"), column("multi-face", "eye", better="lower")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.analysis import Entry, entry, prior_columns
+from bench.analysis.comparisons import Entry, entry, prior_columns
 from bench.markdown import bullets, dash, number, table
 from bench.runs.finished_run import Study, marked
 from bench.runs.tables import FLOOR

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.grid import GAP, LEFT, REFERENCES, SIDE, TOP
+from bench.report.image_grid import GAP, LEFT, REFERENCES, SIDE, TOP
 
 
 def test_the_grid_shows_references_and_then_the_drawings(run_folder: Path) -> None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from bench.analysis import Entry, entry, picture_columns
+from bench.analysis.comparisons import Entry, entry, picture_columns
 from bench.markdown import dash, number, table
 from bench.runs.finished_run import Column, Study, marked
 from bench.runs.tables import REAL_OTHER, REAL_SAME

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from fake_study import cell, column, scores, study
+from fake_run import cell, column, scores, study
 
-from bench.agreement import agreement, judges
-from bench.export import as_json
+from bench.report.export import as_json
+from bench.report.sections.rank_agreement import agreement, judges
 from bench.runs.finished_run import Study
 
 METHODS = {"a": 0.1, "b": 0.3, "c": 0.5, "text-only": 0.0}

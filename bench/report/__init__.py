@@ -1,0 +1,1 @@
+"""Formats of the comparison table: Markdown, CSV, JSON, plots, image grid."""
