@@ -76,3 +76,31 @@ def measuring(console: Console) -> Iterator[Callable[[str], None]]:
             status.update(f"measuring {line}")
 
         yield notify
+
+
+Report = Callable[[int, int, str], None]
+
+
+@contextmanager
+def reporting(title: str) -> Iterator[Report]:
+    """A bar with the time left on a terminal's stderr; elsewhere a line now and then."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, note="")
+        said = -1
+
+        def report(done: int, total: int, note: str) -> None:
+            nonlocal said
+            bar.update(task, completed=done, total=total, note=note)
+            share = 20 * done // max(1, total)
+            if not console.is_terminal and share != said:
+                console.print(f"{title}: {done} of {total}, {note}", markup=False, highlight=False)
+            said = share
+
+        yield report

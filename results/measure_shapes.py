@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from bench.torchvision_ops import ensure_torchvision_imports
+from bench.torchvision_compat import ensure_torchvision_imports
 
 # The imports below load torchvision.
 ensure_torchvision_imports()
@@ -30,7 +30,7 @@ from bench.markdown import table
 from bench.synthetic.dataset.photo_files import write_whole
 from bench.synthetic.parameters.persona import HairColour, Persona, Style, sample_persona
 from bench.synthetic.parameters.persona_vector import local_shapes, one_hot
-from bench.workshop import ENCODERS, PACKAGE, ROOT, Place
+from bench.training.workspace import ENCODERS, PACKAGE, ROOT, Place
 from methods.encoders.clip_vision import EMBEDDED_CLIP, open_encoder
 from metrics.encoders.runtime.weight_files import sha256
 

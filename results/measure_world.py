@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from bench.torchvision_ops import ensure_torchvision_imports
+from bench.torchvision_compat import ensure_torchvision_imports
 
 # The imports below load torchvision.
 ensure_torchvision_imports()
@@ -29,10 +29,11 @@ from world_people import SEED, Pictures, Rows, World
 from world_statistics import Floats, Measured, area, distance, mean, share
 
 from bench.errors import BenchError
+from bench.progress import reporting
 from bench.runs.finished_run import read_study
 from bench.suite.suite import open_suite
 from bench.synthetic.dataset.photo_files import write_whole
-from bench.workshop import ROOT, Place, reporting
+from bench.training.workspace import ROOT, Place
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import pictures_of
 from methods.backbone.sampling import decode

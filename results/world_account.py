@@ -11,7 +11,7 @@ from world_statistics import REPLICATES
 from bench.analysis.comparisons import BASELINES
 from bench.runner.provenance import commit, machine, versions
 from bench.runs.finished_run import Study
-from bench.workshop import ENCODERS, PACKAGE
+from bench.training.workspace import ENCODERS, PACKAGE
 from methods.backbone.backbone import Backbone
 from metrics.encoders.efficientnet import FILE as EFFICIENTNET
 from metrics.encoders.efficientnet import PACKAGE as PACKAGED

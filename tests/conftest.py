@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from bench.torchvision_ops import ensure_torchvision_imports
+from bench.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()
 

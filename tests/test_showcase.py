@@ -20,7 +20,7 @@ def test_every_line_of_the_readmes_tables_stands_in_the_runs_report() -> None:
 
 
 def test_the_report_in_results_is_what_the_scores_beside_it_give() -> None:
-    from bench.command import render_report
+    from bench.benchmark import render_report
 
     assert render_report(RUN, "markdown") == (RUN / "report.md").read_text(encoding="utf-8")
 

@@ -86,7 +86,7 @@ def test_break_even_is_where_both_cost_the_same(
 
 @pytest.mark.parametrize("run", RUNS)
 def test_each_report_is_what_its_tables_give(run: str) -> None:
-    from bench.command import render_report
+    from bench.benchmark import render_report
 
     assert render_report(RESULTS / run, "markdown") == (RESULTS / run / "report.md").read_text(
         encoding="utf-8"

@@ -2,13 +2,13 @@
 
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 
 from bench.runner.provenance import commit, machine, versions
 from bench.runner.session import Studio
 from bench.runs.atomic_io import read_json, write_json, write_text
 from bench.runs.fingerprint import digest_of
 from bench.runs.run_folder import RunFolder
-from bench.scoring.score import Metrics, fingerprint_of
 from methods.interface import trained_on
 
 ACCOUNT = "run.json"
@@ -20,8 +20,10 @@ def earlier_methods(folder: RunFolder) -> list[str]:
     return list(methods) if isinstance(methods, dict) else []
 
 
-def write_account(studio: Studio, metrics: Metrics, folder: RunFolder, seconds: float) -> None:
-    """suite.toml and run.json: what was run, by what, on what."""
+def write_account(
+    studio: Studio, metrics: Iterable[Mapping[str, str]], folder: RunFolder, seconds: float
+) -> None:
+    """Write suite.toml and run.json; `metrics` are the fingerprint parts of every metric."""
     options = studio.prepared.options
     made = {work.group.method: dict(work.recipe.method) for work in studio.works}
     write_text(folder.path / "suite.toml", options.file.text)
@@ -47,7 +49,7 @@ def write_account(studio: Studio, metrics: Metrics, folder: RunFolder, seconds: 
         },
         "fingerprints": {
             digest_of(studio.shared): dict(studio.shared),
-            **{fingerprint_of(metric): dict(metric.fingerprint) for metric in metrics.all},
+            **{digest_of(parts): dict(parts) for parts in metrics},
         },
         "seconds": round(seconds, 1),
     }

@@ -16,7 +16,7 @@ from bench.runner.generate import draw, give_up
 from bench.runs.events import Event
 from bench.runs.run_folder import RunFolder
 from bench.runs.work import Work
-from bench.torchvision_ops import ensure_torchvision_imports
+from bench.torchvision_compat import ensure_torchvision_imports
 
 
 def draw_by_ray(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.cli import main
+from bench.cli.main import main
 
 FAKES = Path(__file__).parent / "fakes"
 # Where the tests themselves import the fakes from, as `package.module:Class` does inside a run.
 sys.path.append(str(FAKES))
+from celeba_files import celeba as celeba  # noqa: E402  # isort: skip
+from celeba_files import settings as settings  # noqa: E402  # isort: skip
+
 PEOPLE = ("ada", "bob", "cleo")
 SUITE = """
 name = "fake"

@@ -9,11 +9,11 @@ import pytest
 import typer
 from PIL import Image
 
-from bench.doctor import dataset_findings
-from bench.findings import State
+from bench.cli.train import app as train
+from bench.doctor.diagnosis import dataset_findings
+from bench.doctor.finding import State
 from bench.runner.session import build_method, method_labels
 from bench.suite.suite import BUILT_IN, SuiteFile, open_suite, suite_names
-from bench.train import app as train
 from methods.catalog import AGGREGATORS, METHODS
 from metrics.catalog import ENCODERS, METRICS
 

@@ -8,11 +8,11 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
+from bench.doctor.finding import Finding, State, found, missing
 from bench.errors import StoreError
-from bench.findings import Finding, State, found, missing
 
 NAME: Final = "personabench"
-PYPROJECT: Final = Path(__file__).parents[1] / "pyproject.toml"
+PYPROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def package_findings() -> list[Finding]:

@@ -11,14 +11,21 @@ import pytest
 from packaging.requirements import Requirement
 from rich.console import Console
 
-from bench.doctor import Diagnosis, asked_of_libraries, dataset_findings, disk_finding, show, with_source
+from bench.doctor.diagnosis import (
+    Diagnosis,
+    asked_of_libraries,
+    dataset_findings,
+    disk_finding,
+    show,
+    with_source,
+)
+from bench.doctor.finding import Finding, State, found, missing
+from bench.doctor.package_checks import examined, opencv_findings, package_findings, requirements
 from bench.errors import ExitStatus
-from bench.findings import Finding, State, found, missing
-from bench.packages import examined, opencv_findings, package_findings, requirements
 from bench.suite.suite import DatasetSettings, Needs, Suite, SuiteFile, open_suite, suite_names
 
-ROOT = Path(__file__).parents[2]
-FAKES = Path(__file__).parent / "fakes"
+ROOT = Path(__file__).parents[3]
+FAKES = Path(__file__).parents[1] / "fakes"
 BROKEN = """
 name = "broken"
 metrics = ["identity@sface", "fid@efficientnet-lite0", "prompt-match@clip"]
@@ -140,7 +147,7 @@ def test_an_unknown_suite_is_wrong_input(
 def test_the_doctor_itself_imports_no_torch() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from bench.doctor import dataset_findings, package_findings\n"
+        "from bench.doctor.diagnosis import dataset_findings, package_findings\n"
         "from bench.suite.suite import open_suite\n"
         "assert all(line.met for line in [*dataset_findings(open_suite('tiny')), *package_findings()])\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'pandas'} & set(sys.modules)\n"

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from bench.errors import DatasetError
-from bench.lesson import clauses, open_lesson, turned
 from bench.suite.suite import DatasetSettings
+from bench.training.dataset import clauses, open_lesson, turned
 
 
 def test_a_tenth_of_the_people_judges_and_no_held_out_photo_is_learnt_from(people: Path) -> None:

@@ -1,3 +1,5 @@
+"""Fixtures that write CelebA folders of a few people."""
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

@@ -14,15 +14,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.datasets.registry import open_people
+from bench.doctor.finding import Finding, State, found, missing
+from bench.doctor.package_checks import package_findings
 from bench.errors import BenchError, ExitStatus
-from bench.findings import Finding, State, found, missing
-from bench.packages import package_findings
 from bench.runner.session import RESULTS
 from bench.runs.plan import make_plan
 from bench.suite.suite import Suite, SuiteFile, open_suite
 
 COLOURS: Final = {State.found: "green", State.note: "yellow", State.missing: "red"}
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 PIPED_WIDTH: Final = 160
 """Columns of the table where it is not a terminal that shows it."""
 
@@ -53,10 +53,10 @@ def diagnose(suite: str, methods: str) -> Diagnosis:
 
 
 def asked_of_libraries(*suites: str, methods: str) -> dict[str, list[Finding]]:
-    """By suite, what `bench.probe` finds in a process of its own: a broken torch ends nothing here."""
+    """Findings of `library_checks` by suite, from a subprocess: a broken torch cannot end this one."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
-        [sys.executable, "-m", "bench.probe", methods, *suites],
+        [sys.executable, "-m", "bench.doctor.library_checks", methods, *suites],
         env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,

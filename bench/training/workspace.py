@@ -1,29 +1,23 @@
 """What the `bench train` commands share: where things lie, and how progress shows."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 from bench.errors import DatasetError
-from bench.lesson import open_lesson
+from bench.progress import Report
 from bench.suite.suite import DatasetSettings
+from bench.training.dataset import open_lesson
 from methods.backbone.spec import EMBEDDED
 from methods.errors import MethodError
 
 ROOT: Final = Path.home() / ".cache" / "personabench"
-PACKAGE: Final = Path(__file__).parent.parent
+PACKAGE: Final = Path(__file__).parents[2]
 WEIGHTS: Final = PACKAGE / "methods" / "weights"
 ENCODERS: Final = PACKAGE / "metrics" / "weights"
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
 """Of a forward pass, as methods.pretraining.loop knows them; its own type needs torch."""
-
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -127,28 +121,3 @@ def parted(schedule: Any, accumulate: int, precision: str) -> Any:
     if precision not in PRECISIONS:
         raise MethodError(f"--precision {precision}: known are {', '.join(PRECISIONS)}")
     return replace(schedule, accumulate=accumulate, precision=precision)
-
-
-@contextmanager
-def reporting(title: str) -> Iterator[Report]:
-    """A bar with the time left on a terminal's stderr; elsewhere a line now and then."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None, note="")
-        said = -1
-
-        def report(done: int, total: int, note: str) -> None:
-            nonlocal said
-            bar.update(task, completed=done, total=total, note=note)
-            share = 20 * done // max(1, total)
-            if not console.is_terminal and share != said:
-                console.print(f"{title}: {done} of {total}, {note}", markup=False, highlight=False)
-            said = share
-
-        yield report

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import Listed, app
-from bench.listing import LISTS
+from bench.cli.listing import LISTS
+from bench.cli.main import Listed, app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "diffusers", "transformers", "onnxruntime", "cv2", "insightface", "pandas"}
 
 
@@ -28,7 +28,7 @@ def test_the_help_of_every_command(golden: Callable[[str, str], None]) -> None:
 def test_what_does_not_draw_imports_no_torch(words: list[str], tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['bench', *{words!r}]\n"
-        "from bench.cli import main\n"
+        "from bench.cli.main import main\n"
         "try:\n    main()\n"
         "except SystemExit as ended:\n    assert not ended.code, ended.code\n"
         f"heavy = {HEAVY!r} & set(sys.modules)\nassert not heavy, heavy\n"

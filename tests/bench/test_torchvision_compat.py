@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from bench.torchvision_ops import ensure_torchvision_imports
+from bench.torchvision_compat import ensure_torchvision_imports
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -12,7 +12,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_everything_that_needs_torchvision_imports_after_the_cure() -> None:
     done = run(
-        "from bench.torchvision_ops import ensure_torchvision_imports as cure\n"
+        "from bench.torchvision_compat import ensure_torchvision_imports as cure\n"
         "cure()\n"
         "import torchvision, diffusers, transformers, peft, cleanfid, lpips\n"
         "from diffusers import StableDiffusionPipeline\n"
@@ -24,7 +24,9 @@ def test_the_cure_declares_operators_only_where_torchvisions_own_do_not_load() -
     without = run("import torchvision")
     if without.returncode:
         assert "torchvision::nms does not exist" in without.stderr
-    needed = run("from bench.torchvision_ops import ensure_torchvision_imports as c; print(c() is not None)")
+    needed = run(
+        "from bench.torchvision_compat import ensure_torchvision_imports as c; print(c() is not None)"
+    )
     assert needed.stdout.strip() == str(without.returncode != 0)
 
 

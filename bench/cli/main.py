@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench import train
+from bench.cli import train
 from bench.errors import BenchError, ExitStatus
 
 HELP = """Compares methods of personalising a text-to-image diffusion model.
@@ -103,7 +103,7 @@ def run(
 
         bench run --suite my_suite.toml --out results/mine --dry-run
     """
-    from bench.command import Request, run_benchmark
+    from bench.benchmark import Request, run_benchmark
 
     request = Request(suite, ",".join(methods), out, only, dry_run, device.value, seed, again, executor)
     outcome = run_benchmark(request)
@@ -129,7 +129,7 @@ def report(
 
         bench report results/tiny --format json --output tiny.json
     """
-    from bench.command import render_report
+    from bench.benchmark import render_report
     from bench.runs.atomic_io import write_text
 
     text = render_report(run, format.value)
@@ -158,7 +158,7 @@ def plot(
 
         bench plot photos.svg --run results/study-photos --x references --y identity@face-rendered
     """
-    from bench.command import plot_run
+    from bench.benchmark import plot_run
 
     plot_run(run, x, y, output)
 
@@ -184,7 +184,7 @@ def doctor(
 
         bench doctor --suite celeba-sd15 --methods text-only,dreambooth-lora
     """
-    from bench.doctor import as_json, console_of, diagnose, show
+    from bench.doctor.diagnosis import as_json, console_of, diagnose, show
 
     diagnosis = diagnose(suite, methods)
     if json:
@@ -230,8 +230,8 @@ def data(
 
         bench data --suite celeba-sd15
     """
-    from bench.doctor import console_of
-    from bench.stock import as_json, asked, show, take_stock
+    from bench.cli.dataset_inspection import as_json, asked, show, take_stock
+    from bench.doctor.diagnosis import console_of
 
     given = {"identities": identities, "references": references, "partition": partition}
     settings, base = asked(name, suite, root, given)
@@ -248,7 +248,7 @@ def list_(
     what: Annotated[Listed | None, typer.Argument(help="All kinds without it.", show_default=False)] = None,
 ) -> None:
     """Say what there is: methods, metrics, suites, prompts, datasets, aggregators, presets."""
-    from bench.listing import listing
+    from bench.cli.listing import listing
 
     print(listing([what.value] if what else [kind.value for kind in Listed]))
 
@@ -268,7 +268,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("bench: stopped; run again to go on from here", file=sys.stderr)
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from bench.torchvision_ops import ensure_torchvision_imports
-from bench.workshop import ENCODERS, ROOT, WEIGHTS, Place, Taught, parted, reporting, resolve, shortened
+from bench.progress import reporting
+from bench.torchvision_compat import ensure_torchvision_imports
+from bench.training.workspace import ENCODERS, ROOT, WEIGHTS, Place, Taught, parted, resolve, shortened
 
 app = typer.Typer(
     help="""Make the embedded world: photographs, backbone, adapters, evaluation networks.

@@ -1,6 +1,7 @@
-"""What only the networks' own libraries can say of a suite's needs; `bench doctor` asks in another process.
+"""Checks that need torch and the other heavy libraries; `bench doctor` runs them in a subprocess.
 
-`python -m bench.probe METHODS SUITE ...` prints a JSON object, the findings by suite. Nothing is downloaded.
+`python -m bench.doctor.library_checks METHODS SUITE ...` prints a JSON object: findings by suite. Nothing is
+downloaded.
 """
 
 import dataclasses
@@ -13,11 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import methods.catalog
+from bench.doctor.finding import Finding, State, found, missing
 from bench.errors import SuiteError
-from bench.findings import Finding, State, found, missing
 from bench.runner.session import build_method, method_labels
 from bench.suite.suite import NO_BACKBONE, Suite, open_suite
-from bench.torchvision_ops import ensure_torchvision_imports
+from bench.torchvision_compat import ensure_torchvision_imports
 from methods.backbone.spec import EMBEDDED, BackboneSpec
 from methods.errors import MethodError
 from methods.interface import needs

@@ -33,7 +33,7 @@ from bench.runs.finished_run import latest_run, read_study
 from bench.runs.run_folder import RunFolder, locked
 from bench.scoring.score import Exam, Metrics, score
 from bench.suite.suite import open_suite
-from bench.torchvision_ops import ensure_torchvision_imports
+from bench.torchvision_compat import ensure_torchvision_imports
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def run_benchmark(request: Request) -> Outcome:
         metrics = _metrics(prepared)
         studio = open_studio(prepared, folder, lambda line: console.print(line, style="yellow", markup=False))
         refuse_stale(studio, folder)
-        write_account(studio, metrics, folder, time.monotonic() - started)
+        write_account(
+            studio, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started
+        )
         failed = 0
         with Display(console, len(prepared.plan.wanted)) as display:
             for event in run_groups(
@@ -109,7 +111,7 @@ def _measure(studio: Studio, metrics: Metrics, folder: RunFolder, console: Conso
     with measuring(console) as notify:
         exam = Exam(studio.works, cells, studio.prepared.people, metrics, options.seed)
         score(exam, folder, notify, again=options.again)
-    write_account(studio, metrics, folder, time.monotonic() - started)
+    write_account(studio, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started)
     write_text(folder.path / "report.md", markdown(read_study(folder.path)))
     write_grid(studio.works, folder)
 

@@ -1,0 +1,1 @@
+"""The command line: `bench run`, `report`, `score`, `plot`, `list`, `data`, `doctor`, `train`."""

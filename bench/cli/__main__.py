@@ -1,0 +1,5 @@
+"""`python -m bench.cli` and `accelerate launch -m bench.cli`."""
+
+from bench.cli.main import main
+
+main()

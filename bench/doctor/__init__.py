@@ -1,0 +1,1 @@
+"""`bench doctor`: checks that everything a suite needs is installed."""
