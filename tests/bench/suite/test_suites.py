@@ -112,7 +112,7 @@ def test_every_row_of_the_study_can_be_built(file: SuiteFile) -> None:
 
 
 def test_the_studys_networks_are_made_by_its_script() -> None:
-    script = (ROOT / "results" / "train-study.sh").read_text()
+    script = (ROOT / "results" / "scripts" / "train_study.sh").read_text()
     aggregators = re.search(r"for aggregator in (.*); do", script)
     assert aggregators
     assert set(aggregators[1].split()) == set(AGGREGATORS)
@@ -124,12 +124,14 @@ def test_the_studys_networks_are_made_by_its_script() -> None:
         for table in open_suite(name).suite.methods.values()
         if "network" in table
     }
-    assert needed == {f"results/networks/{name}.safetensors" for name in made if not name.endswith("-first")}
+    assert needed == {
+        f"results/study-networks/{name}.safetensors" for name in made if not name.endswith("-first")
+    }
 
 
 def test_every_command_of_the_studys_script_is_understood() -> None:
     """Each line is given to the command line itself, up to the point where photographs would be needed."""
-    script = (ROOT / "results" / "train-study.sh").read_text().replace("\\\n", " ")
+    script = (ROOT / "results" / "scripts" / "train_study.sh").read_text().replace("\\\n", " ")
     variables = dict(re.findall(r'^(\w+)="(.*)"$', script, re.MULTILINE))
     lines = [line.strip() for line in script.splitlines() if line.strip().startswith("bench train loo")]
     assert len(lines) == 13

@@ -1,6 +1,6 @@
 """Measures what face networks and the image encoder know of a rendered face: its shape, brows, skin and hair.
 
-    python results/measure_shapes.py --data DIR
+    python results/scripts/measure_shapes.py --data DIR
 
 DIR is what `bench train people --data DIR` wrote. The renderer knows each person's parameters. A linear map
 (ridge regression) from a network's mean vector of four photographs to them is fitted on training people and
@@ -21,8 +21,8 @@ ensure_torchvision_imports()
 
 import numpy as np
 import torch
-from world_people import SEED, Pictures, World
-from world_statistics import REPLICATES, Floats, Measured
+from world.people import SEED, Pictures, World
+from world.statistics import REPLICATES, Floats, Measured
 
 from bench.analysis.statistics import LEVEL
 from bench.errors import BenchError
@@ -50,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "people", help="what `bench train people` wrote")
     parser.add_argument("--fitted", type=int, default=800, help="training people, the first so many")
     parser.add_argument("--people", type=int, default=100, help="test people, the first so many")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "world")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "world")
     given = parser.parse_args(words)
     place = Place(given.data, checkpoints=given.data, out=given.out)
     try:
@@ -180,7 +180,7 @@ def render(numbers: Numbers) -> str:
 How much of a rendered person's parameters a linear map reads out of each network's mean vector of
 {numbers["photos"]} photographs: R², the mean over a group's parameters, with its 95 % interval over people.
 1 is everything, 0 what one would guess of a stranger. Fitted on {numbers["fitted"]} training people,
-judged on {numbers["judged"]} test people. `python results/measure_shapes.py` made this page.
+judged on {numbers["judged"]} test people. `python results/scripts/measure_shapes.py` made this page.
 
 {table(["parameters", *networks], rows)}
 

@@ -1,4 +1,4 @@
-"""What results/README.md says of the study is what the tables beside it give."""
+"""Every number in results/study.md is what the tables of its runs give."""
 
 import csv
 import gzip
@@ -12,18 +12,18 @@ import pytest
 
 from bench.suite.suite import Needs, read_suite, suite_names
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 RUNS = tuple(name for name in suite_names() if name.startswith("study-"))
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_readme", RESULTS / "write_readme.py")
+    spec = importlib.util.spec_from_file_location("study_page", RESULTS / "scripts" / "study_page.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["write_readme"] = module
+    sys.modules["study_page"] = module
     spec.loader.exec_module(module)
     return module
 
@@ -41,14 +41,7 @@ def identity_by_pair(method: str) -> dict[tuple[str, str], float]:
 def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
     words = script.WORDS.read_text(encoding="utf-8")
     assert "TODO" not in words
-    assert script.filled(words) == (RESULTS / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_readmes_summary_is_the_pages(script: ModuleType) -> None:
-    page = (RESULTS / "README.md").read_text(encoding="utf-8")
-    summary = script.summary(page)
-    assert len(summary) > 400
-    assert summary in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert script.filled(words) == (RESULTS / "study.md").read_text(encoding="utf-8")
 
 
 def test_a_difference_is_the_mean_over_people_and_prompts(script: ModuleType) -> None:

@@ -1,9 +1,10 @@
 """The page on the embedded world says what its numbers say, and their intervals are what they claim."""
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,22 +18,18 @@ from scipy.stats import binomtest
 
 from metrics.training.model_card import face_quality
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "results" / "scripts"))
 WORLD = ROOT / "results" / "world"
-SHIPPED = ROOT / "bench" / "people" / "assets" / "test"
+SHIPPED = ROOT / "bench" / "synthetic" / "assets" / "test"
 
 
 def script(name: str) -> ModuleType:
-    """A module of results/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "results" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """A module of results/scripts, which is no package."""
+    return importlib.import_module(name)
 
 
-page, statistics = script("world_page"), script("world_statistics")
+page, statistics = script("world.page"), script("world.statistics")
 
 
 @pytest.fixture
@@ -171,8 +168,7 @@ def test_a_distance_of_equals_is_none_and_its_interval_leaves_people_out() -> No
 def test_a_share_of_the_way_is_a_ratio_of_sums_and_its_interval_leaves_people_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.syspath_prepend(ROOT / "results")
-    ratio = script("world_methods").ratio
+    ratio = script("world.methods").ratio
     pairs = [(person, prompt) for person in "abcd" for prompt in "xy"]
     rest = dict.fromkeys(pairs, 2.0)
     sure = ratio(dict.fromkeys(pairs, 0.5), rest)
@@ -214,7 +210,6 @@ def _same_threads() -> Iterator[None]:
 def test_a_run_by_other_weights_is_not_read(
     shipped_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.syspath_prepend(ROOT / "results")
     run = tmp_path / "run"
     shutil.copytree(ROOT / "results" / "personalisation", run)
     told = (run / "run.json").read_text(encoding="utf-8")
@@ -245,7 +240,6 @@ def test_a_run_by_other_weights_is_not_read(
 def test_the_script_measures_what_the_page_needs(
     shipped_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(ROOT / "results")
     out = tmp_path / "world"
     words = ["--data", shipped_photos, "--people", 4, "--captions", 16, "--threads", 1, "--out", out]
     script("measure_world").main([str(word) for word in words])
@@ -261,14 +255,15 @@ def test_the_script_measures_what_the_page_needs(
 
 @pytest.fixture
 def shapes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT / "results")
     return script("measure_shapes")
 
 
 def test_the_page_of_shapes_is_what_its_numbers_give(shapes: ModuleType) -> None:
     numbers = json.loads((WORLD / "shapes.json").read_text(encoding="utf-8"))
     assert (WORLD / "shapes.md").read_text(encoding="utf-8") == shapes.render(numbers)
-    assert numbers["digests"] == shapes.digests(), "run results/measure_shapes.py again: other weights ship"
+    assert numbers["digests"] == shapes.digests(), (
+        "run results/scripts/measure_shapes.py again: other weights ship"
+    )
 
 
 def test_what_vectors_hold_is_explained_and_what_they_do_not_hold_is_not(shapes: ModuleType) -> None:

@@ -3,13 +3,12 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from world_statistics import Measured
-
 from bench.analysis.comparisons import BASELINES, CEILING, means_of
 from bench.analysis.statistics import Pair, jackknife
 from bench.report.sections.sweeps import column_named
 from bench.runs.finished_run import Study
 from bench.runs.tables import FLOOR
+from world.statistics import Measured
 
 NETWORKS: Final = ("sface", "face-rendered")
 PROMPT: Final = "prompt-match@attributes"

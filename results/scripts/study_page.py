@@ -1,10 +1,8 @@
-"""Writes results/README.md: the words of README.in.md, every number from the tables of the runs beside it.
+"""Write results/study.md from study_page.in.md and the tables of the study's runs.
 
-Its summary goes into the project's README too.
+    python results/scripts/study_page.py
 
-    python results/write_readme.py
-
-What stands between double braces in README.in.md is the name of a function below and its arguments, such as
+A field between double braces in study_page.in.md names a function below with its arguments, such as
 `{{minus study-main loo-attention ip-control identity@sface}}`.
 """
 
@@ -23,8 +21,8 @@ from bench.report.sections.sweeps import SWEPT, column_named, matched, method_of
 from bench.runs.finished_run import Study, read_study
 from bench.runs.tables import FLOOR
 
-HERE: Final = Path(__file__).parent
-WORDS: Final = HERE / "README.in.md"
+HERE: Final = Path(__file__).parents[1]
+WORDS: Final = Path(__file__).with_name("study_page.in.md")
 FIELD: Final = re.compile(r"\{\{(.+?)\}\}")
 CARD: Final = re.compile(r"\| seconds \| (\d+) \|")
 IDENTITY: Final = ("identity@sface", "identity@face-rendered")
@@ -211,7 +209,7 @@ def losses(*networks: str) -> str:
     """A table of the networks' losses on unseen people, by their cards."""
     lines = []
     for network in networks:
-        text = (HERE / "networks" / f"{network}.md").read_text(encoding="utf-8")
+        text = (HERE / "study-networks" / f"{network}.md").read_text(encoding="utf-8")
         said = dict(re.findall(r"\| ([^|]+) \| ([^|]+) \|", text))
         own, without = said["loss on unseen people"], said["the same without their photographs"]
         lines.append([network, own, without, f"{1e4 * (float(without) - float(own)):.0f}"])
@@ -279,25 +277,15 @@ def _until(found: Costs, base: Costs) -> str:
 
 
 def _card(network: str) -> str:
-    found = CARD.search((HERE / "networks" / f"{network}.md").read_text(encoding="utf-8"))
+    found = CARD.search((HERE / "study-networks" / f"{network}.md").read_text(encoding="utf-8"))
     if found is None:
-        raise ValueError(f"results/networks/{network}.md: no line with its seconds")
+        raise ValueError(f"results/study-networks/{network}.md: no line with its seconds")
     return found[1]
 
 
-def summary(page: str) -> str:
-    """What the page says in short."""
-    return page.partition("## In short\n\n")[2].partition("\n\n## ")[0]
-
-
 def main() -> None:
-    """Write the page, and its summary into the README of the project."""
-    page = filled(WORDS.read_text(encoding="utf-8"))
-    (HERE / "README.md").write_text(page, encoding="utf-8")
-    readme = HERE.parent / "README.md"
-    before, begin, rest = readme.read_text(encoding="utf-8").partition("<!-- study:begin -->\n")
-    _, end, after = rest.partition("<!-- study:end -->")
-    readme.write_text(f"{before}{begin}{summary(page)}\n{end}{after}", encoding="utf-8")
+    """Write the page."""
+    (HERE / "study.md").write_text(filled(WORDS.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The networks of the study (bench/suite/builtin/study-*.toml), each from the photographs of 2,400 rendered people.
 #
-#   pip install 'personabench[render]' && sh results/train-study.sh
+#   pip install 'personabench[render]' && sh results/scripts/train_study.sh
 #
 # Two hours on a CPU once the people are rendered, one where two blocks run side by side; a GPU is used where there
 # is one. Every line resumes from its checkpoint, and may be given again.
@@ -9,23 +9,23 @@ set -eu
 
 bench train people
 
-recipe="--lean 2 --shortcut --out results/networks --checkpoints results/networks/checkpoints"
+recipe="--lean 2 --shortcut --out results/study-networks --checkpoints results/study-networks/checkpoints"
 further="--steps 600 --learning-rate 7e-4"
 
 # The mean aggregator first: the others go on from it.
 bench train loo --aggregator mean $recipe --name loo-mean-first --steps 1800
 for aggregator in mean max median deep-sets attention caption-attention concat; do
     bench train loo --aggregator $aggregator $recipe --name loo-$aggregator $further \
-        --start results/networks/loo-mean-first.safetensors
+        --start results/study-networks/loo-mean-first.safetensors
 done
 
 # The controls: the same steps, but the target stays among what conditions.
 bench train loo --aggregator mean $recipe --name ip-control-first --steps 1800 --no-leave-out --largest-set 1
 bench train loo --aggregator mean $recipe --name ip-control $further --no-leave-out --largest-set 1 \
-    --start results/networks/ip-control-first.safetensors
+    --start results/study-networks/ip-control-first.safetensors
 bench train loo --aggregator mean $recipe --name set-control-first --steps 1800 --no-leave-out
 bench train loo --aggregator mean $recipe --name set-control $further --no-leave-out \
-    --start results/networks/set-control-first.safetensors
+    --start results/study-networks/set-control-first.safetensors
 
 # The ablations, for a quarter of the steps.
 short="$recipe --aggregator mean --steps 600"

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from world_people import SEED, World
-from world_statistics import REPLICATES
 
 from bench.analysis.comparisons import BASELINES
 from bench.runner.provenance import commit, machine, versions
@@ -18,6 +16,8 @@ from metrics.encoders.efficientnet import PACKAGE as PACKAGED
 from metrics.encoders.faces.sface import SFACE
 from metrics.encoders.faces.yunet import YUNET
 from metrics.encoders.runtime.weight_files import packaged, sha256
+from world.people import SEED, World
+from world.statistics import REPLICATES
 
 SUITE: Final = "tiny"
 """Captions are drawn as this suite draws."""

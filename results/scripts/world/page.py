@@ -74,7 +74,7 @@ def _head(numbers: Numbers) -> str:
     commands = (
         "bench train people --data DIR\n"
         f"bench run --suite {numbers['run']['suite']} --methods all --out results/{numbers['run']['suite']}\n"
-        "python results/measure_world.py --data DIR"
+        "python results/scripts/measure_world.py --data DIR"
     )
     return f"# The embedded world, measured\n\n{opening}\n\n```sh\n{commands}\n```\n\n{closing}"
 

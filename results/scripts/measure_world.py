@@ -1,7 +1,7 @@
 """Measures the embedded world as it ships: the numbers, a page about them, two sheets of pictures.
 
     bench run --suite personalisation --methods all --out results/personalisation
-    python results/measure_world.py --data DIR
+    python results/scripts/measure_world.py --data DIR
 
 DIR is what `bench train people --data DIR` wrote. Only its test people count, whom no network was trained on.
 """
@@ -22,11 +22,11 @@ ensure_torchvision_imports()
 import numpy as np
 import torch
 from PIL import Image
-from world_account import RESTORED_EACH, SUITE, account, strange
-from world_methods import of_methods
-from world_page import render
-from world_people import SEED, Pictures, Rows, World
-from world_statistics import Floats, Measured, area, distance, mean, share
+from world.methods import of_methods
+from world.page import render
+from world.people import SEED, Pictures, Rows, World
+from world.provenance import RESTORED_EACH, SUITE, account, strange
+from world.statistics import Floats, Measured, area, distance, mean, share
 
 from bench.errors import BenchError
 from bench.progress import reporting
@@ -67,13 +67,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--run",
         type=Path,
-        default=Path(__file__).parent / "personalisation",
+        default=Path(__file__).parents[1] / "personalisation",
         help="a run of suite personalisation by the same weights",
     )
     parser.add_argument("--people", type=int, default=100, help="test people, the first so many")
     parser.add_argument("--captions", type=int, default=500, help="pictures to draw")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "world")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "world")
     given = parser.parse_args(words)
     torch.set_num_threads(given.threads)
     try:

@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from world_statistics import People
 
 from bench.errors import BenchError, DatasetError
 from bench.suite.prompts import SLOT
@@ -16,6 +15,7 @@ from metrics.encoders.faces.face_rendered import FaceRendered
 from metrics.encoders.faces.sface import SFace
 from metrics.encoders.faces.yunet import YuNet
 from metrics.interface import Encoder
+from world.statistics import People
 
 SEED: Final = 0
 """Of whatever is drawn by lot: halves, replicates."""
