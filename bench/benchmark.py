@@ -12,32 +12,33 @@ from bench.report.export import as_csv, as_json
 from bench.report.image_grid import write_grid
 from bench.report.markdown_report import markdown, summary
 from bench.report.plots import write_plot
-from bench.runner.cell_records import write_ledger
+from bench.runner.cell_records import write_cell_tables
 from bench.runner.executors import executor
-from bench.runner.manifest import earlier_methods, write_account
+from bench.runner.manifest import write_manifest
 from bench.runner.session import (
     RESULTS,
     Device,
-    Options,
-    Prepared,
-    Studio,
+    PlannedRun,
+    RunOptions,
+    RunSession,
     default_folder,
     method_labels,
-    open_studio,
-    prepare,
+    open_session,
+    plan_run,
     refuse_stale,
 )
 from bench.runs.atomic_io import write_text
 from bench.runs.events import Failed
-from bench.runs.finished_run import latest_run, read_study
+from bench.runs.finished_run import latest_run, read_run
 from bench.runs.run_folder import RunFolder, locked
-from bench.scoring.score import Exam, Metrics, score
+from bench.runs.run_manifest import read_run_manifest
+from bench.scoring.score import Metrics, ScoringInputs, score
 from bench.suite.suite import open_suite
 from bench.torchvision_compat import ensure_torchvision_imports
 
 
 @dataclass(frozen=True)
-class Request:
+class RunArguments:
     """The options of `bench run` as they were given."""
 
     suite: str
@@ -47,81 +48,89 @@ class Request:
     dry_run: bool
     device: Device
     seed: int | None
-    again: bool
+    overwrite: bool
     executor: str
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CommandResult:
     """How a command ends, and what it prints."""
 
     status: ExitStatus
     text: str
 
 
-def run_benchmark(request: Request) -> Outcome:
+def run_benchmark(arguments: RunArguments) -> CommandResult:
     """`bench run`."""
     started = time.monotonic()
-    file = open_suite(request.suite)
-    seed = file.suite.seed if request.seed is None else request.seed
-    asked = [name.strip() for name in request.methods.split(",") if name.strip()]
+    file = open_suite(arguments.suite)
+    seed = file.suite.seed if arguments.seed is None else arguments.seed
+    asked = [name.strip() for name in arguments.methods.split(",") if name.strip()]
     if not asked:
         raise SuiteError("--methods names no method; give names joined by commas, or all")
-    options = Options(
-        file, method_labels(asked, file.suite), seed, request.device, request.only, request.again
+    options = RunOptions(
+        file, method_labels(asked, file.suite), seed, arguments.device, arguments.only, arguments.overwrite
     )
-    folder = RunFolder(request.out or default_folder(file, seed))
-    if request.dry_run:
-        return Outcome(ExitStatus.DONE, plan_text(prepare(options, ()), folder))
-    run_groups = executor(request.executor)
+    folder = RunFolder(arguments.out or default_folder(file, seed))
+    if arguments.dry_run:
+        return CommandResult(ExitStatus.DONE, plan_text(plan_run(options, ()), folder))
+    run_groups = executor(arguments.executor)
     ensure_torchvision_imports()
     with locked(folder.path):
         console = Console(stderr=True)
-        prepared = prepare(options, earlier_methods(folder))
-        metrics = _metrics(prepared)
-        studio = open_studio(prepared, folder, lambda line: console.print(line, style="yellow", markup=False))
-        refuse_stale(studio, folder)
-        write_account(
-            studio, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started
+        planned = plan_run(options, tuple(read_run_manifest(folder.path).methods))
+        metrics = _metrics(planned)
+        session = open_session(
+            planned, folder, lambda line: console.print(line, style="yellow", markup=False)
+        )
+        refuse_stale(session, folder)
+        write_manifest(
+            session, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started
         )
         failed = 0
-        with Display(console, len(prepared.plan.wanted)) as display:
+        with Display(console, len(planned.plan.wanted)) as display:
             for event in run_groups(
-                [w for w in studio.works if w.group.method in options.methods], studio.backbone, folder
+                [w for w in session.tasks if w.group.method in options.methods], session.backbone, folder
             ):
                 display.show(event)
                 failed += isinstance(event, Failed)
-        _measure(studio, metrics, folder, console, started)
+        _measure(session, metrics, folder, console, started)
     console.print(
         f"the whole report is {folder.path / 'report.md'}", markup=False, highlight=False, soft_wrap=True
     )
-    return Outcome(ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, summary(read_study(folder.path)))
+    return CommandResult(
+        ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, summary(read_run(folder.path))
+    )
 
 
-def _metrics(prepared: Prepared) -> Metrics:
+def _metrics(planned: PlannedRun) -> Metrics:
     from metrics.catalog import make
 
-    return Metrics(*make(prepared.suite.metrics, encoders=prepared.suite.encoders))
+    return Metrics(*make(planned.suite.metrics, encoders=planned.suite.encoders))
 
 
-def _measure(studio: Studio, metrics: Metrics, folder: RunFolder, console: Console, started: float) -> None:
+def _measure(
+    session: RunSession, metrics: Metrics, folder: RunFolder, console: Console, started: float
+) -> None:
     """Scores, account, report and grid of what is there now."""
-    options = studio.prepared.options
-    cells = write_ledger(studio, folder)
+    options = session.planned.options
+    cells = write_cell_tables(session, folder)
     with measuring(console) as notify:
-        exam = Exam(studio.works, cells, studio.prepared.people, metrics, options.seed)
-        score(exam, folder, notify, again=options.again)
-    write_account(studio, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started)
-    write_text(folder.path / "report.md", markdown(read_study(folder.path)))
-    write_grid(studio.works, folder)
+        inputs = ScoringInputs(session.tasks, cells, session.planned.people, metrics, options.seed)
+        score(inputs, folder, notify, overwrite=options.overwrite)
+    write_manifest(
+        session, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started
+    )
+    write_text(folder.path / "report.md", markdown(read_run(folder.path)))
+    write_grid(session.tasks, folder)
 
 
-def plan_text(prepared: Prepared, folder: RunFolder) -> str:
+def plan_text(planned: PlannedRun, folder: RunFolder) -> str:
     """`bench run --dry-run`: every chosen cell, and how many have a picture already."""
-    chosen = prepared.plan.chosen
+    chosen = planned.plan.chosen
     there = sum(folder.image(cell).exists() for cell in chosen)
     total = (
-        f"{len(chosen)} of {len(prepared.plan.cells)} cells into {folder.path}; "
+        f"{len(chosen)} of {len(planned.plan.cells)} cells into {folder.path}; "
         f"{there} have a picture, which is kept if it was made in the same way"
     )
     return "\n".join([*(cell.id for cell in chosen), total])
@@ -129,10 +138,10 @@ def plan_text(prepared: Prepared, folder: RunFolder) -> str:
 
 def render_report(run: Path | None, form: str) -> str:
     """`bench report`."""
-    study = read_study(run or latest_run(RESULTS))
-    return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](study)
+    finished = read_run(run or latest_run(RESULTS))
+    return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](finished)
 
 
 def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:
     """`bench plot`."""
-    write_plot(read_study(run or latest_run(RESULTS)), x, y, output)
+    write_plot(read_run(run or latest_run(RESULTS)), x, y, output)

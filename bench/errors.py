@@ -22,6 +22,10 @@ class ExitStatus(IntEnum):
     SOME_FAILED = 3
 
 
+class RenamedWarning(FutureWarning):
+    """An old name was used and is still understood; the message is one line."""
+
+
 class BenchError(Exception):
     """Wrong input; the message is one line that says where, what was seen, what was wanted, what to do."""
 

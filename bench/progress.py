@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.runs.events import Drawn, Event, Failed, Fitted, Skipped
+from bench.runs.events import Event, Failed, Fitted, Generated, Skipped
 
 PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
 
@@ -46,15 +46,15 @@ class Display:
         match event:
             case Fitted(method, identity, seconds):
                 self._say(f"{method}/{identity}: fitted in {seconds:.1f} s")
-            case Drawn(cell) | Skipped(cell):
+            case Generated(cell) | Skipped(cell):
                 self._advance(f"{cell.method}/{cell.identity}")
-            case Failed(cell, why):
+            case Failed(cell, reason):
                 group = f"{cell.method}/{cell.identity}"
                 self._advance(group)
                 # The table counts them; here each reason is said once for each group.
-                if (group, why) not in self._reasons:
-                    self._reasons.add((group, why))
-                    self._console.print(f"{cell.id}: {why}", style="red", **PLAIN)
+                if (group, reason) not in self._reasons:
+                    self._reasons.add((group, reason))
+                    self._console.print(f"{cell.id}: {reason}", style="red", **PLAIN)
 
     def _advance(self, group: str) -> None:
         self._progress.update(self._task, advance=1, description=group)

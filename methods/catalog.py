@@ -23,7 +23,7 @@ ENTRY_POINTS: Final = "personabench.methods"
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodEntry:
     """One line of the catalogue."""
 
     target: str
@@ -38,51 +38,51 @@ class Entry:
     """Recipes that the setting `preset` can name."""
 
 
-METHODS: Final[dict[str, Entry]] = {
-    "text-only": Entry(
+METHODS: Final[dict[str, MethodEntry]] = {
+    "text-only": MethodEntry(
         "methods.baselines.text_only:TextOnly", "the backbone without the person: the floor of identity"
     ),
-    "photo-copy": Entry(
+    "photo-copy": MethodEntry(
         "methods.baselines.photo_copy:PhotoCopy",
         "hands back a reference photo: the ceiling of identity",
         priors=False,
     ),
-    "dreambooth-lora": Entry(
+    "dreambooth-lora": MethodEntry(
         "methods.dreambooth_lora.method:DreamBoothLora",
         "LoRA weights tied to a rare token, with prior preservation (Ruiz et al. 2023; Hu et al. 2022)",
         presets=DREAMBOOTH,
     ),
-    "lora-folder": Entry(
+    "lora-folder": MethodEntry(
         "methods.lora.pretrained:LoraFolder",
         "LoRA files trained elsewhere, one for each person: diffusers' or kohya's layout",
         needs="a path",
     ),
-    "textual-inversion": Entry(
+    "textual-inversion": MethodEntry(
         "methods.textual_inversion.method:TextualInversion",
         "new words whose embeddings alone are learnt, all weights frozen (Gal et al. 2022)",
         presets=TEXTUAL_INVERSION,
     ),
-    "ip-adapter": Entry(
+    "ip-adapter": MethodEntry(
         "methods.ip_adapter.method:IPAdapter",
         "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023); its own weights are "
         "leave-one-out's control: target = condition",
     ),
-    "ip-adapter-faceid": Entry(
+    "ip-adapter-faceid": MethodEntry(
         "methods.ip_adapter.faceid:IPAdapterFaceID",
         "ArcFace's embedding as image tokens, with the checkpoint's own LoRA (h94/IP-Adapter-FaceID)",
         needs="an adapter and an insightface model folder",
     ),
-    "loo-mean": Entry(
+    "loo-mean": MethodEntry(
         "methods.leave_one_out.method:LeaveOneOut",
         "leave-one-out aggregator, photos joined by their mean",
         {"aggregator": "mean"},
     ),
-    "loo-attention": Entry(
+    "loo-attention": MethodEntry(
         "methods.leave_one_out.method:LeaveOneOut",
         "leave-one-out aggregator, learned queries over all photos",
         {"aggregator": "attention"},
     ),
-    "loo-caption-attention": Entry(
+    "loo-caption-attention": MethodEntry(
         "methods.leave_one_out.method:LeaveOneOut",
         "leave-one-out aggregator, photos weighed by how well their captions fit the prompt",
         {"aggregator": "caption-attention"},
@@ -141,18 +141,18 @@ def locate_backbone(spec: BackboneSpec) -> Path:
     return source_of(spec, fetch=False).place
 
 
-def _entry(name: str) -> Entry:
+def _entry(name: str) -> MethodEntry:
     if name in METHODS:
         return METHODS[name]
     if ":" in name:
-        return Entry(name, "a method of your own")
+        return MethodEntry(name, "a method of your own")
     offered = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
     if name in offered:
-        return Entry(offered[name], "offered by an installed package")
+        return MethodEntry(offered[name], "offered by an installed package")
     raise MethodError(f"unknown method {name!r}; {_nearest(name, [*METHODS, *offered])}")
 
 
-def _preset(name: str, entry: Entry, preset: Any) -> Mapping[str, Any]:
+def _preset(name: str, entry: MethodEntry, preset: Any) -> Mapping[str, Any]:
     if preset in entry.presets:
         return entry.presets[preset].settings
     if not entry.presets:
@@ -161,7 +161,7 @@ def _preset(name: str, entry: Entry, preset: Any) -> Mapping[str, Any]:
     raise MethodError(f"method {name!r}: unknown preset {preset!r}; {told}")
 
 
-def everyday() -> list[str]:
+def self_contained() -> list[str]:
     """The methods that run without anything only their user can give."""
     return [name for name, entry in METHODS.items() if not entry.needs]
 

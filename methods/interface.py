@@ -38,7 +38,7 @@ class Method(Protocol):
         ...
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         """Names of the encoders the method conditions on, for the leak ledger (`clip-embedded`, ...)."""
         ...
 
@@ -47,7 +47,7 @@ class Method(Protocol):
         """The method's own pretrained files, whose digests enter every picture's fingerprint."""
         ...
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         """Why this subject cannot be fitted (one clear line), or None."""
         ...
 

@@ -28,7 +28,7 @@ class EncoderEntry:
 
 
 @dataclass(frozen=True)
-class Entry:
+class MetricEntry:
     """One column of the table: a statistic with the network behind it."""
 
     target: str
@@ -153,19 +153,19 @@ _FAMILIES: Final[tuple[tuple[str, str, str, Better, str], ...]] = (
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {"face-diversity": ("yunet",)}
 
 
-def _table() -> dict[str, Entry]:
+def _table() -> dict[str, MetricEntry]:
     table = {}
     for name, kind, target, better, summary in _FAMILIES:
         for encoder, entry in ENCODERS.items():
             if kind in entry.serves:
                 parts = _PARTS.get(name, ())
-                table[f"{name}@{encoder}"] = Entry(
+                table[f"{name}@{encoder}"] = MetricEntry(
                     f"metrics.scores.{target}", summary, better, encoder, parts, entry.needs
                 )
     return table
 
 
-METRICS: Final[dict[str, Entry]] = _table()
+METRICS: Final[dict[str, MetricEntry]] = _table()
 """Every metric by its name, `<metric>@<encoder>`."""
 
 

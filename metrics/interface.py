@@ -19,7 +19,7 @@ class Score:
     """A number, or the reason why there is none. A missing score is never a zero."""
 
     value: float | None
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sample:
     image: Image
     prompt: str
     """The prompt with the plain noun phrase in the subject's place."""
-    asks: Mapping[str, str] = field(default_factory=dict)
+    expected_attributes: Mapping[str, str] = field(default_factory=dict)
     """Visible attributes the prompt asks for, such as `{"glasses": "black", "background": "blue"}`."""
     held_out: tuple[Image, ...] = ()
     """Photographs of the same person that no method has seen."""

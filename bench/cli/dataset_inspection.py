@@ -26,7 +26,7 @@ SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
-class Used:
+class IdentitySummary:
     """One identity as a run would use it."""
 
     id: str
@@ -38,13 +38,13 @@ class Used:
 
 
 @dataclass(frozen=True)
-class Stock:
+class DatasetSummary:
     """What a run would take from a dataset."""
 
     kind: str
     available: int
     """Identities that could be used."""
-    used: tuple[Used, ...]
+    used: tuple[IdentitySummary, ...]
     opened: int
     """Identities whose photographs were opened and compared."""
     remarks: tuple[str, ...]
@@ -77,7 +77,7 @@ def asked(
     return read_table({**of_suite, **changes}, DatasetSettings, "bench data"), file.base
 
 
-def take_stock(settings: DatasetSettings, base: Path, *, thorough: bool) -> Stock:
+def inspect_dataset(settings: DatasetSettings, base: Path, *, thorough: bool) -> DatasetSummary:
     """Look at a dataset as a run would; open all photographs if `thorough`, else as many as are quickly open.
 
     Raises DatasetError where not even the identities can be told.
@@ -93,7 +93,7 @@ def take_stock(settings: DatasetSettings, base: Path, *, thorough: bool) -> Stoc
     near, opened = _compared(people, refusals, QUICK if not thorough else None)
     remarks = (*dataset.remarks, *near, *_captions_in_doubt(people))
     used = tuple(map(_used, people))
-    return Stock(settings.kind, len(names), used, opened, remarks, tuple(refusals))
+    return DatasetSummary(settings.kind, len(names), used, opened, remarks, tuple(refusals))
 
 
 def _compared(
@@ -118,18 +118,18 @@ def _captions_in_doubt(people: Sequence[Identity]) -> Iterator[str]:
         yield f"all photographs share the caption {next(iter(captions))!r}: prompts cannot be told from faces"
 
 
-def _used(who: Identity) -> Used:
+def _used(who: Identity) -> IdentitySummary:
     attributes = ", ".join(f"{key} {value}" for key, value in who.attributes.items())
     captions = tuple(photo.caption for photo in (*who.references, *who.held_out))
-    return Used(who.id, who.noun, len(who.references), len(who.held_out), attributes, captions)
+    return IdentitySummary(who.id, who.noun, len(who.references), len(who.held_out), attributes, captions)
 
 
-def as_json(stock: Stock) -> str:
+def as_json(stock: DatasetSummary) -> str:
     """Everything, for programs."""
     return json.dumps(asdict(stock), indent=2)
 
 
-def show(stock: Stock, settings: DatasetSettings, console: Console) -> None:
+def show(stock: DatasetSummary, settings: DatasetSettings, console: Console) -> None:
     """Tables and lines for people."""
     console.print(escape(_summary(stock, settings)), soft_wrap=True)
     console.print()
@@ -145,7 +145,7 @@ def show(stock: Stock, settings: DatasetSettings, console: Console) -> None:
         console.print(escape(line), soft_wrap=True)
 
 
-def _summary(stock: Stock, settings: DatasetSettings) -> str:
+def _summary(stock: DatasetSummary, settings: DatasetSettings) -> str:
     held = sorted(used.held_out for used in stock.used) or [0]
     captions = {caption for used in stock.used for caption in used.captions}
     photos = sum(used.references + used.held_out for used in stock.used)
@@ -158,7 +158,7 @@ def _summary(stock: Stock, settings: DatasetSettings) -> str:
     )
 
 
-def _problems(stock: Stock) -> Iterator[str]:
+def _problems(stock: DatasetSummary) -> Iterator[str]:
     yield from (f"refused: {line}" for line in stock.refusals)
     yield from (f"note: {line}" for line in stock.remarks)
     if stock.opened < len(stock.used):

@@ -38,11 +38,14 @@ def _suites() -> list[list[str]]:
 
 def _prompts() -> list[list[str]]:
     rows = []
-    for name, cards in PROMPT_SETS.items():
-        kinds = Counter(card.category for card in cards)
+    for name, prompts in PROMPT_SETS.items():
+        kinds = Counter(prompt.category for prompt in prompts)
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         rows.append(
-            [name, f"{len(cards)} prompts: {listed}" if cards else "for recaptions or cards of your own"]
+            [
+                name,
+                f"{len(prompts)} prompts: {listed}" if prompts else "for recaptions or prompts of your own",
+            ]
         )
     return rows
 

@@ -1,14 +1,17 @@
 """The command line: `bench run`, `report`, `doctor`, `data`, `list`, `train`."""
 
 import sys
+import warnings
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
 from bench.cli import train
-from bench.errors import BenchError, ExitStatus
+from bench.errors import BenchError, ExitStatus, RenamedWarning
 
 HELP = """Compares methods of personalising a text-to-image diffusion model.
 
@@ -23,6 +26,13 @@ and measure what comes back: identity, fidelity, diversity, prompt match, cost.
 
     bench doctor                   is all there that a suite needs
 """
+
+RENAMED_OPTIONS: Final = {
+    "--again": "--overwrite",
+    "--lean": "--timestep-power",
+    "--summary": "--summary-loss-weight",
+}
+"""Options of version 0.1; accepted for one version, with a one-line notice."""
 
 app = typer.Typer(
     help=HELP,
@@ -85,7 +95,7 @@ def run(
         int | None,
         typer.Option(help="The seed of every picture; the suite's without it.", show_default=False),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Draw anew what is there already.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Regenerate existing images.")] = False,
     executor: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
 ) -> None:
     """Fit, draw, measure, and print the table.
@@ -103,10 +113,12 @@ def run(
 
         bench run --suite my_suite.toml --out results/mine --dry-run
     """
-    from bench.benchmark import Request, run_benchmark
+    from bench.benchmark import RunArguments, run_benchmark
 
-    request = Request(suite, ",".join(methods), out, only, dry_run, device.value, seed, again, executor)
-    outcome = run_benchmark(request)
+    arguments = RunArguments(
+        suite, ",".join(methods), out, only, dry_run, device.value, seed, overwrite, executor
+    )
+    outcome = run_benchmark(arguments)
     print(outcome.text)
     raise typer.Exit(outcome.status)
 
@@ -230,12 +242,12 @@ def data(
 
         bench data --suite celeba-sd15
     """
-    from bench.cli.dataset_inspection import as_json, asked, show, take_stock
+    from bench.cli.dataset_inspection import as_json, asked, inspect_dataset, show
     from bench.doctor.diagnosis import console_of
 
     given = {"identities": identities, "references": references, "partition": partition}
     settings, base = asked(name, suite, root, given)
-    stock = take_stock(settings, base, thorough=check)
+    stock = inspect_dataset(settings, base, thorough=check)
     if json:
         print(as_json(stock))
     else:
@@ -253,6 +265,24 @@ def list_(
     print(listing([what.value] if what else [kind.value for kind in Listed]))
 
 
+def _present_options(words: Sequence[str]) -> list[str]:
+    """The command line with options of version 0.1 replaced."""
+    for old in RENAMED_OPTIONS.keys() & set(words):
+        new = RENAMED_OPTIONS[old]
+        warnings.warn(
+            f"{old} is now {new}; the old name will be refused by the next version", RenamedWarning, 2
+        )
+    return [RENAMED_OPTIONS.get(word, word) for word in words]
+
+
+def _show_warning(usual: Callable[..., None], message: Warning, category: type, *place: Any) -> None:
+    """A renamed name is told in one line, without the place in our code."""
+    if issubclass(category, RenamedWarning):
+        print(f"bench: notice: {message}", file=sys.stderr)
+    else:
+        usual(message, category, *place)
+
+
 def main() -> None:
     """Run the command line; every expected trouble ends in one line on stderr."""
     from methods.errors import MethodError
@@ -261,7 +291,10 @@ def main() -> None:
     # A person's own `package.module:Class` lies where they stand; last, so that it hides nothing of ours.
     sys.path.append(str(Path.cwd()))
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", RenamedWarning)
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            app(_present_options(sys.argv[1:]))
     except (BenchError, MethodError, MetricError) as error:
         print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(ExitStatus.WRONG_INPUT)

@@ -8,7 +8,16 @@ import typer
 
 from bench.progress import reporting
 from bench.torchvision_compat import ensure_torchvision_imports
-from bench.training.workspace import ENCODERS, ROOT, WEIGHTS, Place, Taught, parted, resolve, shortened
+from bench.training.workspace import (
+    ENCODERS,
+    ROOT,
+    WEIGHTS,
+    DatasetOptions,
+    TrainingPaths,
+    parted,
+    resolve,
+    shortened,
+)
 
 app = typer.Typer(
     help="""Make the embedded world: photographs, backbone, adapters, evaluation networks.
@@ -132,8 +141,8 @@ def clip(
     from methods.tiny_sd.clip import FURTHER, SCHEDULE
 
     with reporting("clip") as report:
-        shop = Place(data, checkpoints, out, start).workshop(device.value, report)
-        print(make_clip(shop, shortened(FURTHER if start else SCHEDULE, steps, batch)))
+        workspace = TrainingPaths(data, checkpoints, out, start).workshop(device.value, report)
+        print(make_clip(workspace, shortened(FURTHER if start else SCHEDULE, steps, batch)))
 
 
 @app.command()
@@ -150,9 +159,13 @@ def autoencoder(
     from methods.tiny_sd.autoencoder import DECODER_SCHEDULE, FURTHER, SCHEDULE
 
     with reporting("autoencoder") as report:
-        shop = Place(data, checkpoints, checkpoints, start).workshop(device.value, report)
+        workspace = TrainingPaths(data, checkpoints, checkpoints, start).workshop(device.value, report)
         first = FURTHER if start else SCHEDULE
-        print(make_autoencoder(shop, *(shortened(part, steps, batch) for part in (first, DECODER_SCHEDULE))))
+        print(
+            make_autoencoder(
+                workspace, *(shortened(part, steps, batch) for part in (first, DECODER_SCHEDULE))
+            )
+        )
 
 
 @app.command()
@@ -173,8 +186,8 @@ def backbone(
     from methods.tiny_sd.unet import FURTHER, SCHEDULE
 
     with reporting("backbone") as report:
-        shop = Place(data, checkpoints, out, start).workshop(device.value, report)
-        print(make_backbone(shop, shortened(FURTHER if start else SCHEDULE, steps, batch)))
+        workspace = TrainingPaths(data, checkpoints, out, start).workshop(device.value, report)
+        print(make_backbone(workspace, shortened(FURTHER if start else SCHEDULE, steps, batch)))
 
 
 @app.command(name="ip-adapter")
@@ -201,8 +214,8 @@ def ip_adapter(
         ),
     ] = "self",
     tokens: Annotated[int, typer.Option(help="Tokens per photograph; of the layout `plus`.")] = 8,
-    lean: Lean = 1.0,
-    summary: Annotated[
+    timestep_power: Lean = 1.0,
+    summary_loss_weight: Annotated[
         float,
         typer.Option(help="Weight of a loss by which the tokens tell what the encoder sums up; of `plus`."),
     ] = 0.0,
@@ -226,16 +239,19 @@ def ip_adapter(
         layout,  # type: ignore[arg-type]
         condition,  # type: ignore[arg-type]
         tokens=tokens,
-        lean=lean,
-        summary=summary,
+        timestep_power=timestep_power,
+        summary_loss_weight=summary_loss_weight,
         encoder=encoder or EMBEDDED_CLIP,
         start=start,
     )
     with reporting("ip-adapter") as report:
-        taught, place = Taught(dataset, root, people, side), Place(data, checkpoints, out)
-        shop, source = taught.workshop(place, base, device.value, report, unseen="validation")
+        dataset_options, place = (
+            DatasetOptions(dataset, root, people, side),
+            TrainingPaths(data, checkpoints, out),
+        )
+        workspace, source = dataset_options.workshop(place, base, device.value, report, unseen="validation")
         schedule = parted(shortened(SCHEDULE, steps, batch, learning_rate), accumulate, precision)
-        print(make_ip_adapter(shop, schedule, training, base=base, name=name, source=source))
+        print(make_ip_adapter(workspace, schedule, training, base=base, name=name, source=source))
 
 
 @app.command()
@@ -264,7 +280,7 @@ def loo(
     captions: Annotated[str, typer.Option(help="Captions are `given` or taken for `blank`.")] = "given",
     smallest_set: Annotated[int, typer.Option(help="Photographs in the smallest set.")] = 1,
     largest_set: Annotated[int, typer.Option(help="Photographs in the largest set.")] = 6,
-    lean: Lean = 1.0,
+    timestep_power: Lean = 1.0,
     tokens: Annotated[int, typer.Option(help="Tokens per photograph.")] = 8,
     shortcut: Annotated[
         bool, typer.Option(help="The class token also goes straight into the tokens.")
@@ -290,7 +306,7 @@ def loo(
     from methods.leave_one_out.training import SCHEDULE, LeaveOneOutTraining
     from methods.recipes.adapters import make_leave_one_out
 
-    objective = Objective(noising, leave_out, captions, smallest_set, largest_set, lean)  # type: ignore[arg-type]
+    objective = Objective(noising, leave_out, captions, smallest_set, largest_set, timestep_power)  # type: ignore[arg-type]
     training = LeaveOneOutTraining(
         aggregator,
         objective,
@@ -301,11 +317,14 @@ def loo(
         validate_every=validate_every,
     )
     with reporting(f"loo-{aggregator}") as report:
-        taught, place = Taught(dataset, root, people, side), Place(data, checkpoints, out)
-        shop, source = taught.workshop(place, base, device.value, report, unseen="validation")
+        dataset_options, place = (
+            DatasetOptions(dataset, root, people, side),
+            TrainingPaths(data, checkpoints, out),
+        )
+        workspace, source = dataset_options.workshop(place, base, device.value, report, unseen="validation")
         schedule = shortened(SCHEDULE, steps, batch, learning_rate)
         schedule = parted(schedule, accumulate, precision)
-        print(make_leave_one_out(shop, schedule, training, base=base, name=name, source=source))
+        print(make_leave_one_out(workspace, schedule, training, base=base, name=name, source=source))
 
 
 @app.command()
@@ -318,7 +337,7 @@ def encoders(
     """Train the evaluation networks: the in-domain face network and the attribute classifier."""
     from metrics.training.train_encoders import train_encoders
 
-    place = Place(data, checkpoints, out)
+    place = TrainingPaths(data, checkpoints, out)
     with reporting("encoders") as report:
         train_encoders(
             place.photos("train"),

@@ -17,7 +17,7 @@ from typing import Final
 from bench.errors import DatasetError
 from bench.subjects.identity import Identity, PhotoFile, split
 from bench.subjects.image_files import is_stray, pictures_in
-from bench.suite.prompts import SLOT, PromptCard
+from bench.suite.prompts import SLOT, Prompt
 from bench.suite.suite import DatasetSettings
 
 LISTING: Final = "prompts_and_classes.txt"
@@ -31,7 +31,7 @@ class Listing:
 
     classes: dict[str, str]
     """By subject."""
-    cards: dict[str, tuple[PromptCard, ...]]
+    prompts: dict[str, tuple[Prompt, ...]]
     """By kind of subject: `object` or `live`."""
 
 
@@ -84,7 +84,7 @@ class DreamBench:
             {"kind": kind, "class": noun},
             origin="dreambench",
             person=False,
-            cards=self._listing.cards[kind] if self._settings.own_prompts else (),
+            own_prompts=self._listing.prompts[kind] if self._settings.own_prompts else (),
         )
 
     def photos(self, name: str) -> tuple[PhotoFile, ...]:
@@ -104,13 +104,13 @@ def read_listing(path: Path) -> Listing:
             f"{path}: cannot be read ({error.strerror}); wanted is a clone of google/dreambooth"
         ) from error
     classes: dict[str, str] = {}
-    prompts: dict[str, list[PromptCard]] = {"object": [], "live": []}
+    prompts: dict[str, list[Prompt]] = {"object": [], "live": []}
     kind = ""
     for number, line in enumerate(map(str.strip, lines), start=1):
         if line in ("Object Prompts", "Live Subject Prompts"):
             kind = "object" if line.startswith("Object") else "live"
         elif line.startswith(("'", '"')) and kind:
-            prompts[kind].append(_card(line, f"{path}: line {number}"))
+            prompts[kind].append(_prompt(line, f"{path}: line {number}"))
         elif not kind and "," in line and line != "subject_name,class":
             subject, _, noun = line.partition(",")
             classes[subject.strip()] = noun.strip()
@@ -119,10 +119,10 @@ def read_listing(path: Path) -> Listing:
             f"{path}: {len(classes)} subjects, {len(prompts['object'])} and {len(prompts['live'])} prompts; "
             "wanted are `subject,class` lines, then Object Prompts and Live Subject Prompts"
         )
-    return Listing(classes, {kind: tuple(_distinct(cards)) for kind, cards in prompts.items()})
+    return Listing(classes, {kind: tuple(_distinct(prompts)) for kind, prompts in prompts.items()})
 
 
-def _card(line: str, where: str) -> PromptCard:
+def _prompt(line: str, where: str) -> Prompt:
     r"""A line such as `'a {0} {1} in the snow'.format(unique_token, class_token),`."""
     quoted = re.match(r"(['\"])(.*)\1", line)
     found = re.fullmatch(r"an? (.*?)\s*\{0\} \{1\}(.*)", quoted[2]) if quoted else None
@@ -133,9 +133,9 @@ def _card(line: str, where: str) -> PromptCard:
     joint = ", " if before else " "
     id = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
     category = "property" if before else "accessory" if after.startswith("wearing") else "context"
-    return PromptCard(id, f"{SLOT}{joint}{words}", category)
+    return Prompt(id, f"{SLOT}{joint}{words}", category)
 
 
-def _distinct(cards: list[PromptCard]) -> Iterator[PromptCard]:
-    """Without a second card of one id."""
-    return iter({card.id: card for card in cards}.values())
+def _distinct(prompts: list[Prompt]) -> Iterator[Prompt]:
+    """Without a second prompt of one id."""
+    return iter({prompt.id: prompt for prompt in prompts}.values())

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bench.errors import DatasetError
 from bench.subjects.identity import Identity, PhotoFile, split
-from bench.subjects.image_files import Part, Row
+from bench.subjects.image_files import ArrayRow, Part
 from bench.suite.suite import DatasetSettings
 
 ASSETS: Final = Path(__file__).parents[1] / "synthetic" / "assets" / "test"
@@ -90,7 +90,7 @@ def _rendered(folder: Path) -> dict[str, list[Record]]:
     array = folder / "photos.npy"
     for row, line in enumerate(_lines(folder / "photos.jsonl")):
         name = f"person-{int(line['identity']):07d}"
-        people[name].append(Record(array, Row(row), str(line["template"]), dict(line["attributes"])))
+        people[name].append(Record(array, ArrayRow(row), str(line["template"]), dict(line["attributes"])))
     return dict(people)
 
 

@@ -81,7 +81,7 @@ def dataset_findings(file: SuiteFile) -> list[Finding]:
         plan = make_plan(
             ("any",),
             people.chosen,
-            suite.cards,
+            suite.shared_prompts,
             recaptions=suite.prompts.recaptions,
             samples=suite.samples,
             seed=suite.seed,

@@ -63,13 +63,15 @@ def device_finding(suite: Suite) -> Finding:
     if wanted == "cpu" or not (torch.cuda.is_available() or wanted == "cuda" or needed):
         return found("machine", "device", f"cpu, {os.cpu_count()} cores")
     if not torch.cuda.is_available():
-        why = f"torch {torch.__version__} sees no CUDA device, the suite wants one with {needed:g} GB"
-        return missing("machine", "device", f"{why}; run it where there is one, with a CUDA build of torch")
+        reason = f"torch {torch.__version__} sees no CUDA device, the suite wants one with {needed:g} GB"
+        return missing(
+            "machine", "device", f"{reason}; run it where there is one, with a CUDA build of torch"
+        )
     gpu = torch.cuda.get_device_properties(0)
     has = gpu.total_memory / 1e9
     if has < needed:
-        why = f"{gpu.name} has {has:.0f} GB, the suite wants {needed:g} GB"
-        return missing("machine", "device", f"{why}; lower backbone.batch, or set backbone.cpu_offload")
+        reason = f"{gpu.name} has {has:.0f} GB, the suite wants {needed:g} GB"
+        return missing("machine", "device", f"{reason}; lower backbone.batch, or set backbone.cpu_offload")
     return found("machine", "device", f"{gpu.name}, {has:.0f} GB")
 
 
@@ -84,8 +86,8 @@ def torchvision_finding() -> Finding:
         return missing("machine", "torchvision", f"does not import ({error}); {cure}")
     if declared is None:
         return found("machine", "torchvision", torchvision.__version__)
-    why = "its compiled operators do not fit this torch; nothing here calls them, and they were declared"
-    return Finding("machine", "torchvision", State.note, f"{torchvision.__version__}: {why}")
+    reason = "its compiled operators do not fit this torch; nothing here calls them, and they were declared"
+    return Finding("machine", "torchvision", State.note, f"{torchvision.__version__}: {reason}")
 
 
 @cache
@@ -125,8 +127,8 @@ def _file(label: str, what: str, path: Path, spec: BackboneSpec) -> Finding:
     path = path.expanduser().absolute()
     embedded = spec.path in (EMBEDDED, NO_BACKBONE) or path.is_relative_to(SHIPPED / "clip")
     if path.is_relative_to(SHIPPED) and not embedded:
-        why = f"{what}: the one that ships fits the embedded backbone alone, not {spec.path}"
-        return missing("method", label, f"{why}; train or fetch one, and name it in [methods.{label}]")
+        reason = f"{what}: the one that ships fits the embedded backbone alone, not {spec.path}"
+        return missing("method", label, f"{reason}; train or fetch one, and name it in [methods.{label}]")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         cure = f"put it there, or name another in [methods.{label}]"
         return missing("method", label, f"{what}: {path} is not there; {cure}")

@@ -68,9 +68,9 @@ def opencv_findings(there: Mapping[str, str]) -> list[Finding]:
     listed = " and ".join(f"{name} {here}" for name, here in there.items())
     if len(set(there.values())) > 1:
         cure = f"pip uninstall {' '.join(there)}, then pip install opencv-python-headless"
-        why = f"{listed} overwrite each other's folder cv2 in different versions; {cure}"
-        return [missing("package", "opencv", why)]
+        reason = f"{listed} overwrite each other's folder cv2 in different versions; {cure}"
+        return [missing("package", "opencv", reason)]
     if len(there) > 1:
-        why = f"{listed} share the folder cv2, of one version: it works, until one of them is uninstalled"
-        return [Finding("package", "opencv", State.note, why)]
+        reason = f"{listed} share the folder cv2, of one version: it works, until one of them is uninstalled"
+        return [Finding("package", "opencv", State.note, reason)]
     return [found("package", "opencv", listed)] if there else []

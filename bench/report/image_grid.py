@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.runs.atomic_io import write_whole
 from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder
-from bench.runs.work import Work
+from bench.runs.task import GroupTask
 from bench.suite.prompts import PRIOR
 
 SIDE: Final = 128
@@ -23,13 +23,13 @@ REFERENCES: Final = 2
 INK: Final = (30, 30, 30)
 
 
-def write_grid(works: Sequence[Work], folder: RunFolder) -> None:
+def write_grid(tasks: Sequence[GroupTask], folder: RunFolder) -> None:
     """Write grid.png and grid.webp for the first few people and prompts."""
-    if not works:
+    if not tasks:
         return
-    methods = list(dict.fromkeys(work.group.method for work in works))
-    people = list(dict.fromkeys(work.group.identity for work in works))[:PEOPLE]
-    by_place = {(work.group.method, work.group.identity): work for work in works}
+    methods = list(dict.fromkeys(task.group.method for task in tasks))
+    people = list(dict.fromkeys(task.group.identity for task in tasks))[:PEOPLE]
+    by_place = {(task.group.method, task.group.identity): task for task in tasks}
     rows = [(person, prompt) for person in people for prompt in _prompts(by_place[methods[0], person])]
     columns = REFERENCES + len(methods)
     size = (LEFT + columns * (SIDE + GAP), TOP + len(rows) * (SIDE + GAP))
@@ -52,15 +52,15 @@ def write_grid(works: Sequence[Work], folder: RunFolder) -> None:
         write_whole(folder.path / name, buffer.getvalue())
 
 
-def _prompts(work: Work) -> list[str]:
-    cells = (cell for cell in work.group.cells if cell.prompt.category != PRIOR)
+def _prompts(task: GroupTask) -> list[str]:
+    cells = (cell for cell in task.group.cells if cell.prompt.category != PRIOR)
     return list(dict.fromkeys(cell.prompt.id for cell in cells))[:PROMPTS]
 
 
-def _drawn(work: Work, prompt: str, folder: RunFolder) -> Image.Image | None:
+def _drawn(task: GroupTask, prompt: str, folder: RunFolder) -> Image.Image | None:
     """The first sample; None where it is not there, which the grid shows as grey."""
-    cell: Cell = next(cell for cell in work.group.cells if cell.prompt.id == prompt)
-    if not folder.has(cell, work.recipe.fingerprint(cell)):
+    cell: Cell = next(cell for cell in task.group.cells if cell.prompt.id == prompt)
+    if not folder.has(cell, task.fingerprint_parts.fingerprint(cell)):
         return None
     with Image.open(folder.image(cell)) as picture:
         return _fit(picture.convert("RGB"))

@@ -7,9 +7,9 @@ from typing import Any
 
 from bench.analysis.statistics import Estimate
 from bench.errors import ReportError
-from bench.report.sections.sweeps import Curve, Point, curves
+from bench.report.sections.sweeps import Curve, SweepPoint, curves
 from bench.runs.atomic_io import write_whole
-from bench.runs.finished_run import Study
+from bench.runs.finished_run import FinishedRun
 
 SIZE = (7.0, 4.5)
 """Inches."""
@@ -17,7 +17,7 @@ DATES = {"svg": "Date", "pdf": "CreationDate"}
 """Where each kind of file would note the hour it was drawn."""
 
 
-def write_plot(study: Study, x: str, y: str, path: Path) -> None:
+def write_plot(run: FinishedRun, x: str, y: str, path: Path) -> None:
     """Draw column `y` against `x`, a swept setting or another column, and write the picture.
 
     Raises ReportError where a name is unknown, there is no curve, matplotlib is missing, or the ending of the
@@ -26,9 +26,9 @@ def write_plot(study: Study, x: str, y: str, path: Path) -> None:
     kind = path.suffix.removeprefix(".")
     if kind not in ("png", *DATES):
         raise ReportError(f"{path}: unknown kind {path.suffix!r}; end it in .svg, .pdf or .png")
-    lines = [curve for curve in curves(study, x, y) if curve.points]
+    lines = [curve for curve in curves(run, x, y) if curve.points]
     if not lines:
-        raise ReportError(f"{study.path}: no row has both {x} and {y}; sweep a setting with [[sweep]]")
+        raise ReportError(f"{run.path}: no row has both {x} and {y}; sweep a setting with [[sweep]]")
     figure, axes = _figure()
     for curve in lines:
         _draw(axes, curve)
@@ -83,5 +83,5 @@ def _arms(estimates: Sequence[Estimate]) -> list[list[float]]:
     return [below, above]
 
 
-def _value(point: Point) -> str:
+def _value(point: SweepPoint) -> str:
     return point.label.rpartition("=")[2]

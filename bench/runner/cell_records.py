@@ -1,59 +1,70 @@
 """Write cells.csv and fits.csv from the contents of a run folder."""
 
-from bench.runner.session import Studio
+from dataclasses import replace
+
+from bench.runner.session import RunSession
 from bench.runs.atomic_io import read_json
 from bench.runs.fingerprint import digest_of
 from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder
 from bench.runs.tables import CELLS, FITS, CellRow, FitRow, write_rows
-from bench.runs.work import Work
+from bench.runs.task import GroupTask
 
 
-def cell_row(cell: Cell, work: Work, folder: RunFolder, run_fingerprint: str) -> CellRow:
-    """What came of one cell."""
-    fingerprint = work.recipe.fingerprint(cell)
-    about = (
+def cell_row(cell: Cell, task: GroupTask, folder: RunFolder, run_fingerprint: str) -> CellRow:
+    """The outcome of one cell."""
+    fingerprint = task.fingerprint_parts.fingerprint(cell)
+    row = CellRow(
         cell.id,
         cell.method,
         cell.identity,
         cell.prompt.id,
         cell.prompt.category,
         cell.prompt.template,
-        str(cell.sample),
-        str(cell.seed),
+        cell.sample,
+        cell.seed,
+        status="missing",
+        reason="not generated",
     )
     if folder.has(cell, fingerprint):
         record = read_json(folder.sidecar(cell))
-        costs = {key: _number(record.get(key)) for key in ("seconds", "memory_mb", "gpu_mb")}
-        flaw = str(record.get("flaw", ""))
-        return CellRow(
-            *about, "drawn", flaw=flaw, picture=fingerprint, run_fingerprint=run_fingerprint, **costs
+        return replace(
+            row,
+            status="generated",
+            reason="",
+            flaw=str(record.get("flaw", "")),
+            picture=fingerprint,
+            seconds=_number(record.get("seconds")),
+            memory_mb=_number(record.get("memory_mb")),
+            gpu_mb=_number(record.get("gpu_mb")),
+            run_fingerprint=run_fingerprint,
         )
     failure = read_json(folder.failure(cell))
     if failure.get("fingerprint") == fingerprint:
-        return CellRow(*about, "failed", why=str(failure["why"]))
-    return CellRow(*about, "missing", why="not drawn")
+        return replace(row, status="failed", reason=str(failure["reason"]))
+    return row
 
 
-def fit_row(work: Work, folder: RunFolder) -> FitRow | None:
+def fit_row(task: GroupTask, folder: RunFolder) -> FitRow | None:
     """What one fitting cost, if it is there."""
-    method, identity = work.group.method, work.group.identity
+    method, identity = task.group.method, task.group.identity
     record = read_json(folder.fit_sidecar(method, identity))
     if not record:
         return None
     costs = {key: _number(record.get(key)) for key in ("seconds", "memory_mb", "gpu_mb")}
-    return FitRow(method, identity, bytes=str(record.get("bytes", "")), **costs)
+    return FitRow(method, identity, bytes=record.get("bytes"), **costs)
 
 
-def _number(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, int | float) else ""
+def _number(value: object) -> float | None:
+    """Six significant digits: more would only be noise of the clock."""
+    return float(f"{value:.6g}") if isinstance(value, int | float) else None
 
 
-def write_ledger(studio: Studio, folder: RunFolder) -> list[CellRow]:
+def write_cell_tables(session: RunSession, folder: RunFolder) -> list[CellRow]:
     """cells.csv and fits.csv for the whole plan."""
-    shared = digest_of(studio.shared)
-    cells = [cell_row(cell, work, folder, shared) for work in studio.works for cell in work.group.cells]
-    fits = [row for work in studio.works if (row := fit_row(work, folder)) is not None]
+    shared = digest_of(session.shared)
+    cells = [cell_row(cell, task, folder, shared) for task in session.tasks for cell in task.group.cells]
+    fits = [row for task in session.tasks if (row := fit_row(task, folder)) is not None]
     write_rows(folder.path / CELLS, cells, CellRow)
     write_rows(folder.path / FITS, fits, FitRow)
     return cells

@@ -8,29 +8,29 @@ from bench.errors import SuiteError, nearest
 from bench.runner.generate import draw
 from bench.runs.events import Event
 from bench.runs.run_folder import RunFolder
-from bench.runs.work import Work
+from bench.runs.task import GroupTask
 
-Executor = Callable[[Sequence[Work], Any, RunFolder], Iterator[Event]]
+Executor = Callable[[Sequence[GroupTask], Any, RunFolder], Iterator[Event]]
 """Draws the groups by the open backbone (None where the suite has none) into the folder."""
 
 
-def local(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+def local(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
     """One group after another, on the backbone that is open."""
     # Libraries and backbone are no garbage: looking them through before every group takes long.
     gc.collect()
     gc.freeze()
     try:
-        for work in works:
-            yield from draw(work, backbone, folder)
+        for task in tasks:
+            yield from draw(task, backbone, folder)
     finally:
         gc.unfreeze()
 
 
-def ray(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+def ray(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
     """Groups as Ray tasks, each worker with a backbone of its own."""
-    from bench.runner.ray_executor import draw_by_ray
+    from bench.runner.ray_executor import generate_by_ray
 
-    return draw_by_ray(works, backbone, folder)
+    return generate_by_ray(tasks, backbone, folder)
 
 
 EXECUTORS: Final[Mapping[str, Executor]] = {"local": local, "ray": ray}

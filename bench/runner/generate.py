@@ -15,10 +15,10 @@ from PIL.Image import Image
 from bench.errors import StoreError
 from bench.runner.resources import measured
 from bench.runs.atomic_io import FULL, fresh_folder, read_json, refusal, write_json
-from bench.runs.events import Drawn, Event, Failed, Fitted, Skipped
+from bench.runs.events import Event, Failed, Fitted, Generated, Skipped
 from bench.runs.plan import Cell, fit_seed
 from bench.runs.run_folder import RunFolder
-from bench.runs.work import Work
+from bench.runs.task import GroupTask
 from bench.suite.prompts import PRIOR
 from methods.errors import MethodError
 from methods.interface import Personalised
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Failure:
     """An attempt that went wrong: the reason in a line, and the traceback for the sidecar."""
 
-    why: str
+    reason: str
     traceback: str = ""
 
 
@@ -39,45 +39,45 @@ class Trouble:
 class Job:
     """A group of pictures with what they are drawn by and where they go."""
 
-    work: Work
+    task: GroupTask
     backbone: Any
     folder: RunFolder
 
     def wants(self, cell: Cell) -> bool:
         """Whether the cell is chosen and its picture is not there yet."""
-        if cell.id not in self.work.wanted:
+        if cell.id not in self.task.wanted:
             return False
-        return self.work.again or not self.folder.has(cell, self.work.recipe.fingerprint(cell))
+        return self.task.overwrite or not self.folder.has(cell, self.task.fingerprint_parts.fingerprint(cell))
 
     def clean(self) -> AbstractContextManager[None]:
         """The backbone watches that a method takes away what it added."""
         return nullcontext() if self.backbone is None else self.backbone.clean()
 
 
-def draw(work: Work, backbone: Any, folder: RunFolder) -> Iterator[Event]:
+def draw(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterator[Event]:
     """Draw the wanted pictures of one group that are not there yet, in whole batches of the full plan.
 
     A batch always holds the same cells, however many of them are missing: should a method's bytes depend
     on a picture's neighbours, a run that was killed and begun again still makes the same ones.
     """
-    if work.guidance is not None and backbone is not None:
-        backbone = backbone.guided(work.guidance)
-    job = Job(work, backbone, folder)
-    cells = work.group.cells
+    if task.guidance is not None and backbone is not None:
+        backbone = backbone.guided(task.guidance)
+    job = Job(task, backbone, folder)
+    cells = task.group.cells
     missing = frozenset(cell.id for cell in cells if job.wants(cell))
-    yield from (Skipped(cell) for cell in cells if cell.id in work.wanted and cell.id not in missing)
+    yield from (Skipped(cell) for cell in cells if cell.id in task.wanted and cell.id not in missing)
     if not missing:
         return
     # What the last method left unreachable must not count as this one's memory.
     gc.collect()
     ready = _attempt(lambda: _personalise(job))
-    if isinstance(ready, Trouble):
+    if isinstance(ready, Failure):
         yield from _give_up([cell for cell in cells if cell.id in missing], ready, job)
         return
     personalised, fitted = ready
     if fitted is not None:
         yield fitted
-    for batch in _batches(cells, work.batch):
+    for batch in _batches(cells, task.batch):
         if missing.intersection(cell.id for cell in batch):
             yield from _draw_batch(batch, missing, personalised, job)
 
@@ -90,11 +90,11 @@ def _batches(cells: Sequence[Cell], size: int) -> Iterator[Sequence[Cell]]:
 
 
 def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
-    method, group = job.work.method, job.work.group
-    subject = job.work.who.subject
-    objection = method.objection(subject)
-    if objection:
-        raise MethodError(objection)
+    method, group = job.task.method, job.task.group
+    subject = job.task.who.subject
+    unsupported_reason = method.unsupported_reason(subject)
+    if unsupported_reason:
+        raise MethodError(unsupported_reason)
     fitted = _fit(job, subject)
     with job.clean():
         return method.load(job.folder.fit(group.method, group.identity), backbone=job.backbone), fitted
@@ -102,15 +102,15 @@ def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
 
 def _fit(job: Job, subject: Subject) -> Fitted | None:
     """Fit unless what is there was fitted in the same way."""
-    method, identity = job.work.group.method, job.work.group.identity
+    method, identity = job.task.group.method, job.task.group.identity
     place, sidecar = job.folder.fit(method, identity), job.folder.fit_sidecar(method, identity)
-    seed = fit_seed(job.work.run_seed, identity)
-    fingerprint = job.work.recipe.fit_fingerprint(seed)
-    if not job.work.again and place.is_dir() and read_json(sidecar).get("fingerprint") == fingerprint:
+    seed = fit_seed(job.task.run_seed, identity)
+    fingerprint = job.task.fingerprint_parts.fit_fingerprint(seed)
+    if not job.task.overwrite and place.is_dir() and read_json(sidecar).get("fingerprint") == fingerprint:
         return None
     sidecar.unlink(missing_ok=True)
     with fresh_folder(place) as into, job.clean(), measured() as cost:
-        job.work.method.fit(subject, into, backbone=job.backbone, seed=seed)
+        job.task.method.fit(subject, into, backbone=job.backbone, seed=seed)
     write_json(sidecar, {"fingerprint": fingerprint, **cost.record, "bytes": _size(place)})
     return Fitted(method, identity, cost.seconds)
 
@@ -123,7 +123,7 @@ def _draw_batch(
     batch: Sequence[Cell], missing: frozenset[str], personalised: Personalised, job: Job
 ) -> Iterator[Event]:
     drawn = _attempt(lambda: _pictures(personalised, batch, job))
-    if isinstance(drawn, Trouble):
+    if isinstance(drawn, Failure):
         if len(batch) == 1:
             yield from _give_up(batch, drawn, job)
             return
@@ -136,7 +136,7 @@ def _draw_batch(
     for cell, picture in zip(batch, pictures, strict=True):
         if cell.id in missing:
             _keep(cell, picture, cost, job)
-            yield Drawn(cell, cost["seconds"])
+            yield Generated(cell, cost["seconds"])
 
 
 def _pictures(
@@ -155,9 +155,9 @@ def _pictures(
 
 
 def _keep(cell: Cell, picture: Image, cost: Mapping[str, Any], job: Job) -> None:
-    recipe = job.work.recipe
-    record = {**cost, "flaw": flaw(picture), "made": recipe.parts(cell)}
-    job.folder.save(cell, picture, recipe.fingerprint(cell), record)
+    fingerprint_parts = job.task.fingerprint_parts
+    record = {**cost, "flaw": flaw(picture), "made": fingerprint_parts.parts(cell)}
+    job.folder.save(cell, picture, fingerprint_parts.fingerprint(cell), record)
     job.folder.failure(cell).unlink(missing_ok=True)
 
 
@@ -171,31 +171,31 @@ def flaw(picture: Image) -> str:
     return "black" if not any(pixels[:3]) else "constant"
 
 
-def give_up(work: Work, why: str, folder: RunFolder) -> Iterator[Event]:
+def give_up(task: GroupTask, reason: str, folder: RunFolder) -> Iterator[Event]:
     """Rows with a reason for all that is missing of a group which never came back."""
-    job = Job(work, None, folder)
-    yield from _give_up([cell for cell in work.group.cells if job.wants(cell)], Trouble(why), job)
+    job = Job(task, None, folder)
+    yield from _give_up([cell for cell in task.group.cells if job.wants(cell)], Failure(reason), job)
 
 
-def _give_up(cells: Sequence[Cell], trouble: Trouble, job: Job) -> Iterator[Event]:
+def _give_up(cells: Sequence[Cell], trouble: Failure, job: Job) -> Iterator[Event]:
     for cell in cells:
-        fingerprint = job.work.recipe.fingerprint(cell)
-        record = {"fingerprint": fingerprint, "why": trouble.why, "traceback": trouble.traceback}
+        fingerprint = job.task.fingerprint_parts.fingerprint(cell)
+        record = {"fingerprint": fingerprint, "reason": trouble.reason, "traceback": trouble.traceback}
         write_json(job.folder.failure(cell), record)
-        yield Failed(cell, trouble.why)
+        yield Failed(cell, trouble.reason)
 
 
-def _attempt(action: Callable[[], T]) -> T | Trouble:
+def _attempt(action: Callable[[], T]) -> T | Failure:
     """Do it, or say why it cannot be done. A full disk is no cell's fault, and ends the run."""
     try:
         return action()
     except StoreError:
         raise
     except MethodError as error:
-        return Trouble(" ".join(str(error).split()), traceback.format_exc())
+        return Failure(" ".join(str(error).split()), traceback.format_exc())
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise refusal(Path(str(error.filename or os.curdir)), error) from error
-        return Trouble(
+        return Failure(
             f"{type(error).__name__}: {' '.join(str(error).split())}"[:300], traceback.format_exc()
         )

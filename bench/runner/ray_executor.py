@@ -15,11 +15,11 @@ from bench.errors import StoreError, SuiteError
 from bench.runner.generate import draw, give_up
 from bench.runs.events import Event
 from bench.runs.run_folder import RunFolder
-from bench.runs.work import Work
+from bench.runs.task import GroupTask
 from bench.torchvision_compat import ensure_torchvision_imports
 
 
-def draw_by_ray(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+def generate_by_ray(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
     """Events group by group, in the order in which groups end; a worker that dies fails its group alone."""
     try:
         import ray
@@ -28,19 +28,19 @@ def draw_by_ray(works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iter
 
     # Ray speaks of lost workers on stdout, where the table belongs.
     with redirect_stdout(sys.stderr):
-        yield from _draw(ray, works, backbone, RunFolder(folder.path.resolve()))
+        yield from _draw(ray, tasks, backbone, RunFolder(folder.path.resolve()))
 
 
-def _draw(ray: Any, works: Sequence[Work], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+def _draw(ray: Any, tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
     begun_here = not ray.is_initialized()
     if begun_here:
         environment = {"env_vars": {"PYTHONPATH": _path()}}
         ray.init(runtime_env=environment, log_to_driver=False, include_dashboard=False)
     try:
         # A group that killed its worker once would most likely do it again.
-        task = ray.remote(_draw_group).options(max_retries=0, **_needs(backbone))
+        remote = ray.remote(_draw_group).options(max_retries=0, **_needs(backbone))
         spec = None if backbone is None else backbone.spec
-        running = {task.remote(work, spec, folder): work for work in works}
+        running = {remote.remote(task, spec, folder): task for task in tasks}
         while running:
             (done, *_), _ = ray.wait(list(running))
             yield from _events(ray, done, running.pop(done), folder)
@@ -49,7 +49,7 @@ def _draw(ray: Any, works: Sequence[Work], backbone: Any, folder: RunFolder) -> 
             ray.shutdown()
 
 
-def _events(ray: Any, done: Any, work: Work, folder: RunFolder) -> list[Event]:
+def _events(ray: Any, done: Any, task: GroupTask, folder: RunFolder) -> list[Event]:
     try:
         events: list[Event] = ray.get(done)
     except ray.exceptions.RayTaskError as error:
@@ -57,8 +57,8 @@ def _events(ray: Any, done: Any, work: Work, folder: RunFolder) -> list[Event]:
             raise error.cause from error
         raise
     except ray.exceptions.RayError as error:
-        why = f"the Ray worker was lost ({type(error).__name__}); run again, or with --executor local"
-        return list(give_up(work, why, folder))
+        reason = f"the Ray worker was lost ({type(error).__name__}); run again, or with --executor local"
+        return list(give_up(task, reason, folder))
     return events
 
 
@@ -77,8 +77,8 @@ def _path() -> str:
     return os.pathsep.join(str(Path(place).resolve()) for place in sys.path if Path(place).is_dir())
 
 
-def _draw_group(work: Work, spec: Any, folder: RunFolder) -> list[Event]:
-    return list(draw(work, _backbone(spec), folder))
+def _draw_group(task: GroupTask, spec: Any, folder: RunFolder) -> list[Event]:
+    return list(draw(task, _backbone(spec), folder))
 
 
 @lru_cache(maxsize=1)

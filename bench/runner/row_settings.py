@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bench.errors import SuiteError, nearest
-from bench.subjects.corruptions import SPOILS
+from bench.subjects.corruptions import CORRUPTIONS
 from bench.subjects.identity import Identity, PhotoFile
 
 STRANGER: Final = "wrong-person"
-KINDS: Final = (*SPOILS, STRANGER)
+KINDS: Final = (*CORRUPTIONS, STRANGER)
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReferenceSelection:
     """Which references a row's method sees."""
 
     references: int | None = None
     """The first so many; all without it."""
-    spoil: str = ""
+    corruption: str = ""
     """How the last of them is bad: a name of `KINDS`; good without it."""
 
     def of(self, who: Identity, people: Sequence[Identity]) -> Identity:
@@ -34,15 +34,15 @@ class Shown:
         references = who.references[: self.references]
         if self.references is not None and self.references > len(who.references):
             raise SuiteError(f"references = {self.references}, {who.id} has {len(who.references)}")
-        if self.spoil and not references:
-            raise SuiteError(f"spoil = {self.spoil!r}: {who.id} has no reference photo to spoil")
-        if self.spoil:
-            references = (*references[:-1], self._spoilt(references[-1], who, people))
+        if self.corruption and not references:
+            raise SuiteError(f"spoil = {self.corruption!r}: {who.id} has no reference photo to spoil")
+        if self.corruption:
+            references = (*references[:-1], self._corrupted(references[-1], who, people))
         return replace(who, references=references)
 
-    def _spoilt(self, photo: PhotoFile, who: Identity, people: Sequence[Identity]) -> PhotoFile:
-        if self.spoil != STRANGER:
-            return replace(photo, spoil=self.spoil)
+    def _corrupted(self, photo: PhotoFile, who: Identity, people: Sequence[Identity]) -> PhotoFile:
+        if self.corruption != STRANGER:
+            return replace(photo, corruption=self.corruption)
         ids = [other.id for other in people]
         stranger = people[(ids.index(who.id) + 1) % len(people)]
         if stranger.id == who.id or not stranger.references:
@@ -51,25 +51,29 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Row:
+class RowSettings:
     """A row's settings: those the harness sees to, and the method's own."""
 
-    shown: Shown
+    shown: ReferenceSelection
     guidance: float | None
     """The guidance scale its pictures are drawn by; the suite's without it."""
     own: dict[str, Any]
 
 
-def row_of(label: str, settings: Mapping[str, Any]) -> Row:
+def row_settings_of(label: str, settings: Mapping[str, Any]) -> RowSettings:
     """Sort a row's settings. Raises SuiteError for a value that cannot be."""
     own = dict(settings)
-    references, spoil, guidance = own.pop("references", None), own.pop("spoil", ""), own.pop("guidance", None)
+    references, corruption, guidance = (
+        own.pop("references", None),
+        own.pop("corruption", ""),
+        own.pop("guidance", None),
+    )
     if references is not None and (type(references) is not int or references < 1):
         raise SuiteError(f"methods: {label}: references = {references!r}; wanted is a number of at least 1")
-    if spoil and spoil not in KINDS:
-        raise SuiteError(f"methods: {label}: unknown spoil {spoil!r}; {nearest(str(spoil), KINDS)}")
+    if corruption and corruption not in KINDS:
+        raise SuiteError(f"methods: {label}: unknown spoil {corruption!r}; {nearest(str(corruption), KINDS)}")
     if guidance is not None and (type(guidance) not in (int, float) or not guidance >= 1):
         raise SuiteError(
             f"methods: {label}: guidance = {guidance!r}; wanted is a number of at least 1, where 1 is none"
         )
-    return Row(Shown(references, spoil), guidance, own)
+    return RowSettings(ReferenceSelection(references, corruption), guidance, own)

@@ -9,15 +9,15 @@ from bench.datasets.registry import People, open_people
 from bench.errors import StoreError, SuiteError
 from bench.runner.fingerprint_parts import method_parts, run_parts, subject_parts
 from bench.runner.provenance import FileDigests
-from bench.runner.row_settings import row_of
+from bench.runner.row_settings import row_settings_of
 from bench.runs.atomic_io import read_json
-from bench.runs.fingerprint import Recipe, differing
+from bench.runs.fingerprint import FingerprintParts, differing
 from bench.runs.plan import Plan, make_plan
 from bench.runs.run_folder import RunFolder
-from bench.runs.work import Work
+from bench.runs.task import GroupTask
 from bench.suite.suite import NO_BACKBONE, Suite, SuiteFile
 from methods.backbone.spec import BackboneSpec
-from methods.catalog import METHODS, everyday, make, open_backbone
+from methods.catalog import METHODS, make, open_backbone, self_contained
 from methods.errors import MethodError
 from methods.interface import Method
 
@@ -28,7 +28,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """What `bench run` was asked for."""
 
     file: SuiteFile
@@ -36,14 +36,14 @@ class Options:
     seed: int
     device: Device
     only: str | None
-    again: bool
+    overwrite: bool
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PlannedRun:
     """A run before anything heavy is imported: the people and the plan."""
 
-    options: Options
+    options: RunOptions
     people: People
     plan: Plan
 
@@ -54,13 +54,13 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Studio:
+class RunSession:
     """A run with its backbone open and its methods built."""
 
-    prepared: Prepared
+    planned: PlannedRun
     backbone: Any
     methods: Mapping[str, Method]
-    works: tuple[Work, ...]
+    tasks: tuple[GroupTask, ...]
     """Groups of the methods asked for, and of those that drew in this folder before."""
     shared: Mapping[str, str]
     """The recipe parts that all pictures share."""
@@ -79,13 +79,13 @@ def method_labels(asked: Sequence[str], suite: Suite) -> tuple[str, ...]:
     Where the suite names no rows: for the catalogue, but what must be brought, and for all of the suite's.
     """
     swept = [label for label in suite.settings if label not in suite.methods]
-    named = suite.rows if suite.rows is not None else (*everyday(), *suite.methods)
+    named = suite.rows if suite.rows is not None else (*self_contained(), *suite.methods)
     every = [*named, *swept]
     labels = [label for name in asked for label in (every if name == ALL else [name])]
     return tuple(dict.fromkeys(labels))
 
 
-def prepare(options: Options, earlier: Sequence[str]) -> Prepared:
+def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
     """Read the dataset and make the plan, for `earlier` methods too, but choose only what is asked for."""
     suite = options.file.suite
     people = open_people(suite.dataset, options.file.base)
@@ -93,7 +93,7 @@ def prepare(options: Options, earlier: Sequence[str]) -> Prepared:
     plan = make_plan(
         labels,
         people.chosen,
-        suite.cards,
+        suite.shared_prompts,
         recaptions=suite.prompts.recaptions,
         samples=suite.samples,
         seed=options.seed,
@@ -102,61 +102,63 @@ def prepare(options: Options, earlier: Sequence[str]) -> Prepared:
     )
     asked = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)
     plan = Plan(plan.groups, asked)
-    return Prepared(options, people, plan.only(options.only) if options.only else plan)
+    return PlannedRun(options, people, plan.only(options.only) if options.only else plan)
 
 
 def _without_priors(labels: Sequence[str], suite: Suite) -> frozenset[str]:
     """Rows of methods that draw nothing but their subject."""
-    names = {label: str(suite.settings.get(label, {}).get("like", label)) for label in labels}
+    names = {label: str(suite.settings.get(label, {}).get("base", label)) for label in labels}
     return frozenset(label for label, name in names.items() if name in METHODS and not METHODS[name].priors)
 
 
-def open_studio(prepared: Prepared, folder: RunFolder, warn: Warn) -> Studio:
+def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSession:
     """Check the photographs, build the methods, open the backbone, and write every picture's recipe."""
-    options, suite = prepared.options, prepared.suite
-    methods = _build_methods(prepared, warn)
-    remarks = [*prepared.people.remarks, *(line for who in prepared.people.chosen for line in who.check())]
+    options, suite = planned.options, planned.suite
+    methods = _build_methods(planned, warn)
+    remarks = [*planned.people.remarks, *(line for who in planned.people.chosen for line in who.check())]
     for line in remarks:
         warn(f"dataset: {line}")
     backbone = _open_backbone(suite.backbone, options.device)
     digests = FileDigests(folder.path / ".digests.json")
     shared = run_parts(backbone, digests)
     of_methods = {label: method_parts(method, digests) for label, method in methods.items()}
-    people = {who.id: who for who in prepared.people.chosen}
-    works = []
-    for group in prepared.plan.groups:
+    people = {who.id: who for who in planned.people.chosen}
+    tasks = []
+    for group in planned.plan.groups:
         if group.method not in methods:
             continue
-        row = row_of(group.method, suite.settings.get(group.method, {}))
-        who = row.shown.of(people[group.identity], prepared.people.chosen)
-        works.append(
-            Work(
+        row = row_settings_of(group.method, suite.settings.get(group.method, {}))
+        who = row.shown.of(people[group.identity], planned.people.chosen)
+        tasks.append(
+            GroupTask(
                 group,
                 who,
                 methods[group.method],
-                Recipe(shared, {**of_methods[group.method], **_drawn_by(row.guidance)}, subject_parts(who)),
+                FingerprintParts(
+                    shared, {**of_methods[group.method], **_drawn_by(row.guidance)}, subject_parts(who)
+                ),
                 suite.backbone.batch,
                 options.seed,
-                prepared.plan.wanted,
-                options.again,
+                planned.plan.wanted,
+                options.overwrite,
                 row.guidance,
             )
         )
-    current = tuple(_current(works, prepared, folder, warn))
-    return Studio(prepared, backbone, methods, current, shared, tuple(remarks))
+    current = tuple(_current(tasks, planned, folder, warn))
+    return RunSession(planned, backbone, methods, current, shared, tuple(remarks))
 
 
 def _drawn_by(guidance: float | None) -> dict[str, str]:
     return {} if guidance is None else {"row's guidance": str(float(guidance))}
 
 
-def _build_methods(prepared: Prepared, warn: Warn) -> dict[str, Method]:
+def _build_methods(planned: PlannedRun, warn: Warn) -> dict[str, Method]:
     methods = {}
-    for label in dict.fromkeys(group.method for group in prepared.plan.groups):
+    for label in dict.fromkeys(group.method for group in planned.plan.groups):
         try:
-            methods[label] = build_method(label, prepared.suite.settings)
+            methods[label] = build_method(label, planned.suite.settings)
         except MethodError as error:
-            if label in prepared.options.methods:
+            if label in planned.options.methods:
                 raise
             warn(f"{label} is left out of the table: {error}")
     return methods
@@ -164,8 +166,8 @@ def _build_methods(prepared: Prepared, warn: Warn) -> dict[str, Method]:
 
 def build_method(label: str, of_suite: Mapping[str, Mapping[str, Any]]) -> Method:
     """The method behind a row's label, with the suite's settings."""
-    settings = row_of(label, of_suite.get(label, {})).own
-    name = settings.pop("like", label)
+    settings = row_settings_of(label, of_suite.get(label, {})).own
+    name = settings.pop("base", label)
     if not isinstance(name, str):
         raise SuiteError(f"methods: {label}: like = {name!r}; wanted is a method's name")
     # A frozen dataclass of settings can be hashed only if its lists are tuples.
@@ -178,32 +180,35 @@ def _open_backbone(spec: BackboneSpec, device: Device) -> Any:
     return open_backbone(spec if device == "auto" else replace(spec, device=device))
 
 
-def _current(works: Sequence[Work], prepared: Prepared, folder: RunFolder, warn: Warn) -> list[Work]:
+def _current(
+    tasks: Sequence[GroupTask], planned: PlannedRun, folder: RunFolder, warn: Warn
+) -> list[GroupTask]:
     """Without the earlier methods whose pictures no longer fit this suite and these versions."""
-    fitting = set(prepared.options.methods)
-    for work in works:
-        if any(folder.has(cell, work.recipe.fingerprint(cell)) for cell in work.group.cells):
-            fitting.add(work.group.method)
-    for label in dict.fromkeys(work.group.method for work in works):
+    fitting = set(planned.options.methods)
+    for task in tasks:
+        if any(folder.has(cell, task.fingerprint_parts.fingerprint(cell)) for cell in task.group.cells):
+            fitting.add(task.group.method)
+    for label in dict.fromkeys(task.group.method for task in tasks):
         if label not in fitting:
             warn(f"{label} is left out of the table: its pictures were made in another way; run it again")
-    return [work for work in works if work.group.method in fitting]
+    return [task for task in tasks if task.group.method in fitting]
 
 
-def refuse_stale(studio: Studio, folder: RunFolder) -> None:
-    """Pictures made in another way are results: they are drawn over only when `--again` says so."""
+def refuse_stale(session: RunSession, folder: RunFolder) -> None:
+    """Pictures made in another way are results: they are drawn over only when `--overwrite` says so."""
     stale = [
-        (cell, work)
-        for work in studio.works
-        for cell in work.group.cells
-        if cell.id in work.wanted and folder.found(cell) not in (None, work.recipe.fingerprint(cell))
+        (cell, task)
+        for task in session.tasks
+        for cell in task.group.cells
+        if cell.id in task.wanted
+        and folder.found(cell) not in (None, task.fingerprint_parts.fingerprint(cell))
     ]
-    if not stale or studio.prepared.options.again:
+    if not stale or session.planned.options.overwrite:
         return
-    cell, work = stale[0]
-    changed = differing(read_json(folder.sidecar(cell)).get("made", {}), work.recipe.parts(cell))
+    cell, task = stale[0]
+    changed = differing(read_json(folder.sidecar(cell)).get("made", {}), task.fingerprint_parts.parts(cell))
     shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
     raise StoreError(
         f"{folder.path}: {len(stale)} pictures, first {cell.id}, were made in another way "
-        f"({shown or 'recipe unknown'}); give --again to draw them anew, or --out another folder"
+        f"({shown or 'recipe unknown'}); give --overwrite to generate them again, or --out another folder"
     )

@@ -15,7 +15,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Generated:
     """A picture is there that was not."""
 
     cell: Cell
@@ -34,7 +34,7 @@ class Failed:
     """No picture, and why."""
 
     cell: Cell
-    why: str
+    reason: str
 
 
-Event = Fitted | Drawn | Skipped | Failed
+Event = Fitted | Generated | Skipped | Failed

@@ -10,7 +10,7 @@ from bench.runs.plan import Cell
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FingerprintParts:
     """What all pictures of one person by one method depend on."""
 
     run: Mapping[str, str]

@@ -5,23 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from bench.errors import ReportError
 from bench.runs.atomic_io import read_json
 from bench.runs.fingerprint import differing
+from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, read_run_manifest
 from bench.runs.tables import CELLS, FITS, METRICS, SCORES, SETS, CellRow, FitRow, ScoreRow, SetRow, read_rows
-from bench.runs.training_overlap import TRAINED_ON, names_in, overlap
+from bench.runs.training_overlap import TRAINED_ON, names_in, overlapping_names
 
-Leak = Literal["conditioned", "trained", "judge trained"]
+OverlapKind = Literal["conditioned", "trained", "judge trained"]
 """The method saw by the judging network, or its weights or the judge's were trained on people of the run."""
 
-MARKS: Final[Mapping[Leak, str]] = {"conditioned": "†", "trained": "‡", "judge trained": "‡"}
+MARKS: Final[Mapping[OverlapKind, str]] = {"conditioned": "†", "trained": "‡", "judge trained": "‡"}
 
 
-def marked(text: str, leak: Leak | None) -> str:
+def marked(text: str, overlap: OverlapKind | None) -> str:
     """A number with its mark, in every table where it leaks."""
-    return f"{text} {MARKS[leak]}" if leak else text
+    return f"{text} {MARKS[overlap]}" if overlap else text
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,11 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Study:
+class FinishedRun:
     """Everything that a report is made of."""
 
     path: Path
-    account: Mapping[str, Any]
-    """run.json."""
+    manifest: RunManifest
     columns: tuple[Column, ...]
     cells: tuple[CellRow, ...]
     fits: tuple[FitRow, ...]
@@ -77,7 +77,7 @@ class Study:
     @property
     def seed(self) -> int:
         """The run's seed, from which every draw of the report comes."""
-        return int(self.account.get("seed", 0))
+        return self.manifest.seed
 
     def scores_of(self, label: str, column: Column) -> list[ScoreRow]:
         """The lines of one row in one column."""
@@ -91,14 +91,13 @@ class Study:
         return dict(found)
 
     @property
-    def people(self) -> Mapping[str, Mapping[str, Any]]:
-        """What is known of each person: noun, origin, attributes."""
-        known: Mapping[str, Mapping[str, Any]] = self.account.get("people", {})
-        return known
+    def people(self) -> Mapping[str, PersonRecord]:
+        """What is known of each person, by id."""
+        return self.manifest.people
 
-    def leak(self, method: str, column: Column) -> Leak | None:
+    def overlap(self, method: str, column: Column) -> OverlapKind | None:
         """Why a number says less than it seems; None where it may be ranked."""
-        if column.encoder and column.encoder in self._declared(method, "sees"):
+        if column.encoder and column.encoder in self._record(method).conditioning_encoders:
             return "conditioned"
         if self.trained_on_run(self.trained_on(method)):
             return "trained"
@@ -106,35 +105,34 @@ class Study:
 
     def trained_on_run(self, trained: Sequence[str]) -> list[str]:
         """The names of training data that hold people of this run."""
-        return overlap(trained, [f"{about.get('origin', '')}/{who}" for who, about in self.people.items()])
+        return overlapping_names(trained, [f"{about.origin}/{who}" for who, about in self.people.items()])
 
     def trained_on(self, method: str) -> Sequence[str]:
         """What the method's pretrained weights were trained on, as far as it says so."""
-        return self._declared(method, "trained_on")
+        return self._record(method).trained_on
 
-    def _declared(self, method: str, what: str) -> Sequence[str]:
-        declared: Sequence[str] = self.account.get("methods", {}).get(method, {}).get(what, ())
-        return declared
+    def _record(self, method: str) -> MethodRecord:
+        return self.manifest.methods.get(method, MethodRecord())
 
 
-def read_study(path: Path) -> Study:
+def read_run(path: Path) -> FinishedRun:
     """Read a run folder. Raises ReportError where it is unfinished, or a column would mix fingerprints."""
     if not path.is_dir():
         raise ReportError(f"{path}: no such run folder; `bench run` makes one")
     metrics = read_json(path / METRICS).get("metrics")
     if metrics is None:
         raise ReportError(f"{path}: not a finished run ({METRICS} is missing); finish it with `bench run`")
-    study = Study(
+    run = FinishedRun(
         path,
-        read_json(path / "run.json"),
+        read_run_manifest(path),
         tuple(Column(**about) for about in metrics.values()),
         tuple(read_rows(path / CELLS, CellRow)),
         tuple(read_rows(path / FITS, FitRow)),
         tuple(read_rows(path / SCORES, ScoreRow)),
         tuple(read_rows(path / SETS, SetRow)),
     )
-    _refuse_mixtures(study)
-    return study
+    _refuse_mixtures(run)
+    return run
 
 
 def latest_run(results: Path) -> Path:
@@ -145,16 +143,16 @@ def latest_run(results: Path) -> Path:
     return found[-1].parent
 
 
-def _refuse_mixtures(study: Study) -> None:
+def _refuse_mixtures(run: FinishedRun) -> None:
     """Numbers of different pictures' or metrics' fingerprints never share a column."""
-    for column in study.columns:
-        made = [(row.fingerprint, row.method) for row in study.scores if column.holds(row)]
-        made += [(row.fingerprint, row.method) for row in study.sets if column.holds(row)]
-        _refuse_two(study, f"{column.title}: ", made)
-    _refuse_two(study, "pictures: ", [(cell.run_fingerprint, cell.method) for cell in study.cells])
+    for column in run.columns:
+        made = [(row.fingerprint, row.method) for row in run.scores if column.holds(row)]
+        made += [(row.fingerprint, row.method) for row in run.sets if column.holds(row)]
+        _refuse_two(run, f"{column.title}: ", made)
+    _refuse_two(run, "pictures: ", [(cell.run_fingerprint, cell.method) for cell in run.cells])
 
 
-def _refuse_two(study: Study, where: str, made: Sequence[tuple[str, str]]) -> None:
+def _refuse_two(run: FinishedRun, where: str, made: Sequence[tuple[str, str]]) -> None:
     owners: dict[str, str] = {}
     for fingerprint, label in made:
         if fingerprint:
@@ -162,12 +160,12 @@ def _refuse_two(study: Study, where: str, made: Sequence[tuple[str, str]]) -> No
     if len(owners) < 2:
         return
     (first, one), (second, other), *_ = owners.items()
-    known = study.account.get("fingerprints", {})
+    known = run.manifest.fingerprints
     differences = []
     if first in known and second in known:
         differences = differing(known[first], known[second])
-    differences = differences or [f"their recipe: {first} / {second}"]
+    differences = differences or [f"their fingerprints: {first} / {second}"]
     raise ReportError(
-        f"{study.path}: {where}{one} and {other} must not share a column, they differ in "
+        f"{run.path}: {where}{one} and {other} must not share a column, they differ in "
         f"{'; '.join(differences[:4])}; let one `bench run` make and measure both"
     )

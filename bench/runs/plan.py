@@ -8,7 +8,7 @@ from itertools import groupby
 
 from bench.errors import SuiteError
 from bench.subjects.identity import Identity
-from bench.suite.prompts import PRIOR, PromptCard
+from bench.suite.prompts import PRIOR, Prompt
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Cell:
 
     method: str
     identity: str
-    prompt: PromptCard
+    prompt: Prompt
     sample: int
     seed: int
 
@@ -71,7 +71,7 @@ class Plan:
 def make_plan(
     methods: Sequence[str],
     identities: Sequence[Identity],
-    cards: Sequence[PromptCard],
+    prompts: Sequence[Prompt],
     *,
     recaptions: int,
     samples: int,
@@ -84,14 +84,17 @@ def make_plan(
     Last come `priors` pictures of somebody else; none of them by the methods in `no_priors`.
     """
     cells = [
-        Cell(method, who.id, card, sample, picture_seed(seed, who.id, card.id, sample))
+        Cell(method, who.id, prompt, sample, picture_seed(seed, who.id, prompt.id, sample))
         for method in methods
         for who in identities
-        for card, count in [
-            *((card, samples) for card in (*_suiting(cards, who), *who.cards, *who.recaptions(recaptions))),
+        for prompt, count in [
+            *(
+                (prompt, samples)
+                for prompt in (*_suiting(prompts, who), *who.own_prompts, *who.recaptions(recaptions))
+            ),
             (who.prior, priors),
         ]
-        if card.category != PRIOR or method not in no_priors
+        if prompt.category != PRIOR or method not in no_priors
         for sample in range(1, count + 1)
     ]
     groups = tuple(
@@ -101,12 +104,12 @@ def make_plan(
     return Plan(groups, frozenset(cell.id for cell in cells))
 
 
-def _suiting(cards: Sequence[PromptCard], who: Identity) -> list[PromptCard]:
-    """Without the cards for another kind of subject."""
+def _suiting(prompts: Sequence[Prompt], who: Identity) -> list[Prompt]:
+    """Without the prompts for another kind of subject."""
     kind = who.attributes.get("kind", "")
-    suiting = [card for card in cards if card.suits in ("", kind)]
-    if cards and not suiting:
-        kinds = ", ".join(sorted({card.suits for card in cards}))
+    suiting = [prompt for prompt in prompts if prompt.suits in ("", kind)]
+    if prompts and not suiting:
+        kinds = ", ".join(sorted({prompt.suits for prompt in prompts}))
         raise SuiteError(f"{who.id}: its kind is {kind!r}, the prompts suit {kinds}; choose another set")
     return suiting
 

@@ -1,27 +1,41 @@
-"""What came of every cell and every fitting, as plain tables that a report can read without the pictures."""
+"""The tables of a run folder: cells.csv, fits.csv, scores.csv and sets.csv, as typed rows."""
 
 import csv
 import gzip
 import io
+import types
+import typing
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Final, Literal, TextIO, TypeVar
+from typing import Any, Final, Literal, TextIO, TypeVar
 
 from bench.errors import ReportError
 from bench.runs.atomic_io import write_text
+from bench.runs.renamed import CSV_COLUMNS, CSV_VALUES, renamed
 
-Row = TypeVar("Row")
-Status = Literal["drawn", "failed", "missing"]
+RowType = TypeVar("RowType")
+Status = Literal["generated", "failed", "missing"]
 
 CELLS: Final = "cells.csv"
 FITS: Final = "fits.csv"
+SCORES: Final = "scores.csv"
+SETS: Final = "sets.csv"
+METRICS: Final = "metrics.json"
+
+FLOOR: Final = "text-only"
+"""The row of the backbone alone."""
+REAL_SAME: Final = "real (same person)"
+REAL_OTHER: Final = "real (other person)"
+REAL_SET: Final = "real (disjoint half)"
+NO_IMAGE: Final = ("failed: ", "missing: ")
+"""First words of the reason where a score is missing because its image is missing."""
 
 
 @dataclass(frozen=True)
 class CellRow:
-    """One line of cells.csv. Empty texts stand for what is not known."""
+    """One line of cells.csv: one planned image and its outcome."""
 
     cell: str
     method: str
@@ -29,67 +43,98 @@ class CellRow:
     prompt: str
     category: str
     template: str
-    sample: str
-    seed: str
+    sample: int
+    seed: int
     status: Status
-    why: str = ""
+    reason: str = ""
+    """Why there is no image."""
     flaw: str = ""
-    """`nan`, `black` or `constant` where the picture shows nothing."""
+    """`nan`, `black` or `constant` where the image shows nothing."""
     picture: str = ""
-    """The picture's fingerprint."""
-    seconds: str = ""
-    memory_mb: str = ""
-    gpu_mb: str = ""
+    """The image's fingerprint."""
+    seconds: float | None = None
+    memory_mb: float | None = None
+    gpu_mb: float | None = None
     run_fingerprint: str = ""
-    """Digest of what the whole run shares: backbone, sampling, device, libraries."""
+    """Digest of what all images of the run share: backbone, sampling, device, libraries."""
 
 
 @dataclass(frozen=True)
 class FitRow:
-    """One line of fits.csv."""
+    """One line of fits.csv: the cost of fitting one identity by one method."""
 
     method: str
     identity: str
-    seconds: str
-    memory_mb: str
-    gpu_mb: str
-    bytes: str
+    seconds: float | None
+    memory_mb: float | None
+    gpu_mb: float | None
+    bytes: int | None
 
 
-def write_rows(path: Path, rows: Sequence[object], row_type: type) -> None:
-    """Write dataclass rows as CSV, whole."""
+@dataclass(frozen=True)
+class ScoreRow:
+    """One line of scores.csv: one image by one metric. A missing value has a reason."""
+
+    method: str
+    identity: str
+    prompt: str
+    category: str
+    sample: int
+    metric: str
+    encoder: str
+    value: float | None
+    reason: str
+    fingerprint: str
+    """Digest of what the metric depends on; metrics.json contains the parts."""
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """One line of sets.csv: one set of images by one metric."""
+
+    method: str
+    metric: str
+    encoder: str
+    left_out: str
+    """The identity left out, for the interval; empty for the whole set."""
+    n: int
+    """Number of images."""
+    against: int
+    """Number of real photographs they are compared with."""
+    value: float | None
+    reason: str
+    fingerprint: str
+
+
+def write_rows(path: Path, rows: Sequence[Any], row_type: type) -> None:
+    """Write dataclass rows as CSV, atomically; None becomes an empty field."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [f.name for f in fields(row_type)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)  # type: ignore[call-overload]  # rows are dataclasses
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([f.name for f in fields(row_type)])
+    writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
     write_text(path, buffer.getvalue())
 
 
-def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
-    """Read what `write_rows` wrote, or `gzip` made of it: where there is no `cells.csv`, `cells.csv.gz`.
+def read_rows(path: Path, row_type: type[RowType]) -> list[RowType]:
+    """Read a table that `write_rows` wrote; falls back to `<path>.gz` where `path` does not exist.
 
-    Raises ReportError where there is neither, or it has other columns.
+    Raises ReportError where neither exists, the columns differ, or a field has the wrong type.
     """
-    wanted = [f.name for f in fields(row_type)]  # type: ignore[arg-type]  # rows are dataclasses
+    parsers = _parsers(row_type)
     try:
         with _opened(path) as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames != wanted:
+            reader = csv.reader(file)
+            header = renamed(next(reader, []), CSV_COLUMNS, str(path))
+            if header != list(parsers):
                 raise ReportError(
-                    f"{path}: columns {reader.fieldnames}, wanted are {wanted}; run `bench run` again"
+                    f"{path}: columns {header}, expected {list(parsers)}; run `bench run` again"
                 )
-            return [row_type(**row) for row in reader]
-    except (OSError, EOFError, zlib.error) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ReportError(f"{path}: cannot be read ({why}); finish the run with `bench run`") from error
-
-
-def counts(rows: Iterable[CellRow]) -> Mapping[Status, int]:
-    """How many cells are drawn, failed and missing."""
-    found: dict[Status, int] = {"drawn": 0, "failed": 0, "missing": 0}
-    for row in rows:
-        found[row.status] += 1
-    return found
+            return [
+                _parsed(values, parsers, row_type, f"{path}, line {reader.line_num}") for values in reader
+            ]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReportError(f"{path}: cannot be read ({reason}); finish the run with `bench run`") from error
 
 
 def _opened(path: Path) -> TextIO:
@@ -99,62 +144,27 @@ def _opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8", newline="")
 
 
-FLOOR: Final = "text-only"
-"""The row of the backbone alone."""
+def _parsers(row_type: type) -> dict[str, Callable[[str], Any]]:
+    hints = typing.get_type_hints(row_type)
+    return {f.name: _parser(hints[f.name]) for f in fields(row_type)}
 
 
-REAL_SAME: Final = "real (same person)"
+def _parser(hint: Any) -> Callable[[str], Any]:
+    if isinstance(hint, types.UnionType):
+        number = typing.get_args(hint)[0]
+        return lambda text: number(text) if text else None
+    if hint is int:
+        return int
+    if hint is str:
+        return str
+    choices = typing.get_args(hint)
+    return lambda text: choices[choices.index(CSV_VALUES.get(text, text))]
 
 
-REAL_OTHER: Final = "real (other person)"
-
-
-NO_PICTURE: Final = ("failed: ", "missing: ")
-"""How the reason of a score begins that is missing because its picture is."""
-
-
-SCORES: Final = "scores.csv"
-
-
-SETS: Final = "sets.csv"
-
-
-METRICS: Final = "metrics.json"
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """One line of scores.csv: a picture and a metric. An empty value has its reason in `why`."""
-
-    method: str
-    identity: str
-    prompt: str
-    category: str
-    sample: str
-    metric: str
-    encoder: str
-    value: str
-    why: str
-    fingerprint: str
-    """Digest of what the metric depends on; metrics.json spells it out."""
-
-
-REAL: Final = "real (disjoint half)"
-
-
-@dataclass(frozen=True)
-class SetRow:
-    """One line of sets.csv."""
-
-    method: str
-    metric: str
-    encoder: str
-    left_out: str
-    """The identity left out, for the interval; empty for the whole set."""
-    n: str
-    """Pictures measured."""
-    against: str
-    """Real photographs they were held against."""
-    value: str
-    why: str
-    fingerprint: str
+def _parsed(
+    values: Sequence[str], parsers: Mapping[str, Callable[[str], Any]], row_type: type[RowType], where: str
+) -> RowType:
+    try:
+        return row_type(*[parse(text) for parse, text in zip(parsers.values(), values, strict=True)])
+    except ValueError as error:
+        raise ReportError(f"{where}: {error}; the table is damaged, run `bench run` again") from error

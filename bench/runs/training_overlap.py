@@ -7,7 +7,7 @@ TRAINED_ON: Final = "trained on"
 """The part of a metric's fingerprint that names its network's training data, joined by commas."""
 
 
-def overlap(trained: Iterable[str], people: Collection[str]) -> list[str]:
+def overlapping_names(trained: Iterable[str], people: Collection[str]) -> list[str]:
     """The names among `trained` that mean people of this run, or a set which holds some of them.
 
     `people` are names such as `celeba-train/2880`. A longer name is a part of the shorter one:

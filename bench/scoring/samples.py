@@ -8,7 +8,7 @@ from PIL import Image
 
 from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder
-from bench.runs.work import Work
+from bench.runs.task import GroupTask
 from bench.subjects.identity import Identity
 from bench.suite.prompts import PRIOR
 from metrics.interface import RealPhoto, Sample
@@ -19,7 +19,7 @@ OwnPictures = Mapping[tuple[str, str, int], Path]
 
 
 @dataclass(frozen=True)
-class Album:
+class IdentityImages:
     """One person's photographs, opened once."""
 
     who: Identity
@@ -28,18 +28,18 @@ class Album:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluationSample:
     """A picture to be judged, and where its score belongs."""
 
     sample: Sample
     category: str
-    number: str
+    sample_number: int
 
 
-def open_albums(people: Sequence[Identity]) -> dict[str, Album]:
+def load_identity_images(people: Sequence[Identity]) -> dict[str, IdentityImages]:
     """Everybody's photographs, by id."""
     return {
-        who.id: Album(
+        who.id: IdentityImages(
             who,
             tuple(photo.load() for photo in who.references),
             tuple(photo.load() for photo in who.held_out),
@@ -48,30 +48,37 @@ def open_albums(people: Sequence[Identity]) -> dict[str, Album]:
     }
 
 
-def drawn(works: Sequence[Work], albums: Mapping[str, Album], folder: RunFolder) -> Iterator[Judged]:
+def drawn(
+    tasks: Sequence[GroupTask], identity_images: Mapping[str, IdentityImages], folder: RunFolder
+) -> Iterator[EvaluationSample]:
     """The stored pictures of the subject by one method; the plain noun stands in the prompt."""
-    for work, cell in _stored(works, folder):
+    for task, cell in _stored(tasks, folder):
         if cell.prompt.category != PRIOR:
-            yield Judged(_sample(work, cell, albums, folder), cell.prompt.category, str(cell.sample))
+            yield EvaluationSample(
+                _sample(task, cell, identity_images, folder), cell.prompt.category, cell.sample
+            )
 
 
-def drawn_priors(
-    works: Sequence[Work], albums: Mapping[str, Album], folder: RunFolder, own: OwnPictures
-) -> Iterator[Judged]:
+def prior_samples(
+    tasks: Sequence[GroupTask],
+    identity_images: Mapping[str, IdentityImages],
+    folder: RunFolder,
+    own: OwnPictures,
+) -> Iterator[EvaluationSample]:
     """The stored pictures of somebody else by one method, each beside the backbone's own of the same seed."""
-    for work, cell in _stored(works, folder):
+    for task, cell in _stored(tasks, folder):
         if cell.prompt.category == PRIOR:
             path = own.get(_place(cell))
-            sample = _sample(work, cell, albums, folder)
+            sample = _sample(task, cell, identity_images, folder)
             sample = replace(sample, own=load_picture(path) if path else None)
-            yield Judged(sample, cell.prompt.category, str(cell.sample))
+            yield EvaluationSample(sample, cell.prompt.category, cell.sample)
 
 
-def own_pictures(works: Sequence[Work], folder: RunFolder) -> OwnPictures:
+def backbone_images(tasks: Sequence[GroupTask], folder: RunFolder) -> OwnPictures:
     """Where the pictures of somebody else by the backbone alone lie."""
     return {
         _place(cell): folder.image(cell)
-        for work, cell in _stored(works, folder)
+        for task, cell in _stored(tasks, folder)
         if cell.prompt.category == PRIOR
     }
 
@@ -80,27 +87,29 @@ def _place(cell: Cell) -> tuple[str, str, int]:
     return cell.identity, cell.prompt.id, cell.sample
 
 
-def _stored(works: Sequence[Work], folder: RunFolder) -> Iterator[tuple[Work, Cell]]:
-    for work in works:
-        for cell in work.group.cells:
-            if folder.has(cell, work.recipe.fingerprint(cell)):
-                yield work, cell
+def _stored(tasks: Sequence[GroupTask], folder: RunFolder) -> Iterator[tuple[GroupTask, Cell]]:
+    for task in tasks:
+        for cell in task.group.cells:
+            if folder.has(cell, task.fingerprint_parts.fingerprint(cell)):
+                yield task, cell
 
 
-def _sample(work: Work, cell: Cell, albums: Mapping[str, Album], folder: RunFolder) -> Sample:
-    album = albums[work.who.id]
-    seen = work.who.references
+def _sample(
+    task: GroupTask, cell: Cell, identity_images: Mapping[str, IdentityImages], folder: RunFolder
+) -> Sample:
+    album = identity_images[task.who.id]
+    seen = task.who.references
     as_all = seen == album.who.references
     return Sample(
         id=cell.id,
         identity=cell.identity,
         prompt_id=cell.prompt.id,
         image=load_picture(folder.image(cell)),
-        prompt=cell.prompt.text(work.who.phrase),
-        asks=cell.prompt.asks,
+        prompt=cell.prompt.text(task.who.phrase),
+        expected_attributes=cell.prompt.expected_attributes,
         held_out=album.held_out,
         references=album.references if as_all else tuple(photo.load() for photo in seen),
-        person=work.who.person,
+        person=task.who.person,
     )
 
 
@@ -110,17 +119,17 @@ def load_picture(path: Path) -> Image.Image:
         return picture.convert("RGB")
 
 
-def real_same(albums: Mapping[str, Album]) -> Iterator[Judged]:
+def real_same(identity_images: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:
     """Each held-out photograph as a picture of its own caption, judged by the other held-out ones."""
-    for album in albums.values():
+    for album in identity_images.values():
         for i, image in enumerate(album.held_out):
             others = album.held_out[:i] + album.held_out[i + 1 :]
             yield _real("same", album, i, image, others)
 
 
-def real_other(albums: Mapping[str, Album]) -> Iterator[Judged]:
+def real_other(identity_images: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:
     """The next person's photographs as if they were this one's, under this one's captions."""
-    everybody = list(albums.values())
+    everybody = list(identity_images.values())
     if len(everybody) < 2:
         return
     for place, album in enumerate(everybody):
@@ -129,7 +138,9 @@ def real_other(albums: Mapping[str, Album]) -> Iterator[Judged]:
             yield _real("other", album, i, image, album.held_out)
 
 
-def _real(kind: str, album: Album, i: int, image: Image.Image, held_out: Pictures) -> Judged:
+def _real(
+    kind: str, album: IdentityImages, i: int, image: Image.Image, held_out: Pictures
+) -> EvaluationSample:
     photo, who = album.who.held_out[i], album.who
     sample = Sample(
         id=f"real-{kind}/{who.id}/photo-{i + 1}/s1",
@@ -137,14 +148,14 @@ def _real(kind: str, album: Album, i: int, image: Image.Image, held_out: Picture
         prompt_id=f"photo-{i + 1}",
         image=image,
         prompt=photo.caption.replace("{subject}", who.phrase),
-        asks=photo.attributes,
+        expected_attributes=photo.attributes,
         held_out=held_out,
         references=album.references,
         person=who.person,
     )
-    return Judged(sample, "real", "1")
+    return EvaluationSample(sample, "real", 1)
 
 
-def calibration(albums: Mapping[str, Album]) -> list[RealPhoto]:
+def calibration(identity_images: Mapping[str, IdentityImages]) -> list[RealPhoto]:
     """Everybody's held-out photographs."""
-    return [RealPhoto(album.who.id, image) for album in albums.values() for image in album.held_out]
+    return [RealPhoto(album.who.id, image) for album in identity_images.values() for image in album.held_out]

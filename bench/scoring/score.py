@@ -21,15 +21,15 @@ from bench.runs.tables import (
     SetRow,
     write_rows,
 )
-from bench.runs.work import Work
+from bench.runs.task import GroupTask
 from bench.scoring.samples import (
-    Judged,
+    EvaluationSample,
+    backbone_images,
     calibration,
     drawn,
-    drawn_priors,
+    load_identity_images,
     load_picture,
-    open_albums,
-    own_pictures,
+    prior_samples,
     real_other,
     real_same,
 )
@@ -70,10 +70,10 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Exam:
+class ScoringInputs:
     """All that is to be measured."""
 
-    works: Sequence[Work]
+    tasks: Sequence[GroupTask]
     cells: Sequence[CellRow]
     people: People
     metrics: Metrics
@@ -85,7 +85,7 @@ class Exam:
         photos = [photo for who in self.people.chosen for photo in (*who.references, *who.held_out)]
         return digest_of(
             {
-                "pictures": [(cell.cell, cell.picture, cell.why) for cell in self.cells],
+                "pictures": [(cell.cell, cell.picture, cell.reason) for cell in self.cells],
                 "photos": [digest(photo.content()) for photo in (*photos, *self.people.others)],
                 "captions": [photo.caption for photo in photos],
                 "metrics": [(header(metric), dict(metric.fingerprint)) for metric in self.metrics.all],
@@ -95,7 +95,7 @@ class Exam:
 
 
 @dataclass(frozen=True)
-class Court:
+class ScoringContext:
     """Who judges a row of pictures."""
 
     metrics: Metrics
@@ -104,18 +104,22 @@ class Court:
     notify: Notify
 
 
-def score(exam: Exam, folder: RunFolder, notify: Notify, *, again: bool) -> None:
+def score(inputs: ScoringInputs, folder: RunFolder, notify: Notify, *, overwrite: bool) -> None:
     """Write scores.csv, sets.csv and metrics.json, unless they are there for these pictures and metrics."""
-    standing = exam.digest
+    standing = inputs.digest
     measured = read_json(folder.path / METRICS).get("of")
-    if not again and measured == standing and all((folder.path / name).exists() for name in (SCORES, SETS)):
+    if (
+        not overwrite
+        and measured == standing
+        and all((folder.path / name).exists() for name in (SCORES, SETS))
+    ):
         return
     (folder.path / METRICS).unlink(missing_ok=True)
-    write_rows(folder.path / SCORES, list(_score_pictures(exam, folder, notify)), ScoreRow)
-    write_rows(folder.path / SETS, list(_score_sets(exam, folder, notify)), SetRow)
-    metrics = {header(metric): _about(metric, "pictures") for metric in exam.metrics.of_subjects}
-    metrics |= {header(metric): _about(metric, "priors") for metric in exam.metrics.of_priors}
-    metrics |= {header(metric): _about(metric, "sets") for metric in exam.metrics.of_sets}
+    write_rows(folder.path / SCORES, list(_score_pictures(inputs, folder, notify)), ScoreRow)
+    write_rows(folder.path / SETS, list(_score_sets(inputs, folder, notify)), SetRow)
+    metrics = {header(metric): _about(metric, "pictures") for metric in inputs.metrics.of_subjects}
+    metrics |= {header(metric): _about(metric, "priors") for metric in inputs.metrics.of_priors}
+    metrics |= {header(metric): _about(metric, "sets") for metric in inputs.metrics.of_sets}
     write_json(folder.path / METRICS, {"of": standing, "metrics": metrics})
 
 
@@ -139,47 +143,53 @@ def _about(metric: Metric, of: str) -> dict[str, Any]:
     }
 
 
-def _score_pictures(exam: Exam, folder: RunFolder, notify: Notify) -> Iterator[ScoreRow]:
-    albums = open_albums(exam.people.chosen)
-    court = Court(exam.metrics, calibration(albums), notify)
-    own = own_pictures(_works(FLOOR, exam), folder)
-    for label in _labels(exam):
-        works = _works(label, exam)
-        yield from _score_row(label, list(drawn(works, albums, folder)), court.metrics.of_subjects, court)
+def _score_pictures(inputs: ScoringInputs, folder: RunFolder, notify: Notify) -> Iterator[ScoreRow]:
+    identity_images = load_identity_images(inputs.people.chosen)
+    context = ScoringContext(inputs.metrics, calibration(identity_images), notify)
+    own = backbone_images(_works(FLOOR, inputs), folder)
+    for label in _labels(inputs):
+        tasks = _works(label, inputs)
+        yield from _score_row(
+            label, list(drawn(tasks, identity_images, folder)), context.metrics.of_subjects, context
+        )
         if label != FLOOR:
-            yield from _score_priors(label, list(drawn_priors(works, albums, folder, own)), exam, court)
-        yield from _unscored(label, exam)
-    for label, real in ((REAL_SAME, real_same(albums)), (REAL_OTHER, real_other(albums))):
-        yield from _score_row(label, list(real), court.metrics.of_subjects, court)
+            yield from _score_priors(
+                label, list(prior_samples(tasks, identity_images, folder, own)), inputs, context
+            )
+        yield from _unscored(label, inputs)
+    for label, real in ((REAL_SAME, real_same(identity_images)), (REAL_OTHER, real_other(identity_images))):
+        yield from _score_row(label, list(real), context.metrics.of_subjects, context)
 
 
-def _labels(exam: Exam) -> list[str]:
-    return list(dict.fromkeys(work.group.method for work in exam.works))
+def _labels(inputs: ScoringInputs) -> list[str]:
+    return list(dict.fromkeys(task.group.method for task in inputs.tasks))
 
 
-def _works(label: str, exam: Exam) -> list[Work]:
-    return [work for work in exam.works if work.group.method == label]
+def _works(label: str, inputs: ScoringInputs) -> list[GroupTask]:
+    return [task for task in inputs.tasks if task.group.method == label]
 
 
-def _score_priors(label: str, judged: Sequence[Judged], exam: Exam, court: Court) -> Iterator[ScoreRow]:
+def _score_priors(
+    label: str, judged: Sequence[EvaluationSample], inputs: ScoringInputs, context: ScoringContext
+) -> Iterator[ScoreRow]:
     """Pictures of somebody else, where the backbone's own stand beside them; the others keep the reason."""
-    metrics = court.metrics.of_priors
-    yield from _score_row(label, [one for one in judged if one.sample.own is not None], metrics, court)
+    metrics = context.metrics.of_priors
+    yield from _score_row(label, [one for one in judged if one.sample.own is not None], metrics, context)
     missing = f"the picture of {FLOOR} is missing"
-    why = missing if FLOOR in _labels(exam) else f"{FLOOR} is not among the run's methods; run it too"
+    reason = missing if FLOOR in _labels(inputs) else f"{FLOOR} is not among the run's methods; run it too"
     for one in judged:
         if one.sample.own is None:
-            yield from (_row(label, one, metric, Score(None, why)) for metric in metrics)
+            yield from (_row(label, one, metric, Score(None, reason)) for metric in metrics)
 
 
 def _score_row(
-    label: str, judged: Sequence[Judged], metrics: Sequence[SampleMetric], court: Court
+    label: str, judged: Sequence[EvaluationSample], metrics: Sequence[SampleMetric], context: ScoringContext
 ) -> Iterator[ScoreRow]:
     """Every picture of one row of the table by every metric."""
     for metric in metrics if judged else []:
         fit = [one for one in judged if one.sample.person or not of_people(metric)]
-        court.notify(f"{label}: {header(metric)}")
-        scores = metric.score([one.sample for one in fit], court.real) if fit else []
+        context.notify(f"{label}: {header(metric)}")
+        scores = metric.score([one.sample for one in fit], context.real) if fit else []
         if len(scores) != len(fit):
             raise ValueError(f"{metric.name}: {len(scores)} scores for {len(fit)} pictures")
         known = {one.sample.id: score for one, score in zip(fit, scores, strict=True)}
@@ -187,46 +197,46 @@ def _score_row(
             yield _row(label, one, metric, known.get(one.sample.id, Score(None, NO_PERSON)))
 
 
-def _row(label: str, one: Judged, metric: SampleMetric, score: Score) -> ScoreRow:
+def _row(label: str, one: EvaluationSample, metric: SampleMetric, score: Score) -> ScoreRow:
     sample = one.sample
-    value = "" if score.value is None else repr(float(score.value))
-    place = (label, sample.identity, sample.prompt_id, one.category, one.number)
-    return ScoreRow(*place, metric.name, metric.encoder, value, score.why, fingerprint_of(metric))
+    value = None if score.value is None else float(score.value)
+    place = (label, sample.identity, sample.prompt_id, one.category, one.sample_number)
+    return ScoreRow(*place, metric.name, metric.encoder, value, score.reason, fingerprint_of(metric))
 
 
-def _unscored(label: str, exam: Exam) -> Iterator[ScoreRow]:
+def _unscored(label: str, inputs: ScoringInputs) -> Iterator[ScoreRow]:
     """A cell without a picture still has its lines: a missing score never vanishes."""
-    of_priors = exam.metrics.of_priors if label != FLOOR else []
-    for cell in exam.cells:
-        if cell.method != label or cell.status == "drawn":
+    of_priors = inputs.metrics.of_priors if label != FLOOR else []
+    for cell in inputs.cells:
+        if cell.method != label or cell.status == "generated":
             continue
         place = (cell.method, cell.identity, cell.prompt, cell.category, cell.sample)
-        for metric in of_priors if cell.category == PRIOR else exam.metrics.of_subjects:
-            why = f"{cell.status}: {cell.why}"
-            yield ScoreRow(*place, metric.name, metric.encoder, "", why, fingerprint_of(metric))
+        for metric in of_priors if cell.category == PRIOR else inputs.metrics.of_subjects:
+            reason = f"{cell.status}: {cell.reason}"
+            yield ScoreRow(*place, metric.name, metric.encoder, None, reason, fingerprint_of(metric))
 
 
-def _score_sets(exam: Exam, folder: RunFolder, notify: Notify) -> Iterator[SetRow]:
-    if not exam.metrics.of_sets:
+def _score_sets(inputs: ScoringInputs, folder: RunFolder, notify: Notify) -> Iterator[SetRow]:
+    if not inputs.metrics.of_sets:
         return
-    subjects = [_set_subject(label, exam, folder) for label in _labels(exam)]
-    held_out = [photo for who in exam.people.chosen for photo in who.held_out]
-    real = [photo.load for photo in (*held_out, *exam.people.others)]
-    for metric in exam.metrics.of_sets:
+    subjects = [_set_subject(label, inputs, folder) for label in _labels(inputs)]
+    held_out = [photo for who in inputs.people.chosen for photo in who.held_out]
+    real = [photo.load for photo in (*held_out, *inputs.people.others)]
+    for metric in inputs.metrics.of_sets:
         notify(header(metric))
-        yield from set_rows(metric, subjects, real, fingerprint=fingerprint_of(metric), seed=exam.seed)
+        yield from set_rows(metric, subjects, real, fingerprint=fingerprint_of(metric), seed=inputs.seed)
 
 
-def _set_subject(label: str, exam: Exam, folder: RunFolder) -> SetSubject:
+def _set_subject(label: str, inputs: ScoringInputs, folder: RunFolder) -> SetSubject:
     planned = [
-        (work, cell)
-        for work in _works(label, exam)
-        for cell in work.group.cells
+        (task, cell)
+        for task in _works(label, inputs)
+        for cell in task.group.cells
         if cell.prompt.category != PRIOR
     ]
     pictures = tuple(
         SetPicture(cell.id, cell.identity, partial(load_picture, folder.image(cell)))
-        for work, cell in planned
-        if folder.has(cell, work.recipe.fingerprint(cell))
+        for task, cell in planned
+        if folder.has(cell, task.fingerprint_parts.fingerprint(cell))
     )
     return SetSubject(label, len(planned), pictures)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from PIL.Image import Image
 
-from bench.runs.tables import REAL, SetRow
+from bench.runs.tables import REAL_SET, SetRow
 from metrics.interface import Features, Score, SetMetric
 
 AT_ONCE: Final = 64
@@ -40,7 +40,7 @@ class SetSubject:
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedSets:
     """How many pictures each row is measured by, and the two parts of the real photographs."""
 
     n: int
@@ -56,14 +56,16 @@ def set_rows(
     matched = _match(_features(metric, real), whole_ones, np.random.default_rng(seed))
 
     def row(label: str, left_out: str, n: int, score: Score) -> SetRow:
-        value = "" if score.value is None else repr(float(score.value))
-        place = (label, metric.name, metric.encoder, left_out, str(n), str(len(matched.against)))
-        return SetRow(*place, value, score.why, fingerprint)
+        value = None if score.value is None else float(score.value)
+        place = (label, metric.name, metric.encoder, left_out, n, len(matched.against))
+        return SetRow(*place, value, score.reason, fingerprint)
 
     for subject in subjects:
         if not _enough(subject):
-            why = f"{len(subject.pictures)} of {subject.planned} pictures; sets are compared at equal numbers"
-            yield row(subject.label, "", len(subject.pictures), Score(None, why))
+            reason = (
+                f"{len(subject.pictures)} of {subject.planned} pictures; sets are compared at equal numbers"
+            )
+            yield row(subject.label, "", len(subject.pictures), Score(None, reason))
             continue
         # The same cells of every method, whatever order they were drawn in.
         order = sorted(range(len(subject.pictures)), key=lambda i: subject.pictures[i].id.partition("/")[2])
@@ -79,7 +81,7 @@ def set_rows(
         for person in sorted(set(people.tolist())):
             rest = features[people != person]
             yield row(subject.label, person, len(rest), metric.measure(rest, matched.against))
-    yield row(REAL, "", len(matched.row), metric.measure(matched.row, matched.against))
+    yield row(REAL_SET, "", len(matched.row), metric.measure(matched.row, matched.against))
 
 
 def _features(metric: SetMetric, loads: Sequence[Load]) -> Features:
@@ -92,7 +94,7 @@ def _enough(subject: SetSubject) -> bool:
     return len(subject.pictures) >= 0.9 * subject.planned > 0
 
 
-def _match(real: Features, subjects: Sequence[SetSubject], rng: np.random.Generator) -> Matched:
+def _match(real: Features, subjects: Sequence[SetSubject], rng: np.random.Generator) -> MatchedSets:
     mixed = real[rng.permutation(len(real))]
     n = min([len(real) // 2, *(len(subject.pictures) for subject in subjects)])
-    return Matched(n, mixed[:n], mixed[n:])
+    return MatchedSets(n, mixed[:n], mixed[n:])

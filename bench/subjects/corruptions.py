@@ -23,4 +23,4 @@ def occluded(photo: Image) -> Image:
     return covered
 
 
-SPOILS: Final[Mapping[str, Callable[[Image], Image]]] = {"blurred": blurred, "occluded": occluded}
+CORRUPTIONS: Final[Mapping[str, Callable[[Image], Image]]] = {"blurred": blurred, "occluded": occluded}

@@ -10,10 +10,10 @@ from typing import TypeVar
 from PIL.Image import Image
 
 from bench.errors import DatasetError, SuiteError
-from bench.subjects.corruptions import SPOILS
+from bench.subjects.corruptions import CORRUPTIONS
 from bench.subjects.image_files import Part, content_of, load_photo
-from bench.subjects.near_duplicates import look_of, near_copies
-from bench.suite.prompts import SLOT, PromptCard, prior, recaption
+from bench.subjects.near_duplicates import near_copies, signature_of
+from bench.suite.prompts import SLOT, Prompt, prior, recaption
 from bench.suite.suite import DatasetSettings
 from methods.subject import Photo, Subject
 
@@ -31,7 +31,7 @@ class PhotoFile:
     """Visible attributes, where the dataset knows them."""
     part: Part | None = None
     """Which part of the file is the photograph; None is all of it."""
-    spoil: str = ""
+    corruption: str = ""
     """A name of `SPOILS`: the photograph is shown so; empty as it is."""
 
     @property
@@ -42,11 +42,11 @@ class PhotoFile:
     def load(self) -> Image:
         """Upright RGB."""
         photo = load_photo(self.path, self.part)
-        return SPOILS[self.spoil](photo) if self.spoil else photo
+        return CORRUPTIONS[self.corruption](photo) if self.corruption else photo
 
     def content(self) -> bytes:
         """The bytes that a digest of the photograph is taken of."""
-        return content_of(self.path, self.part) + self.spoil.encode()
+        return content_of(self.path, self.part) + self.corruption.encode()
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Identity:
     """The dataset and its part, for the leak ledger: `rendered-people-test`, `celeba-train`."""
     person: bool = True
     """Whether it is somebody with a face: of anything else the face metrics say nothing."""
-    cards: tuple[PromptCard, ...] = ()
+    own_prompts: tuple[Prompt, ...] = ()
     """Prompts that come with the dataset, where the suite asks for them."""
 
     @property
@@ -78,11 +78,11 @@ class Identity:
         return Subject(self.id, self.noun, ()).phrase
 
     @property
-    def prior(self) -> PromptCard:
+    def prior(self) -> Prompt:
         """The prompt for somebody else of this noun."""
         return prior(self.phrase)
 
-    def recaptions(self, count: int) -> tuple[PromptCard, ...]:
+    def recaptions(self, count: int) -> tuple[Prompt, ...]:
         """The captions of the first held-out photographs, as prompts."""
         if count > len(self.held_out):
             raise SuiteError(
@@ -98,8 +98,8 @@ class Identity:
 
         Raises DatasetError where one cannot be opened, or is a reference and held out.
         """
-        seen = [look_of(photo.name, photo.load()) for photo in self.references]
-        return near_copies(self.id, seen, [look_of(photo.name, photo.load()) for photo in self.held_out])
+        seen = [signature_of(photo.name, photo.load()) for photo in self.references]
+        return near_copies(self.id, seen, [signature_of(photo.name, photo.load()) for photo in self.held_out])
 
 
 def shuffled(items: Sequence[T], seed: int, name: str) -> list[T]:

@@ -40,13 +40,13 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Row:
+class ArrayRow:
     """One photograph of an array file: N x height x width x 3, unsigned bytes."""
 
     number: int
 
 
-Part = Box | Row
+Part = Box | ArrayRow
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -83,7 +83,7 @@ def load_photo(path: Path, part: Part | None = None) -> Image.Image:
             photo = _opened(path)
         case Box():
             photo = _cut(_sheet(path, path.stat().st_mtime_ns if path.exists() else 0), part, path)
-        case Row():
+        case ArrayRow():
             photo = Image.fromarray(_row(path, part))
     return _at_most(SHORT_SIDE, photo)
 
@@ -95,7 +95,7 @@ def content_of(path: Path, part: Part | None) -> bytes:
             return path.read_bytes()
         case Box():
             return path.read_bytes() + repr(part).encode()
-        case Row():
+        case ArrayRow():
             return _row(path, part).tobytes()
 
 
@@ -134,7 +134,7 @@ def _cut(sheet: Image.Image, box: Box, path: Path) -> Image.Image:
     return sheet.crop((box.left, box.top, box.right, box.bottom))
 
 
-def _row(path: Path, row: Row) -> NDArray[np.uint8]:
+def _row(path: Path, row: ArrayRow) -> NDArray[np.uint8]:
     try:
         photos = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:

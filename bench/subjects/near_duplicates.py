@@ -25,7 +25,7 @@ Bits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageSignature:
     """What is compared of a photograph."""
 
     name: str
@@ -35,12 +35,12 @@ class Look:
     """None where the picture is too flat to have a look."""
 
 
-def look_of(name: str, photo: Image) -> Look:
+def signature_of(name: str, photo: Image) -> ImageSignature:
     """Digest and perceptual hash of one photograph."""
     content = photo.tobytes()
     exact = (photo.size, zlib.crc32(content), zlib.adler32(content))
     turned = photo.transpose(Transpose.FLIP_LEFT_RIGHT)
-    return Look(name, exact, perceptual_hash(photo), perceptual_hash(turned))
+    return ImageSignature(name, exact, perceptual_hash(photo), perceptual_hash(turned))
 
 
 def perceptual_hash(photo: Image) -> Bits | None:
@@ -64,7 +64,9 @@ def bits_apart(one: Bits | None, other: Bits | None) -> int | None:
     return None if one is None or other is None else int((one != other).sum())
 
 
-def near_copies(identity: str, references: Sequence[Look], held_out: Sequence[Look]) -> list[str]:
+def near_copies(
+    identity: str, references: Sequence[ImageSignature], held_out: Sequence[ImageSignature]
+) -> list[str]:
     """A line for each held-out photograph that nearly is a reference, or its mirror image.
 
     Raises DatasetError where one is the other, pixel by pixel: that would be no test.
@@ -72,7 +74,9 @@ def near_copies(identity: str, references: Sequence[Look], held_out: Sequence[Lo
     return list(_copies(identity, references, held_out))
 
 
-def _copies(identity: str, references: Sequence[Look], held_out: Sequence[Look]) -> Iterator[str]:
+def _copies(
+    identity: str, references: Sequence[ImageSignature], held_out: Sequence[ImageSignature]
+) -> Iterator[str]:
     for held in held_out:
         near = []
         for seen in references:

@@ -1,7 +1,7 @@
 """The built-in prompt sets: portraits for the embedded world; persons, animals and objects for real ones.
 
 The last three follow the manner of the published sets (DreamBooth's, Custom Diffusion's, PhotoMaker's) and
-none of their words. Their cards take turns by category, so that the first few already cover every category.
+none of their words. Their prompts take turns by category, so that the first few already cover every category.
 Beside its slot no template has an article, a possessive or a verb that would have to agree, so each reads
 well with `a man`, `sks dog` or `the old glasses`.
 """
@@ -11,25 +11,27 @@ from itertools import chain, zip_longest
 from typing import Final
 
 from bench.errors import SuiteError, nearest
-from bench.suite.prompts import SLOT, PromptCard
+from bench.suite.prompts import SLOT, Prompt
 
 Asks = Mapping[str, str]
 Templates = Mapping[str, str | tuple[str, Asks]]
 """Templates by id; where one asks for what the attribute classifier knows, with that beside it."""
 
 
-def _card(id: str, category: str, clauses: str, **asks: str) -> PromptCard:
-    return PromptCard(id, f"a photo of {SLOT}" + (f", {clauses}" if clauses else ""), category, asks)
+def _prompt(id: str, category: str, clauses: str, **expected_attributes: str) -> Prompt:
+    return Prompt(
+        id, f"a photo of {SLOT}" + (f", {clauses}" if clauses else ""), category, expected_attributes
+    )
 
 
 PORTRAIT: Final = (
-    _card("blue-background", "background", "blue background", background="blue"),
-    _card("red-shirt", "shirt", "wearing a red shirt", shirt="red"),
-    _card("black-glasses", "glasses", "wearing black glasses", glasses="black"),
-    _card("laughing", "expression", "laughing", expression="laughing"),
-    _card("turned-left", "pose", "turned left", pose="left"),
-    _card("yellow-hat", "hat", "wearing a yellow hat", hat="yellow"),
-    _card(
+    _prompt("blue-background", "background", "blue background", background="blue"),
+    _prompt("red-shirt", "shirt", "wearing a red shirt", shirt="red"),
+    _prompt("black-glasses", "glasses", "wearing black glasses", glasses="black"),
+    _prompt("laughing", "expression", "laughing", expression="laughing"),
+    _prompt("turned-left", "pose", "turned left", pose="left"),
+    _prompt("yellow-hat", "hat", "wearing a yellow hat", hat="yellow"),
+    _prompt(
         "smiling-pink",
         "joined",
         "smiling, facing the camera, pink background",
@@ -37,17 +39,17 @@ PORTRAIT: Final = (
         pose="front",
         background="pink",
     ),
-    _card(
+    _prompt(
         "green-shirt-grey",
         "joined",
         "wearing a green shirt, grey background",
         shirt="green",
         background="grey",
     ),
-    _card("surprised", "expression", "surprised", expression="surprised"),
-    _card("red-hat-white", "joined", "wearing a red hat, white background", hat="red", background="white"),
-    _card("turned-right", "pose", "turned right", pose="right"),
-    _card(
+    _prompt("surprised", "expression", "surprised", expression="surprised"),
+    _prompt("red-hat-white", "joined", "wearing a red hat, white background", hat="red", background="white"),
+    _prompt("turned-right", "pose", "turned right", pose="right"),
+    _prompt(
         "glasses-yellow",
         "joined",
         "smiling, wearing red glasses, yellow background",
@@ -56,7 +58,7 @@ PORTRAIT: Final = (
         background="yellow",
     ),
 )
-"""Portraits in the words of the rendered people's captions; the first cards cover every kind of attribute."""
+"""Portraits in the words of the rendered people's captions; the first prompts cover every attribute."""
 
 _PERSON: Final[Mapping[str, Templates]] = {
     "recontextualisation": {
@@ -184,16 +186,16 @@ _OBJECT: Final[Mapping[str, Templates]] = {
 }
 
 
-def _turns(categories: Mapping[str, Templates], suits: str = "") -> Iterator[PromptCard]:
-    """One card of each category, then the second of each, and so on."""
-    rows = [[(category, *item) for item in cards.items()] for category, cards in categories.items()]
+def _turns(categories: Mapping[str, Templates], suits: str = "") -> Iterator[Prompt]:
+    """One prompt of each category, then the second of each, and so on."""
+    rows = [[(category, *item) for item in prompts.items()] for category, prompts in categories.items()]
     for turn in zip_longest(*rows):
         for category, id, asked in filter(None, turn):
-            template, asks = (asked, {}) if isinstance(asked, str) else asked
-            yield PromptCard(f"{suits}-{id}" if suits else id, template, category, asks, suits)
+            template, expected_attributes = (asked, {}) if isinstance(asked, str) else asked
+            yield Prompt(f"{suits}-{id}" if suits else id, template, category, expected_attributes, suits)
 
 
-PROMPT_SETS: Final[Mapping[str, tuple[PromptCard, ...]]] = {
+PROMPT_SETS: Final[Mapping[str, tuple[Prompt, ...]]] = {
     "portrait": PORTRAIT,
     "person": tuple(_turns(_PERSON)),
     "live": tuple(_turns(_LIVE)),
@@ -201,19 +203,19 @@ PROMPT_SETS: Final[Mapping[str, tuple[PromptCard, ...]]] = {
     "live-or-object": tuple(chain(*zip(_turns(_LIVE, "live"), _turns(_OBJECT, "object"), strict=True))),
     "none": (),
 }
-"""`live-or-object` gives each subject one half of its cards, by the subject's attribute `kind`."""
+"""`live-or-object` gives each subject one half of its prompts, by the subject's attribute `kind`."""
 
 
-def choose_cards(name: str, *, count: int | None, ids: Sequence[str]) -> tuple[PromptCard, ...]:
-    """The cards of a built-in set: those named by `ids`, else the first `count`, else all."""
+def choose_prompts(name: str, *, count: int | None, ids: Sequence[str]) -> tuple[Prompt, ...]:
+    """The prompts of a built-in set: those named by `ids`, else the first `count`, else all."""
     if name not in PROMPT_SETS:
         raise SuiteError(f"unknown prompt set {name!r}; {nearest(name, PROMPT_SETS)}")
-    cards = {card.id: card for card in PROMPT_SETS[name]}
+    prompts = {prompt.id: prompt for prompt in PROMPT_SETS[name]}
     for id in ids:
-        if id not in cards:
-            raise SuiteError(f"unknown prompt {id!r} in the set {name!r}; {nearest(id, cards)}")
+        if id not in prompts:
+            raise SuiteError(f"unknown prompt {id!r} in the set {name!r}; {nearest(id, prompts)}")
     if ids:
-        return tuple(cards[id] for id in ids)
-    if count is not None and not 0 <= count <= len(cards):
-        raise SuiteError(f"prompts: count = {count}, the set {name!r} holds {len(cards)}")
-    return tuple(cards.values())[:count]
+        return tuple(prompts[id] for id in ids)
+    if count is not None and not 0 <= count <= len(prompts):
+        raise SuiteError(f"prompts: count = {count}, the set {name!r} holds {len(prompts)}")
+    return tuple(prompts.values())[:count]

@@ -1,4 +1,4 @@
-"""Prompt cards: what the methods are asked to draw, and which visible attributes that asks for."""
+"""Prompts: what the methods are asked to draw, and which visible attributes that asks for."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ PRIOR: Final = "prior"
 
 
 @dataclass(frozen=True)
-class PromptCard:
+class Prompt:
     """One prompt. The method fills the slot with its own words, the metric with the plain noun phrase."""
 
     id: str
@@ -21,10 +21,10 @@ class PromptCard:
     category: str = "free"
     """`recaption` where the template is a held-out photograph's caption, `prior` where it has no slot; else
     what the prompt varies."""
-    asks: Mapping[str, str] = field(default_factory=dict)
+    expected_attributes: Mapping[str, str] = field(default_factory=dict)
     """Visible attributes the prompt asks for, in the words of the dataset's labels."""
     suits: str = ""
-    """Only subjects whose attribute `kind` is this (`live`, `object`) get the card; empty for everybody."""
+    """Only subjects whose attribute `kind` is this (`live`, `object`) get the prompt; empty for everybody."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.id):
@@ -39,11 +39,11 @@ class PromptCard:
         return self.template.replace(SLOT, phrase)
 
 
-def recaption(number: int, template: str, asks: Mapping[str, str]) -> PromptCard:
+def recaption(number: int, template: str, expected_attributes: Mapping[str, str]) -> Prompt:
     """A held-out photograph's caption as a prompt: a real picture stands beside each drawn one."""
-    return PromptCard(f"recaption-{number}", template, "recaption", asks)
+    return Prompt(f"recaption-{number}", template, "recaption", expected_attributes)
 
 
-def prior(phrase: str) -> PromptCard:
+def prior(phrase: str) -> Prompt:
     """Nobody in particular, such as `a photo of a man`: what has fitting done to everybody else?"""
-    return PromptCard("prior", f"a photo of {phrase}", PRIOR)
+    return Prompt("prior", f"a photo of {phrase}", PRIOR)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bench.errors import SuiteError, nearest
-from bench.suite.prompt_sets import choose_cards
-from bench.suite.prompts import SLOT, PromptCard
+from bench.suite.prompt_sets import choose_prompts
+from bench.suite.prompts import SLOT, Prompt
+from bench.suite.renamed_keys import with_present_names
 from bench.suite.toml_schema import read_table
 from methods.backbone.spec import BackboneSpec
 
@@ -43,7 +44,7 @@ class DatasetSettings:
     """CelebA's; what is trained on `train` has not seen who is tested."""
     pictures: Literal["aligned", "in-the-wild"] = "aligned"
     """CelebA's; in the wild, a square around the face is cut out."""
-    at_least: int | None = None
+    min_photos: int | None = None
     """Of CelebA, only people with so many photographs; as many as the split needs without it."""
     others: int = 5000
     """So many photographs at most of everybody who is not chosen, as the real side of set metrics."""
@@ -58,34 +59,34 @@ class DatasetSettings:
     @property
     def least_photos(self) -> int:
         """Photographs that a person must have to be among those that are drawn."""
-        return max(self.split_needs, self.at_least or 0)
+        return max(self.split_needs, self.min_photos or 0)
 
 
 @dataclass(frozen=True)
-class CardSettings:
-    """`[[prompts.cards]]`: a prompt of the suite's own."""
+class CustomPrompt:
+    """`[[prompts.custom]]`: a prompt of the suite's own."""
 
     id: str
     template: str
     category: str = "free"
-    asks: dict[str, str] = field(default_factory=dict)
+    expected_attributes: dict[str, str] = field(default_factory=dict)
     suits: str = ""
 
 
 @dataclass(frozen=True)
 class PromptSettings:
-    """`[prompts]`: a built-in set, or a part of it, and cards of the suite's own."""
+    """`[prompts]`: a built-in set, or a part of it, and prompts of the suite's own."""
 
     set: str = "portrait"
     count: int | None = None
-    """The first so many cards of the set."""
+    """The first so many prompts of the set."""
     ids: tuple[str, ...] = ()
-    """Or these cards of the set."""
+    """Or these prompts of the set."""
     recaptions: int = 0
     """So many captions of held-out photographs of each person."""
     priors: int = 0
     """So many pictures of somebody else per method and person, for prior drift and identity bleed."""
-    cards: tuple[CardSettings, ...] = ()
+    custom: tuple[CustomPrompt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,16 +151,18 @@ class Suite:
         rows = dict(self.methods)
         for sweep in self.sweep:
             for method in sweep.methods:
-                base = {"like": method, **self.methods.get(method, {})}
+                base = {"base": method, **self.methods.get(method, {})}
                 for value in sweep.values:
                     rows[sweep.label(method, value)] = {**base, sweep.setting: value}
         return rows
 
     @property
-    def cards(self) -> tuple[PromptCard, ...]:
+    def shared_prompts(self) -> tuple[Prompt, ...]:
         """The prompts that are the same for everybody."""
-        chosen = choose_cards(self.prompts.set, count=self.prompts.count, ids=self.prompts.ids)
-        own = tuple(PromptCard(c.id, c.template, c.category, c.asks, c.suits) for c in self.prompts.cards)
+        chosen = choose_prompts(self.prompts.set, count=self.prompts.count, ids=self.prompts.ids)
+        own = tuple(
+            Prompt(c.id, c.template, c.category, c.expected_attributes, c.suits) for c in self.prompts.custom
+        )
         return chosen + own
 
 
@@ -202,7 +205,7 @@ def read_suite(text: str, path: Path) -> Suite:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{path}: not TOML: {error}") from error
-    suite = read_table(table, Suite, str(path))
+    suite = read_table(with_present_names(table, str(path)), Suite, str(path))
     _check(suite, path)
     return suite
 
@@ -215,7 +218,7 @@ def _check(suite: Suite, path: Path) -> None:
         "dataset: references": (suite.dataset.references, 0),
         "dataset: held_out": (suite.dataset.held_out, 1),
         "dataset: identities": (suite.dataset.identities, 1),
-        "dataset: at_least": (suite.dataset.at_least, 1),
+        "dataset: at_least": (suite.dataset.min_photos, 1),
         "dataset: others": (suite.dataset.others, 0),
         "prompts: recaptions": (suite.prompts.recaptions, 0),
         "prompts: priors": (suite.prompts.priors, 0),
@@ -224,12 +227,12 @@ def _check(suite: Suite, path: Path) -> None:
         if value is not None and value < minimum:
             raise SuiteError(f"{path}: {key} = {value}; wanted is at least {minimum}")
     _check_rows(suite, path)
-    ids = [card.id for card in suite.cards]
+    ids = [prompt.id for prompt in suite.shared_prompts]
     for id in ids:
         if ids.count(id) > 1:
             raise SuiteError(f"{path}: two prompts are called {id!r}")
     if not ids and not suite.prompts.recaptions and not suite.dataset.own_prompts:
-        raise SuiteError(f"{path}: no prompts; name a set, add cards, or ask for recaptions")
+        raise SuiteError(f"{path}: no prompts; name a set, add prompts, or ask for recaptions")
 
 
 def _check_rows(suite: Suite, path: Path) -> None:

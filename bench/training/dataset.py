@@ -102,7 +102,7 @@ class DatasetTrainingSet:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSplit:
     """What an adapter learns from, and the people that it never sees."""
 
     name: str
@@ -113,7 +113,7 @@ class Lesson:
     unseen: DatasetTrainingSet
 
 
-def open_lesson(settings: DatasetSettings, base: Path, side: int) -> Lesson:
+def open_training_split(settings: DatasetSettings, base: Path, side: int) -> TrainingSplit:
     """Everybody of the dataset, or as many people as `identities` says; raises DatasetError.
 
     CelebA's `train` partition is learnt from and `valid` judges; elsewhere the seed sets a tenth of the
@@ -122,9 +122,9 @@ def open_lesson(settings: DatasetSettings, base: Path, side: int) -> Lesson:
     settings = replace(settings, references=0, held_out=None)
     where = f" --dataset {settings.kind}" + (f" --root {settings.path}" if settings.path else "")
     if settings.kind == "celeba":
-        judges = settings.identities and max(1, settings.identities // UNSEEN)
+        face_metric_pairs = settings.identities and max(1, settings.identities // UNSEEN)
         name, seen = _examples(replace(settings, partition="train"), base)
-        _, unseen = _examples(replace(settings, partition="valid", identities=judges), base)
+        _, unseen = _examples(replace(settings, partition="valid", identities=face_metric_pairs), base)
     else:
         names = choose(open_dataset(settings, base).names(), settings)
         if len(names) < 2:
@@ -133,7 +133,7 @@ def open_lesson(settings: DatasetSettings, base: Path, side: int) -> Lesson:
         aside = max(1, len(names) // UNSEEN)
         name, seen = _examples(settings, base, sorted(mixed[aside:]))
         _, unseen = _examples(settings, base, sorted(mixed[:aside]))
-    return Lesson(name, where, DatasetTrainingSet(seen, side), DatasetTrainingSet(unseen, side))
+    return TrainingSplit(name, where, DatasetTrainingSet(seen, side), DatasetTrainingSet(unseen, side))
 
 
 def _examples(

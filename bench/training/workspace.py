@@ -7,7 +7,7 @@ from typing import Any, Final
 from bench.errors import DatasetError
 from bench.progress import Report
 from bench.suite.suite import DatasetSettings
-from bench.training.dataset import open_lesson
+from bench.training.dataset import open_training_split
 from methods.backbone.spec import EMBEDDED
 from methods.errors import MethodError
 
@@ -21,7 +21,7 @@ PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
-class Place:
+class TrainingPaths:
     """The folders of one training."""
 
     data: Path
@@ -45,11 +45,11 @@ class Place:
 
     def workshop(self, device: str, report: Report, *, unseen: str = "test") -> Any:
         """The same for the trainers of the embedded world; `unseen` is the split that judges."""
-        from methods.recipes.workspace import Workshop
+        from methods.recipes.workspace import TrainingWorkspace
 
         if self.start is not None and self.start.resolve() == self.checkpoints.resolve():
             raise MethodError(f"--start {self.start}: is --checkpoints as well; give the new ones a folder")
-        return Workshop(
+        return TrainingWorkspace(
             self.photos("train"),
             self.photos(unseen),
             self.out,
@@ -61,7 +61,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Taught:
+class DatasetOptions:
     """`--dataset` and what belongs to it: photographs of one's own instead of the rendered ones."""
 
     dataset: str | None
@@ -69,23 +69,23 @@ class Taught:
     people: int | None
     side: int | None
 
-    def workshop(self, place: Place, base: str, device: str, report: Report, *, unseen: str) -> Any:
+    def workshop(self, place: TrainingPaths, base: str, device: str, report: Report, *, unseen: str) -> Any:
         """A workshop, and whose photographs are learnt from; the rendered ones where no dataset is named.
 
         Weights and checkpoints get a folder for the dataset, lest they overwrite or resume another's.
         """
-        from methods.recipes.adapters import RENDERED, Source
-        from methods.recipes.workspace import Workshop
+        from methods.recipes.adapters import RENDERED, TrainingSource
+        from methods.recipes.workspace import TrainingWorkspace
 
         if self.dataset is None:
             return place.workshop(device, report, unseen=unseen), RENDERED
         path = "" if self.root is None else str(self.root)
         settings = DatasetSettings(self.dataset, path, self.people)
-        lesson = open_lesson(settings, Path(), self.side or (64 if base == EMBEDDED else 512))
+        lesson = open_training_split(settings, Path(), self.side or (64 if base == EMBEDDED else 512))
         out = ROOT / "adapters" / lesson.name if place.out == WEIGHTS else place.out
         work = place.checkpoints / f"{lesson.name}-{lesson.data.digest}"
-        shop = Workshop(lesson.data, lesson.unseen, out, work, resolve(device), report)
-        return shop, Source(lesson.name, lesson.where)
+        workspace = TrainingWorkspace(lesson.data, lesson.unseen, out, work, resolve(device), report)
+        return workspace, TrainingSource(lesson.name, lesson.where)
 
 
 def resolve(device: str) -> Any:

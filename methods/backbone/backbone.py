@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from methods.backbone import memory_options as backbone_savers
 from methods.backbone.images import pictures_of, square, tensor
 from methods.backbone.load import pipeline_of, scheduler_of
-from methods.backbone.locate import Source, source_of
+from methods.backbone.locate import CheckpointLocation, source_of
 from methods.backbone.noise_schedule import NoiseSchedule
 from methods.backbone.sampling import Rows, decode, denoise
 from methods.backbone.spec import BackboneSpec
@@ -38,7 +38,7 @@ class Backbone:
     """A frozen Stable Diffusion: it draws, encodes and noises. Methods change it only inside `clean`."""
 
     spec: BackboneSpec
-    source: Source
+    source: CheckpointLocation
     pipe: Any
     """A stock StableDiffusionPipeline or StableDiffusionXLPipeline."""
     device: torch.device

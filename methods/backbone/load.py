@@ -20,7 +20,7 @@ from diffusers import (
 )
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from methods.backbone.locate import PIPELINES, Source, networks_of
+from methods.backbone.locate import PIPELINES, CheckpointLocation, networks_of
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
 
@@ -38,7 +38,7 @@ SCHEDULERS: Final[Mapping[str, tuple[Any, Mapping[str, Any]]]] = {
 }
 
 
-def pipeline_of(source: Source, dtype: torch.dtype) -> Any:
+def pipeline_of(source: CheckpointLocation, dtype: torch.dtype) -> Any:
     """The stock pipeline, in evaluation mode, all weights frozen, without a safety checker or a watermark."""
     with quiet():
         pipe = _from_folder(source, dtype) if source.single is None else _from_single_file(source, dtype)
@@ -56,7 +56,7 @@ def pipeline_of(source: Source, dtype: torch.dtype) -> Any:
     return pipe
 
 
-def _from_folder(source: Source, dtype: torch.dtype) -> Any:
+def _from_folder(source: CheckpointLocation, dtype: torch.dtype) -> Any:
     folder, variant = source.folder, source.variant
     parts = {
         "unet": _part(folder, "unet", UNet2DConditionModel, variant=variant, torch_dtype=dtype),
@@ -77,7 +77,7 @@ def _from_folder(source: Source, dtype: torch.dtype) -> Any:
     return pipe
 
 
-def _from_single_file(source: Source, dtype: torch.dtype) -> Any:
+def _from_single_file(source: CheckpointLocation, dtype: torch.dtype) -> Any:
     file, folder = str(source.single), str(source.folder)
     try:
         vae = AutoencoderKL.from_single_file(
@@ -104,7 +104,7 @@ def _from_single_file(source: Source, dtype: torch.dtype) -> Any:
     return pipe
 
 
-def _without(source: Source) -> dict[str, Any]:
+def _without(source: CheckpointLocation) -> dict[str, Any]:
     """What a pipeline is told to do without."""
     if source.pipeline == "StableDiffusionXLPipeline":
         # A watermark would be written into the pictures wherever its package is installed.
@@ -118,7 +118,7 @@ def _without(source: Source) -> dict[str, Any]:
     }
 
 
-def _vae_type(source: Source, dtype: torch.dtype) -> torch.dtype:
+def _vae_type(source: CheckpointLocation, dtype: torch.dtype) -> torch.dtype:
     """SDXL's autoencoder overflows in half precision, unless its folder says that it was mended."""
     if dtype is not torch.float16 or source.pipeline != "StableDiffusionXLPipeline":
         return dtype

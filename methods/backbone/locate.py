@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from methods.backbone.single_file import EXAMPLES, Checkpoint, checkpoint_family
+from methods.backbone.single_file import EXAMPLES, Family, checkpoint_family
 from methods.backbone.spec import EMBEDDED, BackboneSpec
 from methods.errors import MethodError
 from methods.shipped import WEIGHTS
@@ -31,7 +31,7 @@ PIPELINES: Final[dict[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointLocation:
     """All that a backbone is read from."""
 
     folder: Path
@@ -63,7 +63,7 @@ class Source:
         return tuple(sorted({index, *said, *self.weights}))
 
 
-def source_of(spec: BackboneSpec, *, fetch: bool) -> Source:
+def source_of(spec: BackboneSpec, *, fetch: bool) -> CheckpointLocation:
     """Find the backbone, and see that no part is missing; `fetch` lets the hub be asked for what is not here.
 
     Raises MethodError, in one line that says what to do.
@@ -76,7 +76,7 @@ def source_of(spec: BackboneSpec, *, fetch: bool) -> Source:
             f"backbone {spec.path}: config goes with a single .safetensors file only; leave it out"
         )
     folder = _folder(spec, fetch)
-    source = Source(folder, _pipeline(folder), variant=spec.variant)
+    source = CheckpointLocation(folder, _pipeline(folder), variant=spec.variant)
     for part in PIPELINES[source.pipeline]:
         if not (source.folder / part).is_dir():
             raise MethodError(
@@ -131,7 +131,7 @@ def _folder(spec: BackboneSpec, fetch: bool) -> Path:
     return _snapshot(spec.path, spec.revision, _patterns(spec.variant), fetch)
 
 
-def _single(spec: BackboneSpec, fetch: bool) -> Source:
+def _single(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
     file = Path(spec.path).expanduser()
     if file.suffix != ".safetensors":
         raise MethodError(
@@ -151,7 +151,7 @@ def _single(spec: BackboneSpec, fetch: bool) -> Source:
     wanted, pipeline = _family(folder), _pipeline(folder)
     if family != wanted:
         raise MethodError(f"{file}: the file is of {family}, but config {spec.config} is of {wanted}")
-    return Source(folder, pipeline, single=file.absolute())
+    return CheckpointLocation(folder, pipeline, single=file.absolute())
 
 
 def _configs(config: str, fetch: bool) -> Path:
@@ -214,7 +214,7 @@ def _pipeline(folder: Path) -> str:
     return str(name)
 
 
-def _family(folder: Path) -> Checkpoint:
+def _family(folder: Path) -> Family:
     if _pipeline(folder) == "StableDiffusionXLPipeline":
         return "sdxl"
     return "sd2" if _json(folder / "unet" / "config.json").get("use_linear_projection") else "sd1"

@@ -29,15 +29,15 @@ class NoiseSchedule:
     def steps(self) -> int:
         return len(self.alphas_cumprod)
 
-    def draw(self, count: int, generator: torch.Generator, *, lean: float = 1.0) -> Tensor:
+    def draw(self, count: int, generator: torch.Generator, *, timestep_power: float = 1.0) -> Tensor:
         """`count` steps, one from each of `count` slices of the schedule that are equally likely.
 
         The density of a step t grows as t^(lean - 1): 1 is uniform, more leans towards noise. Each row's step
         has that density by itself once rows are exchangeable; the slices make the loss of a batch vary less.
         """
         places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-        if lean != 1:
-            places = places ** (1 / lean)
+        if timestep_power != 1:
+            places = places ** (1 / timestep_power)
         return (places * self.steps).long().clamp(max=self.steps - 1)
 
     def alpha(self, t: Tensor) -> Tensor:

@@ -9,22 +9,22 @@ from safetensors import SafetensorError, safe_open
 
 from methods.errors import MethodError
 
-Checkpoint = Literal["sd1", "sd2", "sdxl"]
-MARKS: Final[dict[str, Checkpoint]] = {
+Family = Literal["sd1", "sd2", "sdxl"]
+MARKS: Final[dict[str, Family]] = {
     "conditioner.embedders.1.model.positional_embedding": "sdxl",
     "cond_stage_model.model.positional_embedding": "sd2",
     "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": "sd1",
 }
 """Names that only one family's single files hold."""
 
-EXAMPLES: Final[dict[Checkpoint, str]] = {
+EXAMPLES: Final[dict[Family, str]] = {
     "sd1": "stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
     "sd2": "a folder of SD 2.x of the same prediction type",
     "sdxl": "stabilityai/stable-diffusion-xl-base-1.0@462165984030d82259a11f4367a4eed129e94a7b",
 }
 
 
-def checkpoint_family(file: Path) -> Checkpoint:
+def checkpoint_family(file: Path) -> Family:
     """Which family a single file is of, by the names of its text encoders."""
     names = header(file)
     for name, family in MARKS.items():

@@ -23,14 +23,14 @@ class PhotoCopy:
     name: ClassVar[str] = "photo-copy"
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         return frozenset()
 
     @property
     def weights(self) -> tuple[Path, ...]:
         return ()
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         if not subject.references:
             return f"{subject.id}: no reference photos; photo-copy needs 1 to hand back"
         return None

@@ -25,14 +25,14 @@ class TextOnly:
     name: ClassVar[str] = "text-only"
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         return frozenset()
 
     @property
     def weights(self) -> tuple[Path, ...]:
         return ()
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         if not subject.references:
             return f"{subject.id}: no reference photos; give at least 1"
         return None

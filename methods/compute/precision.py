@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @contextmanager
-def quick_to_learn(device: torch.device) -> Iterator[None]:
+def fast_backward_attention(device: torch.device) -> Iterator[None]:
     """Around a forward pass that will be differentiated.
 
     On a CPU, the flash kernel's backward pass takes over half of a small U-Net's; plain matrix products
@@ -42,7 +42,7 @@ def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[No
     if dtype is None:
         yield
         return
-    with torch.autocast(device.type, dtype), quick_to_learn(device):
+    with torch.autocast(device.type, dtype), fast_backward_attention(device):
         yield
 
 

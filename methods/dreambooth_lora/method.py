@@ -12,8 +12,8 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import encoders_of
 from methods.dreambooth_lora.training import ClassPictures, Instances, LoraTraining, train_lora
 from methods.errors import MethodError
-from methods.finetuning.instance_images import Crop, Latents, ShownPhotos
-from methods.finetuning.loop import Descent, Optimizer, Precision, Rates, check_optimizer
+from methods.finetuning.instance_images import Crop, InstanceImages, Latents
+from methods.finetuning.loop import MixedPrecision, OptimizationConfig, Optimizer, Rates, check_optimizer
 from methods.lora.checkpoint import PHRASE, PersonalisedWeights, load_person
 from methods.setting_checks import check_bounds, check_settings
 from methods.subject import Subject
@@ -81,7 +81,7 @@ class DreamBoothLora:
     min_snr: float | None = None
     """Gamma of Min-SNR weighting of the photographs' loss (Hang et al. 2023); None weighs all steps alike."""
     gradient_checkpointing: bool = False
-    mixed_precision: Precision = "no"
+    mixed_precision: MixedPrecision = "no"
     merged: bool = False
     """Compute with W + BA instead of with BA beside W: faster where LoRA is on many small layers."""
     scale: float = 1.0
@@ -107,14 +107,14 @@ class DreamBoothLora:
             raise MethodError("dreambooth-lora: merged leaves no inputs to drop; set dropout = 0")
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         return frozenset()
 
     @property
     def weights(self) -> tuple[Path, ...]:
         return ()
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         if not subject.references:
             return f"{subject.id}: no reference photos; dreambooth-lora needs at least 1"
         return None
@@ -144,7 +144,7 @@ class DreamBoothLora:
     def _training(self) -> LoraTraining:
         text_rate = self.learning_rate if self.text_learning_rate is None else self.text_learning_rate
         return LoraTraining(
-            descent=self._descent(),
+            optimization=self._optimization(),
             batch=self.batch,
             rate=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -162,8 +162,8 @@ class DreamBoothLora:
             merged=self.merged,
         )
 
-    def _descent(self) -> Descent:
-        return Descent(
+    def _optimization(self) -> OptimizationConfig:
+        return OptimizationConfig(
             self.name,
             self.steps,
             accumulation=self.accumulation,
@@ -179,7 +179,7 @@ class DreamBoothLora:
         )
 
     def _instances(self, subject: Subject, backbone: Backbone) -> Instances:
-        photos = ShownPhotos(
+        photos = InstanceImages(
             [photo.image for photo in subject.references],
             backbone,
             crop=self.crop,

@@ -18,8 +18,8 @@ from methods.backbone.text_encoding import TextFeatures, encoders_of
 from methods.compute.loading import first_line, quiet
 from methods.compute.seeding import generator_of
 from methods.errors import MethodError
-from methods.finetuning.instance_images import ShownPhotos, Turns
-from methods.finetuning.loop import Descent, descend, in_training, noised_losses
+from methods.finetuning.instance_images import EpochShuffler, InstanceImages
+from methods.finetuning.loop import OptimizationConfig, in_training, noised_losses, optimize
 from methods.lora.checkpoint import ADAPTER, save_lora
 from methods.lora.merged import merged
 
@@ -30,7 +30,7 @@ TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 class Instances:
     """The person's photographs."""
 
-    photos: ShownPhotos
+    photos: InstanceImages
     prompts: tuple[str, ...]
     """One for each photograph."""
 
@@ -48,7 +48,7 @@ class ClassPictures:
 class LoraTraining:
     """What is trained, and on what loss."""
 
-    descent: Descent
+    optimization: OptimizationConfig
     batch: int
     rate: float
     weight_decay: float
@@ -79,14 +79,14 @@ def train_lora(
     Gives each step's loss, (steps,).
     """
     text = _Prompts(backbone, instances, classes, frozen=training.text_rate is None)
-    turns = Turns(len(instances.prompts), seed=seed)
+    turns = EpochShuffler(len(instances.prompts), seed=seed)
     with backbone.clean(), _trainable(backbone, training, seed) as groups:
 
         def loss(batch: int) -> Tensor:
             rows = turns.rows(batch * training.batch, training.batch)
             return _loss(backbone, text, instances, classes, training, rows, generator_of(seed, batch))
 
-        losses = descend(groups, loss, training.descent, backbone=backbone)
+        losses = optimize(groups, loss, training.optimization, backbone=backbone)
         save_lora(backbone.pipe, into, text_too=training.text_rate is not None)
     return losses
 
@@ -158,7 +158,7 @@ def _trainable(backbone: Backbone, training: LoraTraining, seed: int) -> Iterato
             with in_training(modules, checkpointing=training.checkpointing), ExitStack() as stack:
                 for module in modules:
                     # peft would take LoRA's inputs to single precision, and autocast back again.
-                    mixed = training.descent.precision != "no"
+                    mixed = training.optimization.precision != "no"
                     stack.enter_context(disable_input_dtype_casting(module, active=mixed))
                 if training.merged:
                     stack.enter_context(merged(modules, ADAPTER, learning=True))

@@ -24,7 +24,7 @@ _View = tuple[int, int, int, bool]
 """Which photograph, top, left, mirrored."""
 
 
-class ShownPhotos:
+class InstanceImages:
     """Each view of a photograph is encoded once; its posterior is drawn from as often as it is shown.
 
     The same as encoding in every step, as the published scripts do, without its cost.
@@ -83,7 +83,7 @@ def _sized(image: Image, size: int, crop: Crop) -> Image:
     return image.resize((scaled, size) if wide else (size, scaled), Resampling.LANCZOS)
 
 
-class Turns:
+class EpochShuffler:
     """Whose turn it is: all photographs in a shuffled order, then all in another."""
 
     def __init__(self, count: int, *, seed: int) -> None:

@@ -14,19 +14,19 @@ from diffusers.optimization import get_scheduler
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.compute.precision import autocast, quick_to_learn
+from methods.compute.precision import autocast, fast_backward_attention
 from methods.errors import MethodError
 
 Rates = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 """How the learning rate goes over the steps: diffusers' schedules by their own names."""
 Optimizer = Literal["adamw", "adamw-8bit"]
-Precision = Literal["no", "fp16", "bf16", "auto"]
+MixedPrecision = Literal["no", "fp16", "bf16", "auto"]
 """Of the forward pass, the learning weights staying in single precision; `auto` is bf16 where the hardware
 multiplies it natively."""
 
 
 @dataclass(frozen=True)
-class Descent:
+class OptimizationConfig:
     """How weights learn, whatever they are."""
 
     name: str
@@ -44,7 +44,7 @@ class Descent:
     epsilon: float = 1e-8
     max_grad_norm: float | None = 1.0
     """None does not clip."""
-    precision: Precision = "no"
+    precision: MixedPrecision = "no"
 
 
 def check_optimizer(name: str, optimizer: Optimizer) -> None:
@@ -56,8 +56,12 @@ def check_optimizer(name: str, optimizer: Optimizer) -> None:
         )
 
 
-def descend(
-    groups: list[dict[str, Any]], loss: Callable[[int], Tensor], descent: Descent, *, backbone: Backbone
+def optimize(
+    groups: list[dict[str, Any]],
+    loss: Callable[[int], Tensor],
+    optimization: OptimizationConfig,
+    *,
+    backbone: Backbone,
 ) -> Tensor:
     """Minimise `loss(batch)`, the batches being numbered from 0, over the optimizer's parameter groups.
 
@@ -65,30 +69,30 @@ def descend(
     longer finite.
     """
     parameters = [p for group in groups for p in group["params"]]
-    optimizer = _optimizer(groups, descent)
+    optimizer = _optimizer(groups, optimization)
     schedule = get_scheduler(
-        descent.rates,
+        optimization.rates,
         optimizer,
-        num_warmup_steps=descent.warm_up,
-        num_training_steps=descent.steps,
-        num_cycles=descent.cycles,
-        power=descent.power,
+        num_warmup_steps=optimization.warm_up,
+        num_training_steps=optimization.steps,
+        num_cycles=optimization.cycles,
+        power=optimization.power,
     )
     # float16's small gradients round to nothing unless the loss is scaled up.
-    half = descent.precision == "fp16" or backbone.dtype == torch.float16
+    half = optimization.precision == "fp16" or backbone.dtype == torch.float16
     scaler = torch.amp.GradScaler(backbone.device.type, enabled=half)
-    losses = torch.zeros(descent.steps, device=backbone.device)
-    for step in range(descent.steps):
-        for batch in range(step * descent.accumulation, (step + 1) * descent.accumulation):
+    losses = torch.zeros(optimization.steps, device=backbone.device)
+    for step in range(optimization.steps):
+        for batch in range(step * optimization.accumulation, (step + 1) * optimization.accumulation):
             # Around the backward pass too: checkpointing computes the forward pass again in it.
-            with _attention(descent.precision, backbone.device):
-                with _precise(descent.precision, backbone.device):
-                    value = loss(batch) / descent.accumulation
+            with _attention(optimization.precision, backbone.device):
+                with _precise(optimization.precision, backbone.device):
+                    value = loss(batch) / optimization.accumulation
                 scaler.scale(value).backward()
             losses[step] += value.detach()
-        if descent.max_grad_norm is not None:
+        if optimization.max_grad_norm is not None:
             scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(parameters, descent.max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(parameters, optimization.max_grad_norm)
         before = scaler.get_scale()
         scaler.step(optimizer)
         scaler.update()
@@ -97,26 +101,26 @@ def descend(
             schedule.step()
         optimizer.zero_grad(set_to_none=True)
     if not all(bool(p.isfinite().all()) for p in parameters):
-        raise MethodError(f"{descent.name}: the weights are no longer finite; lower learning_rate")
+        raise MethodError(f"{optimization.name}: the weights are no longer finite; lower learning_rate")
     return losses.cpu()
 
 
-def _optimizer(groups: list[dict[str, Any]], descent: Descent) -> torch.optim.Optimizer:
-    check_optimizer(descent.name, descent.optimizer)
-    if descent.optimizer == "adamw-8bit":
+def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -> torch.optim.Optimizer:
+    check_optimizer(optimization.name, optimization.optimizer)
+    if optimization.optimizer == "adamw-8bit":
         eight_bit = importlib.import_module("bitsandbytes").optim.AdamW8bit
-        made: torch.optim.Optimizer = eight_bit(groups, betas=descent.betas, eps=descent.epsilon)
+        made: torch.optim.Optimizer = eight_bit(groups, betas=optimization.betas, eps=optimization.epsilon)
         return made
     # One kernel for all of the many small matrices.
-    return torch.optim.AdamW(groups, betas=descent.betas, eps=descent.epsilon, fused=True)
+    return torch.optim.AdamW(groups, betas=optimization.betas, eps=optimization.epsilon, fused=True)
 
 
-def _attention(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+def _attention(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[None]:
     """A CPU's flash kernel is slow to differentiate in half precision, and only there."""
-    return nullcontext() if precision == "no" else quick_to_learn(device)
+    return nullcontext() if precision == "no" else fast_backward_attention(device)
 
 
-def _precise(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+def _precise(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[Any]:
     if precision == "auto":
         return autocast(device)
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16

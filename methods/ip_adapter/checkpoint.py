@@ -49,7 +49,7 @@ FILE_FAULTS = (SafetensorError, OSError, RuntimeError, pickle.UnpicklingError, E
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class PublishedAdapter:
     """One adapter, by its published names."""
 
     path: Path
@@ -112,7 +112,7 @@ class Checkpoint:
             )
 
 
-def read_adapter(path: Path) -> Checkpoint:
+def read_adapter(path: Path) -> PublishedAdapter:
     """A published checkpoint, `.safetensors` or `.bin`; raises MethodError where it is none."""
     if not path.is_file():
         raise MethodError(f"{path}: no such weights; make them with 'bench train ip-adapter', or name a file")
@@ -121,7 +121,7 @@ def read_adapter(path: Path) -> Checkpoint:
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, changed: int, size: int) -> Checkpoint:
+def _read(path: Path, changed: int, size: int) -> PublishedAdapter:
     safe = path.suffix == ".safetensors"
     try:
         parts, metadata = _read_safetensors(path) if safe else (_read_bin(path), {})
@@ -136,7 +136,7 @@ def _read(path: Path, changed: int, size: int) -> Checkpoint:
     if layout is None or any(name not in parts["image_proj"] for name in READS[layout] if name):
         known = ", ".join(name for name, _ in MARKS)
         raise MethodError(f"{path}: none of IP-Adapter's published layouts; known are {known}")
-    return Checkpoint(path, layout, parts["image_proj"], parts["ip_adapter"], metadata)
+    return PublishedAdapter(path, layout, parts["image_proj"], parts["ip_adapter"], metadata)
 
 
 Parts = dict[str, dict[str, Tensor]]

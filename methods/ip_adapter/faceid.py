@@ -22,8 +22,8 @@ from methods.encoders.insightface_faces import (
     open_faces,
 )
 from methods.errors import MethodError
-from methods.ip_adapter.checkpoint import Checkpoint, read_adapter
-from methods.ip_adapter.inference import PersonalisedImages, Seen
+from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
+from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages
 from methods.ip_adapter.method import embed
 from methods.setting_checks import check_bounds, check_settings
 from methods.subject import Subject
@@ -86,7 +86,7 @@ class IPAdapterFaceID:
         return Path(self.adapter).expanduser()
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         clip = ledger_names(encoder_folder(self.encoder)) if self.encoder else frozenset()
         return frozenset({ARCFACE}) | clip
 
@@ -104,7 +104,7 @@ class IPAdapterFaceID:
         clip = encoder_files(encoder_folder(self.encoder)) if self.encoder else ()
         return (self.adapter_file, *face_files(face_folder(self.faces)), *clip)
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         if not subject.references:
             return f"{subject.id}: no reference photos; ip-adapter-faceid needs at least 1"
         subject, faces = self._used(subject), self._faces()
@@ -114,16 +114,16 @@ class IPAdapterFaceID:
         checkpoint = self._open(backbone)
         faces = self._faces().faces(self._used(subject))
         photos = self._embeddings(faces, checkpoint)
-        seen = Seen(photos, torch.zeros_like(photos[:1]))
+        seen = ImageFeatures(photos, torch.zeros_like(photos[:1]))
         if checkpoint.layout == "faceid-plus":
             encoder = open_encoder(encoder_folder(self.encoder), backbone.device)
             clip = embed(encoder, [face.picture for face in faces], checkpoint)
             patches = clip.photos.mean(dim=0, keepdim=True) if self.photos == "mean" else clip.photos
-            seen = Seen(photos, seen.nothing, patches.half(), clip.nothing.half())
+            seen = ImageFeatures(photos, seen.nothing, patches.half(), clip.nothing.half())
         seen.save(into, subject.phrase)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedImages:
-        seen, phrase = Seen.read(fitted)
+        seen, phrase = ImageFeatures.read(fitted)
         checkpoint = self._open(backbone)
         return PersonalisedImages(
             phrase,
@@ -136,7 +136,7 @@ class IPAdapterFaceID:
             structure_scale=self.structure_scale,
         )
 
-    def _open(self, backbone: Backbone) -> Checkpoint:
+    def _open(self, backbone: Backbone) -> PublishedAdapter:
         checkpoint = read_adapter(self.adapter_file)
         if checkpoint.face_width is None:
             raise MethodError(f"{checkpoint.path}: no FaceID checkpoint; use the method ip-adapter")
@@ -153,7 +153,7 @@ class IPAdapterFaceID:
         checkpoint.check(backbone, other=self.other_backbone)
         return checkpoint
 
-    def _is_second(self, checkpoint: Checkpoint) -> bool:
+    def _is_second(self, checkpoint: PublishedAdapter) -> bool:
         if self.shortcut is not None:
             return self.shortcut
         name = checkpoint.path.name
@@ -171,7 +171,7 @@ class IPAdapterFaceID:
     def _faces(self) -> FaceEncoder:
         return open_faces(face_folder(self.faces), self.detector_size)
 
-    def _embeddings(self, faces: list[Face], checkpoint: Checkpoint) -> Tensor:
+    def _embeddings(self, faces: list[Face], checkpoint: PublishedAdapter) -> Tensor:
         """What the adapter is told of each face, (N, 512), or of all together, (1, 512); float32."""
         embeddings = torch.stack([face.embedding for face in faces])
         if embeddings.shape[1] != checkpoint.face_width:

@@ -18,7 +18,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import drawn_apart
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
-from methods.ip_adapter.checkpoint import Checkpoint
+from methods.ip_adapter.checkpoint import PublishedAdapter
 from methods.subject import Request
 
 FITTED = "image_embeds.safetensors"
@@ -28,7 +28,7 @@ FACEID = "faceid_0"
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageFeatures:
     """What frozen networks say of N photographs, and of none."""
 
     photos: Tensor
@@ -47,7 +47,7 @@ class Seen:
         save_file(kept, into / FITTED, metadata={"phrase": phrase})
 
     @classmethod
-    def read(cls, fitted: Path) -> tuple[Seen, str]:
+    def read(cls, fitted: Path) -> tuple[ImageFeatures, str]:
         """What `save` wrote."""
         if not (fitted / FITTED).is_file():
             raise MethodError(f"{fitted}: no {FITTED}; fit the person again")
@@ -61,8 +61,8 @@ class PersonalisedImages:
     """What was seen of one person, and the weights that read it."""
 
     phrase: str
-    seen: Seen
-    checkpoint: Checkpoint
+    seen: ImageFeatures
+    checkpoint: PublishedAdapter
     backbone: Backbone
     scale: float
     lora_scale: float = 1.0
@@ -107,7 +107,7 @@ class PersonalisedImages:
 
 @contextmanager
 def adapted(
-    backbone: Backbone, checkpoint: Checkpoint, *, scale: float, lora_scale: float = 1.0
+    backbone: Backbone, checkpoint: PublishedAdapter, *, scale: float, lora_scale: float = 1.0
 ) -> Iterator[None]:
     """The backbone with the adapter, and its LoRA, that diffusers' own loader puts on it."""
     pipe = backbone.pipe
@@ -141,7 +141,7 @@ def adapted(
         pipe.register_modules(feature_extractor=None)
 
 
-def _check_loaded(pipe: Any, checkpoint: Checkpoint) -> None:
+def _check_loaded(pipe: Any, checkpoint: PublishedAdapter) -> None:
     """Every number of the file has found its place: diffusers drops tensors it has no name for."""
     layer = pipe.unet.encoder_hid_proj.image_projection_layers[0]
     loaded = sum(value.numel() for value in layer.state_dict().values())

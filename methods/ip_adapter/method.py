@@ -28,8 +28,8 @@ from methods.encoders.insightface_faces import (
     open_faces,
 )
 from methods.errors import MethodError
-from methods.ip_adapter.checkpoint import Checkpoint, read_adapter
-from methods.ip_adapter.inference import PersonalisedImages, Seen, adapted
+from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
+from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages, adapted
 from methods.setting_checks import check_bounds, check_settings
 from methods.shipped import WEIGHTS
 from methods.subject import Subject
@@ -80,7 +80,7 @@ class IPAdapter:
         return Path(self.adapter).expanduser()
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         return ledger_names(encoder_folder(self.encoder))
 
     @property
@@ -97,7 +97,7 @@ class IPAdapter:
         finder = face_files(face_folder(self.faces)) if self.shown == "face" else ()
         return (self.adapter_file, *encoder_files(encoder_folder(self.encoder)), *finder)
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         if not subject.references:
             return f"{subject.id}: no reference photos; ip-adapter needs at least 1"
         if self.shown != "face":
@@ -110,14 +110,14 @@ class IPAdapter:
         encoder = open_encoder(encoder_folder(self.encoder), backbone.device)
         seen = embed(encoder, self._pictures(self._used(subject), encoder.size), checkpoint)
         if self.photos == "mean":
-            seen = Seen(seen.photos.mean(dim=0, keepdim=True), seen.nothing)
-        Seen(seen.photos.half(), seen.nothing.half()).save(into, subject.phrase)
+            seen = ImageFeatures(seen.photos.mean(dim=0, keepdim=True), seen.nothing)
+        ImageFeatures(seen.photos.half(), seen.nothing.half()).save(into, subject.phrase)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedImages:
-        seen, phrase = Seen.read(fitted)
+        seen, phrase = ImageFeatures.read(fitted)
         return PersonalisedImages(phrase, seen, self._open(backbone), backbone, self.scale)
 
-    def _open(self, backbone: Backbone) -> Checkpoint:
+    def _open(self, backbone: Backbone) -> PublishedAdapter:
         checkpoint = read_adapter(self.adapter_file)
         if checkpoint.face_width is not None:
             raise MethodError(f"{checkpoint.path}: a FaceID checkpoint; use the method ip-adapter-faceid")
@@ -138,7 +138,7 @@ class IPAdapter:
         return [square(image, size) for image in images] if self.shown == "centre" else images
 
 
-def embed(encoder: ImageEncoder, images: Sequence[Image], checkpoint: Checkpoint) -> Seen:
+def embed(encoder: ImageEncoder, images: Sequence[Image], checkpoint: PublishedAdapter) -> ImageFeatures:
     """What the encoder says of the pictures, in float32, as the checkpoint's layout reads it.
 
     The base layout reads one projected embedding a picture, and zeros for none; the others read the patch
@@ -146,9 +146,9 @@ def embed(encoder: ImageEncoder, images: Sequence[Image], checkpoint: Checkpoint
     """
     if checkpoint.layout == "base":
         photos = encoder.embeddings(images)
-        seen = Seen(photos, torch.zeros_like(photos[:1]))
+        seen = ImageFeatures(photos, torch.zeros_like(photos[:1]))
     else:
-        seen = Seen(encoder.patches(images), encoder.nothing())
+        seen = ImageFeatures(encoder.patches(images), encoder.nothing())
     if seen.photos.shape[-1] != checkpoint.picture_width:
         raise MethodError(
             f"{encoder.folder}: says {seen.photos.shape[-1]} numbers a token, "

@@ -36,9 +36,9 @@ class IPAdapterTraining:
     """Of the Plus layout; diffusers' loader takes 4 for granted in the base layout."""
     hidden: int = 128
     encoder: Path = EMBEDDED_CLIP
-    lean: float = 1.0
+    timestep_power: float = 1.0
     """Noise steps t are drawn as t^(lean - 1); 1 is uniform, as published."""
-    summary: float = 0.0
+    summary_loss_weight: float = 0.0
     """Weight of a second loss (`Summary`), for a Resampler of the Plus layout that is slow to find who is
     shown; 0 as published."""
     drop_image: float = 0.05
@@ -58,15 +58,16 @@ class IPAdapterTraining:
                 raise MethodError(
                     f"ip-adapter: {name} is {getattr(self, name)!r}; known are {', '.join(known)}"
                 )
-        if self.hidden % HEAD or self.tokens < 1 or not self.lean > 0:
+        if self.hidden % HEAD or self.tokens < 1 or not self.timestep_power > 0:
             raise MethodError(
-                f"ip-adapter: tokens {self.tokens}, hidden {self.hidden}, lean {self.lean}; wanted at least "
-                f"1 token, a multiple of {HEAD} hidden, and a lean above 0"
+                f"ip-adapter: tokens {self.tokens}, hidden {self.hidden}, timestep_power "
+                f"{self.timestep_power}; expected at least 1 token, hidden a multiple of {HEAD}, and "
+                "timestep_power above 0"
             )
-        if self.summary < 0 or (self.summary and self.layout == "base"):
+        if self.summary_loss_weight < 0 or (self.summary_loss_weight and self.layout == "base"):
             raise MethodError(
-                f"ip-adapter: summary {self.summary} with layout {self.layout}; wanted at least 0, and 0 for "
-                "base, whose tokens are the summary"
+                f"ip-adapter: summary_loss_weight {self.summary_loss_weight} with layout {self.layout}; "
+                "expected at least 0, and 0 for base, whose tokens are the summary"
             )
 
 

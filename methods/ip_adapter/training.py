@@ -16,8 +16,7 @@ from methods.backbone.backbone import Backbone
 from methods.encoders.clip_vision import ImageEncoder, open_encoder
 from methods.encoders.resampler import new_resampler, published, published_base
 from methods.errors import MethodError
-from methods.ip_adapter.checkpoint import Checkpoint as PublishedAdapter
-from methods.ip_adapter.checkpoint import read_adapter
+from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.objective import (
     IPAdapterTraining,
     Summary,
@@ -25,11 +24,11 @@ from methods.ip_adapter.objective import (
     ip_adapter_loss,
     validation_losses,
 )
-from methods.pretraining.checkpoint import Checkpoint
+from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
-from methods.pretraining.distributed import Team
+from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.features import TrainingFeatures, training_features
-from methods.pretraining.loop import Progress, Schedule, Watch, minimise
+from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, minimise
 from methods.trained_on import data_learnt
 
 __all__ = [
@@ -90,7 +89,7 @@ class TrainableAdapter(nn.Module):
         return state
 
     @torch.no_grad()
-    def take_over(self, stored: PublishedAdapter) -> None:
+    def load_matching_weights(self, stored: PublishedAdapter) -> None:
         """Go on from a published file; raises MethodError where it is of another layout or other sizes."""
         # Where each number of the file belongs, found by renaming the numbers of our own entries.
         own, begin, places = self.projection.state_dict(), 0, {}
@@ -154,7 +153,7 @@ def train_ip_adapter(
         # The backbone may be in half precision; what learns is not.
         adapter = new_adapter(training, backbone, encoder).float().to(backbone.device)
     told = _told(training, encoder, backbone)
-    checkpoint = Checkpoint(work / f"{out.stem}.pt", {**told, **_pace(schedule)})
+    checkpoint = TrainingCheckpoint(work / f"{out.stem}.pt", {**told, **_pace(schedule)})
 
     def losses(batches: int) -> Mapping[str, float]:
         assert judged is not None
@@ -163,7 +162,7 @@ def train_ip_adapter(
     def measured() -> Mapping[str, float]:
         return {f"{name}, unseen people": value for name, value in losses(2).items()}
 
-    watch = None if judged is None else Watch(training.validate_every, measured)
+    watch = None if judged is None else PeriodicEvaluation(training.validate_every, measured)
     with backbone.clean():
         adapter.place(backbone.unet)
         try:
@@ -171,10 +170,10 @@ def train_ip_adapter(
             last = {} if judged is None else losses(8)
         finally:
             backbone.state.restore(backbone.pipe)
-    if Team.here().leads:
+    if DistributedGroup.here().leads:
         about = json.dumps({**told, "steps": str(schedule.steps)}, sort_keys=True)
         save_adapter(out, adapter.published(), {"training": about, "backbone": backbone.digest})
-    Team.here().wait()
+    DistributedGroup.here().wait()
     return last
 
 
@@ -220,7 +219,7 @@ def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageE
         )
         adapter = TrainableAdapter(backbone.unet, projection, training.tokens)
     if training.start is not None:
-        adapter.take_over(read_adapter(training.start))
+        adapter.load_matching_weights(read_adapter(training.start))
     return adapter
 
 
@@ -230,8 +229,8 @@ def _minimise(
     training: IPAdapterTraining,
     backbone: Backbone,
     schedule: Schedule,
-    checkpoint: Checkpoint,
-    watch: Watch | None,
+    checkpoint: TrainingCheckpoint,
+    watch: PeriodicEvaluation | None,
     progress: Progress,
 ) -> None:
     device, learning = backbone.device, nn.ModuleList([adapter])
@@ -243,19 +242,21 @@ def _minimise(
 
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
         batch = draw_batch(features, training, schedule.batch, generator, device, rows)
-        t = backbone.noise.draw(schedule.batch, generator, lean=training.lean)[rows].to(device)
+        t = backbone.noise.draw(schedule.batch, generator, timestep_power=training.timestep_power)[rows].to(
+            device
+        )
         eps = torch.randn(schedule.batch, *batch[0].shape[1:], generator=generator)[rows].to(device)
         restored = ip_adapter_loss(batch, backbone, t=t, eps=eps)
         if summary is None:
             return restored
         told: Tensor = summary(adapter.projection(batch[2]), batch[2])
-        return restored + training.summary * told
+        return restored + training.summary_loss_weight * told
 
     minimise(learning, loss, schedule, checkpoint=checkpoint, progress=progress, device=device, watch=watch)
 
 
 def _summary(features: TrainingFeatures, training: IPAdapterTraining, width: int) -> Summary | None:
-    if not training.summary:
+    if not training.summary_loss_weight:
         return None
     some = features.patches[: len(features.patches) : max(1, len(features.patches) // MEASURED), 0]
     return Summary(some, tokens=training.tokens, width=width)

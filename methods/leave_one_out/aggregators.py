@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Gathered(NamedTuple):
+class AggregatedTokens(NamedTuple):
     """What a set of photographs says together."""
 
     tokens: Tensor
@@ -27,7 +27,9 @@ class Aggregator(Protocol):
     The order of the photos and what stands in absent ones changes nothing.
     """
 
-    def __call__(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered: ...
+    def __call__(
+        self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor
+    ) -> AggregatedTokens: ...
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         """The same joining for pictures (B, n, c, h, w) -> (B, c, h, w), for `noising="aggregate"`."""
@@ -37,8 +39,8 @@ class Aggregator(Protocol):
 class Mean(nn.Module):
     """The mean of each token over the photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
-        return Gathered(masked_mean(tokens, mask), None)
+    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+        return AggregatedTokens(masked_mean(tokens, mask), None)
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
@@ -47,8 +49,8 @@ class Mean(nn.Module):
 class Max(nn.Module):
     """The largest value of each feature over the photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
-        return Gathered(masked_max(tokens, mask), None)
+    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+        return AggregatedTokens(masked_max(tokens, mask), None)
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         return masked_max(latents, mask)
@@ -57,8 +59,8 @@ class Max(nn.Module):
 class Median(nn.Module):
     """The middle value of each feature over the photos; of an even number, the mean of the middle two."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
-        return Gathered(masked_median(tokens, mask), None)
+    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+        return AggregatedTokens(masked_median(tokens, mask), None)
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         return masked_median(latents, mask)
@@ -70,11 +72,11 @@ class DeepSets(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.phi = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
-        self.rho = silent(nn.Linear(2 * width, width))
+        self.rho = zero_linear(nn.Linear(2 * width, width))
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
+    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
         pooled = masked_mean(self.phi(tokens), mask)
-        return Gathered(masked_mean(tokens, mask) + self.rho(pooled), None)
+        return AggregatedTokens(masked_mean(tokens, mask) + self.rho(pooled), None)
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
@@ -89,18 +91,18 @@ class Attention(nn.Module):
         self.heads = heads_for(width)
         self.before = nn.LayerNorm(width)
         self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
-        self.to_out = silent(nn.Linear(width, width))
+        self.to_out = zero_linear(nn.Linear(width, width))
         self.after = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
-        self.out = silent(nn.Linear(2 * width, width))
+        self.out = zero_linear(nn.Linear(2 * width, width))
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
+    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
         tokens = tokens.masked_fill(~mask[:, :, None, None], 0)
         keys = self.before(tokens.flatten(1, 2))
         queries = self.queries.expand(len(tokens), -1, -1)
         seen = mask.repeat_interleave(tokens.shape[2], dim=1)
         read = attend(self.to_q(queries), self.to_k(keys), self.to_v(keys), seen, self.heads)
         gathered = masked_mean(tokens, mask) + self.to_out(read)
-        return Gathered(gathered + self.out(self.after(gathered)), None)
+        return AggregatedTokens(gathered + self.out(self.after(gathered)), None)
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
@@ -121,7 +123,7 @@ class CaptionAttention(nn.Module):
         # All photos weigh nearly the same until their captions turn out to matter.
         nn.init.normal_(self.to_k.weight, std=0.01)
         self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
-        self.out = silent(nn.Linear(2 * width, width))
+        self.out = zero_linear(nn.Linear(2 * width, width))
 
     def weights(self, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         """The share of each photo in each token: (B, count, n), summing to 1 over the photos there are."""
@@ -131,11 +133,11 @@ class CaptionAttention(nn.Module):
         weights: Tensor = logits.float().masked_fill(~mask[:, None], -torch.inf).softmax(dim=2)
         return weights.to(logits.dtype)
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
+    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
         weights = self.weights(captions, wanted, mask)
         present = tokens.masked_fill(~mask[:, :, None, None], 0)
         gathered = torch.einsum("bkn,bnkd->bkd", weights, present.to(weights.dtype))
-        return Gathered(gathered + self.out(self.mix(gathered)), None)
+        return AggregatedTokens(gathered + self.out(self.mix(gathered)), None)
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         weights = self.weights(captions, wanted, mask).mean(dim=1)
@@ -146,9 +148,9 @@ class CaptionAttention(nn.Module):
 class Concat(nn.Module):
     """All tokens of all photos, side by side in one attention: as IP-Adapter takes several photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
+    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
         present = tokens.masked_fill(~mask[:, :, None, None], 0)
-        return Gathered(present.flatten(1, 2), mask.repeat_interleave(tokens.shape[2], dim=1))
+        return AggregatedTokens(present.flatten(1, 2), mask.repeat_interleave(tokens.shape[2], dim=1))
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
@@ -168,7 +170,7 @@ AGGREGATORS: Final[Mapping[str, Build]] = {
 }
 
 
-def silent(layer: nn.Linear) -> nn.Linear:
+def zero_linear(layer: nn.Linear) -> nn.Linear:
     """A layer that adds nothing until it has learnt: an untrained aggregator says what the mean says."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import Gathered
+from methods.leave_one_out.aggregators import AggregatedTokens
 
 
 class Slot:
     """Where a forward pass finds the image tokens of its rows."""
 
-    gathered: Gathered | None = None
+    gathered: AggregatedTokens | None = None
     scale: float = 1.0
 
 
@@ -84,7 +84,7 @@ class Adapter(nn.Module):
                 layer.to_v_ip.weight.copy_(attention.to_v.weight)
             self.layers.append(layer)
 
-    def silence(self) -> None:
+    def zero_init(self) -> None:
         """Let the photographs say nothing yet: training starts at the backbone's own loss.
 
         With the text's values at the start, the first hundred steps only undo what random tokens break.
@@ -106,20 +106,20 @@ class Adapter(nn.Module):
             self.slot.scale, self.slot.gathered = scale_before, None
 
 
-def guided(nothing: Gathered, wanted: Gathered) -> Gathered:
+def guided(nothing: AggregatedTokens, wanted: AggregatedTokens) -> AggregatedTokens:
     """Rows for classifier-free guidance: as many without an image as with one, in the pipeline's order."""
     length = max(nothing.tokens.shape[1], wanted.tokens.shape[1])
     halves = [_padded(half, length) for half in (nothing, wanted)]
     keep = torch.cat([half.keep for half in halves])  # type: ignore[misc]  # _padded always sets it
-    return Gathered(torch.cat([half.tokens for half in halves]), None if bool(keep.all()) else keep)
+    return AggregatedTokens(torch.cat([half.tokens for half in halves]), None if bool(keep.all()) else keep)
 
 
-def _padded(gathered: Gathered, length: int) -> Gathered:
+def _padded(gathered: AggregatedTokens, length: int) -> AggregatedTokens:
     tokens, keep = gathered
     if keep is None:
         keep = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
     more = length - tokens.shape[1]
-    return Gathered(F.pad(tokens, (0, 0, 0, more)), F.pad(keep, (0, more), value=False))
+    return AggregatedTokens(F.pad(tokens, (0, 0, 0, more)), F.pad(keep, (0, more), value=False))
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, heads: int) -> Tensor:

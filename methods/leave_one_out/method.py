@@ -17,7 +17,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import drawn_apart
 from methods.encoders.clip_vision import encoder_files, encoder_folder, ledger_names, open_encoder
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
+from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
 from methods.leave_one_out.cross_attention import guided
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
 from methods.leave_one_out.tuning import Tuning, tune
@@ -68,7 +68,7 @@ class LeaveOneOut:
         return Path(self.network) if self.network else WEIGHTS / f"loo-{self.aggregator}.safetensors"
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         return ledger_names(encoder_folder(self.encoder))
 
     @property
@@ -83,7 +83,7 @@ class LeaveOneOut:
     def needs(self) -> Mapping[str, Path]:
         return {"network": self.file, "image encoder": encoder_folder(self.encoder)}
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         if not subject.references:
             return f"{subject.id}: no reference photos; {self.name} needs at least 1"
         if len(subject.references) < self.photos:
@@ -164,7 +164,7 @@ class PersonalisedSet:
     def _draw(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
         gathered = [self.gather(prompt) for prompt in prompts]
-        nothing = Gathered(self.network.nothing, None)
+        nothing = AggregatedTokens(self.network.nothing, None)
         backbone = self.backbone
         with backbone.clean(), self.network.adapter.on(backbone.unet, scale=self.scale) as slot:
 
@@ -178,7 +178,7 @@ class PersonalisedSet:
             return backbone.draw(prompts, [request.seed for request in requests], before=fill)
 
     @torch.no_grad()
-    def gather(self, prompt: str) -> Gathered:
+    def gather(self, prompt: str) -> AggregatedTokens:
         """What the photographs say for one prompt; one at a time, so that no prompt's depends on another."""
         # A network that never read captions is asked for none.
         wanted = _pooled(self.backbone, ["" if self.network.config.captions == "blank" else prompt])
@@ -186,10 +186,10 @@ class PersonalisedSet:
         return self.network.gather(self.tokens[None], self.captions[None], wanted, mask)
 
 
-def stacked(rows: Sequence[Gathered]) -> Gathered:
+def stacked(rows: Sequence[AggregatedTokens]) -> AggregatedTokens:
     """Rows of one row each as one batch; they have equally many tokens."""
     keeps = [row.keep for row in rows if row.keep is not None]
-    return Gathered(torch.cat([row.tokens for row in rows]), torch.cat(keeps) if keeps else None)
+    return AggregatedTokens(torch.cat([row.tokens for row in rows]), torch.cat(keeps) if keeps else None)
 
 
 def _pooled(backbone: Backbone, sentences: Sequence[str]) -> Tensor:

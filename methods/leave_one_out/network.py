@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from methods.encoders.resampler import new_resampler
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import AGGREGATORS, Aggregator, Gathered
+from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens, Aggregator
 from methods.leave_one_out.cross_attention import Adapter
+
+OLD_NAMES = {"lean": "timestep_power"}
+"""Names of settings in files written by version 0.1."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class NetworkConfig:
     captions: str = "given"
     smallest_set: int = 1
     largest_set: int = 6
-    lean: float = 1.0
+    timestep_power: float = 1.0
     """The objective it was trained with; see `Objective`."""
     family: str = "sd1"
     """The backbone's layout: sd1, sd2, sdxl."""
@@ -77,17 +80,17 @@ class LeaveOneOutNetwork(nn.Module):
         self.adapter = Adapter(unet)
         self.nothing = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
 
-    def silence(self) -> None:
+    def zero_init(self) -> None:
         """As training starts: the adapter adds nothing, and with a shortcut the Resampler says nothing.
 
         Measured on the embedded world after 100 steps: see `Adapter.silence`; the Resampler's silence adds a
         fifth to what the photographs are worth where there is a shortcut to speak in its stead.
         """
-        self.adapter.silence()
+        self.adapter.zero_init()
         if self.shortcut is not None:
             nn.init.zeros_(self.photo.norm_out.weight)  # type: ignore[union-attr,arg-type]
 
-    def take_over(self, other: LeaveOneOutNetwork) -> None:
+    def load_matching_weights(self, other: LeaveOneOutNetwork) -> None:
         """Copy all of another network's weights but its aggregator's."""
         kept = {name: v for name, v in other.state_dict().items() if not name.startswith("aggregator.")}
         own = {name: v.shape for name, v in self.state_dict().items() if not name.startswith("aggregator.")}
@@ -106,9 +109,9 @@ class LeaveOneOutNetwork(nn.Module):
         shaped: Tensor = tokens.unflatten(0, patches.shape[:2])
         return shaped
 
-    def gather(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Gathered:
+    def gather(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
         """G: the tokens of a set of photographs for a wanted caption."""
-        gathered: Gathered = self.aggregator(tokens, captions, wanted, mask)
+        gathered: AggregatedTokens = self.aggregator(tokens, captions, wanted, mask)
         return gathered
 
     def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
@@ -116,7 +119,7 @@ class LeaveOneOutNetwork(nn.Module):
         joining: Aggregator = self.aggregator  # type: ignore[assignment]  # every module of the table is one
         return joining.blend(latents, captions, wanted, mask)
 
-    def without(self, gathered: Gathered, dropped: Tensor) -> Gathered:
+    def without(self, gathered: AggregatedTokens, dropped: Tensor) -> AggregatedTokens:
         """The same with "no photographs" in the rows that `dropped` (B,) names."""
         tokens, keep = gathered
         count = self.nothing.shape[1]
@@ -125,10 +128,10 @@ class LeaveOneOutNetwork(nn.Module):
         nothing[:, :count] = self.nothing.to(tokens.dtype)
         tokens = torch.where(dropped[:, None, None], nothing, tokens)
         if keep is None and tokens.shape[1] == count:
-            return Gathered(tokens, None)
+            return AggregatedTokens(tokens, None)
         keep = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if keep is None else keep
         first = torch.arange(tokens.shape[1], device=tokens.device) < count
-        return Gathered(tokens, torch.where(dropped[:, None], first, keep))
+        return AggregatedTokens(tokens, torch.where(dropped[:, None], first, keep))
 
 
 class _Shortcut(nn.Module):
@@ -175,6 +178,7 @@ def read_config(path: Path) -> NetworkConfig:
     known = {field.name for field in fields(NetworkConfig)}
     try:
         values = json.loads(metadata["config"])
+        values = {OLD_NAMES.get(key, key): value for key, value in values.items()}
         return NetworkConfig(**{key: value for key, value in values.items() if key in known})
     except (KeyError, TypeError, ValueError) as error:
         raise MethodError(

@@ -43,7 +43,7 @@ class Objective:
     largest_set: int = 6
     """Sets of so many photographs, uniformly, so that one network serves them all. Where a person has fewer,
     all of theirs."""
-    lean: float = 1.0
+    timestep_power: float = 1.0
     """Density of the noise step t: as t^(lean - 1). 1 is uniform; more looks where photographs help."""
     drop_image: float = 0.05
     drop_text: float = 0.05
@@ -65,8 +65,8 @@ class Objective:
         shares = (self.drop_image, self.drop_text, self.drop_both)
         if min(shares) < 0 or sum(shares) > 1:
             raise MethodError(f"leave-one-out: shares of dropped rows {shares}; wanted a sum of at most 1")
-        if not self.lean > 0:
-            raise MethodError(f"leave-one-out: lean is {self.lean}; wanted a number above 0")
+        if not self.timestep_power > 0:
+            raise MethodError(f"leave-one-out: lean is {self.timestep_power}; wanted a number above 0")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def draw_batch(
     both, text = objective.drop_both, objective.drop_both + objective.drop_text
     target = torch.where(chance < text, 0, sentences[:, 0])
     dropped = (chance < both) | ((chance >= text) & (chance < text + objective.drop_image))
-    t = noise.draw(size, generator, lean=objective.lean)
+    t = noise.draw(size, generator, timestep_power=objective.timestep_power)
     eps = torch.randn(size, *features.latents.shape[2:], generator=generator)
     photos, side, sentences = photos[rows], mirrored[rows].long(), sentences[rows]
     latents = features.latents[photos, side].to(device).float()

@@ -21,11 +21,11 @@ from methods.leave_one_out.network import (
     save_network,
 )
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
-from methods.pretraining.checkpoint import Checkpoint
+from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
-from methods.pretraining.distributed import Team
+from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.features import TrainingFeatures, training_features
-from methods.pretraining.loop import Progress, Schedule, Watch, minimise
+from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, minimise
 from methods.trained_on import data_learnt
 
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
@@ -82,9 +82,9 @@ def train_leave_one_out(
     network = _begun(config, training, backbone, schedule.seed)
     with backbone.clean():
         _minimise(network, features, judged, training, backbone, schedule, work / f"{out.stem}.pt", progress)
-    if Team.here().leads:
+    if DistributedGroup.here().leads:
         save_network(out, network, config, dtype=torch.float16)
-    Team.here().wait()
+    DistributedGroup.here().wait()
     if judged is None:
         return {}
     return validation_losses(network, judged, training.objective, backbone=backbone, batches=8)
@@ -114,7 +114,7 @@ def config_of(
         captions=objective.captions,
         smallest_set=objective.smallest_set,
         largest_set=objective.largest_set,
-        lean=objective.lean,
+        timestep_power=objective.timestep_power,
         family=backbone.family,
         backbone=backbone.digest,
         encoder=encoder.name,
@@ -140,9 +140,11 @@ def _begun(
         torch.manual_seed(seed)
         network = LeaveOneOutNetwork(config, backbone.unet)
     if training.start is None:
-        network.silence()
+        network.zero_init()
     else:
-        network.take_over(load_network(training.start, backbone.unet, width=backbone.cross_attention_dim))
+        network.load_matching_weights(
+            load_network(training.start, backbone.unet, width=backbone.cross_attention_dim)
+        )
     # The backbone may be in half precision; what learns is not.
     return network.float().to(backbone.device)
 
@@ -168,13 +170,13 @@ def _minimise(
         losses = validation_losses(network, judged, objective, backbone=backbone, batches=2)
         return {f"{name}, unseen people": value for name, value in losses.items()}
 
-    watch = None if judged is None else Watch(training.validate_every, measure)
+    watch = None if judged is None else PeriodicEvaluation(training.validate_every, measure)
     with network.adapter.on(backbone.unet, scale=1.0):
         minimise(
             network,
             loss,
             schedule,
-            checkpoint=Checkpoint(checkpoint, _about(network.config, objective, schedule)),
+            checkpoint=TrainingCheckpoint(checkpoint, _about(network.config, objective, schedule)),
             progress=progress,
             device=device,
             watch=watch,
@@ -202,7 +204,7 @@ def validation_losses(
     At most `batches` batches of 64 rows, and no more rows than there are photographs. The gap between the
     two is what the photographs are worth to the backbone. The adapter may be on the U-Net or not.
     """
-    everything = replace(objective, drop_image=0.0, drop_text=0.0, drop_both=0.0, lean=1.0)
+    everything = replace(objective, drop_image=0.0, drop_text=0.0, drop_both=0.0, timestep_power=1.0)
     sums = {"loss": 0.0, "without": 0.0}
     size = min(64, len(features.latents))
     batches = min(batches, len(features.latents) // size)

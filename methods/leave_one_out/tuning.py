@@ -82,5 +82,5 @@ def objective_of(config: NetworkConfig) -> Objective:
     return Objective(
         noising="aggregate" if config.noising == "aggregate" else "held-out",
         captions="blank" if config.captions == "blank" else "given",
-        lean=config.lean,
+        timestep_power=config.timestep_power,
     )

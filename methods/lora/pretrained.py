@@ -52,7 +52,7 @@ class LoraFolder:
         return Path(self.path).expanduser()
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         return frozenset()
 
     @property
@@ -64,7 +64,7 @@ class LoraFolder:
     def needs(self) -> Mapping[str, Path]:
         return {"folder of LoRA files": self.folder}
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         found = self._files(subject)
         if not found:
             return f"{subject.id}: no LoRA in {self.folder}; wanted {subject.id}.safetensors or {subject.id}/"
@@ -82,8 +82,8 @@ class LoraFolder:
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         """Copy the person's file, after seeing that the backbone has a place for every layer."""
-        if objection := self.objection(subject):
-            raise MethodError(objection)
+        if unsupported_reason := self.unsupported_reason(subject):
+            raise MethodError(unsupported_reason)
         _take(self._files(subject)[0], into / FILE)
         with backbone.clean(), lora_on(backbone, into / FILE, scale=self.scale):
             pass

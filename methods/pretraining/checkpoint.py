@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from methods.errors import MethodError
 
-Point = dict[str, float]
+LogEntry = dict[str, float]
 """One line of a training's curve: `step`, `loss` (the mean since the line before), `rate`, and what was
 measured there."""
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class TrainingCheckpoint:
     """Where a training is kept, and what it is."""
 
     path: Path
@@ -45,7 +45,7 @@ class TrainingState:
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
     """Sum of the losses since the curve's last point."""
     counted: int = 0
-    curve: list[Point] = field(default_factory=list)
+    curve: list[LogEntry] = field(default_factory=list)
     earlier: float = 0.0
     """Seconds spent before this process began."""
     began: float = field(default_factory=time.monotonic)
@@ -67,7 +67,7 @@ class TrainingState:
         """Make the network its average."""
         _copy(self.average, self.parameters)
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: TrainingCheckpoint) -> None:
         """Write the checkpoint and, beside it, the curve as CSV; both appear whole."""
         stored = {
             "step": self.step,
@@ -84,7 +84,7 @@ class TrainingState:
         save_beside(checkpoint.path, stored)
         write_curve(checkpoint.path.with_suffix(".csv"), self.curve)
 
-    def resume(self, checkpoint: Checkpoint) -> None:
+    def resume(self, checkpoint: TrainingCheckpoint) -> None:
         """Take over a checkpoint, if there is one; raises MethodError where it is of another training."""
         if not checkpoint.path.exists():
             return
@@ -105,7 +105,7 @@ class TrainingState:
         self.step, self.earlier = int(stored["step"]), float(stored["seconds"])
 
 
-def write_curve(path: Path, curve: list[Point]) -> None:
+def write_curve(path: Path, curve: list[LogEntry]) -> None:
     """The curve as CSV: a line a point, empty where a point lacks a column."""
     columns = list(dict.fromkeys(name for point in curve for name in point))
     buffer = io.StringIO()
@@ -132,7 +132,7 @@ def seconds_spent(checkpoint: Path) -> float:
     return float(torch.load(checkpoint, weights_only=True, map_location="cpu")["seconds"])
 
 
-def _check_same(checkpoint: Checkpoint, stored: Mapping[str, Any]) -> None:
+def _check_same(checkpoint: TrainingCheckpoint, stored: Mapping[str, Any]) -> None:
     for name in stored.keys() & checkpoint.about.keys():
         if stored[name] != checkpoint.about[name]:
             raise MethodError(

@@ -20,14 +20,14 @@ PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
-class Team:
+class DistributedGroup:
     """Every process holds the same network and draws the same batch, and works on rows of its own."""
 
     rank: int
     size: int
 
     @classmethod
-    def here(cls) -> Team:
+    def here(cls) -> DistributedGroup:
         """The team of this process; from the first call on, `cuda` means this process's own GPU.
 
         Raises MethodError where processes were started together and do not know of each other.

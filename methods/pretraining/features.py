@@ -17,7 +17,7 @@ from methods.backbone.text_encoding import TextFeatures
 from methods.encoders.clip_vision import ImageEncoder
 from methods.errors import MethodError
 from methods.pretraining.dataset import TrainingSet
-from methods.pretraining.distributed import Team
+from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.feature_cache import EMBEDS, STORED, compute, compute_embeddings, key_of
 from methods.pretraining.loop import Progress
 
@@ -100,7 +100,7 @@ def training_features(
     if len(data.pixels) == 0:
         raise MethodError("training set: no photographs")
     folder = work / f"features-{key_of(data, backbone, encoder, variants)}"
-    with Team.here().leader_first(), _alone(folder):
+    with DistributedGroup.here().leader_first(), _alone(folder):
         if not folder.is_dir():
             compute(folder, data, backbone, encoder, variants, progress)
         if embeddings and not (folder / EMBEDS).is_file():

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from methods.compute.precision import Precision, autocast
 from methods.compute.seeding import generator_of
 from methods.errors import MethodError
-from methods.pretraining.checkpoint import Checkpoint, Point, TrainingState
-from methods.pretraining.distributed import Team
+from methods.pretraining.checkpoint import LogEntry, TrainingCheckpoint, TrainingState
+from methods.pretraining.distributed import DistributedGroup
 
 Progress = Callable[[int, int, str], None]
 """Called with the step reached, the number of steps, and a line of losses."""
@@ -68,7 +68,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Watch:
+class PeriodicEvaluation:
     """Something to measure now and then while the network learns, such as the loss on unseen people."""
 
     every: int
@@ -88,13 +88,13 @@ def train(
     stop_at: int | None = None,
 ) -> None:
     """As `minimise`, for a loss that needs its whole batch at once, on one process."""
-    if schedule.accumulate > 1 or Team.here().size > 1:
+    if schedule.accumulate > 1 or DistributedGroup.here().size > 1:
         raise MethodError(f"{checkpoint.stem}: trains on one process and without accumulation")
     minimise(
         module,
         lambda step, generator, rows: loss(step, generator),
         schedule,
-        checkpoint=Checkpoint(checkpoint),
+        checkpoint=TrainingCheckpoint(checkpoint),
         progress=progress,
         device=device,
         stop_at=stop_at,
@@ -106,12 +106,12 @@ def minimise(
     loss: RowLoss,
     schedule: Schedule,
     *,
-    checkpoint: Checkpoint,
+    checkpoint: TrainingCheckpoint,
     progress: Progress,
     device: torch.device,
-    watch: Watch | None = None,
+    watch: PeriodicEvaluation | None = None,
     stop_at: int | None = None,
-) -> list[Point]:
+) -> list[LogEntry]:
     """Minimise `loss` over the module's trainable parameters; the module ends as its EMA. Returns the curve.
 
     The generator of a step is seeded by (schedule.seed, step), so neither an interruption nor the number
@@ -119,7 +119,7 @@ def minimise(
     minutes and at the end; a finished one is not trained again, and one whose `about` differs is refused.
     `stop_at` ends earlier on the same schedule, as an interruption would.
     """
-    team = Team.here()
+    team = DistributedGroup.here()
     pieces = list(team.rows(schedule.batch, schedule.accumulate))
     state = _begin(module, schedule, checkpoint, device)
     end = min(schedule.steps, stop_at or schedule.steps)
@@ -148,7 +148,7 @@ def minimise(
 
 
 def _begin(
-    module: nn.Module, schedule: Schedule, checkpoint: Checkpoint, device: torch.device
+    module: nn.Module, schedule: Schedule, checkpoint: TrainingCheckpoint, device: torch.device
 ) -> TrainingState:
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -165,7 +165,7 @@ def _step(
     loss: RowLoss,
     pieces: list[slice],
     schedule: Schedule,
-    team: Team,
+    team: DistributedGroup,
     device: torch.device,
 ) -> None:
     for group in state.optimizer.param_groups:
@@ -187,7 +187,7 @@ def _step(
     state.counted += 1
 
 
-def _point(state: TrainingState, schedule: Schedule, team: Team, checkpoint: Path) -> Point:
+def _point(state: TrainingState, schedule: Schedule, team: DistributedGroup, checkpoint: Path) -> LogEntry:
     """The mean loss since the last point. Read back only here: reading makes a GPU wait."""
     mean = team.mean(state.total).item() / state.counted
     if not math.isfinite(mean):
@@ -199,7 +199,7 @@ def _point(state: TrainingState, schedule: Schedule, team: Team, checkpoint: Pat
     return {"step": state.step, "loss": mean, "rate": schedule.rate(state.step - 1)}
 
 
-def _measured(module: nn.Module, state: TrainingState, watch: Watch) -> Mapping[str, float]:
+def _measured(module: nn.Module, state: TrainingState, watch: PeriodicEvaluation) -> Mapping[str, float]:
     module.eval()
     with torch.no_grad(), state.averaged():
         measured = watch.measure()
@@ -207,7 +207,7 @@ def _measured(module: nn.Module, state: TrainingState, watch: Watch) -> Mapping[
     return measured
 
 
-def _told(curve: list[Point]) -> str:
+def _told(curve: list[LogEntry]) -> str:
     """The last losses in words, and the last of what was measured."""
-    last: Point = {name: value for point in curve for name, value in point.items()}
+    last: LogEntry = {name: value for point in curve for name, value in point.items()}
     return ", ".join(f"{name} {value:.4f}" for name, value in last.items() if name not in ("step", "rate"))

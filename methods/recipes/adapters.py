@@ -16,14 +16,14 @@ from methods.ip_adapter.training import BASE_TOKENS, IPAdapterTraining, train_ip
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.training import SCHEDULE as LOO_SCHEDULE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
-from methods.pretraining.distributed import Team
+from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.loop import Schedule
 from methods.recipes.model_card import Card
-from methods.recipes.workspace import Workshop
+from methods.recipes.workspace import TrainingWorkspace
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingSource:
     """Whose photographs are learnt from."""
 
     name: str
@@ -40,42 +40,42 @@ class Source:
 SCHEDULED = ("steps", "batch", "learning_rate")
 """What a command may say of the schedule that changes what is learnt."""
 
-RENDERED = Source("rendered-people-train", licence=Card.licence)
+RENDERED = TrainingSource("rendered-people-train", licence=Card.licence)
 
 
 def make_ip_adapter(
-    shop: Workshop,
+    workspace: TrainingWorkspace,
     schedule: Schedule,
     training: IPAdapterTraining,
     *,
     base: str,
     name: str = "",
-    source: Source = RENDERED,
+    source: TrainingSource = RENDERED,
 ) -> Path:
     """Train and write `<weights>/<name>.safetensors`; its card holds the loss on unseen people.
 
     Without a name, it is `ip-adapter` and every setting that is not the usual one.
     """
-    out = shop.weights / f"{name or '-'.join(['ip-adapter', *_unusual(training)])}.safetensors"
+    out = workspace.weights / f"{name or '-'.join(['ip-adapter', *_unusual(training)])}.safetensors"
     if training.encoder == EMBEDDED_CLIP:
-        training = replace(training, encoder=_encoder(shop))
+        training = replace(training, encoder=_encoder(workspace))
     losses = train_ip_adapter(
-        shop.data,
+        workspace.data,
         out,
         training=replace(training, data_name=training.data_name or source.name),
-        backbone=_backbone(base, shop),
+        backbone=_backbone(base, workspace),
         schedule=schedule,
-        work=shop.checkpoints,
-        progress=shop.progress,
-        unseen=shop.unseen,
+        work=workspace.checkpoints,
+        progress=workspace.progress,
+        unseen=workspace.unseen,
     )
-    if Team.here().leads:
+    if DistributedGroup.here().leads:
         settings = _about_ip_adapter(training)
-        _card(shop, out, _ip_adapter_command(training), schedule, settings, losses, source, base)
+        _card(workspace, out, _ip_adapter_command(training), schedule, settings, losses, source, base)
     return out
 
 
-IP_SETTINGS = ("layout", "condition", "tokens", "hidden", "lean", "summary")
+IP_SETTINGS = ("layout", "condition", "tokens", "hidden", "timestep_power", "summary_loss_weight")
 
 
 def _unusual(training: IPAdapterTraining) -> list[str]:
@@ -90,7 +90,9 @@ def _unusual(training: IPAdapterTraining) -> list[str]:
 
 
 def _ip_adapter_command(training: IPAdapterTraining) -> str:
-    flags = [f"--{name} {getattr(training, name)}" for name in IP_SETTINGS if name != "hidden"]
+    flags = [
+        f"--{name.replace('_', '-')} {getattr(training, name)}" for name in IP_SETTINGS if name != "hidden"
+    ]
     if training.start is not None:
         flags.append(f"--start {training.start.name}")
     return " ".join(["bench train ip-adapter", *flags])
@@ -109,13 +111,13 @@ def _about_ip_adapter(training: IPAdapterTraining) -> dict[str, object]:
 
 
 def make_leave_one_out(
-    shop: Workshop,
+    workspace: TrainingWorkspace,
     schedule: Schedule,
     training: LeaveOneOutTraining,
     *,
     base: str,
     name: str = "",
-    source: Source = RENDERED,
+    source: TrainingSource = RENDERED,
 ) -> Path:
     """Train and write `<weights>/<name>.safetensors`; its card holds the loss on unseen people.
 
@@ -123,22 +125,22 @@ def make_leave_one_out(
     """
     if training.aggregator not in AGGREGATORS:
         raise MethodError(f"--aggregator {training.aggregator}: known are {', '.join(AGGREGATORS)}")
-    out = shop.weights / f"{name or variant_name(training)}.safetensors"
+    out = workspace.weights / f"{name or variant_name(training)}.safetensors"
     if training.encoder == EMBEDDED_CLIP:
-        training = replace(training, encoder=_encoder(shop))
+        training = replace(training, encoder=_encoder(workspace))
     losses = train_leave_one_out(
-        shop.data,
+        workspace.data,
         out,
         training=replace(training, data_name=training.data_name or source.name),
-        backbone=_backbone(base, shop),
+        backbone=_backbone(base, workspace),
         schedule=schedule,
-        work=shop.checkpoints,
-        progress=shop.progress,
-        unseen=shop.unseen,
+        work=workspace.checkpoints,
+        progress=workspace.progress,
+        unseen=workspace.unseen,
     )
-    if Team.here().leads:
+    if DistributedGroup.here().leads:
         command = leave_one_out_command(training, schedule, base)
-        _card(shop, out, command, schedule, _settings(training), losses, source, base)
+        _card(workspace, out, command, schedule, _settings(training), losses, source, base)
     return out
 
 
@@ -176,34 +178,34 @@ def _flag(name: str, value: object) -> str:
     return f"{word} {value}"
 
 
-def _encoder(shop: Workshop) -> Path:
+def _encoder(workspace: TrainingWorkspace) -> Path:
     """The image encoder among the weights that are being made, or the one that ships."""
-    own = shop.weights / "clip"
+    own = workspace.weights / "clip"
     return own if (own / "config.json").exists() else EMBEDDED_CLIP
 
 
-def _backbone(base: str, shop: Workshop) -> Backbone:
+def _backbone(base: str, workspace: TrainingWorkspace) -> Backbone:
     """The backbone among the weights that are being made, the one that ships, or somebody's own."""
-    own = shop.weights / "embedded"
+    own = workspace.weights / "embedded"
     path = str(own) if base == EMBEDDED and own.is_dir() else base
     name, _, commit = ("", "", "") if Path(path).exists() else path.partition("@")
-    spec = BackboneSpec(path=name or path, revision=commit or None, device=shop.device.type)  # type: ignore[arg-type]
+    spec = BackboneSpec(path=name or path, revision=commit or None, device=workspace.device.type)  # type: ignore[arg-type]
     return Backbone.open(spec)
 
 
 def _card(
-    shop: Workshop,
+    workspace: TrainingWorkspace,
     out: Path,
     command: str,
     schedule: Schedule,
     settings: Mapping[str, object],
     losses: Mapping[str, float],
-    source: Source,
+    source: TrainingSource,
     base: str,
 ) -> None:
     """Write the adapter's card beside it: how it was made, and its loss on unseen people."""
-    unseen = {"people unseen": len(np.unique(shop.unseen.identities))}
-    made = shop.made_of(schedule, shop.checkpoints / f"{out.stem}.pt")
+    unseen = {"people unseen": len(np.unique(workspace.unseen.identities))}
+    made = workspace.made_of(schedule, workspace.checkpoints / f"{out.stem}.pt")
     Card(
         out.stem,
         command + source.options,

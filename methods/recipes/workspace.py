@@ -12,12 +12,12 @@ import torch
 from methods.errors import MethodError
 from methods.pretraining.checkpoint import seconds_spent
 from methods.pretraining.dataset import TrainingSet
-from methods.pretraining.distributed import Team
+from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.loop import Progress, Schedule
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TrainingWorkspace:
     """Where a training command reads and writes."""
 
     data: TrainingSet
@@ -40,7 +40,7 @@ class Workshop:
 
     def made_of(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
         """How a network was made, for its card."""
-        people, processes = len(np.unique(self.data.identities)), Team.here().size
+        people, processes = len(np.unique(self.data.identities)), DistributedGroup.here().size
         return {
             **({"started from": "a network that an earlier making had finished"} if self.start else {}),
             "training photographs": f"{len(self.data.pixels)} of {people} people",

@@ -16,16 +16,16 @@ from methods.backbone.prior_prompts import drawn_apart
 from methods.backbone.text_encoding import encoders_of
 from methods.compute.seeding import generator_of
 from methods.errors import MethodError
-from methods.finetuning.instance_images import Crop, Latents, ShownPhotos, Turns
+from methods.finetuning.instance_images import Crop, EpochShuffler, InstanceImages, Latents
 from methods.finetuning.loop import (
-    Descent,
+    MixedPrecision,
+    OptimizationConfig,
     Optimizer,
-    Precision,
     Rates,
     check_optimizer,
-    descend,
     in_training,
     noised_losses,
+    optimize,
 )
 from methods.setting_checks import check_bounds, check_settings
 from methods.subject import Request, Subject
@@ -77,7 +77,7 @@ class TextualInversion:
     adam_epsilon: float = 1e-8
     weight_decay: float = 1e-2
     gradient_checkpointing: bool = False
-    mixed_precision: Precision = "no"
+    mixed_precision: MixedPrecision = "no"
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -88,14 +88,14 @@ class TextualInversion:
             raise MethodError(f"textual-inversion: placeholder is {self.placeholder!r}; wanted is one word")
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         return frozenset()
 
     @property
     def weights(self) -> tuple[Path, ...]:
         return ()
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         if not subject.references:
             return f"{subject.id}: no reference photos; textual-inversion needs at least 1"
         return None
@@ -109,8 +109,8 @@ class TextualInversion:
         own = [row.repeat(self.vectors, 1).requires_grad_() for row in start]
         networks = [backbone.pipe.unet, *(encoder for _, encoder in encoders_of(backbone.pipe))]
         images = [photo.image for photo in subject.references]
-        photos = ShownPhotos(images, backbone, crop=self.crop, flip=self.flip, latents=self.latents)
-        turns = Turns(len(images), seed=seed)
+        photos = InstanceImages(images, backbone, crop=self.crop, flip=self.flip, latents=self.latents)
+        turns = EpochShuffler(len(images), seed=seed)
 
         def loss(number: int) -> Tensor:
             generator = generator_of(seed, number)
@@ -127,7 +127,7 @@ class TextualInversion:
             words_on(backbone, self.placeholder, own),
             in_training(networks, checkpointing=self.gradient_checkpointing),
         ):
-            losses = descend([group], loss, self._descent(), backbone=backbone)
+            losses = optimize([group], loss, self._optimization(), backbone=backbone)
         save_words(into, self.placeholder, own)
         return losses
 
@@ -144,8 +144,8 @@ class TextualInversion:
         words = " ".join(words_of(self.placeholder, self.vectors))
         return [template.replace("{subject}", words) for template in templates]
 
-    def _descent(self) -> Descent:
-        return Descent(
+    def _optimization(self) -> OptimizationConfig:
+        return OptimizationConfig(
             self.name,
             self.steps,
             accumulation=self.accumulation,

@@ -22,7 +22,7 @@ DESCRIBED: Final = 0.7
 """Share of the training pictures whose person is described."""
 
 
-class Describer(nn.Module):
+class AttributeTokens(nn.Module):
     """One token for each group of a person's numbers: a linear map plus a small network's."""
 
     def __init__(self, descriptions: Descriptions, width: int) -> None:
@@ -48,7 +48,7 @@ class Description(nn.Module):
 
     def __init__(self, descriptions: Descriptions | None, width: int, *, strange: bool = False) -> None:
         super().__init__()
-        self.describer = Describer(descriptions, width) if descriptions else None
+        self.describer = AttributeTokens(descriptions, width) if descriptions else None
         self.strange = strange and self.describer is not None
         """Whether a U-Net is to read it that has learnt already, and has never met these tokens."""
 

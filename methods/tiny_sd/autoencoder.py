@@ -30,7 +30,7 @@ asks each to say its part in steps that a U-Net, whose latents are never quite r
 """
 DECODER_NOISE = 0.05
 """The same while the decoder learns alone."""
-CERTAIN = -30.0
+MIN_LOG_VARIANCE = -30.0
 """Log variance of a posterior that is all but a point; diffusers clips it there."""
 FACE = (0.54, 0.5, 0.33, 0.27)
 """Centre (down, across) and radii of the face, as shares of the side: photographs are eye-aligned."""
@@ -183,7 +183,7 @@ def make_certain(network: AutoencoderKL) -> None:
     """
     channels = network.config.latent_channels
     network.quant_conv.weight[channels:] = 0
-    network.quant_conv.bias[channels:] = CERTAIN
+    network.quant_conv.bias[channels:] = MIN_LOG_VARIANCE
 
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Progress, Schedule, train
 from methods.tiny_sd.captions import caption_bank
 from methods.tiny_sd.contrastive_pairs import Pairs, contrast
-from methods.tiny_sd.identity_losses import Portrait
+from methods.tiny_sd.identity_losses import IdentityLosses
 from methods.tiny_sd.tokenizer import MAX_LENGTH
 
 SCHEDULE = Schedule(
@@ -74,7 +74,7 @@ class _Training(nn.Module):
         self.clip = clip
         self.person = nn.Linear(vision.hidden_size, 128)
         self.person_scale = nn.Parameter(torch.tensor(2.3))
-        self.portrait = Portrait(data, width=vision.hidden_size, patch=vision.patch_size)
+        self.portrait = IdentityLosses(data, width=vision.hidden_size, patch=vision.patch_size)
 
 
 def train_clip(

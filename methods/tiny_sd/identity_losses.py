@@ -18,15 +18,15 @@ from methods.tiny_sd.unet import face_weight
 
 COMPONENTS: Final = 160
 """Principal components of the persons' mean photographs."""
-EVENED: Final = 0.25
+SPECTRUM_POWER: Final = 0.25
 """Component i counts as i^-EVENED: the details of a face lie in the small ones."""
-PLACED: Final = 4.0
+READOUT_LR_SCALE: Final = 4.0
 """How much faster than other parameters a number finds the place where it is read."""
-DULL: Final = 4.0
+VARIANCE_FLOOR: Final = 4.0
 """Of 255; added to the deviations, so that pixels that hardly differ do not count as much as others."""
 
 
-class Portrait(nn.Module):
+class IdentityLosses(nn.Module):
     """Heads on the tokens of the last layer but one, and what they are to say; thrown away after training."""
 
     weight: Tensor
@@ -67,7 +67,7 @@ class Numbers(nn.Module):
 
     def forward(self, tokens: Tensor, rows: Tensor) -> Tensor:
         """Mean squared error; the numbers have a deviation of 1."""
-        said = (self.read(tokens) * (PLACED * self.place).softmax(0)).sum(1)
+        said = (self.read(tokens) * (READOUT_LR_SCALE * self.place).softmax(0)).sum(1)
         return F.mse_loss(said.float(), self.numbers[rows].to(said.device))
 
 
@@ -82,7 +82,7 @@ class MeanPhotographs:
         for rows in torch.arange(len(self.people)).split(1_000):
             self.sums.index_add_(0, self.people[rows], _values(data, rows))
         means = self.sums / self.counts[:, None, None, None]
-        self.mean, self.deviation = means.mean(0), means.std(0) + DULL
+        self.mean, self.deviation = means.mean(0), means.std(0) + VARIANCE_FLOOR
         self.components = _components((means - self.mean) / self.deviation)
 
     def of_others(self, rows: Tensor, mirrored: Tensor) -> Tensor:
@@ -106,5 +106,5 @@ def _components(means: Tensor) -> Tensor:
     few = min(COMPONENTS, *flat.shape)
     directions = torch.pca_lowrank(flat, few, niter=4)[2]
     parts = (flat - flat.mean(0)) @ directions
-    parts = parts / parts.std(0) * torch.arange(1, few + 1) ** -EVENED
+    parts = parts / parts.std(0) * torch.arange(1, few + 1) ** -SPECTRUM_POWER
     return parts / parts.square().mean().sqrt()

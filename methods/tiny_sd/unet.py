@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from methods.backbone.noise_schedule import NoiseSchedule
-from methods.pretraining.checkpoint import Checkpoint
+from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Progress, Schedule, minimise
 from methods.tiny_sd.attribute_tokens import DESCRIBED, Description
@@ -169,7 +169,9 @@ def train_unet(
         return error
 
     def learn(module: nn.Module, schedule: Schedule, path: Path) -> None:
-        minimise(module, loss, schedule, checkpoint=Checkpoint(path), progress=progress, device=device)
+        minimise(
+            module, loss, schedule, checkpoint=TrainingCheckpoint(path), progress=progress, device=device
+        )
 
     if description.strange and not checkpoint.exists():
         unet.requires_grad_(False)
@@ -211,9 +213,9 @@ class _Source:
         rows = torch.randint(len(self.latents), (size,), generator=generator)
         mirrored = torch.rand(size, generator=generator) < 0.5
         ids = self.captions.draw(rows, mirrored, generator)
-        silent = torch.rand(size, generator=generator) < NO_CAPTION
-        ids = torch.where(silent[:, None], self.empty, ids)
-        t = _noising().draw(size, generator, lean=LEAN)
+        zero_linear = torch.rand(size, generator=generator) < NO_CAPTION
+        ids = torch.where(zero_linear[:, None], self.empty, ids)
+        t = _noising().draw(size, generator, timestep_power=LEAN)
         latents = self.latents[rows, mirrored.long()].float()
         noise = torch.randn(latents.shape, generator=generator)
         return latents, ids, t, noise, rows, torch.rand(size, generator=generator) < DESCRIBED

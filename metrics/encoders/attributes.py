@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from metrics.encoders.architectures.small_resnet import SIZE, load_attribute_network, trained_on
-from metrics.encoders.runtime.image_cache import Memo, rgb
-from metrics.encoders.runtime.inference import looking
+from metrics.encoders.runtime.image_cache import ImageCache, rgb
+from metrics.encoders.runtime.inference import inference_mode
 from metrics.encoders.runtime.weight_files import sha256, shipped, versions
 
 
@@ -24,7 +24,7 @@ class AttributeClassifier:
         self._path = shipped(self.name, path, stand_in="clip")
         self._network = load_attribute_network(self._path)
         self._trained_on = trained_on(self._path)
-        self._memo = Memo(self._look)
+        self._memo = ImageCache(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -46,7 +46,7 @@ class AttributeClassifier:
 
     def _look(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
         pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
-        with looking():
+        with inference_mode():
             logits = self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2))
         return [
             self._likeliest({name: part[row] for name, part in logits.items()}) for row in range(len(images))

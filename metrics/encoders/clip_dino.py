@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
-from metrics.encoders.runtime.image_cache import Memo
-from metrics.encoders.runtime.inference import looking, unit
+from metrics.encoders.runtime.image_cache import ImageCache
+from metrics.encoders.runtime.inference import inference_mode, unit
 from metrics.encoders.runtime.weight_files import first_existing, missing, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -35,7 +35,7 @@ class Clip:
         self._processor = _processor(self._folder)
         self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
         self.width = int(self._network.config.projection_dim)
-        self._memo = Memo(self._look)
+        self._memo = ImageCache(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -51,7 +51,7 @@ class Clip:
 
     def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = self._processor([i.convert("RGB") for i in images], return_tensors="pt")["pixel_values"]
-        with looking():
+        with inference_mode():
             seen = self._network.vision_model(pixels.to(self._device)).pooler_output
             return list(unit(self._network.visual_projection(seen).cpu().numpy()))
 
@@ -60,7 +60,7 @@ class Clip:
         tokens = self._tokenizer(text, truncation=True, max_length=longest, return_tensors="pt").to(
             self._device
         )
-        with looking():
+        with inference_mode():
             read = self._network.text_model(tokens["input_ids"], tokens["attention_mask"]).pooler_output
             row: NDArray[np.float64] = unit(self._network.text_projection(read).cpu().numpy())[0]
         return row
@@ -79,7 +79,7 @@ class DinoV2:
         self._network = _opened(AutoModel, self._folder).to(self._device)
         self._processor = _processor(self._folder)
         self.width = int(self._network.config.hidden_size)
-        self._memo = Memo(self._look)
+        self._memo = ImageCache(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -91,7 +91,7 @@ class DinoV2:
 
     def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = self._processor([i.convert("RGB") for i in images], return_tensors="pt")["pixel_values"]
-        with looking():
+        with inference_mode():
             return list(unit(self._network(pixels.to(self._device)).last_hidden_state[:, 0].cpu().numpy()))
 
 

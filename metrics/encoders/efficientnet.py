@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
-from metrics.encoders.runtime.image_cache import Memo, rgb
-from metrics.encoders.runtime.inference import looking
+from metrics.encoders.runtime.image_cache import ImageCache, rgb
+from metrics.encoders.runtime.inference import inference_mode
 from metrics.encoders.runtime.weight_files import packaged, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -24,7 +24,7 @@ FILE: Final = "models/efficientnet-lite0-57934424.pth"
 
 
 @dataclass(frozen=True)
-class Seen:
+class EfficientNetFeatures:
     """What one pass sees in one picture."""
 
     pooled: NDArray[np.float32]
@@ -51,7 +51,7 @@ class EfficientNet:
             raise MetricError(f"{self._path}: not EfficientNet-Lite0's weights ({error})") from error
         self._network.eval().fold()
         self._network.requires_grad_(False).to(self._device)
-        self.look = Memo(self._look)
+        self.look = ImageCache(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -77,15 +77,15 @@ class EfficientNet:
         """
         return np.array([seen.maps for seen in self.look(images)], np.float16)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[Seen]:
+    def _look(self, images: Sequence[Image.Image]) -> list[EfficientNetFeatures]:
         pixels = np.stack([rgb(image, (SIDE, SIDE), Image.Resampling.BICUBIC) for image in images])
         pictures = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
-        with looking():
+        with inference_mode():
             output = self._network(pictures.to(self._device).contiguous(memory_format=torch.channels_last))
             maps = torch.cat([spread(features) for features in output.maps], 1)
             sure = output.logits.double().softmax(1)
         parts = (output.pooled.cpu().numpy(), sure.cpu().numpy(), maps.half().cpu().numpy())
-        return [Seen(*row) for row in zip(*parts, strict=True)]
+        return [EfficientNetFeatures(*row) for row in zip(*parts, strict=True)]
 
 
 def spread(features: Tensor) -> Tensor:

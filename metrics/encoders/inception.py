@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics.encoders.runtime.image_cache import Memo
-from metrics.encoders.runtime.inference import looking
+from metrics.encoders.runtime.image_cache import ImageCache
+from metrics.encoders.runtime.inference import inference_mode
 from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -26,7 +26,7 @@ DIGEST: Final = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f
 
 
 @dataclass(frozen=True)
-class Seen:
+class InceptionFeatures:
     """What one pass sees in one picture."""
 
     pooled: NDArray[np.float32]
@@ -54,7 +54,7 @@ class Inception:
             raise MetricError(
                 f"{self._path}: not a TorchScript file ({str(error).splitlines()[0]})"
             ) from error
-        self._memo = Memo(self._look)
+        self._memo = ImageCache(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -73,13 +73,16 @@ class Inception:
         """N x 1008 class probabilities, without the last layer's bias, as the first Inception Score did."""
         return np.array([seen.probabilities for seen in self._memo(images)], np.float32).reshape(-1, 1008)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[Seen]:
+    def _look(self, images: Sequence[Image.Image]) -> list[InceptionFeatures]:
         pixels = np.stack([resized(image) for image in images])
         pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device)
-        with looking():
+        with inference_mode():
             pooled = self._network.layers.forward((pictures - 128) / 128).view(len(images), -1)
             sure = (pooled @ self._network.output.weight.T).double().softmax(1)
-        return [Seen(*row) for row in zip(pooled.cpu().numpy(), sure.float().cpu().numpy(), strict=True)]
+        return [
+            InceptionFeatures(*row)
+            for row in zip(pooled.cpu().numpy(), sure.float().cpu().numpy(), strict=True)
+        ]
 
 
 def usual_places() -> list[Path]:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics.encoders.runtime.image_cache import Memo, rgb
-from metrics.encoders.runtime.inference import looking
+from metrics.encoders.runtime.image_cache import ImageCache, rgb
+from metrics.encoders.runtime.inference import inference_mode
 from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -62,7 +62,7 @@ class LpipsMaps:
         row = 4 * self._look([Image.new("RGB", (1, 1))])[0].size
         # One by one a CPU keeps the maps in its cache, and no number depends on its neighbours.
         batch = 1 if self._device.type == "cpu" else 16
-        self._memo = Memo(self._look, batch, most=max(1, MEMORY // row))
+        self._memo = ImageCache(self._look, batch, most=max(1, MEMORY // row))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -82,7 +82,7 @@ class LpipsMaps:
     def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
         pixels = np.stack([rgb(image, (self.side, self.side), Image.Resampling.BICUBIC) for image in images])
         pictures = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self._device)
-        with looking():
+        with inference_mode():
             layers = self._network.net(self._network.scaling_layer(pictures))
             parts = [
                 (lpips.normalize_tensor(maps) * weights / maps[0, 0].numel() ** 0.5).flatten(1)

@@ -55,8 +55,8 @@ class Frechet(_OfFeatures):
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The distance, at least 0."""
-        why = self._objection(generated, real)
-        return Score(None, why) if why else Score(frechet_distance(generated, real))
+        reason = self._objection(generated, real)
+        return Score(None, reason) if reason else Score(frechet_distance(generated, real))
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class FrechetInfinity(_OfFeatures):
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The extrapolated distance, which may fall below 0."""
-        if why := self._objection(generated, real):
-            return Score(None, why)
+        if reason := self._objection(generated, real):
+            return Score(None, reason)
         try:
             return Score(frechet_infinity(generated, real, rng=np.random.default_rng(self.seed)))
         except ValueError as error:
@@ -100,8 +100,8 @@ class Kernel(_OfFeatures):
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The squared discrepancy."""
-        if why := self._objection(generated, real):
-            return Score(None, why)
+        if reason := self._objection(generated, real):
+            return Score(None, reason)
         rng = np.random.default_rng(self.seed)
         distance = kernel_distance(
             generated, real, subsets=self.subsets, subset_size=self.subset_size, rng=rng
@@ -123,8 +123,8 @@ class Precision(_OfFeatures):
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The share of this column's name."""
-        if why := self._objection(generated, real):
-            return Score(None, why)
+        if reason := self._objection(generated, real):
+            return Score(None, reason)
         return Score(getattr(manifold(generated, real, k=self.k), self.name))
 
 
@@ -184,8 +184,8 @@ class Inception:
             return Score(
                 None, f"{each} pictures in a split cannot score above {each}; wanted at least {self.least}"
             )
-        if why := unusable(generated, "generated pictures"):
-            return Score(None, why)
+        if reason := unusable(generated, "generated pictures"):
+            return Score(None, reason)
         if self.splits > 1:
             generated = np.random.default_rng(self.seed).permutation(generated)
         return Score(inception_score(generated, self.splits).mean)
@@ -199,5 +199,5 @@ class InceptionUniform(Inception):
 
     def measure(self, generated: Features, real: Features) -> Score:
         """From 1 to the number of classes."""
-        why = unusable(generated, "generated pictures") if len(generated) else "no pictures"
-        return Score(None, why) if why else Score(inception_score_uniform(generated))
+        reason = unusable(generated, "generated pictures") if len(generated) else "no pictures"
+        return Score(None, reason) if reason else Score(inception_score_uniform(generated))

@@ -35,7 +35,7 @@ class Identity:
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """One score per sample; `real` is not looked at."""
         alike = _likeness(self.face, samples, [sample.held_out for sample in samples])
-        return [_score(value, why) for value, why in alike]
+        return [_score(value, reason) for value, reason in alike]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class IdentityZero(Identity):
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """As `Identity`, with zeros; `real` is not looked at."""
-        return [Score(0.0) if score.why == NO_FACE else score for score in super().score(samples, real)]
+        return [Score(0.0) if score.reason == NO_FACE else score for score in super().score(samples, real)]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Verified(Identity):
             return [Score(None, f"no threshold: {error}") for _ in samples]
         alike = super().score(samples, real)
         return [
-            s if s.value is None and s.why != NO_FACE else Score(float((s.value or -1.0) > threshold))
+            s if s.value is None and s.reason != NO_FACE else Score(float((s.value or -1.0) > threshold))
             for s in alike
         ]
 
@@ -95,7 +95,8 @@ class Copying(Identity):
         seen = _likeness(self.face, samples, [sample.references for sample in samples], "reference")
         unseen = _likeness(self.face, samples, [sample.held_out for sample in samples])
         return [
-            _score(a - b, why or other_why) for (a, why), (b, other_why) in zip(seen, unseen, strict=True)
+            _score(a - b, reason or other_why)
+            for (a, reason), (b, other_why) in zip(seen, unseen, strict=True)
         ]
 
 
@@ -134,8 +135,8 @@ class MultiFace(Detected):
         return [Score(float(len(boxes) > 1)) if boxes else Score(None, NO_FACE) for boxes in found]
 
 
-def _score(value: float, why: str) -> Score:
-    return Score(None, why) if why else Score(float(value))
+def _score(value: float, reason: str) -> Score:
+    return Score(None, reason) if reason else Score(float(value))
 
 
 def _likeness(
@@ -155,8 +156,8 @@ def _likeness(
 
 
 def _likeness_of(vector: NDArray[np.floating], people: NDArray[np.floating], kind: str) -> tuple[float, str]:
-    if why := faulty(vector):
-        return np.nan, why
+    if reason := faulty(vector):
+        return np.nan, reason
     if not len(people):
         return np.nan, f"no {kind} photographs"
     value = float(mean_cosine(vector[None], people)[0])

@@ -74,5 +74,5 @@ def _minus(after: Score, before: Score) -> Score:
     if after.value is None:
         return after
     if before.value is None:
-        return Score(None, f"the backbone's own picture: {before.why}")
+        return Score(None, f"the backbone's own picture: {before.reason}")
     return Score(after.value - before.value)

@@ -37,21 +37,24 @@ class AttributeMatch:
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """One score per sample; `real` is not looked at."""
         seen = self.classifier.describe([sample.image for sample in samples])
-        return [self._score(sample.asks, shown) for sample, shown in zip(samples, seen, strict=True)]
+        return [
+            self._score(sample.expected_attributes, shown)
+            for sample, shown in zip(samples, seen, strict=True)
+        ]
 
-    def _score(self, asks: Mapping[str, str], shown: Mapping[str, str]) -> Score:
+    def _score(self, expected_attributes: Mapping[str, str], shown: Mapping[str, str]) -> Score:
         classes = self.classifier.classes
-        known = {name: value for name, value in asks.items() if name in classes}
+        known = {name: value for name, value in expected_attributes.items() if name in classes}
         strange = [f"{name}={value}" for name, value in known.items() if value not in classes[name]]
         if strange:
             return Score(None, f"the classifier does not know {', '.join(strange)}")
-        hatted = asks.get("hat", "none") != "none"
+        hatted = expected_attributes.get("hat", "none") != "none"
         judged = [name for name in known if not (hatted and name in HAIR)]
         if not judged:
             return Score(None, "the prompt asks for nothing the classifier can judge")
         if not shown:
             return Score(None, NOT_FINITE)
-        return Score(sum(shown[name] == asks[name] for name in judged) / len(judged))
+        return Score(sum(shown[name] == expected_attributes[name] for name in judged) / len(judged))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from bench.markdown import table
 from bench.synthetic.dataset.photo_files import write_whole
 from bench.synthetic.parameters.persona import HairColour, Persona, Style, sample_persona
 from bench.synthetic.parameters.persona_vector import local_shapes, one_hot
-from bench.training.workspace import ENCODERS, PACKAGE, ROOT, Place
+from bench.training.workspace import ENCODERS, PACKAGE, ROOT, TrainingPaths
 from methods.encoders.clip_vision import EMBEDDED_CLIP, open_encoder
 from metrics.encoders.runtime.weight_files import sha256
 
@@ -52,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--people", type=int, default=100, help="test people, the first so many")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "world")
     given = parser.parse_args(words)
-    place = Place(given.data, checkpoints=given.data, out=given.out)
+    place = TrainingPaths(given.data, checkpoints=given.data, out=given.out)
     try:
         fitted = World.open(place.photos("train"), given.fitted, "--fitted")
         judged = World.open(place.photos("test"), given.people)

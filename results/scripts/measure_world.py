@@ -30,10 +30,10 @@ from world.statistics import Floats, Measured, area, distance, mean, share
 
 from bench.errors import BenchError
 from bench.progress import reporting
-from bench.runs.finished_run import read_study
+from bench.runs.finished_run import read_run
 from bench.suite.suite import open_suite
 from bench.synthetic.dataset.photo_files import write_whole
-from bench.training.workspace import ROOT, Place
+from bench.training.workspace import ROOT, TrainingPaths
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import pictures_of
 from methods.backbone.sampling import decode
@@ -50,7 +50,7 @@ Found = dict[str, Measured]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Generated:
     """What the backbone drew, and what each full batch took."""
 
     images: Pictures
@@ -77,10 +77,10 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     torch.set_num_threads(given.threads)
     try:
-        photos = Place(given.data, checkpoints=given.data, out=given.out).photos("test")
+        photos = TrainingPaths(given.data, checkpoints=given.data, out=given.out).photos("test")
         world = World.open(photos, given.people)
         halves = world.halves(given.captions)
-        study = read_study(given.run)
+        study = read_run(given.run)
     except BenchError as error:
         parser.error(str(error))
     # The bar is one for CPUs.
@@ -103,10 +103,10 @@ def main(words: Sequence[str] | None = None) -> None:
     write_sheet(given.out / "renders.webp", world.pictures(world.first_of_each(1)[:64]), across=8, side=96)
 
 
-def draw(backbone: Backbone, captions: Sequence[str]) -> Drawn:
+def draw(backbone: Backbone, captions: Sequence[str]) -> Generated:
     """One picture for each caption, from the noise of its place in the list; the clock holds the drawing."""
     size = backbone.spec.batch
-    drawn = Drawn([], [], [])
+    drawn = Generated([], [], [])
     backbone.draw(captions[:size], range(size))
     with reporting("drawing") as report:
         for start in range(0, len(captions), size):
@@ -169,7 +169,7 @@ def of_distribution(world: World, drawn: Pictures, halves: tuple[Rows, Rows]) ->
     return found
 
 
-def of_speed(drawn: Drawn) -> Found:
+def of_speed(drawn: Generated) -> Found:
     """Seconds a picture, over full batches."""
     times = {"seconds": drawn.wall, "processor seconds": drawn.processor}
     return {

@@ -18,7 +18,7 @@ from bench.analysis.statistics import Estimate
 from bench.markdown import dash, number, table
 from bench.report.sections.costs import Costs, costs_of
 from bench.report.sections.sweeps import SWEPT, column_named, matched, method_of
-from bench.runs.finished_run import Study, read_study
+from bench.runs.finished_run import FinishedRun, read_run
 from bench.runs.tables import FLOOR
 
 HERE: Final = Path(__file__).parents[1]
@@ -30,9 +30,9 @@ PROMPT: Final = "prompt-match@attributes"
 
 
 @cache
-def study(name: str) -> Study:
+def study(name: str) -> FinishedRun:
     """The run in the folder of this name."""
-    return read_study(HERE / name)
+    return read_run(HERE / name)
 
 
 def people(name: str) -> str:
@@ -42,7 +42,7 @@ def people(name: str) -> str:
 
 def pictures(name: str) -> str:
     """How many pictures a run has."""
-    return f"{sum(cell.status == 'drawn' for cell in study(name).cells):,}"
+    return f"{sum(cell.status == 'generated' for cell in study(name).cells):,}"
 
 
 def value(name: str, row: str, column: str) -> str:
@@ -61,8 +61,8 @@ def people_above(name: str, one: str, other: str, column: str) -> str:
     for label, sign in ((one, 1.0), (other, -1.0)):
         found: dict[str, list[float]] = defaultdict(list)
         for row in study(name).scores_of(label, column_named(study(name), column)):
-            if row.value:
-                found[row.identity].append(float(row.value))
+            if row.value is not None:
+                found[row.identity].append(row.value)
         for who, scores in found.items():
             by_person[who].append(sign * sum(scores) / len(scores))
     both = [sum(signed) for signed in by_person.values() if len(signed) == 2]

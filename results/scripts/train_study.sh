@@ -9,7 +9,7 @@ set -eu
 
 bench train people
 
-recipe="--lean 2 --shortcut --out results/study-networks --checkpoints results/study-networks/checkpoints"
+recipe="--timestep-power 2 --shortcut --out results/study-networks --checkpoints results/study-networks/checkpoints"
 further="--steps 600 --learning-rate 7e-4"
 
 # The mean aggregator first: the others go on from it.

@@ -93,7 +93,7 @@ def test_a_cell_that_failed_is_tried_again(bench: Bench, suite: Path) -> None:
     with_settings(suite, 'fails_on = "red"')
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == ExitStatus.SOME_FAILED
     suite.write_text(plain)
-    assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run", "--again") == ExitStatus.DONE
+    assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run", "--overwrite") == ExitStatus.DONE
     assert not list(Path("run").rglob("*.failed.json"))
 
 
@@ -126,9 +126,9 @@ def test_pictures_made_in_another_way_are_not_drawn_over(bench: Bench, suite: Pa
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == ExitStatus.WRONG_INPUT
     line = only_line(capsys)
     assert "setting pause: 0.0 / 0.001" in line
-    assert "--again" in line
+    assert "--overwrite" in line
     assert pictures(Path("run")) == before
-    assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run", "--again") == 0
+    assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run", "--overwrite") == 0
     assert pictures(Path("run")) != before
 
 

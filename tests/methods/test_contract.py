@@ -79,21 +79,21 @@ def test_a_method_is_called_as_the_catalogue_calls_it(name: str, method: Method)
 
 @every_method
 def test_a_subject_without_photos_is_refused_in_one_line(name: str, method: Method) -> None:
-    objection = method.objection(Subject("nobody", "man", ()))
-    assert objection is not None
-    assert "nobody" in objection
-    assert "\n" not in objection
+    unsupported_reason = method.unsupported_reason(Subject("nobody", "man", ()))
+    assert unsupported_reason is not None
+    assert "nobody" in unsupported_reason
+    assert "\n" not in unsupported_reason
 
 
 @every_method
 def test_a_subject_with_photos_is_welcome(name: str, method: Method, subject: Subject) -> None:
-    assert method.objection(subject) is None
+    assert method.unsupported_reason(subject) is None
 
 
 @every_method
 def test_the_files_a_method_names_exist(name: str, method: Method) -> None:
     assert all(path.is_file() for path in method.weights)
-    assert bool(method.sees) == name.startswith(("ip-adapter", "loo-"))
+    assert bool(method.conditioning_encoders) == name.startswith(("ip-adapter", "loo-"))
 
 
 @every_method

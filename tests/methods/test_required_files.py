@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from methods.backbone.spec import BackboneSpec
-from methods.catalog import everyday, locate_backbone, make
+from methods.catalog import locate_backbone, make, self_contained
 from methods.errors import MethodError
 from methods.interface import needs
 
 
-@pytest.mark.parametrize("name", everyday())
+@pytest.mark.parametrize("name", self_contained())
 def test_every_weight_file_lies_in_what_the_method_says_it_needs(name: str) -> None:
     method = make(name)
     said = needs(method)

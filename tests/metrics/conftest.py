@@ -47,7 +47,7 @@ def portraits(people: list[Person]) -> list[Sample]:
     for person, stranger in zip(people, [*people[1:], people[0]], strict=True):
         for number, photo in enumerate(person.photos[:3]):
             record = person.records[number]
-            asks = {key: record[key] for key in ("glasses", "hat", "shirt", "background")}
+            expected_attributes = {key: record[key] for key in ("glasses", "hat", "shirt", "background")}
             samples.append(
                 Sample(
                     id=f"{person.name}/{number}",
@@ -55,7 +55,7 @@ def portraits(people: list[Person]) -> list[Sample]:
                     prompt_id="any",
                     image=photo,
                     prompt="a photo of a person",
-                    asks=asks,
+                    expected_attributes=expected_attributes,
                     held_out=person.photos[5:],
                     references=person.photos[3:5],
                     own=stranger.photos[number],

@@ -62,7 +62,7 @@ def test_a_score_is_a_finite_number_or_a_reason(
     metric: SampleMetric, group: list[Sample], real_photos: list[RealPhoto]
 ) -> None:
     for score in scores(metric, group, real_photos):
-        assert (score.value is None) == bool(score.why)
+        assert (score.value is None) == bool(score.reason)
         assert score.value is None or np.isfinite(score.value)
 
 
@@ -133,7 +133,10 @@ def good_and_bad(kind: str, portraits: list[Sample]) -> tuple[list[Sample], list
         case "an unseen photograph, or a seen one":
             return portraits, [replace(a, image=a.references[0]) for a in portraits]
         case "what is asked, or something else":
-            return portraits, [replace(a, asks=b.asks) for a, b in zip(portraits, shifted, strict=True)]
+            return portraits, [
+                replace(a, expected_attributes=b.expected_attributes)
+                for a, b in zip(portraits, shifted, strict=True)
+            ]
         case "the backbone's own, or another":
             return [replace(a, image=a.own or a.image) for a in portraits], portraits
         case "a person, or nothing":
@@ -186,7 +189,7 @@ def test_a_sets_number_is_blind_to_order_and_repeats(metric: SetMetric, pictures
     generated, real = features[:120], features[20:]
     plain, again = (metric.measure(generated, real) for _ in range(2))
     assert plain == again
-    assert plain.value is not None, plain.why
+    assert plain.value is not None, plain.reason
     if metric.name not in ("fid-infinity",):
         turned = metric.measure(generated[::-1], real[::-1])
         assert turned.value == pytest.approx(plain.value, rel=1e-6, abs=1e-9)
@@ -198,7 +201,7 @@ def test_one_picture_is_no_set(metric: SetMetric, pictures: list[Image.Image]) -
     if metric.name != "is-uniform":
         score = metric.measure(features[:1], features)
         assert score.value is None
-        assert "1 " in score.why
+        assert "1 " in score.reason
     assert metric.measure(features[:0], features).value is None
 
 

@@ -33,7 +33,7 @@ from bench.suite.suite import open_suite
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora.method import DreamBoothLora
-from methods.finetuning.instance_images import ShownPhotos
+from methods.finetuning.instance_images import InstanceImages
 from methods.finetuning.loop import noised_losses
 from methods.lora.checkpoint import FILE, lora_on
 from methods.subject import Subject
@@ -204,7 +204,7 @@ def judged(asked: Asked, lora: Path | None, count: int = 96) -> Tensor:
     """Losses, (count,), on the same draws of photographs, steps and noise for whatever LoRA."""
     backbone, generator = asked.backbone, torch.Generator().manual_seed(77)
     images = [photo.image for photo in asked.subject.references]
-    photos = ShownPhotos(images, backbone, crop="random", flip=False, latents="sample")
+    photos = InstanceImages(images, backbone, crop="random", flip=False, latents="sample")
     latents, _ = photos.show([place % len(images) for place in range(count)], generator)
     t = torch.linspace(5, backbone.noise.steps - 5, count).long()
     said = backbone.conditioning(backbone.encode_text([PROMPT] * count))

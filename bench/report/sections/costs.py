@@ -1,11 +1,11 @@
 """What each method costs: seconds to fit and to draw, memory, bytes for each person."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 from bench.markdown import dash, table
-from bench.runs.finished_run import Study
+from bench.runs.finished_run import FinishedRun
 from bench.suite.prompts import PRIOR
 
 
@@ -23,26 +23,31 @@ class Costs:
     bytes_per_identity: float | None
 
 
-def costs_of(study: Study, method: str) -> Costs:
+def costs_of(run: FinishedRun, method: str) -> Costs:
     """The costs of one method in a run."""
-    fits = [row for row in study.fits if row.method == method]
-    drawn = [row for row in study.cells if row.method == method and row.status == "drawn"]
-    cells = [row for row in drawn if row.category != PRIOR]
+    fits = [row for row in run.fits if row.method == method]
+    generated = [row for row in run.cells if row.method == method and row.status == "generated"]
+    cells = [row for row in generated if row.category != PRIOR]
     return Costs(
-        _mean([row.seconds for row in fits]),
-        _median([row.seconds for row in cells]),
-        _largest([row.memory_mb for row in fits] + [row.memory_mb for row in cells]),
-        _largest([row.gpu_mb for row in fits] + [row.gpu_mb for row in cells]),
-        _mean([row.bytes for row in fits]),
+        _summary(mean, (row.seconds for row in fits)),
+        _summary(median, (row.seconds for row in cells)),
+        _summary(max, [*(row.memory_mb for row in fits), *(row.memory_mb for row in cells)]),
+        _summary(max, [*(row.gpu_mb for row in fits), *(row.gpu_mb for row in cells)]),
+        _summary(mean, (row.bytes for row in fits)),
     )
 
 
-def cost_table(study: Study) -> str:
+def _summary(statistic: Callable[[Sequence[float]], float], values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistic(known) if known else None
+
+
+def cost_table(run: FinishedRun) -> str:
     """The section of the report."""
     header = ["method", "fit s", "s per image", "peak memory MB", "peak GPU MB", "bytes per identity"]
     lines = []
-    for method in study.methods:
-        costs = costs_of(study, method)
+    for method in run.methods:
+        costs = costs_of(run, method)
         lines.append(
             [
                 method,
@@ -65,21 +70,3 @@ def _without(line: list[str], place: int) -> list[str]:
 
 def _shown(value: float | None, form: str) -> str:
     return dash() if value is None else format(value, form)
-
-
-def _numbers(texts: Sequence[str]) -> list[float]:
-    return [float(text) for text in texts if text]
-
-
-def _mean(texts: Sequence[str]) -> float | None:
-    numbers = _numbers(texts)
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def _median(texts: Sequence[str]) -> float | None:
-    numbers = _numbers(texts)
-    return median(numbers) if numbers else None
-
-
-def _largest(texts: Sequence[str]) -> float | None:
-    return max(_numbers(texts), default=None)

@@ -8,12 +8,12 @@ from itertools import combinations
 from bench.analysis.comparisons import picture_columns, ranked
 from bench.analysis.statistics import Agreement, ByPerson, rank_agreement
 from bench.markdown import dash, number, table
-from bench.runs.finished_run import Column, Study
+from bench.runs.finished_run import Column, FinishedRun
 from metrics.catalog import ENCODERS
 
 
 @dataclass(frozen=True)
-class TwoJudges:
+class MetricPairAgreement:
     """Two columns of identity, and how far they agree."""
 
     one: Column
@@ -23,21 +23,21 @@ class TwoJudges:
     agreement: Agreement
 
 
-def judges(study: Study) -> Iterator[TwoJudges]:
+def face_metric_pairs(run: FinishedRun) -> Iterator[MetricPairAgreement]:
     """Every two columns of identity by face networks; baselines and leaking methods are left out."""
-    faces = [c for c in picture_columns(study) if c.name == "identity" and _sees_faces(c.encoder)]
+    faces = [c for c in picture_columns(run) if c.name == "identity" and _sees_faces(c.encoder)]
     for one, other in combinations(faces, 2):
-        both = set(ranked(study, one)) & set(ranked(study, other))
-        methods = tuple(label for label in study.methods if label in both)
-        sides = [[_by_person(study, label, column) for label in methods] for column in (one, other)]
-        yield TwoJudges(one, other, methods, rank_agreement(sides[0], sides[1], seed=study.seed))
+        both = set(ranked(run, one)) & set(ranked(run, other))
+        methods = tuple(label for label in run.methods if label in both)
+        sides = [[_by_person(run, label, column) for label in methods] for column in (one, other)]
+        yield MetricPairAgreement(one, other, methods, rank_agreement(sides[0], sides[1], seed=run.seed))
 
 
-def agreement(study: Study) -> str:
+def agreement(run: FinishedRun) -> str:
     """The section of the report."""
     lines = [
         [f"{two.one.title}, {two.other.title}", _tau(two.agreement), str(two.agreement.methods)]
-        for two in judges(study)
+        for two in face_metric_pairs(run)
     ]
     if not lines:
         return ""
@@ -60,9 +60,9 @@ def _sees_faces(encoder: str) -> bool:
     return encoder not in ENCODERS or "face" in ENCODERS[encoder].serves
 
 
-def _by_person(study: Study, label: str, column: Column) -> ByPerson:
+def _by_person(run: FinishedRun, label: str, column: Column) -> ByPerson:
     found: dict[str, list[float]] = defaultdict(list)
-    for row in study.scores_of(label, column):
-        if row.value:
-            found[row.identity].append(float(row.value))
+    for row in run.scores_of(label, column):
+        if row.value is not None:
+            found[row.identity].append(row.value)
     return dict(found)

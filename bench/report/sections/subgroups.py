@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from bench.analysis.comparisons import Entry, entry, picture_columns
+from bench.analysis.comparisons import TableEntry, entry, picture_columns
 from bench.markdown import dash, number, table
-from bench.runs.finished_run import Column, Study, marked
+from bench.runs.finished_run import Column, FinishedRun, marked
 from bench.runs.tables import REAL_OTHER, REAL_SAME
 
 GROUPED_BY: Final = ("noun", "sex", "gender", "age", "age_range", "skin", "skin_tone", "group")
@@ -15,11 +15,11 @@ SMALL: Final = 10
 """With fewer people a group's mean says more about these people than about the group."""
 
 
-def groupings(study: Study) -> dict[str, dict[str, tuple[str, ...]]]:
+def groupings(run: FinishedRun) -> dict[str, dict[str, tuple[str, ...]]]:
     """By attribute and value, the ids of its people; only attributes in which the people differ."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for who, about in study.people.items():
-        traits = {"noun": about.get("noun", ""), **about.get("attributes", {})}
+    for who, about in run.people.items():
+        traits = {"noun": about.noun, **about.attributes}
         for attribute in GROUPED_BY:
             if traits.get(attribute):
                 found[attribute][str(traits[attribute])].append(who)
@@ -33,26 +33,26 @@ def groupings(study: Study) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def group_entries(
-    study: Study, column: Column, people: Mapping[str, tuple[str, ...]]
-) -> dict[str, list[Entry]]:
+    run: FinishedRun, column: Column, people: Mapping[str, tuple[str, ...]]
+) -> dict[str, list[TableEntry]]:
     """By row of the table, its entry for each group in turn."""
     return {
-        label: [entry(study, label, column, members) for members in people.values()]
-        for label in [*study.methods, REAL_SAME, REAL_OTHER]
+        label: [entry(run, label, column, members) for members in people.values()]
+        for label in [*run.methods, REAL_SAME, REAL_OTHER]
     }
 
 
-def groups(study: Study) -> str:
+def groups(run: FinishedRun) -> str:
     """A table for each attribute and each column of identity."""
-    columns = [column for column in picture_columns(study) if column.name == "identity"]
-    found = groupings(study)
+    columns = [column for column in picture_columns(run) if column.name == "identity"]
+    found = groupings(run)
     parts = []
     for attribute, people in found.items():
         for column in columns:
             headed = [f"{value}, {_people(len(members))}" for value, members in people.items()]
             lines = [
                 [label, *(_shown(one) for one in entries)]
-                for label, entries in group_entries(study, column, people).items()
+                for label, entries in group_entries(run, column, people).items()
             ]
             parts.append(f"{column.title} by {attribute}:\n\n{table(['method', *headed], lines)}")
     if not parts:
@@ -81,10 +81,10 @@ def _small(found: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[str]:
     ]
 
 
-def _shown(found: Entry) -> str:
+def _shown(found: TableEntry) -> str:
     if found.of == 0:
         return dash()
     if found.estimate is None:
         return f"none of {found.of}"
     text = number(found.estimate.mean, found.estimate.low, found.estimate.high)
-    return marked(f"{text} n={found.n}" + (f" of {found.of}" if found.n < found.of else ""), found.leak)
+    return marked(f"{text} n={found.n}" + (f" of {found.of}" if found.n < found.of else ""), found.overlap)

@@ -9,7 +9,7 @@ from bench.analysis.comparisons import entry, paired, picture_columns
 from bench.analysis.statistics import Estimate
 from bench.errors import ReportError, nearest
 from bench.markdown import number, table
-from bench.runs.finished_run import Column, Study
+from bench.runs.finished_run import Column, FinishedRun
 from bench.runs.tables import FLOOR
 
 SWEPT: Final = re.compile(r"(?P<method>.+)@(?P<setting>[^=@]+)=(?P<value>.+)")
@@ -17,7 +17,7 @@ SWEPT: Final = re.compile(r"(?P<method>.+)@(?P<setting>[^=@]+)=(?P<value>.+)")
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """One row of the table as a point of a curve."""
 
     label: str
@@ -30,11 +30,11 @@ class Curve:
     """The rows that a sweep made of one method, by rising setting; any other row is a curve of one."""
 
     method: str
-    points: tuple[Point, ...]
+    points: tuple[SweepPoint, ...]
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedPair:
     """The row of one method with the most identity among those that keep the prompt as the backbone does."""
 
     method: str
@@ -61,58 +61,58 @@ def value_of(label: str, setting: str) -> float | None:
         return None
 
 
-def column_named(study: Study, name: str) -> Column:
+def column_named(run: FinishedRun, name: str) -> Column:
     """The column called `identity@sface`; raises ReportError with the nearest name for an unknown one."""
-    known = {f"{c.name}@{c.encoder}" if c.encoder else c.name: c for c in picture_columns(study)}
+    known = {f"{c.name}@{c.encoder}" if c.encoder else c.name: c for c in picture_columns(run)}
     if name not in known:
-        raise ReportError(f"{study.path}: no column {name!r}; {nearest(name, known)}")
+        raise ReportError(f"{run.path}: no column {name!r}; {nearest(name, known)}")
     return known[name]
 
 
-def curves(study: Study, x: str, y: str) -> list[Curve]:
+def curves(run: FinishedRun, x: str, y: str) -> list[Curve]:
     """`y`, a column, against `x`, a swept setting or another column. Raises ReportError for unknown names."""
-    column = column_named(study, y)
-    settings = {found["setting"] for label in study.methods if (found := SWEPT.fullmatch(label))}
-    at = _settings(study, x) if x in settings else _scores(study, column_named(study, x))
-    by_method: dict[str, list[Point]] = {}
-    for label in study.methods:
-        height = entry(study, label, column).estimate
+    column = column_named(run, y)
+    settings = {found["setting"] for label in run.methods if (found := SWEPT.fullmatch(label))}
+    at = _settings(run, x) if x in settings else _scores(run, column_named(run, x))
+    by_method: dict[str, list[SweepPoint]] = {}
+    for label in run.methods:
+        height = entry(run, label, column).estimate
         if height is not None and label in at:
-            by_method.setdefault(method_of(label), []).append(Point(label, at[label], height))
+            by_method.setdefault(method_of(label), []).append(SweepPoint(label, at[label], height))
     return [Curve(method, tuple(sorted(points, key=_place))) for method, points in by_method.items()]
 
 
-def matched(study: Study, identity: Column, prompt: Column) -> list[Matched]:
+def matched(run: FinishedRun, identity: Column, prompt: Column) -> list[MatchedPair]:
     """Per method, its best row whose prompt match is not shown to be below the backbone's.
 
     "Not shown": the paired 95 % interval of the difference to `text-only` touches zero or lies above it.
     Empty where the run has no `text-only`. The choice is made on the numbers shown, so it flatters every
     method that has more settings to choose from.
     """
-    best: dict[str, Matched] = {}
-    for label in study.methods:
-        difference = paired(study, prompt, label, FLOOR)
-        height = entry(study, label, identity).estimate
+    best: dict[str, MatchedPair] = {}
+    for label in run.methods:
+        difference = paired(run, prompt, label, FLOOR)
+        height = entry(run, label, identity).estimate
         if difference is None or height is None or difference.high is None or difference.high < 0:
             continue
-        found = Matched(method_of(label), label, height, difference)
+        found = MatchedPair(method_of(label), label, height, difference)
         if found.method not in best or best[found.method].identity.mean < height.mean:
             best[found.method] = found
     return [found for method, found in best.items() if method != FLOOR]
 
 
-def at_matched_prompt(study: Study) -> str:
+def at_matched_prompt(run: FinishedRun) -> str:
     """The table of `matched`, for every identity column and prompt column; empty where nothing was swept."""
-    columns = picture_columns(study)
+    columns = picture_columns(run)
     prompts = [c for c in columns if c.name == "prompt-match"]
     identities = [c for c in columns if c.name == "identity"]
-    if not any(SWEPT.fullmatch(label) for label in study.methods):
+    if not any(SWEPT.fullmatch(label) for label in run.methods):
         return ""
     lines = [
         [prompt.encoder, column.title, found.label, _interval(found.identity), _interval(found.prompt)]
         for prompt in prompts
         for column in identities
-        for found in sorted(matched(study, column, prompt), key=lambda m: -m.identity.mean)
+        for found in sorted(matched(run, column, prompt), key=lambda m: -m.identity.mean)
     ]
     if not lines:
         return ""
@@ -128,17 +128,17 @@ def _interval(found: Estimate) -> str:
     return number(found.mean, found.low, found.high)
 
 
-def _settings(study: Study, setting: str) -> Mapping[str, Estimate]:
-    values = {label: value_of(label, setting) for label in study.methods}
+def _settings(run: FinishedRun, setting: str) -> Mapping[str, Estimate]:
+    values = {label: value_of(label, setting) for label in run.methods}
     return {label: Estimate(v, None, None, 0) for label, v in values.items() if v is not None}
 
 
-def _scores(study: Study, column: Column) -> Mapping[str, Estimate]:
-    found = {label: entry(study, label, column).estimate for label in study.methods}
+def _scores(run: FinishedRun, column: Column) -> Mapping[str, Estimate]:
+    found = {label: entry(run, label, column).estimate for label in run.methods}
     return {label: estimate for label, estimate in found.items() if estimate is not None}
 
 
-def _place(point: Point) -> float:
+def _place(point: SweepPoint) -> float:
     """Along the sweep, so that a curve over another metric joins neighbouring settings."""
     swept = SWEPT.fullmatch(point.label)
     value = value_of(point.label, swept["setting"]) if swept else None

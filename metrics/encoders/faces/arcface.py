@@ -12,7 +12,7 @@ from PIL import Image
 
 from metrics.encoders.faces.alignment import FACE
 from metrics.encoders.faces.yunet import Box
-from metrics.encoders.runtime.image_cache import Memo
+from metrics.encoders.runtime.image_cache import ImageCache
 from metrics.encoders.runtime.inference import unit
 from metrics.encoders.runtime.weight_files import first_existing, sha256, versions
 from metrics.interface import Features, MetricError
@@ -40,7 +40,7 @@ class ArcFace:
         self._app = self._opened()
         self._recogniser = self._app.models["recognition"]
         self.width = int(self._recogniser.get_feat(np.zeros((FACE, FACE, 3), np.uint8)).size)
-        self._memo = Memo(self._look)
+        self._memo = ImageCache(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:

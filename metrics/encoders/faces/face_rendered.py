@@ -12,8 +12,8 @@ from PIL import Image
 
 from metrics.encoders.architectures.small_resnet import SIZE, load_face_network, trained_on
 from metrics.encoders.faces.yunet import YuNet
-from metrics.encoders.runtime.image_cache import Memo, rgb
-from metrics.encoders.runtime.inference import looking, unit
+from metrics.encoders.runtime.image_cache import ImageCache, rgb
+from metrics.encoders.runtime.inference import inference_mode, unit
 from metrics.encoders.runtime.weight_files import sha256, shipped, versions
 from metrics.interface import Features
 
@@ -31,7 +31,7 @@ class FaceRendered:
         self._path = shipped(self.name, path, stand_in="sface")
         self._network = load_face_network(self._path)
         self._trained_on = trained_on(self._path)
-        self._memo = Memo(self._look)
+        self._memo = ImageCache(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -51,7 +51,7 @@ class FaceRendered:
 
     def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
-        with looking():
+        with inference_mode():
             vectors = unit(self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy())
         vectors[[not faces for faces in self.yunet.find(images)]] = np.nan
         return list(vectors)

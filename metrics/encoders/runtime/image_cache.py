@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from PIL.Image import Image
 
-Seen = TypeVar("Seen")
+Value = TypeVar("Value")
 
 
 def content_key(image: Image) -> bytes:
@@ -19,21 +19,21 @@ def content_key(image: Image) -> bytes:
     return digest.digest()
 
 
-class Memo(Generic[Seen]):
+class ImageCache(Generic[Value]):
     """Calls `look` on the pictures it has not seen, in batches of one size, and remembers the answers.
 
     With `most`, only so many are kept between calls, the latest asked for: for answers of many megabytes.
     """
 
     def __init__(
-        self, look: Callable[[list[Image]], Sequence[Seen]], batch: int = 32, most: int | None = None
+        self, look: Callable[[list[Image]], Sequence[Value]], batch: int = 32, most: int | None = None
     ) -> None:
         self._look = look
         self._batch = batch
         self._most = most
-        self._seen: dict[bytes, Seen] = {}
+        self._seen: dict[bytes, Value] = {}
 
-    def __call__(self, images: Sequence[Image]) -> list[Seen]:
+    def __call__(self, images: Sequence[Image]) -> list[Value]:
         """What `look` says of each picture, in order."""
         keys = [content_key(image) for image in images]
         fresh = {key: image for key, image in zip(keys, images, strict=True) if key not in self._seen}

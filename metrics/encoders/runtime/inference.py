@@ -13,10 +13,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 Item = TypeVar("Item")
-Seen = TypeVar("Seen")
+Result = TypeVar("Result")
 
 
-def side_by_side(look: Callable[[Item], Seen], items: Sequence[Item]) -> list[Seen]:
+def side_by_side(look: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """What `look` says of each item, in order, as many at once as there are cores.
 
     For a network that runs on one thread so that it repeats exactly, and lets others run meanwhile, as
@@ -27,7 +27,7 @@ def side_by_side(look: Callable[[Item], Seen], items: Sequence[Item]) -> list[Se
 
 
 @contextmanager
-def looking() -> Iterator[None]:
+def inference_mode() -> Iterator[None]:
     """No gradients, and no TF32, which CUDA's convolutions use by themselves: it has 10 bits of mantissa."""
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

@@ -6,7 +6,7 @@ from typing import Final
 from bench.analysis.comparisons import BASELINES, CEILING, means_of
 from bench.analysis.statistics import Pair, jackknife
 from bench.report.sections.sweeps import column_named
-from bench.runs.finished_run import Study
+from bench.runs.finished_run import FinishedRun
 from bench.runs.tables import FLOOR
 from world.statistics import Measured
 
@@ -15,7 +15,7 @@ PROMPT: Final = "prompt-match@attributes"
 Means = Mapping[Pair, float]
 
 
-def of_methods(study: Study) -> dict[str, Measured]:
+def of_methods(study: FinishedRun) -> dict[str, Measured]:
     """Each method's share of the way from floor to ceiling by either face network, and of the prompt.
 
     A share is the ratio of two sums over the pairs of a person and a prompt that were scored on both sides.

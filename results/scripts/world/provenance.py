@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.analysis.comparisons import BASELINES
 from bench.runner.provenance import commit, machine, versions
-from bench.runs.finished_run import Study
+from bench.runs.finished_run import FinishedRun
 from bench.training.workspace import ENCODERS, PACKAGE
 from methods.backbone.backbone import Backbone
 from metrics.encoders.efficientnet import FILE as EFFICIENTNET
@@ -26,7 +26,7 @@ RESTORED_EACH: Final = 4
 OF_BACKBONE: Final = "methods/weights/embedded/"
 
 
-def account(world: World, backbone: Backbone, folder: Path, study: Study) -> dict[str, Any]:
+def account(world: World, backbone: Backbone, folder: Path, study: FinishedRun) -> dict[str, Any]:
     """What is measured, by what and where."""
     spec = backbone.spec
     weights = [
@@ -58,15 +58,15 @@ def account(world: World, backbone: Backbone, folder: Path, study: Study) -> dic
     }
 
 
-def _run(study: Study) -> dict[str, Any]:
+def _run(study: FinishedRun) -> dict[str, Any]:
     """What was run, and by which weights."""
-    fingerprints = study.account["fingerprints"].values()
+    fingerprints = study.manifest.fingerprints.values()
     backbone = {name: digest for found in fingerprints for name, digest in found.items()}
     return {
-        "suite": study.account["suite"],
-        "commit": study.account["commit"],
+        "suite": study.manifest.suite,
+        "commit": study.manifest.commit,
         "people": len({cell.identity for cell in study.cells}),
-        "pictures": sum(cell.status == "drawn" for cell in study.cells),
+        "pictures": sum(cell.status == "generated" for cell in study.cells),
         "methods": [label for label in study.methods if label not in BASELINES],
         "backbone": {
             name.removeprefix("backbone "): digest

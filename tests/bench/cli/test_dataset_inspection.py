@@ -99,7 +99,7 @@ def test_a_run_says_near_copies_in_its_report(bench: Bench, suite: Path, people:
             ImageEnhance.Brightness(photo).enhance(1 - i / 50).save(people / "ada" / f"{i:02d}.png")
     out = people.parent / "run"
     assert bench("run", "--suite", suite, "--methods", "fake_method:FakeMethod", "--out", out) == 0
-    remarks = json.loads((out / "run.json").read_text())["dataset"]
+    remarks = json.loads((out / "run.json").read_text())["remarks"]
     assert len(remarks) == 3, remarks
     assert all("is held out and nearly the reference" in line for line in remarks)
     assert f"## Dataset\n\n* {remarks[0]}" in (out / "report.md").read_text()

@@ -80,7 +80,7 @@ def test_its_own_prompts_are_each_kinds_own(clone: Path) -> None:
         "m/rex/wearing-a-scarf/s1": "{subject} wearing a scarf",
         "m/rex/on-the-moon/s1": "{subject} on the moon",
     }
-    assert not open_people(replace(settings, own_prompts=False), Path()).chosen[0].cards
+    assert not open_people(replace(settings, own_prompts=False), Path()).chosen[0].own_prompts
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,8 @@ def test_metrics_of_faces_say_nothing_of_what_is_no_person(clone: Path, bench: C
     assert bench("run", "--suite", suite, "--methods", "fake_method:FakeMethod", "--out", out) == 0
     with (out / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {(row["value"], row["why"]) for row in rows if row["metric"] == "faces"} == {("", "not a person")}
+    assert {(row["value"], row["reason"]) for row in rows if row["metric"] == "faces"} == {
+        ("", "not a person")
+    }
     assert all(row["value"] for row in rows if row["metric"] == "identity")
     assert len({row["method"] for row in rows if row["metric"] == "faces"}) == 3

@@ -98,7 +98,7 @@ def spoil_sheet(person: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("corruption", "said"),
     [
         (spoil_frames, "white frames found, wanted 4 x 4"),
         (spoil_metadata, r"no character_details\.demographics"),
@@ -106,9 +106,9 @@ def spoil_sheet(person: Path) -> None:
     ],
 )
 def test_another_version_of_the_package_is_refused(
-    spoil: Callable[[Path], None], said: str, root: Path
+    corruption: Callable[[Path], None], said: str, root: Path
 ) -> None:
-    spoil(root / "P001")
+    corruption(root / "P001")
     with pytest.raises(DatasetError, match=said):
         open_people(DatasetSettings("openpeople", str(root)), Path())
 

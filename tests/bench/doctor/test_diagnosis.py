@@ -39,7 +39,7 @@ stepz = 3
 [methods.ip-adapter]
 adapter = "no-such.safetensors"
 [methods.mine]
-like = "dreambooth-lora"
+base = "dreambooth-lora"
 preset = "face"
 [encoders.sface]
 pth = "x"

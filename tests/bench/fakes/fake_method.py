@@ -31,14 +31,14 @@ class FakeMethod:
     fit_fails: bool = False
 
     @property
-    def sees(self) -> frozenset[str]:
+    def conditioning_encoders(self) -> frozenset[str]:
         return frozenset({"fake-eye"})
 
     @property
     def weights(self) -> tuple[Path, ...]:
         return ()
 
-    def objection(self, subject: Subject) -> str | None:
+    def unsupported_reason(self, subject: Subject) -> str | None:
         if len(subject.references) < self.needs:
             return f"{subject.id}: {len(subject.references)} photos, fake needs {self.needs}"
         return None

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.runs.finished_run import Column, Study
+from bench.runs.finished_run import Column, FinishedRun
+from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest
 from bench.runs.tables import CellRow, ScoreRow
 
 
@@ -16,10 +17,10 @@ def column(
 
 
 def cell(method: str, who: str, prompt: str, category: str = "free", **about: str) -> CellRow:
-    """A drawn cell, unless `status` says otherwise."""
-    given: dict[str, Any] = {"status": "drawn", **about}
+    """A generated cell, unless `status` says otherwise."""
+    given: dict[str, Any] = {"status": "generated", **about}
     template = "a photo of a man" if category == "prior" else f"{{subject}} {prompt}"
-    return CellRow(f"{method}/{who}/{prompt}/s1", method, who, prompt, category, template, "1", "7", **given)
+    return CellRow(f"{method}/{who}/{prompt}/s1", method, who, prompt, category, template, 1, 7, **given)
 
 
 def scores(column: Column, method: str, who: str, values: Sequence[float | str]) -> list[ScoreRow]:
@@ -31,10 +32,10 @@ def scores(column: Column, method: str, who: str, values: Sequence[float | str])
             who,
             f"p{i}",
             category,
-            "1",
+            1,
             column.name,
             column.encoder,
-            "" if isinstance(value, str) else repr(value),
+            None if isinstance(value, str) else value,
             value if isinstance(value, str) else "",
             "f",
         )
@@ -42,8 +43,12 @@ def scores(column: Column, method: str, who: str, values: Sequence[float | str])
     ]
 
 
-def study(
-    columns: Sequence[Column], cells: Sequence[CellRow], rows: Sequence[ScoreRow], **account: Any
-) -> Study:
-    """A run with this account."""
-    return Study(Path("run"), {"seed": 0, **account}, tuple(columns), tuple(cells), (), tuple(rows), ())
+def finished_run(
+    columns: Sequence[Column], cells: Sequence[CellRow], rows: Sequence[ScoreRow], **manifest: Any
+) -> FinishedRun:
+    """A run with this manifest; people and methods may be plain dicts."""
+    manifest["people"] = {id: PersonRecord(**about) for id, about in manifest.get("people", {}).items()}
+    manifest["methods"] = {id: MethodRecord(**about) for id, about in manifest.get("methods", {}).items()}
+    return FinishedRun(
+        Path("run"), RunManifest(**manifest), tuple(columns), tuple(cells), (), tuple(rows), ()
+    )

@@ -29,14 +29,14 @@ from bench.report.markdown_report import sets as sets_section
 from bench.report.sections.costs import costs_of
 from bench.report.sections.failures import failures
 from bench.runs.atomic_io import read_json, write_json
-from bench.runs.finished_run import Study, latest_run, read_study
+from bench.runs.finished_run import FinishedRun, latest_run, read_run
 from bench.runs.tables import (
     CELLS,
     FITS,
     METRICS,
-    REAL,
     REAL_OTHER,
     REAL_SAME,
+    REAL_SET,
     SCORES,
     SETS,
     CellRow,
@@ -75,7 +75,7 @@ def run(tmp_path: Path) -> Path:
         CellRow,
     )
     write_rows(
-        folder / FITS, [FitRow(m, who, "2.5", "900", "", "1000") for m in methods for who in PEOPLE], FitRow
+        folder / FITS, [FitRow(m, who, 2.5, 900.0, None, 1000) for m in methods for who in PEOPLE], FitRow
     )
     write_rows(folder / SCORES, [*scores(), *scores("in-domain"), *drifts(), *faces()], ScoreRow)
     write_rows(folder / SETS, list(sets(methods)), SetRow)
@@ -117,7 +117,7 @@ def run(tmp_path: Path) -> Path:
         },
     }
     write_json(folder / METRICS, {"of": "x", "metrics": columns})
-    account = {
+    manifest = {
         "suite": "known",
         "seed": 0,
         "commit": "0123456789ab",
@@ -125,7 +125,7 @@ def run(tmp_path: Path) -> Path:
         "machine": {"processor": "an abacus"},
         "methods": {
             m: {
-                "sees": ["sface"] if m == "leaky" else [],
+                "conditioning_encoders": ["sface"] if m == "leaky" else [],
                 "trained_on": ["faces-train"] if m == "close" else [],
             }
             for m in methods
@@ -140,28 +140,28 @@ def run(tmp_path: Path) -> Path:
         },
         "fingerprints": {"f1 sface": FACE, "f2": {"weights": "xyz"}},
     }
-    write_json(folder / "run.json", account)
+    write_json(folder / "run.json", manifest)
     return folder
 
 
 def cell(method: str, who: str, prompt: str) -> CellRow:
-    about = (f"{method}/{who}/{prompt}/s1", method, who, prompt, "free", f"{{subject}} {prompt}", "1", "7")
+    about = (f"{method}/{who}/{prompt}/s1", method, who, prompt, "free", f"{{subject}} {prompt}", 1, 7)
     if (method, who, prompt) == ("tuned", "ada", "hat"):
-        return CellRow(*about, "failed", why="RuntimeError: out of paint")
+        return CellRow(*about, "failed", reason="RuntimeError: out of paint")
     if (method, who, prompt) == ("close", "bob", "tie"):
-        return CellRow(*about, "drawn", flaw="black", seconds="0.5", memory_mb="950", run_fingerprint="r1")
-    return CellRow(*about, "drawn", seconds="0.5", memory_mb="950", run_fingerprint="r1")
+        return CellRow(*about, "generated", flaw="black", seconds=0.5, memory_mb=950.0, run_fingerprint="r1")
+    return CellRow(*about, "generated", seconds=0.5, memory_mb=950.0, run_fingerprint="r1")
 
 
 def prior(method: str, who: str) -> CellRow:
-    about = (f"{method}/{who}/prior/s1", method, who, "prior", "prior", "a photo of somebody", "1", "7")
-    return CellRow(*about, "drawn", seconds="9", memory_mb="950", run_fingerprint="r1")
+    about = (f"{method}/{who}/prior/s1", method, who, "prior", "prior", "a photo of somebody", 1, 7)
+    return CellRow(*about, "generated", seconds=9.0, memory_mb=950.0, run_fingerprint="r1")
 
 
 def drifts() -> list[ScoreRow]:
     far = {"tuned": 0.4, "close": 0.3, "leaky": 0.0}
     return [
-        ScoreRow(m, who, "prior", "prior", "1", "drift", "lite0", repr(far[m] * (1 + i / 10)), "", "f3")
+        ScoreRow(m, who, "prior", "prior", 1, "drift", "lite0", far[m] * (1 + i / 10), "", "f3")
         for m in far
         for i, who in enumerate(PEOPLE)
     ]
@@ -170,7 +170,7 @@ def drifts() -> list[ScoreRow]:
 def faces() -> list[ScoreRow]:
     """One of close's pictures shows two people."""
     return [
-        ScoreRow(*place, "free", "1", "multi-face", "eye", "1.0" if place == CROWD else "0.0", "", "f4")
+        ScoreRow(*place, "free", 1, "multi-face", "eye", float(place == CROWD), "", "f4")
         for place in product(("tuned", "close", "leaky"), PEOPLE, PROMPTS)
     ]
 
@@ -181,89 +181,92 @@ def scores(encoder: str = "sface") -> list[ScoreRow]:
     rows = []
     for label, mean in MEANS.items():
         for (who, prompt), away in shift.items():
-            value, why = repr(mean + away + float(rng.normal(0, 0.02))), ""
+            value, reason = mean + away + float(rng.normal(0, 0.02)), ""
             if (label, who) == ("tuned", "ada"):
-                value, why = "", "no face found" if prompt != "hat" else "failed: RuntimeError: out of paint"
+                value, reason = (
+                    None,
+                    "no face found" if prompt != "hat" else "failed: RuntimeError: out of paint",
+                )
             rows.append(
-                ScoreRow(label, who, prompt, "free", "1", "identity", encoder, value, why, f"f1 {encoder}")
+                ScoreRow(label, who, prompt, "free", 1, "identity", encoder, value, reason, f"f1 {encoder}")
             )
     return rows
 
 
 def sets(methods: list[str]):
-    for place, label in enumerate([*methods, REAL]):
-        yield SetRow(label, "fid", "lite0", "", "18", "40", repr(10.0 + place), "", "f3")
-        for i, who in enumerate(PEOPLE if label != REAL else ()):
-            yield SetRow(label, "fid", "lite0", who, "15", "40", repr(10.0 + place + 0.1 * i), "", "f3")
+    for place, label in enumerate([*methods, REAL_SET]):
+        yield SetRow(label, "fid", "lite0", "", 18, 40, 10.0 + place, "", "f3")
+        for i, who in enumerate(PEOPLE if label != REAL_SET else ()):
+            yield SetRow(label, "fid", "lite0", who, 15, 40, 10.0 + place + 0.1 * i, "", "f3")
 
 
 @pytest.fixture
-def study(run: Path) -> Study:
-    return read_study(run)
+def finished_run(run: Path) -> FinishedRun:
+    return read_run(run)
 
 
-def test_the_report_as_a_whole(study: Study, golden: Callable[[str, str], None]) -> None:
-    golden("table.md", markdown(study))
+def test_the_report_as_a_whole(finished_run: FinishedRun, golden: Callable[[str, str], None]) -> None:
+    golden("table.md", markdown(finished_run))
 
 
-def test_the_csv_as_a_whole(study: Study) -> None:
-    lines = list(csv.DictReader(io.StringIO(as_csv(study))))
+def test_the_csv_as_a_whole(finished_run: FinishedRun) -> None:
+    lines = list(csv.DictReader(io.StringIO(as_csv(finished_run))))
     tuned = next(line for line in lines if line["method"] == "tuned")
     assert (tuned["n"], tuned["of"]) == ("15", "18")
-    assert tuned["why"] == "1 x failed: RuntimeError: out of paint; 2 x no face found"
+    assert tuned["reason"] == "1 x failed: RuntimeError: out of paint; 2 x no face found"
     assert float(tuned["low"]) < float(tuned["value"]) < float(tuned["high"])
-    assert json.loads(as_json(study))["scores"][2]["method"] == "tuned"
+    assert json.loads(as_json(finished_run))["scores"][2]["method"] == "tuned"
 
 
-def test_a_missing_score_is_neither_a_zero_nor_gone(study: Study) -> None:
-    found = entry(study, "tuned", picture_columns(study)[0])
+def test_a_missing_score_is_neither_a_zero_nor_gone(finished_run: FinishedRun) -> None:
+    found = entry(finished_run, "tuned", picture_columns(finished_run)[0])
     assert (found.n, found.of) == (15, 18)
     assert found.estimate is not None
     assert found.estimate.mean == pytest.approx(0.5, abs=0.05)
-    assert found.whys == {"no face found": 2, "failed: RuntimeError: out of paint": 1}
+    assert found.reasons == {"no face found": 2, "failed: RuntimeError: out of paint": 1}
 
 
-def test_a_leaking_method_is_marked_and_not_ranked(study: Study) -> None:
-    column = picture_columns(study)[0]
-    assert entry(study, "leaky", column).leak == "conditioned"
-    assert ranked(study, column) == ["tuned", "close"]
-    text = markdown(study)
+def test_a_leaking_method_is_marked_and_not_ranked(finished_run: FinishedRun) -> None:
+    column = picture_columns(finished_run)[0]
+    assert entry(finished_run, "leaky", column).overlap == "conditioned"
+    assert ranked(finished_run, column) == ["tuned", "close"]
+    text = markdown(finished_run)
     assert "†" in next(line for line in text.splitlines() if line.startswith("| leaky"))
     assert "leaky is conditioned on sface" in text
 
 
-def test_a_leaking_number_is_marked_in_every_table(study: Study) -> None:
-    sections = {text.splitlines()[0]: text for text in markdown(study).split("\n## ")}
+def test_a_leaking_number_is_marked_in_every_table(finished_run: FinishedRun) -> None:
+    sections = {text.splitlines()[0]: text for text in markdown(finished_run).split("\n## ")}
     for title in ("Scores", "Share of the way", "Against the floor and the ceiling", "Groups"):
         lines = [line for line in sections[title].splitlines() if "| leaky" in line]
         assert any("†" in line for line in lines), title
         assert "†" not in "".join(line for line in sections[title].splitlines() if "| tuned" in line), title
 
 
-def test_close_methods_are_not_separable_and_far_ones_are(study: Study) -> None:
-    column = picture_columns(study)[0]
-    assert [c.separable for c in contrasts_between(study, column)] == [False]
-    above = {c.one: c for c in contrasts_with(study, column, "text-only")}
+def test_close_methods_are_not_separable_and_far_ones_are(finished_run: FinishedRun) -> None:
+    column = picture_columns(finished_run)[0]
+    assert [c.separable for c in contrasts_between(finished_run, column)] == [False]
+    above = {c.one: c for c in contrasts_with(finished_run, column, "text-only")}
     assert all(c.separable and c.difference.mean > 0 for c in above.values())
-    below = {c.one: c for c in contrasts_with(study, column, "photo-copy")}
+    below = {c.one: c for c in contrasts_with(finished_run, column, "photo-copy")}
     assert all(c.separable and c.difference.mean < 0 for c in below.values())
 
 
-def test_a_share_is_0_at_the_floor_and_1_at_the_ceiling(study: Study) -> None:
-    column = picture_columns(study)[0]
-    assert share(study, REAL_OTHER, column) == pytest.approx(0)
-    assert share(study, REAL_SAME, column) == pytest.approx(1)
-    assert share(study, "close", column) == pytest.approx((0.49 - 0.1) / 0.7, abs=0.05)
+def test_a_share_is_0_at_the_floor_and_1_at_the_ceiling(finished_run: FinishedRun) -> None:
+    column = picture_columns(finished_run)[0]
+    assert share(finished_run, REAL_OTHER, column) == pytest.approx(0)
+    assert share(finished_run, REAL_SAME, column) == pytest.approx(1)
+    assert share(finished_run, "close", column) == pytest.approx((0.49 - 0.1) / 0.7, abs=0.05)
 
 
-def test_a_share_of_no_way_is_no_number(study: Study) -> None:
-    column = picture_columns(study)[0]
-    flat = tuple(replace(row, value="0.5") for row in study.scores)
-    assert share(replace(study, scores=flat), "close", column) is None
+def test_a_share_of_no_way_is_no_number(finished_run: FinishedRun) -> None:
+    column = picture_columns(finished_run)[0]
+    flat = tuple(replace(row, value=0.5) for row in finished_run.scores)
+    assert share(replace(finished_run, scores=flat), "close", column) is None
 
 
-def test_a_sets_interval_holds_its_value(study: Study) -> None:
-    found = set_entry(study, "tuned", set_columns(study)[0])
+def test_a_sets_interval_holds_its_value(finished_run: FinishedRun) -> None:
+    found = set_entry(finished_run, "tuned", set_columns(finished_run)[0])
     assert found is not None
     assert found.interval is not None
     assert found.interval[0] < 12.0 < found.interval[1]
@@ -271,88 +274,95 @@ def test_a_sets_interval_holds_its_value(study: Study) -> None:
 
 
 def test_a_set_that_is_too_small_is_refused_with_the_reason_and_the_real_rows_stand_beside(
-    study: Study,
+    finished_run: FinishedRun,
 ) -> None:
-    why = "9 generated and 40 real pictures, wanted at least 16 of each"
+    reason = "9 generated and 40 real pictures, wanted at least 16 of each"
     rows = [
-        replace(r, value="", why=why, n="9") if r.method == "tuned" else r
-        for r in study.sets
+        replace(r, value=None, reason=reason, n=9) if r.method == "tuned" else r
+        for r in finished_run.sets
         if not r.left_out
     ]
-    text = sets_section(replace(study, sets=tuple(rows)))
+    text = sets_section(replace(finished_run, sets=tuple(rows)))
     assert next(line for line in text.splitlines() if line.startswith("| tuned")).count("refused") == 1
-    assert f"refused 1 time: {why}" in text
+    assert f"refused 1 time: {reason}" in text
     assert "N = 18 pictures per row, held against 40 real photographs" in text
-    assert any(line.startswith(f"| {REAL}") and "15.0" in line for line in text.splitlines())
+    assert any(line.startswith(f"| {REAL_SET}") and "15.0" in line for line in text.splitlines())
 
 
-def test_every_column_has_its_shares_or_the_reason_why_not(study: Study) -> None:
-    text = shares(study)
-    for column in study.columns:
+def test_every_column_has_its_shares_or_the_reason_why_not(finished_run: FinishedRun) -> None:
+    text = shares(finished_run)
+    for column in finished_run.columns:
         assert column.title in text or column.of == "priors"
     assert "there is no floor" in text
 
 
-def test_black_pictures_and_failed_cells_are_counted(study: Study) -> None:
-    text = failures(study)
+def test_black_pictures_and_failed_cells_are_counted(finished_run: FinishedRun) -> None:
+    text = failures(finished_run)
     assert "tuned, 1 cell: failed: RuntimeError: out of paint" in text
-    assert "| close      | 24       | 0       | 0         | 0   | 1 " in text
+    assert "| close      | 24       | 0       | 0             | 0   | 1 " in text
 
 
-def test_scores_measured_in_two_ways_never_share_a_column(run: Path, study: Study) -> None:
+def test_scores_measured_in_two_ways_never_share_a_column(run: Path, finished_run: FinishedRun) -> None:
     mixed = [
         replace(row, fingerprint="f2") if (row.method, row.encoder) == ("tuned", "sface") else row
-        for row in study.scores
+        for row in finished_run.scores
     ]
     write_rows(run / SCORES, mixed, ScoreRow)
     with pytest.raises(ReportError, match="weights: abc / xyz") as refused:
-        read_study(run)
+        read_run(run)
     assert "identity (sface): text-only and tuned" in str(refused.value)
 
 
-def test_sets_measured_in_two_ways_never_share_a_column(run: Path, study: Study) -> None:
-    mixed = [replace(row, fingerprint="f1 sface") if row.method == "tuned" else row for row in study.sets]
+def test_sets_measured_in_two_ways_never_share_a_column(run: Path, finished_run: FinishedRun) -> None:
+    mixed = [
+        replace(row, fingerprint="f1 sface") if row.method == "tuned" else row for row in finished_run.sets
+    ]
     write_rows(run / SETS, mixed, SetRow)
     with pytest.raises(ReportError, match=r"fid \(lite0\): text-only and tuned must not share a column"):
-        read_study(run)
+        read_run(run)
 
 
-def test_what_is_unknown_of_two_fingerprints_is_not_made_up(run: Path, study: Study) -> None:
-    mixed = [replace(row, fingerprint="lost") if row.method == "tuned" else row for row in study.scores]
+def test_what_is_unknown_of_two_fingerprints_is_not_made_up(run: Path, finished_run: FinishedRun) -> None:
+    mixed = [
+        replace(row, fingerprint="lost") if row.method == "tuned" else row for row in finished_run.scores
+    ]
     write_rows(run / SCORES, mixed, ScoreRow)
-    with pytest.raises(ReportError, match="their recipe: f1 sface / lost"):
-        read_study(run)
+    with pytest.raises(ReportError, match="their fingerprints: f1 sface / lost"):
+        read_run(run)
 
 
-def test_pictures_of_somebody_else_cost_nothing_and_prompt_nothing(study: Study) -> None:
-    assert costs_of(study, "tuned").seconds_per_image == pytest.approx(0.5)
-    assert "3 prompts; 113 of 114 pictures, 24 of them of somebody else" in markdown(study)
+def test_pictures_of_somebody_else_cost_nothing_and_prompt_nothing(finished_run: FinishedRun) -> None:
+    assert costs_of(finished_run, "tuned").seconds_per_image == pytest.approx(0.5)
+    assert "3 prompts; 113 of 114 images, 24 of them of somebody else" in markdown(finished_run)
 
 
 def test_a_run_of_an_older_version_can_still_be_read(run: Path) -> None:
-    account = read_json(run / "run.json")
-    del account["people"]
-    account["methods"] = {m: {"sees": about["sees"]} for m, about in account["methods"].items()}
-    write_json(run / "run.json", account)
-    text = markdown(read_study(run))
+    manifest = read_json(run / "run.json")
+    del manifest["people"]
+    manifest["methods"] = {
+        m: {"conditioning_encoders": about["conditioning_encoders"]}
+        for m, about in manifest["methods"].items()
+    }
+    write_json(run / "run.json", manifest)
+    text = markdown(read_run(run))
     assert "## Groups" not in text
     assert "leaky is conditioned on sface" in text
 
 
-def test_pictures_made_by_two_backbones_never_share_a_table(run: Path, study: Study) -> None:
+def test_pictures_made_by_two_backbones_never_share_a_table(run: Path, finished_run: FinishedRun) -> None:
     mixed = [
         replace(c, run_fingerprint="r2") if c.method == "tuned" and c.run_fingerprint else c
-        for c in study.cells
+        for c in finished_run.cells
     ]
     write_rows(run / CELLS, mixed, CellRow)
     with pytest.raises(ReportError, match="pictures: text-only and tuned must not share a column"):
-        read_study(run)
+        read_run(run)
 
 
 def test_an_unfinished_run_is_refused(run: Path) -> None:
     (run / METRICS).unlink()
     with pytest.raises(ReportError, match="not a finished run"):
-        read_study(run)
+        read_run(run)
     with pytest.raises(ReportError, match="no finished run"):
         latest_run(run.parent)
 
@@ -360,18 +370,18 @@ def test_an_unfinished_run_is_refused(run: Path) -> None:
 def test_a_table_with_foreign_columns_is_refused(run: Path) -> None:
     (run / FITS).write_text("a,b\n1,2\n")
     with pytest.raises(ReportError, match=r"fits\.csv: columns \['a', 'b'\]"):
-        read_study(run)
+        read_run(run)
 
 
 def test_packed_tables_are_read_as_the_others(run: Path) -> None:
-    whole = markdown(read_study(run))
+    whole = markdown(read_run(run))
     for name in (CELLS, FITS, SCORES, SETS):
         (run / f"{name}.gz").write_bytes(gzip.compress((run / name).read_bytes()))
         (run / name).unlink()
-    assert markdown(read_study(run)) == whole
+    assert markdown(read_run(run)) == whole
     (run / f"{FITS}.gz").write_bytes((run / f"{FITS}.gz").read_bytes()[:-20])
     with pytest.raises(ReportError, match=r"fits\.csv: cannot be read \(Compressed file ended"):
-        read_study(run)
+        read_run(run)
 
 
 def test_the_inception_scores_bound_stands_below_it(run: Path) -> None:
@@ -379,5 +389,5 @@ def test_the_inception_scores_bound_stands_below_it(run: Path) -> None:
     column = {"name": "is", "encoder": "lite0", "better": "higher", "of": "sets"}
     about["metrics"]["is (lite0)"] = {**column, "fingerprint": {"splits": "2, seed 0"}}
     write_json(run / METRICS, about)
-    text = markdown(read_study(run))
+    text = markdown(read_run(run))
     assert "is (lite0) can be at most N / splits = " in text

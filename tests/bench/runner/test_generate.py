@@ -15,26 +15,26 @@ from bench.datasets.registry import open_people
 from bench.errors import StoreError
 from bench.runner.executors import local
 from bench.runner.generate import draw, flaw, give_up
-from bench.runs.events import Drawn, Failed, Fitted, Skipped
-from bench.runs.fingerprint import Recipe
+from bench.runs.events import Failed, Fitted, Generated, Skipped
+from bench.runs.fingerprint import FingerprintParts
 from bench.runs.plan import make_plan
 from bench.runs.run_folder import RunFolder
-from bench.runs.work import Work
-from bench.suite.prompts import PromptCard
+from bench.runs.task import GroupTask
+from bench.suite.prompts import Prompt
 from bench.suite.suite import DatasetSettings
 from methods.errors import MethodError
 from methods.subject import Request
 
-CARDS = [PromptCard(f"p{i}", f"{{subject}} number {i}") for i in range(5)]
+CARDS = [Prompt(f"p{i}", f"{{subject}} number {i}") for i in range(5)]
 
 
 @pytest.fixture
-def work(people: Path) -> Work:
+def task(people: Path) -> GroupTask:
     """Ada's ten cells."""
     chosen = open_people(DatasetSettings("folder", "people", references=2), people.parent).chosen
     plan = make_plan(["fake"], chosen[:1], CARDS, recaptions=0, samples=2, seed=0)
-    recipe = Recipe({"run": "r"}, {"method": "m"}, {"subject": "s"})
-    return Work(plan.groups[0], chosen[0], FakeMethod(), recipe, 4, 0, plan.wanted, False)
+    fingerprint_parts = FingerprintParts({"run": "r"}, {"method": "m"}, {"subject": "s"})
+    return GroupTask(plan.groups[0], chosen[0], FakeMethod(), fingerprint_parts, 4, 0, plan.wanted, False)
 
 
 @pytest.fixture
@@ -46,52 +46,52 @@ def kinds(events: Iterator[object] | Sequence[object]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-def test_a_group_is_fitted_once_and_drawn_in_batches(work: Work, folder: RunFolder) -> None:
-    assert kinds(draw(work, None, folder)) == ["Fitted", *["Drawn"] * 10]
-    assert kinds(draw(work, None, folder)) == ["Skipped"] * 10
-    with Image.open(folder.image(work.group.cells[9])) as last:
+def test_a_group_is_fitted_once_and_drawn_in_batches(task: GroupTask, folder: RunFolder) -> None:
+    assert kinds(draw(task, None, folder)) == ["Fitted", *["Generated"] * 10]
+    assert kinds(draw(task, None, folder)) == ["Skipped"] * 10
+    with Image.open(folder.image(task.group.cells[9])) as last:
         seeds = read_stamp(last).split("|")[2].split()
-    assert seeds == [str(cell.seed) for cell in work.group.cells[8:]]
+    assert seeds == [str(cell.seed) for cell in task.group.cells[8:]]
 
 
-def test_only_what_came_since_is_looked_through_for_garbage(work: Work, folder: RunFolder) -> None:
-    counts = [gc.get_freeze_count() for _ in local([work], None, folder)]
+def test_only_what_came_since_is_looked_through_for_garbage(task: GroupTask, folder: RunFolder) -> None:
+    counts = [gc.get_freeze_count() for _ in local([task], None, folder)]
     assert min(counts) > 10_000
     assert gc.get_freeze_count() == 0
 
 
-def test_a_batch_holds_the_same_cells_whatever_is_missing(work: Work, folder: RunFolder) -> None:
-    list(draw(work, None, folder))
-    path = folder.image(work.group.cells[2])
+def test_a_batch_holds_the_same_cells_whatever_is_missing(task: GroupTask, folder: RunFolder) -> None:
+    list(draw(task, None, folder))
+    path = folder.image(task.group.cells[2])
     before = path.read_bytes()
     path.unlink()
-    events = list(draw(work, None, folder))
-    assert [event.cell.id for event in events if isinstance(event, Drawn)] == [work.group.cells[2].id]
+    events = list(draw(task, None, folder))
+    assert [event.cell.id for event in events if isinstance(event, Generated)] == [task.group.cells[2].id]
     assert path.read_bytes() == before
 
 
-def test_only_wanted_cells_are_drawn_or_spoken_of(work: Work, folder: RunFolder) -> None:
-    some = replace(work, wanted=frozenset([work.group.cells[1].id]))
-    assert kinds(draw(some, None, folder)) == ["Fitted", "Drawn"]
+def test_only_wanted_cells_are_drawn_or_spoken_of(task: GroupTask, folder: RunFolder) -> None:
+    some = replace(task, wanted=frozenset([task.group.cells[1].id]))
+    assert kinds(draw(some, None, folder)) == ["Fitted", "Generated"]
     assert len(list(folder.path.rglob("*.png"))) == 1
 
 
-def test_again_fits_and_draws_anew(work: Work, folder: RunFolder) -> None:
-    list(draw(work, None, folder))
-    assert kinds(draw(replace(work, again=True), None, folder)) == ["Fitted", *["Drawn"] * 10]
+def test_again_fits_and_draws_anew(task: GroupTask, folder: RunFolder) -> None:
+    list(draw(task, None, folder))
+    assert kinds(draw(replace(task, overwrite=True), None, folder)) == ["Fitted", *["Generated"] * 10]
 
 
-def test_another_recipe_is_fitted_anew(work: Work, folder: RunFolder) -> None:
-    list(draw(work, None, folder))
-    other = replace(work, recipe=replace(work.recipe, method={"method": "other"}))
+def test_another_recipe_is_fitted_anew(task: GroupTask, folder: RunFolder) -> None:
+    list(draw(task, None, folder))
+    other = replace(task, fingerprint_parts=replace(task.fingerprint_parts, method={"method": "other"}))
     assert kinds(draw(other, None, folder))[0] == "Fitted"
 
 
-def test_one_bad_cell_does_not_take_its_batch_with_it(work: Work, folder: RunFolder) -> None:
-    bad = replace(work, method=FakeMethod(fails_on="number 1"))
+def test_one_bad_cell_does_not_take_its_batch_with_it(task: GroupTask, folder: RunFolder) -> None:
+    bad = replace(task, method=FakeMethod(fails_on="number 1"))
     events = list(draw(bad, None, folder))
     assert [event.cell.prompt.id for event in events if isinstance(event, Failed)] == ["p1", "p1"]
-    assert sum(isinstance(event, Drawn) for event in events) == 8
+    assert sum(isinstance(event, Generated) for event in events) == 8
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Returns:
 
     what: Any
 
-    def objection(self, subject: object) -> None:
+    def unsupported_reason(self, subject: object) -> None:
         return None
 
     def fit(self, subject: object, into: Path, *, backbone: object, seed: int) -> None:
@@ -114,14 +114,16 @@ class Returns:
 
 
 @pytest.mark.parametrize(
-    ("what", "why"),
+    ("what", "reason"),
     [([], "0 pictures for 1 requests"), (["text"], "a str, wanted is a PIL image"), (None, "TypeError")],
 )
-def test_what_is_no_picture_is_a_failure(what: object, why: str, work: Work, folder: RunFolder) -> None:
-    events = list(draw(replace(work, method=Returns(what)), None, folder))  # type: ignore[arg-type]
+def test_what_is_no_picture_is_a_failure(
+    what: object, reason: str, task: GroupTask, folder: RunFolder
+) -> None:
+    events = list(draw(replace(task, method=Returns(what)), None, folder))  # type: ignore[arg-type]
     failed = [event for event in events if isinstance(event, Failed)]
     assert len(failed) == 10
-    assert why in failed[0].why
+    assert reason in failed[0].reason
 
 
 class WatchedBackbone:
@@ -141,12 +143,12 @@ class WatchedBackbone:
 
 @pytest.mark.parametrize(("dirty_at", "failed"), [(1, 10), (2, 10), (99, 0)], ids=["fit", "load", "never"])
 def test_a_backbone_handed_back_changed_fails_what_changed_it(
-    dirty_at: int, failed: int, work: Work, folder: RunFolder
+    dirty_at: int, failed: int, task: GroupTask, folder: RunFolder
 ) -> None:
-    events = list(draw(work, WatchedBackbone(dirty_at), folder))
+    events = list(draw(task, WatchedBackbone(dirty_at), folder))
     found = [event for event in events if isinstance(event, Failed)]
     assert len(found) == failed
-    assert all("handed back changed" in event.why for event in found)
+    assert all("handed back changed" in event.reason for event in found)
 
 
 class FullDisk(FakeMethod):
@@ -154,30 +156,30 @@ class FullDisk(FakeMethod):
         raise OSError(28, "No space left on device", str(into / "weights"))
 
 
-def test_a_full_disk_while_fitting_ends_the_run(work: Work, folder: RunFolder) -> None:
+def test_a_full_disk_while_fitting_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
     with pytest.raises(StoreError, match=r"weights: cannot be written \(No space left on device\)"):
-        list(draw(replace(work, method=FullDisk()), None, folder))
+        list(draw(replace(task, method=FullDisk()), None, folder))
 
 
-def test_a_group_that_never_came_back_is_rows(work: Work, folder: RunFolder) -> None:
-    list(draw(replace(work, wanted=frozenset([work.group.cells[0].id])), None, folder))
-    events = list(give_up(work, "the worker was lost", folder))
+def test_a_group_that_never_came_back_is_rows(task: GroupTask, folder: RunFolder) -> None:
+    list(draw(replace(task, wanted=frozenset([task.group.cells[0].id])), None, folder))
+    events = list(give_up(task, "the worker was lost", folder))
     assert len(events) == 9
     assert isinstance(events[0], Failed)
-    assert events[0].why == "the worker was lost"
+    assert events[0].reason == "the worker was lost"
 
 
-def test_costs_and_recipe_stand_beside_the_picture(work: Work, folder: RunFolder) -> None:
+def test_costs_and_recipe_stand_beside_the_picture(task: GroupTask, folder: RunFolder) -> None:
     import json
 
-    fitted = next(draw(work, None, folder))
+    fitted = next(draw(task, None, folder))
     assert isinstance(fitted, Fitted)
-    list(draw(work, None, folder))
-    record = json.loads(folder.sidecar(work.group.cells[0]).read_text())
+    list(draw(task, None, folder))
+    record = json.loads(folder.sidecar(task.group.cells[0]).read_text())
     assert record["seconds"] > 0
     assert record["memory_mb"] > 10
     assert record["batch"] == 4
-    assert record["made"]["seed"] == str(work.group.cells[0].seed)
+    assert record["made"]["seed"] == str(task.group.cells[0].seed)
     fit = json.loads(folder.fit_sidecar("fake", "ada").read_text())
     assert fit["bytes"] == (folder.fit("fake", "ada") / "subject.txt").stat().st_size
 
@@ -188,10 +190,10 @@ def test_black_and_constant_pictures_are_told_from_pictures() -> None:
     assert flaw(stamp("a picture")) == ""
 
 
-def test_skipped_cells_are_named(work: Work, folder: RunFolder) -> None:
-    list(draw(work, None, folder))
-    skipped = [event.cell.id for event in draw(work, None, folder) if isinstance(event, Skipped)]
-    assert skipped == [cell.id for cell in work.group.cells]
+def test_skipped_cells_are_named(task: GroupTask, folder: RunFolder) -> None:
+    list(draw(task, None, folder))
+    skipped = [event.cell.id for event in draw(task, None, folder) if isinstance(event, Skipped)]
+    assert skipped == [cell.id for cell in task.group.cells]
 
 
 @dataclass(frozen=True)
@@ -209,9 +211,9 @@ class Dial:
         yield
 
 
-def test_a_row_may_draw_by_a_guidance_of_its_own(work: Work, folder: RunFolder) -> None:
+def test_a_row_may_draw_by_a_guidance_of_its_own(task: GroupTask, folder: RunFolder) -> None:
     dial = Dial([])
-    list(draw(work, dial, folder))
+    list(draw(task, dial, folder))
     assert dial.asked == []
-    list(draw(replace(work, guidance=5.0, again=True), dial, folder))
+    list(draw(replace(task, guidance=5.0, overwrite=True), dial, folder))
     assert dial.asked == [5.0]

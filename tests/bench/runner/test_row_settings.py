@@ -7,7 +7,7 @@ from PIL import Image
 
 from bench.errors import SuiteError
 from bench.runner.fingerprint_parts import subject_parts
-from bench.runner.row_settings import Shown, row_of
+from bench.runner.row_settings import ReferenceSelection, row_settings_of
 from bench.runner.session import method_labels
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.suite import read_suite
@@ -45,17 +45,17 @@ def people(tmp_path: Path) -> tuple[Identity, ...]:
 
 
 def test_a_row_can_be_shown_fewer_photographs(people: tuple[Identity, ...]) -> None:
-    row = row_of("loo-mean", {"references": 2, "scale": 0.5})
+    row = row_settings_of("loo-mean", {"references": 2, "scale": 0.5})
     assert row.own == {"scale": 0.5}
     assert row.shown.of(people[0], people).references == people[0].references[:2]
     assert row.shown.of(people[0], people).held_out == people[0].held_out
 
 
-@pytest.mark.parametrize("spoil", ["blurred", "occluded"])
+@pytest.mark.parametrize("corruption", ["blurred", "occluded"])
 def test_the_last_photograph_is_spoilt_and_the_fingerprint_says_so(
-    people: tuple[Identity, ...], spoil: str
+    people: tuple[Identity, ...], corruption: str
 ) -> None:
-    changed = Shown(spoil=spoil).of(people[0], people)
+    changed = ReferenceSelection(corruption=corruption).of(people[0], people)
     assert changed.references[:-1] == people[0].references[:-1]
     good, bad = people[0].references[-1], changed.references[-1]
     assert bad.load().tobytes() != good.load().tobytes()
@@ -64,29 +64,29 @@ def test_the_last_photograph_is_spoilt_and_the_fingerprint_says_so(
 
 
 def test_a_stranger_is_the_next_person_with_their_own_caption(people: tuple[Identity, ...]) -> None:
-    changed = Shown(spoil="wrong-person").of(people[1], people)
+    changed = ReferenceSelection(corruption="wrong-person").of(people[1], people)
     assert changed.references == (*people[1].references[:-1], people[0].references[0])
 
 
 def test_what_cannot_be_shown_is_refused(people: tuple[Identity, ...]) -> None:
     with pytest.raises(SuiteError, match="references = 9, ada has 3"):
-        Shown(references=9).of(people[0], people)
+        ReferenceSelection(references=9).of(people[0], people)
     with pytest.raises(SuiteError, match="nobody else"):
-        Shown(spoil="wrong-person").of(people[0], people[:1])
+        ReferenceSelection(corruption="wrong-person").of(people[0], people[:1])
     with pytest.raises(SuiteError, match="did you mean 'blurred'"):
-        row_of("loo-mean", {"spoil": "blured"})
+        row_settings_of("loo-mean", {"corruption": "blured"})
     with pytest.raises(SuiteError, match="references = 0"):
-        row_of("loo-mean", {"references": 0})
+        row_settings_of("loo-mean", {"references": 0})
     with pytest.raises(SuiteError, match=r"guidance = 0\.5"):
-        row_of("loo-mean", {"guidance": 0.5})
+        row_settings_of("loo-mean", {"guidance": 0.5})
     with pytest.raises(SuiteError, match="guidance = True"):
-        row_of("loo-mean", {"guidance": True})
+        row_settings_of("loo-mean", {"guidance": True})
 
 
 def test_a_sweep_makes_a_row_of_each_value_and_keeps_the_other_settings() -> None:
     suite = read_suite(SUITE, Path("swept.toml"))
-    assert suite.settings["ip-adapter@scale=0.5"] == {"like": "ip-adapter", "photos": "mean", "scale": 0.5}
-    assert suite.settings["loo-mean@scale=1"] == {"like": "loo-mean", "scale": 1}
+    assert suite.settings["ip-adapter@scale=0.5"] == {"base": "ip-adapter", "photos": "mean", "scale": 0.5}
+    assert suite.settings["loo-mean@scale=1"] == {"base": "loo-mean", "scale": 1}
     assert method_labels(["all"], suite) == (
         "text-only",
         "ip-adapter@scale=0.5",

@@ -9,21 +9,21 @@ import pytest
 
 from bench.runner.fingerprint_parts import method_parts, subject_parts
 from bench.runner.provenance import FileDigests, commit, sources, versions
-from bench.runs.fingerprint import Recipe, differing, digest_of
+from bench.runs.fingerprint import FingerprintParts, differing, digest_of
 from bench.runs.plan import Cell
 from bench.subjects.identity import Identity, PhotoFile
-from bench.suite.prompts import PromptCard
+from bench.suite.prompts import Prompt
 
 ROOT = Path(__file__).parents[3]
-CELL = Cell("fake", "ada", PromptCard("hat", "{subject} in a hat"), 1, 7)
-RECIPE = Recipe({"backbone": "b"}, {"method": "m"}, {"references": "r"})
+CELL = Cell("fake", "ada", Prompt("hat", "{subject} in a hat"), 1, 7)
+RECIPE = FingerprintParts({"backbone": "b"}, {"method": "m"}, {"references": "r"})
 
 
 @pytest.mark.parametrize(
     "other",
     [
         replace(CELL, seed=8),
-        replace(CELL, prompt=PromptCard("hat", "{subject} in a red hat")),
+        replace(CELL, prompt=Prompt("hat", "{subject} in a red hat")),
     ],
 )
 def test_seed_and_prompt_are_in_the_fingerprint(other: Cell) -> None:
@@ -38,7 +38,7 @@ def test_every_part_is_in_the_fingerprint_of_pictures_and_fits(part: str) -> Non
 
 
 def test_the_name_of_a_prompt_is_not(tmp_path: Path) -> None:
-    renamed = replace(CELL, prompt=PromptCard("cap", CELL.prompt.template))
+    renamed = replace(CELL, prompt=Prompt("cap", CELL.prompt.template))
     assert RECIPE.fingerprint(renamed) == RECIPE.fingerprint(CELL)
 
 

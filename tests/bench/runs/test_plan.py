@@ -7,9 +7,9 @@ import pytest
 from bench.errors import SuiteError
 from bench.runs.plan import Plan, fit_seed, make_plan, picture_seed
 from bench.subjects.identity import Identity, PhotoFile
-from bench.suite.prompts import PromptCard
+from bench.suite.prompts import Prompt
 
-CARDS = (PromptCard("hat", "{subject} in a hat"), PromptCard("tie", "{subject} in a tie"))
+CARDS = (Prompt("hat", "{subject} in a hat"), Prompt("tie", "{subject} in a tie"))
 
 
 def person(name: str) -> Identity:
@@ -60,7 +60,7 @@ def test_a_glob_without_a_match_says_what_a_cell_is_called() -> None:
 
 
 def test_a_card_for_another_kind_of_subject_is_left_out() -> None:
-    cards = (*CARDS, PromptCard("cave", "{subject} in a cave", suits="live"))
+    cards = (*CARDS, Prompt("cave", "{subject} in a cave", suits="live"))
     dog = Identity("rex", "dog", (), person("rex").held_out, {"kind": "live"})
     made = make_plan(("a",), (person("ada"), dog), cards, recaptions=0, samples=1, seed=0)
     prompts = {group.identity: [cell.prompt.id for cell in group.cells] for group in made.groups}
@@ -68,7 +68,7 @@ def test_a_card_for_another_kind_of_subject_is_left_out() -> None:
 
 
 def test_a_subject_whom_no_card_suits_is_refused() -> None:
-    cards = (PromptCard("cave", "{subject} in a cave", suits="live"),)
+    cards = (Prompt("cave", "{subject} in a cave", suits="live"),)
     with pytest.raises(SuiteError, match="ada: its kind is '', the prompts suit live; choose another set"):
         make_plan(("a",), (person("ada"),), cards, recaptions=1, samples=1, seed=0)
 
@@ -76,4 +76,4 @@ def test_a_subject_whom_no_card_suits_is_refused() -> None:
 @pytest.mark.parametrize("template", ["no slot", "{subject} and {subject}"])
 def test_a_prompt_has_its_slot_once(template: str) -> None:
     with pytest.raises(SuiteError, match="must hold the slot"):
-        PromptCard("x", template)
+        Prompt("x", template)

@@ -9,9 +9,9 @@ from bench.errors import StoreError
 from bench.runs.atomic_io import fresh_folder, read_json, write_json, write_whole
 from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder, locked, safe
-from bench.suite.prompts import PromptCard
+from bench.suite.prompts import Prompt
 
-CELL = Cell("a:b", "ada", PromptCard("hat", "{subject} in a hat"), 1, 7)
+CELL = Cell("a:b", "ada", Prompt("hat", "{subject} in a hat"), 1, 7)
 
 
 def test_a_picture_is_there_only_with_its_own_fingerprint(tmp_path: Path, ada: Image.Image) -> None:

@@ -8,7 +8,7 @@ import pytest
 from fake_metrics import Gap
 from PIL import Image
 
-from bench.runs.tables import REAL, SetRow
+from bench.runs.tables import REAL_SET, SetRow
 from bench.scoring.set_scores import AT_ONCE, SetPicture, SetSubject, set_rows
 from metrics.interface import Features, Score
 
@@ -37,33 +37,33 @@ def whole(found: list[SetRow]) -> dict[str, SetRow]:
 
 def test_every_row_is_measured_by_equally_many_pictures_against_the_same_photos() -> None:
     found = whole(rows([subject("a", 4, 4, 100), subject("b", 4, 3, 100)]))
-    assert {row.n for row in found.values()} == {"12"}
-    assert {row.against for row in found.values()} == {"28"}
-    assert set(found) == {"a", "b", REAL}
+    assert {row.n for row in found.values()} == {12}
+    assert {row.against for row in found.values()} == {28}
+    assert set(found) == {"a", "b", REAL_SET}
 
 
 def test_few_real_photos_bound_the_number() -> None:
     found = whole(rows([subject("a", 4, 4, 100)], real=20))
-    assert {(row.n, row.against) for row in found.values()} == {("10", "10")}
+    assert {(row.n, row.against) for row in found.values()} == {(10, 10)}
 
 
 def test_a_method_that_lost_many_pictures_is_refused_and_lowers_nobodys_number() -> None:
     found = whole(rows([subject("a", 4, 4, 100), subject("lost", 1, 3, 100, planned=16)]))
-    assert found["a"].n == "16"
-    assert found["lost"].value == ""
-    assert "3 of 16 pictures" in found["lost"].why
+    assert found["a"].n == 16
+    assert found["lost"].value is None
+    assert "3 of 16 pictures" in found["lost"].reason
 
 
 def test_one_person_at_a_time_is_left_out() -> None:
     found = [row for row in rows([subject("a", 4, 4, 100)]) if row.left_out]
     assert [row.left_out for row in found] == ["p0", "p1", "p2", "p3"]
-    assert {row.n for row in found} == {"12"}
+    assert {row.n for row in found} == {12}
 
 
 def test_real_photos_are_nearer_to_each_other_than_pictures_of_another_world() -> None:
     found = whole(rows([subject("near", 4, 4, 100), subject("far", 4, 4, 200)]))
-    assert float(found[REAL].value) < float(found["far"].value)
-    assert float(found["near"].value) < float(found["far"].value)
+    assert found[REAL_SET].value < found["far"].value
+    assert found["near"].value < found["far"].value
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Remembers(Gap):
 
 
 def test_the_two_real_parts_are_disjoint() -> None:
-    assert whole(rows([subject("a", 4, 4, 100)], metric=Remembers()))[REAL].value == "0.0"
+    assert whole(rows([subject("a", 4, 4, 100)], metric=Remembers()))[REAL_SET].value == 0.0
 
 
 def test_many_photos_are_never_open_together() -> None:
@@ -100,5 +100,5 @@ def test_the_same_cells_of_every_method_are_chosen(seed: int) -> None:
     photos = [partial(shade, 100)] * 12
     subjects = [subject("a", 4, 4, 100), subject("b", 4, 4, 100)]
     found = whole(list(set_rows(Gap(), subjects, photos, fingerprint="f", seed=seed)))  # type: ignore[arg-type]
-    assert found["a"].n == "6"
+    assert found["a"].n == 6
     assert found["a"].value == found["b"].value

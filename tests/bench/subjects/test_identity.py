@@ -104,7 +104,7 @@ def spoil_empty(people: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "line"),
+    ("corruption", "line"),
     [
         (spoil_caption, r"must hold \{subject\} \(or 'a person'\) once"),
         (spoil_one_caption_away, "no caption, but 4 others"),
@@ -115,9 +115,9 @@ def spoil_empty(people: Path) -> None:
     ],
 )
 def test_a_folder_that_cannot_be_meant_is_refused(
-    spoil: Callable[[Path], None], line: str, people: Path
+    corruption: Callable[[Path], None], line: str, people: Path
 ) -> None:
-    spoil(people)
+    corruption(people)
     with pytest.raises(DatasetError, match=line):
         opened(people)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.errors import DatasetError, PhotoError
-from bench.subjects.image_files import Box, Row, content_of, load_photo, pictures_in
+from bench.subjects.image_files import ArrayRow, Box, content_of, load_photo, pictures_in
 
 
 def gradient() -> Image.Image:
@@ -93,7 +93,7 @@ def _animated(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "line"),
+    ("corruption", "line"),
     [
         (_missing, "no such picture"),
         (_empty, "the file is empty"),
@@ -104,10 +104,10 @@ def _animated(path: Path) -> None:
     ],
 )
 def test_what_is_no_photograph_is_refused_in_one_line(
-    spoil: Callable[[Path], None], line: str, tmp_path: Path
+    corruption: Callable[[Path], None], line: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "photo.png"
-    spoil(path)
+    corruption(path)
     with pytest.raises(PhotoError, match=line) as refused:
         load_photo(path)
     assert str(refused.value).startswith(str(path))
@@ -157,10 +157,10 @@ def test_a_part_outside_the_sheet_is_refused(tmp_path: Path) -> None:
 def test_a_row_of_an_array_is_a_photograph(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "photos.npy", pixels)
-    assert np.array_equal(np.asarray(load_photo(tmp_path / "photos.npy", Row(2))), pixels[2])
-    assert content_of(tmp_path / "photos.npy", Row(1)) == pixels[1].tobytes()
+    assert np.array_equal(np.asarray(load_photo(tmp_path / "photos.npy", ArrayRow(2))), pixels[2])
+    assert content_of(tmp_path / "photos.npy", ArrayRow(1)) == pixels[1].tobytes()
     with pytest.raises(PhotoError, match="photograph 3 of 3"):
-        load_photo(tmp_path / "photos.npy", Row(3))
+        load_photo(tmp_path / "photos.npy", ArrayRow(3))
     (tmp_path / "photos.npy").write_text("no array")
     with pytest.raises(PhotoError, match="not an array of photographs"):
-        load_photo(tmp_path / "photos.npy", Row(0))
+        load_photo(tmp_path / "photos.npy", ArrayRow(0))

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bench.datasets.registry import open_people
 from bench.errors import DatasetError
-from bench.subjects.near_duplicates import NEAR, Look, bits_apart, look_of, near_copies
+from bench.subjects.near_duplicates import NEAR, ImageSignature, bits_apart, near_copies, signature_of
 from bench.suite.suite import DatasetSettings
 
 
@@ -21,8 +21,8 @@ def people() -> list[list[Image.Image]]:
     return [[photo.load() for photo in (*who.references, *who.held_out)] for who in chosen]
 
 
-def looks(photos: list[Image.Image]) -> list[Look]:
-    return [look_of(str(number), photo) for number, photo in enumerate(photos)]
+def looks(photos: list[Image.Image]) -> list[ImageSignature]:
+    return [signature_of(str(number), photo) for number, photo in enumerate(photos)]
 
 
 def test_no_two_views_of_a_shipped_person_are_taken_for_copies(people: list[list[Image.Image]]) -> None:
@@ -54,13 +54,14 @@ def test_a_changed_copy_is_found(
 ) -> None:
     photos = [person[0] for person in people]
     found = sum(
-        bool(near_copies("ada", [look_of("a", photo)], [look_of("b", change(photo))])) for photo in photos
+        bool(near_copies("ada", [signature_of("a", photo)], [signature_of("b", change(photo))]))
+        for photo in photos
     )
     assert found >= 0.9 * len(photos)
 
 
 def test_the_line_says_who_and_which(people: list[list[Image.Image]]) -> None:
-    seen, held = look_of("01.webp", people[0][0]), look_of("07.webp", ImageOps.mirror(people[0][0]))
+    seen, held = signature_of("01.webp", people[0][0]), signature_of("07.webp", ImageOps.mirror(people[0][0]))
     assert near_copies("ada", [seen], [held]) == [
         "ada: 07.webp is held out and nearly the reference 01.webp, mirrored (0 of 256 bits apart)"
     ]
@@ -69,9 +70,9 @@ def test_the_line_says_who_and_which(people: list[list[Image.Image]]) -> None:
 def test_one_picture_as_reference_and_held_out_is_refused(people: list[list[Image.Image]]) -> None:
     photo = people[0][0]
     with pytest.raises(DatasetError, match=r"a\.png and b\.webp are one picture"):
-        near_copies("ada", [look_of("a.png", photo)], [look_of("b.webp", photo.copy())])
+        near_copies("ada", [signature_of("a.png", photo)], [signature_of("b.webp", photo.copy())])
 
 
 def test_flat_pictures_have_no_look_and_are_no_copies() -> None:
-    flat = [look_of(str(shade), Image.new("RGB", (40, 40), (shade, shade, 9))) for shade in (80, 90)]
+    flat = [signature_of(str(shade), Image.new("RGB", (40, 40), (shade, shade, 9))) for shade in (80, 90)]
     assert near_copies("ada", flat[:1], flat[1:]) == []

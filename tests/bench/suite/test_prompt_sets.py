@@ -9,8 +9,8 @@ import pytest
 from safetensors import safe_open
 
 from bench.errors import SuiteError
-from bench.suite.prompt_sets import PROMPT_SETS, choose_cards
-from bench.suite.prompts import PromptCard
+from bench.suite.prompt_sets import PROMPT_SETS, choose_prompts
+from bench.suite.prompts import Prompt
 
 FILLED = {name: cards for name, cards in PROMPT_SETS.items() if cards}
 REAL = {"person", "live", "object", "live-or-object"}
@@ -40,20 +40,20 @@ def attribute_classes() -> dict[str, list[str]]:
 
 
 @each_set
-def test_no_two_cards_share_an_id_or_a_template(cards: tuple[PromptCard, ...]) -> None:
+def test_no_two_cards_share_an_id_or_a_template(cards: tuple[Prompt, ...]) -> None:
     templates = {" ".join(re.findall(r"\w+", card.template.lower())) for card in cards}
     assert len({card.id for card in cards}) == len(templates) == len(cards)
 
 
 @each_set
-def test_every_card_names_its_subject_once(cards: tuple[PromptCard, ...]) -> None:
+def test_every_card_names_its_subject_once(cards: tuple[Prompt, ...]) -> None:
     for card in cards:
         assert card.template.count("{subject}") == 1, card.id
         assert card.text("a man") != card.template
 
 
 @each_set
-def test_every_template_reads_well_with_any_noun_phrase(cards: tuple[PromptCard, ...]) -> None:
+def test_every_template_reads_well_with_any_noun_phrase(cards: tuple[Prompt, ...]) -> None:
     for card in cards:
         assert not BESIDE.search(card.template), card.template
         assert not PRONOUNS.search(card.template), card.template
@@ -63,19 +63,19 @@ def test_every_template_reads_well_with_any_noun_phrase(cards: tuple[PromptCard,
 
 
 @each_set
-def test_what_a_card_asks_for_stands_in_its_words(cards: tuple[PromptCard, ...]) -> None:
+def test_what_a_card_asks_for_stands_in_its_words(cards: tuple[Prompt, ...]) -> None:
     for card in cards:
-        for label, value in card.asks.items():
+        for label, value in card.expected_attributes.items():
             assert WORDS.get(value, value) in card.template, (card.id, label)
 
 
 @each_set
 def test_the_attribute_classifier_knows_everything_that_is_asked(
-    cards: tuple[PromptCard, ...], attribute_classes: dict[str, list[str]]
+    cards: tuple[Prompt, ...], attribute_classes: dict[str, list[str]]
 ) -> None:
     assert len(attribute_classes) > 5
     for card in cards:
-        for label, value in card.asks.items():
+        for label, value in card.expected_attributes.items():
             assert value in attribute_classes[label], (card.id, label, value)
 
 
@@ -112,10 +112,10 @@ def test_persons_animals_and_objects_share_no_prompt() -> None:
 
 def test_an_unknown_set_an_unknown_card_and_too_many_are_refused() -> None:
     with pytest.raises(SuiteError, match="unknown prompt set 'persons'; did you mean 'person'"):
-        choose_cards("persons", count=None, ids=())
+        choose_prompts("persons", count=None, ids=())
     with pytest.raises(
         SuiteError, match="unknown prompt 'harbor' in the set 'person'; did you mean 'harbour'"
     ):
-        choose_cards("person", count=None, ids=("harbor",))
+        choose_prompts("person", count=None, ids=("harbor",))
     with pytest.raises(SuiteError, match="count = 37, the set 'person' holds 36"):
-        choose_cards("person", count=37, ids=())
+        choose_prompts("person", count=37, ids=())

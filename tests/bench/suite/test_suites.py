@@ -53,7 +53,7 @@ each_real_suite = pytest.mark.parametrize("file", [*map(open_suite, REAL)], ids=
 def pictures_a_row(file: SuiteFile) -> int:
     """What one method draws: everybody gets the cards of one kind."""
     suite = file.suite
-    cards = [card for card in suite.cards if card.suits in ("", "live")]
+    cards = [card for card in suite.shared_prompts if card.suits in ("", "live")]
     each = (len(cards) + suite.prompts.recaptions) * suite.samples + suite.prompts.priors
     return (suite.dataset.identities or DREAMBENCH) * each
 
@@ -101,7 +101,7 @@ def test_every_name_in_a_suite_is_known(file: SuiteFile) -> None:
     assert set(file.suite.metrics) <= set(METRICS)
     assert len(set(file.suite.metrics)) == len(file.suite.metrics)
     assert set(file.suite.encoders) <= set(ENCODERS)
-    assert {table.get("like", name) for name, table in file.suite.methods.items()} <= set(METHODS)
+    assert {table.get("base", name) for name, table in file.suite.methods.items()} <= set(METHODS)
     assert {row for sweep in file.suite.sweep for row in sweep.methods} <= {*METHODS, *file.suite.methods}
 
 

@@ -9,14 +9,14 @@ from PIL import Image
 
 from bench.errors import DatasetError
 from bench.suite.suite import DatasetSettings
-from bench.training.dataset import clauses, open_lesson, turned
+from bench.training.dataset import clauses, open_training_split, turned
 
 
 def test_a_tenth_of_the_people_judges_and_no_held_out_photo_is_learnt_from(people: Path) -> None:
     (people / "bob" / "heldout").mkdir()
     for name in ("04.png", "04.txt"):
         (people / "bob" / name).rename(people / "bob" / "heldout" / name)
-    lesson = open_lesson(DatasetSettings("folder", str(people), noun="woman"), Path(), 32)
+    lesson = open_training_split(DatasetSettings("folder", str(people), noun="woman"), Path(), 32)
     seen = [example.photo.path for example in lesson.data.examples]
     unseen = [example.photo.path for example in lesson.unseen.examples]
     assert len({path.parent for path in seen}) == 2
@@ -28,7 +28,7 @@ def test_a_tenth_of_the_people_judges_and_no_held_out_photo_is_learnt_from(peopl
 
 
 def test_pictures_are_opened_when_their_rows_are_asked_for(people: Path) -> None:
-    lesson = open_lesson(DatasetSettings("folder", str(people)), Path(), 32)
+    lesson = open_training_split(DatasetSettings("folder", str(people)), Path(), 32)
     pixels = lesson.data.pixels
     assert (len(pixels), pixels.shape, pixels.dtype) == (10, (10, 32, 32, 3), np.uint8)
     first = lesson.data.examples[0].photo.path
@@ -44,7 +44,7 @@ def test_a_tall_photo_gives_its_middle_square(people: Path) -> None:
     tall[30:60] = 200
     for path in people.rglob("*.png"):
         Image.fromarray(tall).save(path)
-    pixels = open_lesson(DatasetSettings("folder", str(people)), Path(), 16).data.pixels
+    pixels = open_training_split(DatasetSettings("folder", str(people)), Path(), 16).data.pixels
     assert (pixels[0:1][:, 1:-1] > 190).all()
 
 
@@ -52,7 +52,7 @@ def test_celeba_learns_from_train_and_is_judged_by_valid(
     celeba: Callable[..., Path],
 ) -> None:
     root = celeba({1: ("train", 2), 2: ("train", 1), 3: ("valid", 2), 4: ("test", 2)})
-    lesson = open_lesson(DatasetSettings("celeba", str(root)), Path(), 16)
+    lesson = open_training_split(DatasetSettings("celeba", str(root)), Path(), 16)
     assert lesson.name == "celeba-train"
     assert [len(lesson.data.pixels), len(lesson.unseen.pixels)] == [3, 2]
     stems = {example.photo.path.stem for example in (*lesson.data.examples, *lesson.unseen.examples)}
@@ -61,7 +61,7 @@ def test_celeba_learns_from_train_and_is_judged_by_valid(
 
 def test_one_person_alone_cannot_be_learnt_from(people: Path) -> None:
     with pytest.raises(DatasetError, match="1 identities; wanted are 2"):
-        open_lesson(DatasetSettings("folder", str(people), identities=1), Path(), 16)
+        open_training_split(DatasetSettings("folder", str(people), identities=1), Path(), 16)
 
 
 def test_captions_lose_whole_clauses_and_never_the_subject(people: Path) -> None:
@@ -71,7 +71,7 @@ def test_captions_lose_whole_clauses_and_never_the_subject(people: Path) -> None
     )
     for text in people.rglob("*.txt"):
         text.write_text(caption)
-    data = open_lesson(DatasetSettings("folder", str(people), noun="man"), Path(), 16).data
+    data = open_training_split(DatasetSettings("folder", str(people), noun="man"), Path(), 16).data
     rng = np.random.default_rng(0)
     said = {data.caption(0, rng, mirrored=False) for _ in range(60)}
     start = "a photo of a man with red hair, bangs and stubble"

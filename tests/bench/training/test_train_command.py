@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.datasets.registry import open_people
-from bench.runs.training_overlap import overlap
+from bench.runs.training_overlap import overlapping_names
 from bench.suite.suite import DatasetSettings
 from methods.catalog import make
 from methods.interface import trained_on
@@ -44,7 +44,7 @@ def test_two_steps_over_a_folder(
     out = crowd.parent / "made" / f"{name}.safetensors"
     assert Path(capsys.readouterr().out.strip()).name == out.name
     who = open_people(DatasetSettings("folder", str(crowd), references=1), Path()).chosen[0]
-    assert overlap(trained_on(make(name, {FILE[name]: str(out)})), [f"{who.origin}/{who.id}"])
+    assert overlapping_names(trained_on(make(name, {FILE[name]: str(out)})), [f"{who.origin}/{who.id}"])
     card = out.with_suffix(".md").read_text()
     assert "4 of 2 people" in card
     assert "--dataset folder --root crowd" in card

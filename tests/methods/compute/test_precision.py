@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from methods.compute.precision import quick_to_learn
+from methods.compute.precision import fast_backward_attention
 
 CPU = torch.device("cpu")
 
@@ -17,10 +17,10 @@ def allowed() -> bool:
 
 def test_products_stay_in_half_precision_only_inside() -> None:
     before = allowed()
-    with quick_to_learn(CPU):
+    with fast_backward_attention(CPU):
         assert allowed()
     assert allowed() == before
-    with pytest.raises(ZeroDivisionError), quick_to_learn(CPU):
+    with pytest.raises(ZeroDivisionError), fast_backward_attention(CPU):
         _ = 1 / 0
     assert allowed() == before
 
@@ -31,7 +31,7 @@ def test_what_is_learnt_is_what_float32_learns_but_for_rounding() -> None:
 
     def gradient(dtype: torch.dtype) -> torch.Tensor:
         own = [x.to(dtype, copy=True).requires_grad_() for x in qkv]
-        with quick_to_learn(CPU):
+        with fast_backward_attention(CPU):
             read = F.scaled_dot_product_attention(*own)
         read.float().square().sum().backward()
         return torch.stack([x.grad.float() for x in own if x.grad is not None])

@@ -5,6 +5,7 @@
 Started by the tests, alone and as two processes, the way `accelerate launch` starts them.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import sys
@@ -13,6 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from bench.torchvision_compat import ensure_torchvision_imports
+
+ensure_torchvision_imports()
+
 from numpy.typing import NDArray
 
 from methods.backbone.backbone import Backbone

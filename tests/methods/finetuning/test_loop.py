@@ -15,27 +15,29 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import tensor
-from methods.catalog import METHODS, everyday, make
+from methods.catalog import METHODS, make, self_contained
 from methods.errors import MethodError
-from methods.finetuning.instance_images import ShownPhotos, Turns
-from methods.finetuning.loop import Descent, Precision, Rates, descend
+from methods.finetuning.instance_images import EpochShuffler, InstanceImages
+from methods.finetuning.loop import MixedPrecision, OptimizationConfig, Rates, optimize
 from methods.setting_checks import check_settings
 
 GOAL = torch.tensor([[1.0, -2.0], [3.0, 0.5]])
 
 
-def learnt(backbone: Backbone, descent: Descent, *, rate: float = 0.1) -> tuple[Tensor, Tensor]:
+def learnt(
+    backbone: Backbone, optimization: OptimizationConfig, *, rate: float = 0.1
+) -> tuple[Tensor, Tensor]:
     """A weight that is pulled to two goals in turn; and the losses."""
     weight = torch.zeros(2, requires_grad=True)
     group = {"params": [weight], "lr": rate, "weight_decay": 0.0}
-    losses = descend(
-        [group], lambda batch: (weight - GOAL[batch % 2]).square().sum(), descent, backbone=backbone
+    losses = optimize(
+        [group], lambda batch: (weight - GOAL[batch % 2]).square().sum(), optimization, backbone=backbone
     )
     return weight.detach(), losses
 
 
 def test_accumulated_batches_are_one_step_on_their_mean(backbone: Backbone) -> None:
-    weight, losses = learnt(backbone, Descent("x", 3, accumulation=2, max_grad_norm=None))
+    weight, losses = learnt(backbone, OptimizationConfig("x", 3, accumulation=2, max_grad_norm=None))
     mean = torch.zeros(2, requires_grad=True)
     optimizer = torch.optim.AdamW([mean], 0.1, weight_decay=0.0)
     for _ in range(3):
@@ -69,20 +71,20 @@ def test_the_rate_goes_as_its_schedule_says(
         return -weight.sum()
 
     group = {"params": [weight], "lr": 0.1, "weight_decay": 0.0}
-    descend([group], loss, Descent("x", 3, rates=rates, warm_up=warm_up), backbone=backbone)
+    optimize([group], loss, OptimizationConfig("x", 3, rates=rates, warm_up=warm_up), backbone=backbone)
     assert np.diff([*places, float(weight.detach())]) == pytest.approx(paths, abs=1e-5)
 
 
 def test_gradients_are_clipped_where_that_is_asked_for(backbone: Backbone) -> None:
     # With so large an epsilon Adam's step follows the gradient's length.
-    descent = Descent("x", 1, epsilon=1e3, max_grad_norm=None)
-    free, _ = learnt(backbone, descent)
-    held, _ = learnt(backbone, replace(descent, max_grad_norm=0.5))
+    optimization = OptimizationConfig("x", 1, epsilon=1e3, max_grad_norm=None)
+    free, _ = learnt(backbone, optimization)
+    held, _ = learnt(backbone, replace(optimization, max_grad_norm=0.5))
     assert held.norm() / free.norm() == pytest.approx(0.5 / (2 * float(GOAL[0].norm())), rel=1e-2)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "auto"])
-def test_half_precision_learns_almost_the_same(backbone: Backbone, precision: Precision) -> None:
+def test_half_precision_learns_almost_the_same(backbone: Backbone, precision: MixedPrecision) -> None:
     wide, inner = torch.nn.Linear(8, 1), torch.ones(4, 8)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -92,10 +94,10 @@ def test_half_precision_learns_almost_the_same(backbone: Backbone, precision: Pr
         layer = torch.nn.Linear(8, 1)
         layer.load_state_dict(wide.state_dict())
         groups = [{"params": list(layer.parameters()), "lr": 1e-2, "weight_decay": 0.0}]
-        descend(
+        optimize(
             groups,
             lambda batch, layer=layer: (layer(inner) - 1).square().mean(),  # type: ignore[misc]
-            Descent("x", 5, precision=chosen),  # type: ignore[arg-type]
+            OptimizationConfig("x", 5, precision=chosen),  # type: ignore[arg-type]
             backbone=backbone,
         )
         outcomes.append(layer.weight.detach())
@@ -119,7 +121,7 @@ def test_eight_bit_adam_is_asked_of_bitsandbytes(backbone: Backbone, monkeypatch
     fake.optim = SimpleNamespace(AdamW8bit=AdamW8bit)  # type: ignore[attr-defined]
     fake.__spec__ = SimpleNamespace()  # type: ignore[assignment]  # all that is asked is whether there is one
     monkeypatch.setitem(sys.modules, "bitsandbytes", fake)
-    learnt(backbone, Descent("x", 1, optimizer="adamw-8bit", betas=(0.8, 0.99)))
+    learnt(backbone, OptimizationConfig("x", 1, optimizer="adamw-8bit", betas=(0.8, 0.99)))
     assert made == [{"betas": (0.8, 0.99), "eps": 1e-8}]
 
 
@@ -129,9 +131,9 @@ def gradient(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.stack([x * 7 % 256, y * 11 % 256, (x + y) * 5 % 256], axis=2).astype(np.uint8))
 
 
-def shown(backbone: Backbone, image: Image.Image, **settings: Any) -> ShownPhotos:
+def shown(backbone: Backbone, image: Image.Image, **settings: Any) -> InstanceImages:
     chosen: dict[str, Any] = {"crop": "centre", "flip": False, "latents": "mode", **settings}
-    return ShownPhotos([image], backbone, **chosen)
+    return InstanceImages([image], backbone, **chosen)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -188,7 +190,7 @@ def test_samples_are_drawn_anew_from_the_encoder_s_posterior(backbone: Backbone)
 
 
 def test_all_photographs_have_their_turn_before_one_comes_again() -> None:
-    turns = Turns(4, seed=3)
+    turns = EpochShuffler(4, seed=3)
     rounds = [tuple(turns.rows(start, 4)) for start in range(0, 40, 4)]
     assert all(sorted(each) == [0, 1, 2, 3] for each in rounds)
     assert len(set(rounds)) > 3
@@ -216,8 +218,8 @@ def test_a_preset_that_there_is_not_is_refused() -> None:
 
 
 def test_what_only_its_user_can_give_is_no_part_of_all() -> None:
-    assert "lora-folder" not in everyday()
-    assert {"dreambooth-lora", "textual-inversion"} <= set(everyday())
+    assert "lora-folder" not in self_contained()
+    assert {"dreambooth-lora", "textual-inversion"} <= set(self_contained())
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from PIL import Image
 from tiny_adapters import PUBLISHED, matrix, scene, write_checkpoint, write_parts
 
 from methods.backbone.backbone import Backbone
-from methods.catalog import everyday, make
+from methods.catalog import make, self_contained
 from methods.encoders.clip_vision import open_encoder
 from methods.encoders.insightface_faces import open_faces
 from methods.errors import MethodError
 from methods.interface import needs
-from methods.ip_adapter.checkpoint import Checkpoint, read_adapter
+from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.faceid import IPAdapterFaceID
-from methods.ip_adapter.inference import FITTED, Seen
+from methods.ip_adapter.inference import FITTED, ImageFeatures
 from methods.ip_adapter.method import IPAdapter
 from methods.subject import Photo, Request, Subject
 
@@ -51,10 +51,10 @@ def of(*images: Image.Image) -> Subject:
     )
 
 
-def fitted(method: Any, subject: Subject, into: Path, backbone: Backbone) -> Seen:
+def fitted(method: Any, subject: Subject, into: Path, backbone: Backbone) -> ImageFeatures:
     into.mkdir()
     method.fit(subject, into, backbone=backbone, seed=1)
-    return Seen.read(into)[0]
+    return ImageFeatures.read(into)[0]
 
 
 def drawn(method: Any, subject: Subject, into: Path, backbone: Backbone) -> Image.Image:
@@ -70,13 +70,13 @@ def test_a_photograph_without_a_face_is_named(
 ) -> None:
     dark = of(scene((16, 24, RED)), scene())
     told = "ada: no face found in reference photo 2 ('a photo of {subject}, 1', 64 x 64)"
-    assert str(faceid.objection(dark)).startswith(told)
-    assert replace(faceid, photos="first").objection(dark) is None
+    assert str(faceid.unsupported_reason(dark)).startswith(told)
+    assert replace(faceid, photos="first").unsupported_reason(dark) is None
     with pytest.raises(MethodError, match="no face found in reference photo 2"):
         faceid.fit(dark, tmp_path, backbone=backbone, seed=1)
     shown = IPAdapter(shown="face", faces=faceid.faces, detector_size=64)
-    assert str(shown.objection(dark)).startswith(told)
-    assert IPAdapter().objection(dark) is None
+    assert str(shown.unsupported_reason(dark)).startswith(told)
+    assert IPAdapter().unsupported_reason(dark) is None
 
 
 def test_the_largest_face_counts_at_length_one(
@@ -133,11 +133,14 @@ def test_what_is_shown_of_a_photograph(
 def test_the_ledger_is_told_of_arcface_and_of_clip(
     faceid: IPAdapterFaceID, write: Write, clip_folder: Path
 ) -> None:
-    assert faceid.sees == {"arcface"}
+    assert faceid.conditioning_encoders == {"arcface"}
     plus = replace(faceid, adapter=str(write("faceid-plus")), encoder=str(clip_folder))
-    assert plus.sees == {"arcface", "clip", clip_folder.name}
-    assert IPAdapter().sees == {"clip-embedded"}
-    assert IPAdapter(encoder=str(clip_folder), shown="face").sees == {"clip", clip_folder.name}
+    assert plus.conditioning_encoders == {"arcface", "clip", clip_folder.name}
+    assert IPAdapter().conditioning_encoders == {"clip-embedded"}
+    assert IPAdapter(encoder=str(clip_folder), shown="face").conditioning_encoders == {
+        "clip",
+        clip_folder.name,
+    }
     assert {path.name for path in faceid.weights} >= {"det_tiny.onnx", "w_tiny.onnx", PUBLISHED["faceid"]}
     assert needs(plus) == {
         "adapter": Path(plus.adapter),
@@ -185,7 +188,7 @@ def test_a_checkpoint_that_needs_something_else_says_what(
         assert "\n" not in str(caught.value)
     with pytest.raises(MethodError, match="set `adapter` to a published FaceID checkpoint"):
         make("ip-adapter-faceid")
-    assert "ip-adapter-faceid" not in everyday()
+    assert "ip-adapter-faceid" not in self_contained()
 
 
 def test_models_that_insightface_cannot_load_are_one_clear_line(face_models: Path, tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def test_models_that_insightface_cannot_load_are_one_clear_line(face_models: Pat
         open_faces.__wrapped__(tmp_path, 64)
 
 
-def parts(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:
+def parts(checkpoint: PublishedAdapter) -> tuple[dict[str, Any], dict[str, Any]]:
     return dict(checkpoint.image_proj), dict(checkpoint.ip_adapter)
 
 

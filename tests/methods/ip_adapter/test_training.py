@@ -21,7 +21,7 @@ from methods.ip_adapter.training import IPAdapterTraining, train_ip_adapter
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Schedule
 from methods.recipes.adapters import make_ip_adapter
-from methods.recipes.workspace import Workshop
+from methods.recipes.workspace import TrainingWorkspace
 from methods.subject import Request, Subject
 from methods.trained_on import data_named
 
@@ -89,7 +89,7 @@ def test_an_adapter_trained_on_any_family_is_a_published_file_that_draws(
 
 
 def test_accumulated_pieces_learn_what_the_whole_batch_does(backbone: Backbone, train: Train) -> None:
-    training = IPAdapterTraining(tokens=3, hidden=64, condition="other", lean=2.0)
+    training = IPAdapterTraining(tokens=3, hidden=64, condition="other", timestep_power=2.0)
     schedule = replace(SCHEDULE, precision="fp32", learning_rate=1e-3)
     whole = load_file(train(backbone, training, schedule, "whole"))
     pieces = load_file(train(backbone, training, replace(schedule, accumulate=2), "pieces"))
@@ -139,7 +139,7 @@ def test_tokens_learn_to_tell_what_the_encoder_sums_up(backbone: Backbone, train
         first, *_, last = (out.parent / "ip.csv").read_text().splitlines()[1:]
         return float(first.split(",")[1]), float(last.split(",")[1])
 
-    begun, ended = losses(replace(plain, summary=2.0), "told")
+    begun, ended = losses(replace(plain, summary_loss_weight=2.0), "told")
     alone, ended_alone = losses(plain, "alone")
     assert 1 < begun - alone < 4
     assert ended - ended_alone < 0.7 * (begun - alone)
@@ -174,9 +174,9 @@ def test_settings_that_no_training_has_are_refused() -> None:
         {"condition": "both"},
         {"hidden": 65},
         {"tokens": 0},
-        {"lean": 0.0},
-        {"summary": -1.0},
-        {"summary": 0.5, "layout": "base"},
+        {"timestep_power": 0.0},
+        {"summary_loss_weight": -1.0},
+        {"summary_loss_weight": 0.5, "layout": "base"},
     ):
         with pytest.raises(MethodError, match=f"{next(iter(wrong))} "):
             IPAdapterTraining(**wrong)  # type: ignore[arg-type]
@@ -186,12 +186,12 @@ def test_the_control_for_leave_one_out_is_named_on_its_card(
     people: TrainingSet, sd_folder: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     weights, work = tmp_path / "weights", tmp_path / "work"
-    shop = Workshop(people, people, weights, work, torch.device("cpu"), quiet)
+    workspace = TrainingWorkspace(people, people, weights, work, torch.device("cpu"), quiet)
     small = IPAdapterTraining(tokens=3, hidden=64, encoder=clip_folder)
     assert small.encoder != EMBEDDED_CLIP
     schedule = replace(SCHEDULE, steps=1)
-    own = make_ip_adapter(shop, schedule, small, base=str(sd_folder), name="control")
-    other = make_ip_adapter(shop, schedule, replace(small, condition="other"), base=str(sd_folder))
+    own = make_ip_adapter(workspace, schedule, small, base=str(sd_folder), name="control")
+    other = make_ip_adapter(workspace, schedule, replace(small, condition="other"), base=str(sd_folder))
     assert (own.name, other.stem) == ("control.safetensors", "ip-adapter-other-tokens-3-hidden-64")
     assert "as published: the control for leave-one-out" in own.with_suffix(".md").read_text()
     assert "--condition other --tokens 3" in other.with_suffix(".md").read_text()

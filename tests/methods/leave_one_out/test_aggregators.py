@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from methods import catalog
-from methods.leave_one_out.aggregators import AGGREGATORS, CaptionAttention, Gathered, masked_median
+from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens, CaptionAttention, masked_median
 
 WIDTH, CAPTION, TOKENS = 24, 10, 3
 
@@ -31,7 +31,7 @@ def draw(n: int, rows: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
     return tokens, captions, wanted, torch.ones(rows, n, dtype=torch.bool)
 
 
-def read(gathered: Gathered) -> torch.Tensor:
+def read(gathered: AggregatedTokens) -> torch.Tensor:
     """What a query reads of the set: the one thing that attention over its tokens can tell."""
     query = torch.randn(1, 5, WIDTH, generator=torch.Generator().manual_seed(9)).expand(
         len(gathered.tokens), -1, -1

@@ -13,7 +13,7 @@ from methods.catalog import make
 from methods.compute.seeding import generator_of
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import Gathered
+from methods.leave_one_out.aggregators import AggregatedTokens
 from methods.leave_one_out.cross_attention import guided
 from methods.leave_one_out.method import LeaveOneOut
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, save_network
@@ -37,18 +37,21 @@ def network_of(settings: Settings, backbone: Backbone, name: str = "mean") -> Le
 
 
 def test_guidance_puts_nothing_before_the_person_and_pads_what_is_shorter() -> None:
-    both = guided(Gathered(torch.zeros(2, 3, 4), None), Gathered(torch.ones(2, 6, 4), None))
+    both = guided(AggregatedTokens(torch.zeros(2, 3, 4), None), AggregatedTokens(torch.ones(2, 6, 4), None))
     assert both.tokens.shape == (4, 6, 4)
     assert both.keep is not None
     assert both.keep.sum(1).tolist() == [3, 3, 6, 6]
-    assert guided(Gathered(torch.zeros(2, 3, 4), None), Gathered(torch.ones(2, 3, 4), None)).keep is None
+    assert (
+        guided(AggregatedTokens(torch.zeros(2, 3, 4), None), AggregatedTokens(torch.ones(2, 3, 4), None)).keep
+        is None
+    )
 
 
 def test_without_image_tokens_the_adapter_is_the_backbone(settings: Settings, backbone: Backbone) -> None:
     network = network_of(settings, backbone)
     wanted = backbone.draw(["a photo of a man"], [1])[0].tobytes()
     with backbone.clean(), network.adapter.on(backbone.unet, scale=0.0) as slot:
-        slot.gathered = Gathered(torch.ones(4, 3, backbone.cross_attention_dim), None)
+        slot.gathered = AggregatedTokens(torch.ones(4, 3, backbone.cross_attention_dim), None)
         assert backbone.draw(["a photo of a man"], [1])[0].tobytes() == wanted
 
 
@@ -109,9 +112,9 @@ def test_only_the_first_photographs_are_shown_where_so_many_are_asked_for(
         method_of(settings, **more).fit(person, tmp_path / name, backbone=backbone, seed=1)
         stored.append((tmp_path / name / "photos.safetensors").read_bytes())
     assert stored[0] == stored[1] != stored[2]
-    assert method_of(settings, photos=3).objection(subject) is None
-    assert "photos = 4" in (method_of(settings, photos=4).objection(subject) or "")
-    assert "needs 2" in (method_of(settings, photos=1, tune_steps=5).objection(subject) or "")
+    assert method_of(settings, photos=3).unsupported_reason(subject) is None
+    assert "photos = 4" in (method_of(settings, photos=4).unsupported_reason(subject) or "")
+    assert "needs 2" in (method_of(settings, photos=1, tune_steps=5).unsupported_reason(subject) or "")
 
 
 def test_the_scale_weighs_the_photographs_and_zero_is_the_backbone(
@@ -129,8 +132,8 @@ def test_the_scale_weighs_the_photographs_and_zero_is_the_backbone(
 
 def test_tuning_needs_a_photograph_to_leave_out(settings: Settings, subject: Subject) -> None:
     one = Subject("ada", "woman", subject.references[:1])
-    assert method_of(settings).objection(one) is None
-    assert "needs 2" in (method_of(settings, tune_steps=5).objection(one) or "")
+    assert method_of(settings).unsupported_reason(one) is None
+    assert "needs 2" in (method_of(settings, tune_steps=5).unsupported_reason(one) or "")
 
 
 def test_weights_that_do_not_belong_are_refused(

@@ -14,7 +14,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.noise_schedule import NoiseSchedule
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import AGGREGATORS, Gathered
+from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network
 from methods.leave_one_out.objective import Batch, Objective, draw_batch, leave_one_out_loss, noised_from
 from methods.pretraining.dataset import TrainingSet
@@ -59,7 +59,7 @@ def loss_of(network: LeaveOneOutNetwork, batch: Batch, backbone: Backbone, noisi
         return leave_one_out_loss(network, batch, backbone, noising)  # type: ignore[arg-type]
 
 
-def conditioning(network: LeaveOneOutNetwork, batch: Batch) -> Gathered:
+def conditioning(network: LeaveOneOutNetwork, batch: Batch) -> AggregatedTokens:
     return network.gather(network.tokens_of(batch.patches), batch.captions, batch.text.pooled, batch.mask)
 
 
@@ -78,7 +78,7 @@ def test_the_loss_is_the_formula_term_by_term(
         person = torch.stack(
             [network.tokens_of(batch.patches[:, i : i + 1])[:, 0] for i in range(batch.mask.shape[1])]
         )
-        slot.gathered = Gathered(person.mean(dim=0), None)
+        slot.gathered = AggregatedTokens(person.mean(dim=0), None)
         said = backbone.unet(x_t, batch.t, encoder_hidden_states=batch.text.tokens).sample
     target = batch.eps if prediction == "epsilon" else alpha * batch.eps - sigma * x
     formula = (target - said).square().flatten(1).mean(dim=1)
@@ -238,11 +238,11 @@ def test_rows_of_a_batch_are_the_same_however_it_is_split(features: TrainingFeat
 def test_dropped_captions_and_photographs_have_their_shares(features: TrainingFeatures) -> None:
     objective = Objective(drop_image=0.2, drop_text=0.3, drop_both=0.1, largest_set=1)
     batch = batch_of(features, objective, size=4000)
-    silent = (batch.text.tokens == features.sentences[0].float()).flatten(1).all(dim=1)
-    assert torch.equal(silent, (batch.text.pooled == features.pooled[0].float()).all(dim=1))
-    assert silent.float().mean().item() == pytest.approx(0.4, abs=0.04)
+    zero_linear = (batch.text.tokens == features.sentences[0].float()).flatten(1).all(dim=1)
+    assert torch.equal(zero_linear, (batch.text.pooled == features.pooled[0].float()).all(dim=1))
+    assert zero_linear.float().mean().item() == pytest.approx(0.4, abs=0.04)
     assert batch.dropped.float().mean().item() == pytest.approx(0.3, abs=0.04)
-    assert (silent & batch.dropped).float().mean().item() == pytest.approx(0.1, abs=0.03)
+    assert (zero_linear & batch.dropped).float().mean().item() == pytest.approx(0.1, abs=0.03)
 
 
 def test_blank_captions_are_the_empty_sentence_for_target_and_set(features: TrainingFeatures) -> None:
@@ -255,8 +255,8 @@ def test_blank_captions_are_the_empty_sentence_for_target_and_set(features: Trai
 
 
 def test_noise_steps_are_uniform_unless_they_lean(features: TrainingFeatures) -> None:
-    for lean, mean in ((1.0, 500), (3.0, 750)):
-        batch = batch_of(features, replace(EVERYTHING, lean=lean), size=2000)
+    for timestep_power, mean in ((1.0, 500), (3.0, 750)):
+        batch = batch_of(features, replace(EVERYTHING, timestep_power=timestep_power), size=2000)
         assert batch.t.float().mean().item() == pytest.approx(mean, abs=2)
 
 
@@ -281,7 +281,7 @@ def test_rows_without_photographs_see_the_same_nothing(
         {"largest_set": 0},
         {"smallest_set": 3, "largest_set": 2},
         {"drop_text": 1.2},
-        {"lean": 0},
+        {"timestep_power": 0},
     ],
 )
 def test_a_wrong_setting_of_the_objective_is_refused(wrong: dict[str, object]) -> None:

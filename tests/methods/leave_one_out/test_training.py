@@ -23,12 +23,12 @@ from methods.leave_one_out.network import read_config
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import SCHEDULE as RECIPE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
-from methods.pretraining.checkpoint import Checkpoint
+from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
-from methods.pretraining.distributed import Team
-from methods.pretraining.loop import Schedule, Watch, minimise
+from methods.pretraining.distributed import DistributedGroup
+from methods.pretraining.loop import PeriodicEvaluation, Schedule, minimise
 from methods.recipes.adapters import leave_one_out_command, make_leave_one_out, variant_name
-from methods.recipes.workspace import Workshop
+from methods.recipes.workspace import TrainingWorkspace
 from methods.subject import Request, Subject
 
 import distributed_training  # isort: skip
@@ -127,7 +127,7 @@ def test_two_processes_learn_what_one_does(
 def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MethodError, match="accelerate launch"):
-        Team.here()
+        DistributedGroup.here()
 
 
 def start(rank: int, port: int, arguments: list[str]) -> subprocess.Popen[str]:
@@ -158,10 +158,10 @@ def test_an_interrupted_training_goes_on_with_the_same_curve(tmp_path: Path) -> 
                 layer,
                 loss,
                 replace(SCHEDULE, steps=120, learning_rate=1e-2, ema=0.9),
-                checkpoint=Checkpoint(tmp_path / f"{name}.pt"),
+                checkpoint=TrainingCheckpoint(tmp_path / f"{name}.pt"),
                 progress=quiet,
                 device=torch.device("cpu"),
-                watch=Watch(30, lambda: {"weight": layer.weight.sum().item()}),  # noqa: B023
+                watch=PeriodicEvaluation(30, lambda: {"weight": layer.weight.sum().item()}),  # noqa: B023
                 stop_at=stop,
             )
         return curve, layer.weight
@@ -184,7 +184,7 @@ def test_a_checkpoint_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
             layer,
             lambda step, generator, rows: layer.weight.square().sum(),
             replace(SCHEDULE, steps=steps),
-            checkpoint=Checkpoint(tmp_path / "old.pt", {"aggregator": "mean"}),
+            checkpoint=TrainingCheckpoint(tmp_path / "old.pt", {"aggregator": "mean"}),
             progress=quiet,
             device=torch.device("cpu"),
         )
@@ -235,7 +235,8 @@ def test_a_lower_precision_learns_nearly_the_same(
 
 
 @pytest.mark.parametrize(
-    "settings", [{"leave_out": False}, {"captions": "blank"}, {"noising": "aggregate"}, {"lean": 2.5}]
+    "settings",
+    [{"leave_out": False}, {"captions": "blank"}, {"noising": "aggregate"}, {"timestep_power": 2.5}],
 )
 def test_every_ablation_trains_and_the_file_says_so(
     settings: dict[str, object], train: Train, backbone: Backbone, tmp_path: Path
@@ -306,11 +307,11 @@ def test_every_family_of_backbones_is_trained_tuned_and_drawn_with(
 def test_the_command_writes_weights_with_a_card_that_names_the_command(
     people: TrainingSet, sd_folder: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
-    shop = Workshop(people, people, tmp_path, tmp_path / "work", torch.device("cpu"), quiet)
+    workspace = TrainingWorkspace(people, people, tmp_path, tmp_path / "work", torch.device("cpu"), quiet)
     training = LeaveOneOutTraining(
         "mean", Objective(leave_out=False, largest_set=1), tokens=2, hidden=64, encoder=clip_folder
     )
-    out = make_leave_one_out(shop, replace(SCHEDULE, steps=1), training, base=str(sd_folder))
+    out = make_leave_one_out(workspace, replace(SCHEDULE, steps=1), training, base=str(sd_folder))
     assert out.stem == variant_name(training)
     card = out.with_suffix(".md").read_text()
     assert leave_one_out_command(training, replace(SCHEDULE, steps=1), str(sd_folder)) in card

@@ -219,11 +219,11 @@ def test_a_file_that_does_not_fit_whole_is_refused(
 
 def test_a_person_without_a_file_or_with_two_is_objected_to(subject: Subject, tmp_path: Path) -> None:
     method = LoraFolder(str(tmp_path))
-    assert "no LoRA" in (method.objection(subject) or "")
+    assert "no LoRA" in (method.unsupported_reason(subject) or "")
     (tmp_path / "ada.safetensors").write_bytes(b"x")
-    assert method.objection(subject) is None
+    assert method.unsupported_reason(subject) is None
     (tmp_path / "ada.bin").write_bytes(b"x")
-    assert "2 LoRA files" in (method.objection(subject) or "")
+    assert "2 LoRA files" in (method.unsupported_reason(subject) or "")
 
 
 def test_the_words_for_a_person_are_the_setting_s_or_lie_beside_the_file(

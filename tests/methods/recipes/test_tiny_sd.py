@@ -14,7 +14,7 @@ from bench.synthetic.parameters.persona_vector import Descriptions
 from methods.errors import MethodError
 from methods.pretraining.loop import Schedule
 from methods.recipes.tiny_sd import make_autoencoder, make_backbone, make_clip
-from methods.recipes.workspace import Workshop
+from methods.recipes.workspace import TrainingWorkspace
 from methods.tiny_sd.autoencoder import new_autoencoder, train_autoencoder
 from methods.tiny_sd.clip import new_clip
 from methods.tiny_sd.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
@@ -50,21 +50,21 @@ class Squares:
         return ("man", "woman")[int(self.identities[row]) % 2]
 
 
-def silent(step: int, steps: int, text: str) -> None:
+def zero_linear(step: int, steps: int, text: str) -> None:
     pass
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> TrainingWorkspace:
     folder = tmp_path_factory.mktemp("world")
-    return Workshop(
-        Squares(), Squares(4, 2), folder / "weights", folder / "checkpoints", torch.device("cpu"), silent
+    return TrainingWorkspace(
+        Squares(), Squares(4, 2), folder / "weights", folder / "checkpoints", torch.device("cpu"), zero_linear
     )
 
 
-def losses_of(shop: Workshop) -> tuple[Workshop, list[float]]:
+def losses_of(workspace: TrainingWorkspace) -> tuple[TrainingWorkspace, list[float]]:
     seen: list[float] = []
-    listening = replace(shop, progress=lambda step, steps, text: seen.append(float(text.split()[1])))
+    listening = replace(workspace, progress=lambda step, steps, text: seen.append(float(text.split()[1])))
     return listening, seen
 
 
@@ -82,11 +82,13 @@ def small_parts(data: Squares) -> FrozenParts:
 
 
 @pytest.mark.slow
-def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(shop: Workshop) -> None:
+def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(
+    workspace: TrainingWorkspace,
+) -> None:
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPModel, CLIPVisionModelWithProjection
 
-    listening, seen = losses_of(shop)
+    listening, seen = losses_of(workspace)
     make_clip(listening, brief(51, 1e-3))
     assert seen[-1] < seen[0]
     seen.clear()
@@ -101,16 +103,16 @@ def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(s
     generator = torch.Generator().manual_seed(1)
     picture = pipeline("a photo of a sks man", num_inference_steps=2, generator=generator).images[0]
     assert picture.size == (64, 64)
-    assert CLIPVisionModelWithProjection.from_pretrained(shop.weights / "clip").config.image_size == 64
+    assert CLIPVisionModelWithProjection.from_pretrained(workspace.weights / "clip").config.image_size == 64
     assert "v-prediction error" in (folder / "CARD.md").read_text()
 
-    assert (shop.checkpoints / "describer.safetensors").exists()
+    assert (workspace.checkpoints / "describer.safetensors").exists()
 
-    second = shop.checkpoints.parent / "second"
-    onward = replace(shop, checkpoints=second, weights=second / "weights", start=shop.checkpoints)
+    second = workspace.checkpoints.parent / "second"
+    onward = replace(workspace, checkpoints=second, weights=second / "weights", start=workspace.checkpoints)
     make_clip(onward, brief(2, 1e-3))
     before, after = (
-        CLIPModel.from_pretrained(place / "clip").float() for place in (shop.checkpoints, second)
+        CLIPModel.from_pretrained(place / "clip").float() for place in (workspace.checkpoints, second)
     )
     assert all(map(torch.equal, before.text_model.parameters(), after.text_model.parameters()))
     assert not all(map(torch.equal, before.vision_model.parameters(), after.vision_model.parameters()))
@@ -118,7 +120,7 @@ def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(s
     assert "an earlier making" in (make_backbone(onward, brief(2, 1e-3)) / "CARD.md").read_text()
 
     # A U-Net that goes on alone: the other parts are the earlier making's.
-    third = shop.checkpoints.parent / "third"
+    third = workspace.checkpoints.parent / "third"
     further = make_backbone(replace(onward, checkpoints=third, weights=third / "weights"), brief(2, 1e-3))
     ours, theirs = (place / "vae" / "diffusion_pytorch_model.safetensors" for place in (further, folder))
     assert ours.read_bytes() == theirs.read_bytes()
@@ -137,7 +139,7 @@ def test_a_training_that_was_interrupted_ends_with_the_weights_of_one_that_was_n
             schedule=schedule,
             checkpoint=checkpoint,
             device=torch.device("cpu"),
-            progress=silent,
+            progress=zero_linear,
             autoencoder=network,
             stop_at=stop_at,
         )
@@ -160,7 +162,7 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) 
                     schedule=schedule,
                     checkpoint=checkpoint,
                     device=torch.device("cpu"),
-                    progress=silent,
+                    progress=zero_linear,
                     autoencoder=network,
                 )
         else:
@@ -169,7 +171,7 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) 
                 schedule=schedule,
                 checkpoint=checkpoint,
                 device=torch.device("cpu"),
-                progress=silent,
+                progress=zero_linear,
                 autoencoder=network,
             )
 
@@ -190,7 +192,7 @@ def test_a_unet_learns_in_pieces_what_it_learns_from_whole_batches(tmp_path: Pat
             schedule=replace(brief(3, 1e-3), accumulate=pieces, precision="fp32"),
             checkpoint=tmp_path / f"{pieces}.pt",
             device=torch.device("cpu"),
-            progress=silent,
+            progress=zero_linear,
         )
         assert not any(map(torch.equal, before, description.parameters()))
         return torch.cat([p.detach().flatten() for p in (*network.parameters(), *description.parameters())])
@@ -227,8 +229,10 @@ def test_a_network_stands_still_until_a_new_description_means_something(tmp_path
     assert not any(still for _, still, _ in steps[len(steps) // 2 :])
 
 
-def test_a_backbone_without_its_parts_says_which_command_makes_them(shop: Workshop, tmp_path: Path) -> None:
-    bare = replace(shop, weights=tmp_path / "weights", checkpoints=tmp_path / "checkpoints")
+def test_a_backbone_without_its_parts_says_which_command_makes_them(
+    workspace: TrainingWorkspace, tmp_path: Path
+) -> None:
+    bare = replace(workspace, weights=tmp_path / "weights", checkpoints=tmp_path / "checkpoints")
     with pytest.raises(MethodError, match="bench train clip"):
         make_backbone(bare, brief(1, 1e-3))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.synthetic.parameters.persona_vector import Descriptions
 from methods.tiny_sd.contrastive_pairs import Pairs, contrast
-from methods.tiny_sd.identity_losses import DULL, MeanPhotographs, Portrait
+from methods.tiny_sd.identity_losses import VARIANCE_FLOOR, IdentityLosses, MeanPhotographs
 
 PATCH = 4
 
@@ -50,7 +50,7 @@ def test_a_photograph_is_never_part_of_the_mean_that_it_is_to_tell(photographs: 
     mates = [r for r in np.flatnonzero(photographs.identities == 2) if r != row]
     everybody = np.stack([photographs.pixels[photographs.identities == who].mean(0) for who in range(6)])
     wanted = photographs.pixels[mates].mean(0) - everybody.mean(0)
-    wanted = wanted / (everybody.std(0, ddof=1) + DULL)
+    wanted = wanted / (everybody.std(0, ddof=1) + VARIANCE_FLOOR)
     upper_second = wanted[0:4, 4:8].reshape(-1)
     np.testing.assert_allclose(told[0, 1], upper_second, rtol=1e-4, atol=1e-4)
     # Mirrored, the second patch of a row of four shows what the third did.
@@ -63,7 +63,7 @@ def test_whoever_knows_nothing_loses_about_one_for_each_thing_to_tell(photograph
     for told in (photographs.descriptions, None):
         torch.manual_seed(0)
         seen = Photographs(photographs.pixels, photographs.identities, told)
-        portrait = Portrait(seen, width=8, patch=PATCH)
+        portrait = IdentityLosses(seen, width=8, patch=PATCH)
         assert (portrait.numbers is None) == (told is None)
         losses.append(portrait(torch.zeros(15, 1 + 16, 8), rows, straight).item())
     assert losses[0] - losses[1] == pytest.approx(1, abs=0.4)
@@ -73,7 +73,7 @@ def test_tokens_that_tell_the_person_lose_little(photographs: Photographs) -> No
     """Each place has a direction for each person: what a linear head can read, it learns to read."""
     torch.manual_seed(0)
     rows = torch.arange(16)[torch.from_numpy(photographs.identities) < 5]
-    portrait = Portrait(photographs, width=64, patch=PATCH)
+    portrait = IdentityLosses(photographs, width=64, patch=PATCH)
     tokens = torch.randn(6, 1 + 16, 64)[torch.from_numpy(photographs.identities)[rows]]
     straight = torch.zeros(len(rows), dtype=torch.bool)
     optimizer = torch.optim.Adam(portrait.parameters(), 0.02)

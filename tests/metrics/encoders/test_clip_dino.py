@@ -125,7 +125,7 @@ def test_weights_that_are_not_finite_give_the_reason_and_no_number(
     (match,), _ = make(["prompt-match@clip"], {"clip": {"path": str(tmp_path)}})
     for score in match.score(asked(photos), []):
         assert score.value is None
-        assert score.why == "the network's numbers are not finite"
+        assert score.reason == "the network's numbers are not finite"
 
 
 def test_a_folders_name_and_readme_are_not_in_the_fingerprint_but_its_weights_are(

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from metrics.catalog import ENCODERS, METRICS, make
-from metrics.encoders.runtime.image_cache import Memo
-from metrics.encoders.runtime.inference import looking, unit
+from metrics.encoders.runtime.image_cache import ImageCache
+from metrics.encoders.runtime.inference import inference_mode, unit
 from metrics.encoders.runtime.weight_files import SHIPPED, sha256
 from metrics.interface import MetricError
 
@@ -62,7 +62,7 @@ def test_batch_size_and_order_change_nothing_and_each_picture_is_looked_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encoder, other = two_of_each[name]
-    memo = next(value for value in vars(encoder).values() if isinstance(value, Memo))
+    memo = next(value for value in vars(encoder).values() if isinstance(value, ImageCache))
     sizes: list[int] = []
     look = memo._look
 
@@ -116,7 +116,7 @@ def test_networks_look_in_full_precision_and_leave_the_setting_as_it_was() -> No
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     try:
-        with looking():
+        with inference_mode():
             inside = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
             assert not torch.is_grad_enabled()
         after = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
@@ -133,7 +133,7 @@ def test_a_bounded_memory_keeps_what_was_asked_for_last() -> None:
         sizes.append(len(images))
         return [image.getpixel((0, 0))[0] for image in images]  # type: ignore[index,misc]
 
-    memo = Memo(look, most=2)
+    memo = ImageCache(look, most=2)
     one, two, three = (Image.new("RGB", (2, 2), (value, 0, 0)) for value in (1, 2, 3))
     assert memo([one, two]) == [1, 2]
     assert memo([one, three]) == [1, 3]

@@ -12,7 +12,7 @@ from metrics.encoders.faces.alignment import TEMPLATE, align, similarity
 from metrics.encoders.faces.face_rendered import FaceRendered
 from metrics.encoders.faces.sface import SFace
 from metrics.encoders.faces.yunet import SIDE, YUNET, YuNet, decode, suppress
-from metrics.encoders.runtime.image_cache import Memo, content_key
+from metrics.encoders.runtime.image_cache import ImageCache, content_key
 from metrics.encoders.runtime.weight_files import packaged
 from metrics.interface import Sample
 
@@ -146,7 +146,7 @@ def test_the_classifier_sees_what_the_renderer_painted(portraits: list[Sample]) 
     right = [
         shown[name] == value
         for sample, shown in zip(portraits, said, strict=True)
-        for name, value in sample.asks.items()
+        for name, value in sample.expected_attributes.items()
     ]
     assert np.mean(right) > 0.95
 
@@ -217,7 +217,7 @@ def test_a_picture_is_looked_at_once_however_often_and_wherever_it_comes() -> No
         looked.append(len(images))
         return [int(np.asarray(image)[0, 0, 0]) for image in images]
 
-    memo = Memo(look, batch=2)
+    memo = ImageCache(look, batch=2)
     red, green, blue = (Image.new("RGB", (4, 4), (value, 0, 0)) for value in (1, 2, 3))
     assert memo([red, green, red.copy(), blue]) == [1, 2, 1, 3]
     assert memo([blue, red]) == [3, 1]

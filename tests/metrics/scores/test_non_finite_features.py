@@ -56,7 +56,7 @@ def samples() -> list[Sample]:
         "held_out": (WHOLE,),
         "references": (WHOLE,),
         "own": WHOLE,
-        "asks": {"hat": "red"},
+        "expected_attributes": {"hat": "red"},
     }
     return [
         Sample(f"s{i}", "ada", "p", image, "", **photos)
@@ -78,16 +78,16 @@ def test_numbers_that_are_not_finite_give_a_reason_and_never_a_number(target: st
         images = [BROKEN, *[WHOLE] * 79]
         broken, whole = metric.features(images), metric.features(images[1:])
         if not isinstance(metric, Inception):
-            assert "1 of 80 real pictures: the network's" in metric.measure(whole, broken).why
+            assert "1 of 80 real pictures: the network's" in metric.measure(whole, broken).reason
         score = metric.measure(broken, whole)
         assert score.value is None
-        assert score.why == "1 of 80 generated pictures: the network's numbers are not finite"
+        assert score.reason == "1 of 80 generated pictures: the network's numbers are not finite"
         return
     first, *others = metric.score(samples(), REAL)
     assert all(score.value is not None and np.isfinite(score.value) for score in others), others
     if metric.name not in ("detected", "multi-face"):
         assert first.value is None
-        assert "not finite" in first.why
+        assert "not finite" in first.reason
 
 
 @pytest.mark.parametrize("name", ["Diversity", "FaceDiversity", "NearestReference"])
@@ -106,4 +106,4 @@ def test_a_held_out_photograph_without_sound_numbers_is_no_missing_face(target: 
     sample = Sample("s", "ada", "p", WHOLE, "", held_out=(BROKEN,), references=(WHOLE,))
     (score,) = metric.score([sample], REAL)
     assert score.value is None
-    assert score.why == "held-out photographs: the network's numbers are not finite"
+    assert score.reason == "held-out photographs: the network's numbers are not finite"

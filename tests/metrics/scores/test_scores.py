@@ -127,7 +127,7 @@ def test_verified_rejects_a_picture_without_a_face_and_needs_enough_trials(faces
     assert Verified(faces).score(pair, real) == [Score(0.0), Score(None, "no held-out photographs")]
     (few,) = Verified(faces).score(pair[:1], real[:30])
     assert few.value is None
-    assert few.why == "no threshold: 60 trials of different people, wanted at least 100"
+    assert few.reason == "no threshold: 60 trials of different people, wanted at least 100"
     assert Verified(faces).score(pair[:1], [])[0].value is None
 
 
@@ -170,7 +170,7 @@ def classifier() -> FakeClassifier:
 
 
 @pytest.mark.parametrize(
-    ("asks", "expected"),
+    ("expected_attributes", "expected"),
     [
         ({"hat": "red", "shirt": "red"}, Score(0.5)),
         ({"style": "long"}, Score(0.0)),
@@ -183,9 +183,11 @@ def classifier() -> FakeClassifier:
     ],
 )
 def test_prompt_match_is_the_share_seen_of_what_can_be_judged(
-    classifier: FakeClassifier, asks: dict[str, str], expected: Score
+    classifier: FakeClassifier, expected_attributes: dict[str, str], expected: Score
 ) -> None:
-    assert AttributeMatch(classifier).score([sample(RED, asks=asks)], []) == [expected]
+    assert AttributeMatch(classifier).score([sample(RED, expected_attributes=expected_attributes)], []) == [
+        expected
+    ]
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ def test_few_pictures_are_refused_with_their_number() -> None:
         None, "5 generated and 50 real pictures, wanted at least 16 of each"
     )
     p = np.full((30, 3), 1 / 3)
-    assert "cannot score above 30" in Inception(FakePerception()).measure(p, real).why
+    assert "cannot score above 30" in Inception(FakePerception()).measure(p, real).reason
     assert InceptionUniform(FakePerception()).measure(p, real).value == pytest.approx(1)
 
 

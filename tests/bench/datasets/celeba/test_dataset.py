@@ -36,9 +36,9 @@ def test_at_least_k_photos_may_be_more_than_the_split_needs(
     celeba: Callable[..., Path], settings: Settings
 ) -> None:
     root = celeba(PEOPLE)
-    assert open_dataset(settings("celeba", root, at_least=4), Path()).names() == ["c02880"]
+    assert open_dataset(settings("celeba", root, min_photos=4), Path()).names() == ["c02880"]
     with pytest.raises(DatasetError, match=r"nobody in partition 'test' has 5 photographs .*4 at most"):
-        open_dataset(settings("celeba", root, at_least=5), Path())
+        open_dataset(settings("celeba", root, min_photos=5), Path())
 
 
 def test_the_seed_draws_the_people_and_the_rest_are_the_real_side(

@@ -1,19 +1,19 @@
 """Pictures that are none, counted."""
 
-from fake_run import cell, column, scores, study
+from fake_run import cell, column, finished_run, scores
 
 from bench.report.sections.failures import failure_counts, failures
-from bench.runs.finished_run import Study
+from bench.runs.finished_run import FinishedRun
 
 FOUND, SEVERAL = column("detected", "eye"), column("multi-face", "eye", better="lower")
 
 
-def run(columns: tuple = (FOUND, SEVERAL)) -> Study:
+def run(columns: tuple = (FOUND, SEVERAL)) -> FinishedRun:
     cells = [
         cell("good", "ada", "p0"),
         cell("good", "ada", "p1"),
-        cell("bad", "ada", "p0", status="failed", why="RuntimeError: out of paint"),
-        cell("bad", "ada", "p1", status="missing", why="not drawn"),
+        cell("bad", "ada", "p0", status="failed", reason="RuntimeError: out of paint"),
+        cell("bad", "ada", "p1", status="missing", reason="not generated"),
         cell("bad", "ada", "p2", flaw="nan"),
         cell("bad", "ada", "p3", flaw="black"),
         cell("bad", "ada", "p4", flaw="constant"),
@@ -26,7 +26,7 @@ def run(columns: tuple = (FOUND, SEVERAL)) -> Study:
         *scores(FOUND, "bad", "ada", ["failed: x", "missing: x", 0.0, 0.0, 0.0, 0.0, 1.0]),
         *scores(SEVERAL, "bad", "ada", ["failed: x", "missing: x", *["no face found"] * 4, 0.0]),
     ]
-    return study(columns, cells, rows)
+    return finished_run(columns, cells, rows)
 
 
 def test_every_kind_is_counted_for_every_method() -> None:
@@ -34,7 +34,7 @@ def test_every_kind_is_counted_for_every_method() -> None:
     assert counts["good"] == {
         "pictures": 2,
         "crashed": 0,
-        "not drawn": 0,
+        "not generated": 0,
         "nan": 0,
         "black": 0,
         "constant": 0,
@@ -46,7 +46,9 @@ def test_every_kind_is_counted_for_every_method() -> None:
 
 def test_one_table_holds_all_methods_and_the_reasons_stand_below() -> None:
     text = failures(run())
-    assert "| bad    | 7        | 1       | 1         | 1   | 1     | 2        | 4             | 0 " in text
+    assert (
+        "| bad    | 7        | 1       | 1             | 1   | 1     | 2        | 4             | 0 " in text
+    )
     assert "bad, 1 cell: failed: RuntimeError: out of paint" in text
     assert text.count("| method") == 1
 

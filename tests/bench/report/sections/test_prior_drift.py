@@ -5,17 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_run import cell, column, scores, study
+from fake_run import cell, column, finished_run, scores
 
 from bench.analysis.comparisons import picture_columns
 from bench.errors import SuiteError
 from bench.report.markdown_report import head
 from bench.report.sections.prior_drift import drift
 from bench.runs.atomic_io import read_json
-from bench.runs.finished_run import read_study
+from bench.runs.finished_run import read_run
 from bench.runs.plan import Plan, make_plan
 from bench.subjects.identity import Identity, PhotoFile
-from bench.suite.prompts import PRIOR, PromptCard
+from bench.suite.prompts import PRIOR, Prompt
 
 Bench = Callable[..., int]
 FAKE = "fake_method:FakeMethod"
@@ -35,7 +35,7 @@ def suite_with_priors(suite: Path) -> Path:
 
 def plan(no_priors: tuple[str, ...] = ()) -> Plan:
     who = Identity("ada", "woman", (), (PhotoFile(Path("x.png"), "{subject}"),))
-    card = PromptCard("hat", "{subject} in a hat")
+    card = Prompt("hat", "{subject} in a hat")
     return make_plan(
         ["a", "b"], [who], [card], recaptions=0, samples=1, seed=3, priors=2, no_priors=no_priors
     )
@@ -54,7 +54,7 @@ def test_a_method_that_draws_nothing_but_its_subject_has_none() -> None:
 
 def test_a_prior_prompt_with_a_slot_is_refused() -> None:
     with pytest.raises(SuiteError, match="has no slot"):
-        PromptCard("x", "a photo of {subject}", PRIOR)
+        Prompt("x", "a photo of {subject}", PRIOR)
 
 
 def test_prior_pictures_enter_their_own_columns_and_no_other(
@@ -73,7 +73,7 @@ def test_prior_pictures_enter_their_own_columns_and_no_other(
     assert PRIOR not in {row["category"] for row in others}
     mine = [row for row in others if row["method"] == FAKE and row["metric"] == "length"]
     assert len(mine) == 3 * 3 * 2
-    found = read_study(Path("run"))
+    found = read_run(Path("run"))
     assert [c.name for c in picture_columns(found)] == ["identity", "length"]
     assert "12 of them of somebody else" in head(found)
     assert "## Without the subject" in Path("run/report.md").read_text()
@@ -90,7 +90,7 @@ def test_without_the_backbones_own_row_the_column_says_why_it_is_empty(
     bench: Bench, suite_with_priors: Path
 ) -> None:
     assert bench("run", "--suite", suite_with_priors, "--methods", FAKE, "--out", "run") == 0
-    section = drift(read_study(Path("run")))
+    section = drift(read_run(Path("run")))
     assert "none of 6" in section
     assert "text-only is not among the run's methods" in section
 
@@ -101,7 +101,7 @@ def test_a_prior_picture_that_failed_is_counted_in_its_own_column(
     text = suite_with_priors.read_text()
     suite_with_priors.write_text(text + f'\n[methods."{FAKE}"]\nfails_on = "photo of a woman"\n')
     assert bench("run", "--suite", suite_with_priors, "--methods", f"{OWN},{FAKE}", "--out", "run") == 3
-    found = read_study(Path("run"))
+    found = read_run(Path("run"))
     assert "none of 6" in drift(found)
     rows = [row for row in found.scores if row.method == FAKE and not row.value]
     assert {(row.metric, row.category) for row in rows} == {("away", PRIOR)}
@@ -121,7 +121,7 @@ def known() -> str:
         for m, value in (("tuned", tuned), ("adapter", 0.0))
         for row in scores(c, m, who, [value])
     ]
-    return drift(study((DRIFT, BLEED), cells, rows))
+    return drift(finished_run((DRIFT, BLEED), cells, rows))
 
 
 def test_the_report_shows_drift_and_bleed_of_all_but_the_backbone() -> None:
@@ -141,4 +141,4 @@ def test_the_report_says_where_zero_is_by_construction_and_what_does_not_apply()
 
 
 def test_a_run_without_such_pictures_has_no_such_section() -> None:
-    assert drift(study((DRIFT,), [cell("a", "ada", "p0")], [])) == ""
+    assert drift(finished_run((DRIFT,), [cell("a", "ada", "p0")], [])) == ""

@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from fake_run import cell, column, scores, study
+from fake_run import cell, column, finished_run, scores
 
 from bench.report.sections.subgroups import SMALL, group_entries, groupings, groups
-from bench.runs.finished_run import Study
+from bench.runs.finished_run import FinishedRun
 
 FACE = column("identity", "sface")
 
 
-def run(people: int = 4, **more: Any) -> Study:
+def run(people: int = 4, **more: Any) -> FinishedRun:
     about = {
         f"p{i}": {
             "noun": "man" if i % 2 else "woman",
@@ -26,7 +26,7 @@ def run(people: int = 4, **more: Any) -> Study:
         for row in scores(FACE, m, who, [0.2 + 0.4 * (i % 2), 0.3 + 0.4 * (i % 2)])
     ]
     cells = [cell(m, who, p) for m in ("a", "b") for who in about for p in ("p0", "p1")]
-    return study((FACE,), cells, rows, people=about)
+    return finished_run((FACE,), cells, rows, people=about)
 
 
 def test_people_are_grouped_by_what_they_differ_in() -> None:
@@ -40,9 +40,10 @@ def test_people_are_grouped_by_what_they_differ_in() -> None:
 def test_an_attribute_that_says_the_same_again_makes_no_second_table() -> None:
     base = run()
     people = {
-        who: {**about, "attributes": {"sex": about["noun"] + "ly"}} for who, about in base.people.items()
+        who: {"noun": about.noun, "attributes": {"sex": about.noun + "ly"}}
+        for who, about in base.people.items()
     }
-    assert list(groupings(study((FACE,), base.cells, base.scores, people=people))) == ["noun"]
+    assert list(groupings(finished_run((FACE,), base.cells, base.scores, people=people))) == ["noun"]
 
 
 def test_a_groups_mean_is_that_of_its_people_alone() -> None:
@@ -69,4 +70,4 @@ def test_the_report_warns_of_small_groups_and_is_silent_of_large_ones() -> None:
 
 
 def test_people_of_whom_nothing_is_known_make_no_groups() -> None:
-    assert groups(study((FACE,), run().cells, run().scores)) == ""
+    assert groups(finished_run((FACE,), run().cells, run().scores)) == ""

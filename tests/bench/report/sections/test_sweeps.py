@@ -8,7 +8,8 @@ import pytest
 from bench.errors import ReportError
 from bench.report.plots import write_plot
 from bench.report.sections.sweeps import at_matched_prompt, column_named, curves, matched, method_of
-from bench.runs.finished_run import Column, Study
+from bench.runs.finished_run import Column, FinishedRun
+from bench.runs.run_manifest import RunManifest
 from bench.runs.tables import CellRow, ScoreRow
 
 PEOPLE = ("ada", "bob", "cleo", "dan", "eva", "fay")
@@ -23,7 +24,7 @@ ROWS = {
 }
 
 
-def study() -> Study:
+def finished_run() -> FinishedRun:
     columns = tuple(
         Column(name, encoder, "higher", "pictures", {})
         for name, encoder in (("identity", "sface"), ("prompt-match", "attributes"))
@@ -31,7 +32,7 @@ def study() -> Study:
     cells, scores = [], []
     for (label, means), who, prompt in product(ROWS.items(), PEOPLE, PROMPTS):
         cell = f"{label}/{who}/{prompt}/s1"
-        cells.append(CellRow(cell, label, who, prompt, "free", "t", "1", "0", "drawn"))
+        cells.append(CellRow(cell, label, who, prompt, "free", "t", 1, 0, "generated"))
         for column, mean in zip(columns, means, strict=True):
             spread = 0.02 * (PEOPLE.index(who) - 2.5) + 0.01 * (PROMPTS.index(prompt) - 1)
             # The rows of one person and prompt differ a little from one another, as pictures do.
@@ -42,26 +43,28 @@ def study() -> Study:
                     identity=who,
                     prompt=prompt,
                     category="free",
-                    sample="1",
+                    sample=1,
                     metric=column.name,
                     encoder=column.encoder,
-                    value=f"{mean + spread}",
-                    why="",
+                    value=mean + spread,
+                    reason="",
                     fingerprint="f",
                 )
             )
-    return Study(Path("known"), {"seed": 0}, columns, tuple(cells), (), tuple(scores), ())
+    return FinishedRun(Path("known"), RunManifest(), columns, tuple(cells), (), tuple(scores), ())
 
 
 def test_a_curve_holds_the_rows_of_one_method_by_rising_setting() -> None:
-    (curve,) = curves(study(), "scale", "identity@sface")
+    (curve,) = curves(finished_run(), "scale", "identity@sface")
     assert curve.method == "adapter"
     assert [point.x.mean for point in curve.points] == [0.5, 1.0, 1.5]
     assert [point.y.mean for point in curve.points] == pytest.approx([0.3, 0.5, 0.7], abs=0.02)
 
 
 def test_against_a_metric_every_row_is_there_and_neighbouring_settings_are_joined() -> None:
-    found = {curve.method: curve for curve in curves(study(), "prompt-match@attributes", "identity@sface")}
+    found = {
+        curve.method: curve for curve in curves(finished_run(), "prompt-match@attributes", "identity@sface")
+    }
     assert list(found) == ["text-only", "adapter", "tuned"]
     assert [p.label for p in found["adapter"].points] == [
         "adapter@scale=0.5",
@@ -71,7 +74,7 @@ def test_against_a_metric_every_row_is_there_and_neighbouring_settings_are_joine
 
 
 def test_at_matched_prompt_match_a_method_is_seen_at_its_best_setting_that_keeps_the_prompt() -> None:
-    known = study()
+    known = finished_run()
     found = matched(
         known, column_named(known, "identity@sface"), column_named(known, "prompt-match@attributes")
     )
@@ -84,7 +87,7 @@ def test_at_matched_prompt_match_a_method_is_seen_at_its_best_setting_that_keeps
 
 
 def test_the_report_shows_each_methods_best_row_at_matched_prompt_match() -> None:
-    text = at_matched_prompt(study())
+    text = at_matched_prompt(finished_run())
     assert "adapter@scale=1.0" in text
     assert "adapter@scale=1.5" not in text
     assert text.index("tuned") < text.index("adapter@")
@@ -100,7 +103,7 @@ def test_the_picture_of_a_curve_is_the_same_whenever_it_is_drawn(tmp_path: Path,
     pytest.importorskip("matplotlib")
     paths = [tmp_path / f"{name}.{ending}" for name in ("one", "two")]
     for path in paths:
-        write_plot(study(), "prompt-match@attributes", "identity@sface", path)
+        write_plot(finished_run(), "prompt-match@attributes", "identity@sface", path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     if ending == "svg":
         text = paths[0].read_text()
@@ -109,8 +112,8 @@ def test_the_picture_of_a_curve_is_the_same_whenever_it_is_drawn(tmp_path: Path,
 
 def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="did you mean 'identity@sface'"):
-        write_plot(study(), "scale", "identity@sfce", tmp_path / "a.svg")
+        write_plot(finished_run(), "scale", "identity@sfce", tmp_path / "a.svg")
     with pytest.raises(ReportError, match=r"\.svg, \.pdf or \.png"):
-        write_plot(study(), "scale", "identity@sface", tmp_path / "a.txt")
+        write_plot(finished_run(), "scale", "identity@sface", tmp_path / "a.txt")
     with pytest.raises(ReportError, match="no column 'rank'"):
-        write_plot(study(), "rank", "identity@sface", tmp_path / "a.svg")
+        write_plot(finished_run(), "rank", "identity@sface", tmp_path / "a.svg")

@@ -137,4 +137,4 @@ def test_a_network_whose_numbers_are_not_finite_gives_the_reason_and_no_number(
     red = scene((16, 16, RED))
     (score,) = identity.score([Sample("s", "ada", "p", red, "", held_out=(red,))], [])
     assert score.value is None
-    assert score.why == "the network's numbers are not finite"
+    assert score.reason == "the network's numbers are not finite"
