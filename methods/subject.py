@@ -51,6 +51,10 @@ class Request:
     seed: int
     """The seed of this picture's starting noise; the same for every method."""
 
+    def prompt(self, phrase: str) -> str:
+        """The template with `phrase` in the subject's place."""
+        return self.template.replace(SLOT, phrase)
+
     @property
     def names_subject(self) -> bool:
         """Whether the subject is asked for."""

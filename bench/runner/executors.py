@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bench.errors import SuiteError, nearest
-from bench.runner.generate import draw
+from bench.runner.generate import generate_group
 from bench.runs.events import Event
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
@@ -21,7 +21,7 @@ def local(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Itera
     gc.freeze()
     try:
         for task in tasks:
-            yield from draw(task, backbone, folder)
+            yield from generate_group(task, backbone, folder)
     finally:
         gc.unfreeze()
 

@@ -54,7 +54,7 @@ class Job:
         return nullcontext() if self.backbone is None else self.backbone.clean()
 
 
-def draw(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterator[Event]:
+def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterator[Event]:
     """Draw the wanted pictures of one group that are not there yet, in whole batches of the full plan.
 
     A batch always holds the same cells, however many of them are missing: should a method's bytes depend

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import StoreError, SuiteError
-from bench.runner.generate import draw, give_up
+from bench.runner.generate import generate_group, give_up
 from bench.runs.events import Event
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
@@ -78,7 +78,7 @@ def _path() -> str:
 
 
 def _draw_group(task: GroupTask, spec: Any, folder: RunFolder) -> list[Event]:
-    return list(draw(task, _backbone(spec), folder))
+    return list(generate_group(task, _backbone(spec), folder))
 
 
 @lru_cache(maxsize=1)

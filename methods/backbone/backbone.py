@@ -145,7 +145,7 @@ class Backbone:
             self.state.restore(self.pipe)
             raise MethodError(f"backbone handed back changed: {'; '.join(leftovers)}")
 
-    def draw(
+    def generate(
         self,
         prompts: Sequence[str],
         seeds: Sequence[int],
@@ -166,7 +166,7 @@ class Backbone:
             images += pictures_of(decode(self.pipe, latents)[:rows])
         return images
 
-    def draw_latents(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
+    def generate_latents(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
         """As `draw`, before the decoder: (N, C, h, w), scaled as the U-Net wants them, on the CPU.
 
         Raises MethodError where they are not all numbers: nothing can be learnt from such a picture.

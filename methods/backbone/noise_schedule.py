@@ -29,7 +29,9 @@ class NoiseSchedule:
     def steps(self) -> int:
         return len(self.alphas_cumprod)
 
-    def draw(self, count: int, generator: torch.Generator, *, timestep_power: float = 1.0) -> Tensor:
+    def sample_timesteps(
+        self, count: int, generator: torch.Generator, *, timestep_power: float = 1.0
+    ) -> Tensor:
         """`count` steps, one from each of `count` slices of the schedule that are equally likely.
 
         The density of a step t grows as t^(lean - 1): 1 is uniform, more leans towards noise. Each row's step

@@ -38,7 +38,7 @@ def _own(requests: Sequence[Request], backbone: Backbone) -> list[Image]:
     """The backbone's own pictures, drawn once for all methods and people that ask for the same."""
     kept: dict[Request, Image] = backbone.remembered.setdefault(("somebody else",), {})
     missing = [request for request in dict.fromkeys(requests) if request not in kept]
-    drawn = backbone.draw([r.template for r in missing], [r.seed for r in missing], few=True)
+    drawn = backbone.generate([r.template for r in missing], [r.seed for r in missing], few=True)
     there = {**kept, **dict(zip(missing, drawn, strict=True))}
     kept.update((r, there[r]) for r in missing[: max(0, KEPT - len(kept))])
     return [there[request].copy() for request in requests]

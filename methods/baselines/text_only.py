@@ -55,5 +55,5 @@ class PersonalisedText:
         return drawn_apart(requests, self._draw, self.backbone)
 
     def _draw(self, requests: Sequence[Request]) -> list[Image]:
-        prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
-        return self.backbone.draw(prompts, [request.seed for request in requests])
+        prompts = [request.prompt(self.phrase) for request in requests]
+        return self.backbone.generate(prompts, [request.seed for request in requests])

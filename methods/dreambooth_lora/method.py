@@ -197,6 +197,6 @@ class DreamBoothLora:
         key = ("class pictures", prompt, self.class_pictures)
         if key not in backbone.remembered:
             seeds = range(CLASS_SEED, CLASS_SEED + self.class_pictures)
-            backbone.remembered[key] = backbone.draw_latents([prompt] * self.class_pictures, seeds)
+            backbone.remembered[key] = backbone.generate_latents([prompt] * self.class_pictures, seeds)
         latents: Tensor = backbone.remembered[key]
         return ClassPictures(latents.to(backbone.device), prompt)

@@ -77,14 +77,16 @@ class PersonalisedImages:
 
     def _draw(self, requests: Sequence[Request]) -> list[Image]:
         backbone = self.backbone
-        prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
+        prompts = [request.prompt(self.phrase) for request in requests]
         seeds = [request.seed for request in requests]
         scales = {"scale": self.scale, "lora_scale": self.lora_scale}
         with backbone.clean(), adapted(backbone, self.checkpoint, **scales):
             tokens = self._tokens()
             # diffusers would project the same photographs again for every row and step.
             backbone.pipe.unet.encoder_hid_proj = torch.nn.Identity()
-            return backbone.draw(prompts, seeds, before=lambda rows: {"ip_adapter_image_embeds": [tokens]})
+            return backbone.generate(
+                prompts, seeds, before=lambda rows: {"ip_adapter_image_embeds": [tokens]}
+            )
 
     @torch.no_grad()
     def _tokens(self) -> Tensor:

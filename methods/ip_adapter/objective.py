@@ -175,7 +175,7 @@ def validation_losses(
         for index in range(batches):
             generator = generator_of(index)
             batch = draw_batch(features, shown, size, generator, backbone.device)
-            t = backbone.noise.draw(size, generator).to(backbone.device)
+            t = backbone.noise.sample_timesteps(size, generator).to(backbone.device)
             eps = torch.randn(batch[0].shape, generator=generator).to(backbone.device)
             for name, scale in (("loss", 1.0), ("without", 0.0)):
                 weigh(scale)

@@ -242,9 +242,9 @@ def _minimise(
 
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
         batch = draw_batch(features, training, schedule.batch, generator, device, rows)
-        t = backbone.noise.draw(schedule.batch, generator, timestep_power=training.timestep_power)[rows].to(
-            device
-        )
+        t = backbone.noise.sample_timesteps(
+            schedule.batch, generator, timestep_power=training.timestep_power
+        )[rows].to(device)
         eps = torch.randn(schedule.batch, *batch[0].shape[1:], generator=generator)[rows].to(device)
         restored = ip_adapter_loss(batch, backbone, t=t, eps=eps)
         if summary is None:

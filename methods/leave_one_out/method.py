@@ -162,7 +162,7 @@ class PersonalisedSet:
         return drawn_apart(requests, self._draw, self.backbone)
 
     def _draw(self, requests: Sequence[Request]) -> list[Image]:
-        prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
+        prompts = [request.prompt(self.phrase) for request in requests]
         gathered = [self.gather(prompt) for prompt in prompts]
         nothing = AggregatedTokens(self.network.nothing, None)
         backbone = self.backbone
@@ -175,7 +175,7 @@ class PersonalisedSet:
                 slot.gathered = wanted
                 return {}
 
-            return backbone.draw(prompts, [request.seed for request in requests], before=fill)
+            return backbone.generate(prompts, [request.seed for request in requests], before=fill)
 
     @torch.no_grad()
     def gather(self, prompt: str) -> AggregatedTokens:

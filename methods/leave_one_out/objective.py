@@ -129,7 +129,7 @@ def draw_batch(
     both, text = objective.drop_both, objective.drop_both + objective.drop_text
     target = torch.where(chance < text, 0, sentences[:, 0])
     dropped = (chance < both) | ((chance >= text) & (chance < text + objective.drop_image))
-    t = noise.draw(size, generator, timestep_power=objective.timestep_power)
+    t = noise.sample_timesteps(size, generator, timestep_power=objective.timestep_power)
     eps = torch.randn(size, *features.latents.shape[2:], generator=generator)
     photos, side, sentences = photos[rows], mirrored[rows].long(), sentences[rows]
     latents = features.latents[photos, side].to(device).float()

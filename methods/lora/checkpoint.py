@@ -123,8 +123,8 @@ class PersonalisedWeights:
             return apart(requests, self._draw, partial(self._draw, few=True))
 
     def _draw(self, requests: Sequence[Request], *, few: bool = False) -> list[Image]:
-        prompts = [request.template.replace("{subject}", self.phrase) for request in requests]
-        return self.backbone.draw(prompts, [request.seed for request in requests], few=few)
+        prompts = [request.prompt(self.phrase) for request in requests]
+        return self.backbone.generate(prompts, [request.seed for request in requests], few=few)
 
 
 def load_person(

@@ -173,6 +173,6 @@ class PersonalisedWords:
         return drawn_apart(requests, self._draw, self.backbone)
 
     def _draw(self, requests: Sequence[Request]) -> list[Image]:
-        prompts = [request.template.replace("{subject}", self.placeholder) for request in requests]
+        prompts = [request.prompt(self.placeholder) for request in requests]
         with self.backbone.clean(), words_on(self.backbone, self.placeholder, self.own):
-            return self.backbone.draw(prompts, [request.seed for request in requests])
+            return self.backbone.generate(prompts, [request.seed for request in requests])

@@ -20,7 +20,7 @@ class CaptionBank:
     ids: Tensor
     """N x 2 x variants x MAX_LENGTH, int16; the second axis is (as it is, mirrored)."""
 
-    def draw(self, rows: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
+    def sample(self, rows: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
         """One caption each for `rows`, int64, len(rows) x MAX_LENGTH."""
         variant = torch.randint(self.ids.shape[2], rows.shape, generator=generator)
         return self.ids[rows, mirrored.long(), variant].long()

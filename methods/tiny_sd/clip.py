@@ -104,9 +104,9 @@ def train_clip(
     pairs = Pairs(data)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
-        rows, mirrored = pairs.draw(schedule.batch // 2, generator)
+        rows, mirrored = pairs.sample(schedule.batch // 2, generator)
         pictures = pairs.pictures(rows, mirrored).to(device)
-        ids = captions.draw(rows, mirrored, generator).to(device)
+        ids = captions.sample(rows, mirrored, generator).to(device)
         seen = module.clip.vision_model(pictures, output_hidden_states=True)
         told = clip_loss(module, seen.pooler_output, ids)
         shown: Tensor = module.portrait(seen.hidden_states[-2], rows, mirrored)

@@ -22,7 +22,7 @@ class Pairs:
         self.order = torch.from_numpy(order)
         self.start, self.count = torch.from_numpy(start[several]), torch.from_numpy(count[several])
 
-    def draw(self, persons: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, persons: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Rows (first photographs, then second ones) and whether each is mirrored; both len 2 * persons."""
         who = torch.randperm(len(self.start), generator=generator)[:persons]
         first = (torch.rand(len(who), generator=generator) * self.count[who]).long()

@@ -212,10 +212,10 @@ class _Source:
         """Latents, caption ids, time steps, noise, rows of the training set, whether they are described."""
         rows = torch.randint(len(self.latents), (size,), generator=generator)
         mirrored = torch.rand(size, generator=generator) < 0.5
-        ids = self.captions.draw(rows, mirrored, generator)
+        ids = self.captions.sample(rows, mirrored, generator)
         zero_linear = torch.rand(size, generator=generator) < NO_CAPTION
         ids = torch.where(zero_linear[:, None], self.empty, ids)
-        t = _noising().draw(size, generator, timestep_power=LEAN)
+        t = _noising().sample_timesteps(size, generator, timestep_power=LEAN)
         latents = self.latents[rows, mirrored.long()].float()
         noise = torch.randn(latents.shape, generator=generator)
         return latents, ids, t, noise, rows, torch.rand(size, generator=generator) < DESCRIBED

@@ -87,7 +87,7 @@ def main(words: Sequence[str] | None = None) -> None:
     backbone = Backbone.open(replace(open_suite(SUITE).suite.backbone, device="cpu"))
     before = account(world, backbone, given.data / "test", study)
     if other := strange(before):
-        parser.error(f"{given.run}: drawn with another {other[0]}; run suite {study.account['suite']} again")
+        parser.error(f"{given.run}: drawn with another {other[0]}; run suite {study.manifest.suite} again")
     drawn = draw(backbone, [world.caption(row) for row in halves[0]])
     measured = {
         **of_renders(world),
@@ -107,12 +107,12 @@ def draw(backbone: Backbone, captions: Sequence[str]) -> Generated:
     """One picture for each caption, from the noise of its place in the list; the clock holds the drawing."""
     size = backbone.spec.batch
     drawn = Generated([], [], [])
-    backbone.draw(captions[:size], range(size))
+    backbone.generate(captions[:size], range(size))
     with reporting("drawing") as report:
         for start in range(0, len(captions), size):
             part = captions[start : start + size]
             wall, processor = time.perf_counter(), time.process_time()
-            drawn.images.extend(backbone.draw(part, range(start, start + len(part))))
+            drawn.images.extend(backbone.generate(part, range(start, start + len(part))))
             wall, processor = time.perf_counter() - wall, time.process_time() - processor
             if len(part) == size:
                 drawn.wall.append(wall / size)

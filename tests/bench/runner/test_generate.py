@@ -14,7 +14,7 @@ from PIL import Image
 from bench.datasets.registry import open_people
 from bench.errors import StoreError
 from bench.runner.executors import local
-from bench.runner.generate import draw, flaw, give_up
+from bench.runner.generate import flaw, generate_group, give_up
 from bench.runs.events import Failed, Fitted, Generated, Skipped
 from bench.runs.fingerprint import FingerprintParts
 from bench.runs.plan import make_plan
@@ -47,8 +47,8 @@ def kinds(events: Iterator[object] | Sequence[object]) -> list[str]:
 
 
 def test_a_group_is_fitted_once_and_drawn_in_batches(task: GroupTask, folder: RunFolder) -> None:
-    assert kinds(draw(task, None, folder)) == ["Fitted", *["Generated"] * 10]
-    assert kinds(draw(task, None, folder)) == ["Skipped"] * 10
+    assert kinds(generate_group(task, None, folder)) == ["Fitted", *["Generated"] * 10]
+    assert kinds(generate_group(task, None, folder)) == ["Skipped"] * 10
     with Image.open(folder.image(task.group.cells[9])) as last:
         seeds = read_stamp(last).split("|")[2].split()
     assert seeds == [str(cell.seed) for cell in task.group.cells[8:]]
@@ -61,35 +61,38 @@ def test_only_what_came_since_is_looked_through_for_garbage(task: GroupTask, fol
 
 
 def test_a_batch_holds_the_same_cells_whatever_is_missing(task: GroupTask, folder: RunFolder) -> None:
-    list(draw(task, None, folder))
+    list(generate_group(task, None, folder))
     path = folder.image(task.group.cells[2])
     before = path.read_bytes()
     path.unlink()
-    events = list(draw(task, None, folder))
+    events = list(generate_group(task, None, folder))
     assert [event.cell.id for event in events if isinstance(event, Generated)] == [task.group.cells[2].id]
     assert path.read_bytes() == before
 
 
 def test_only_wanted_cells_are_drawn_or_spoken_of(task: GroupTask, folder: RunFolder) -> None:
     some = replace(task, wanted=frozenset([task.group.cells[1].id]))
-    assert kinds(draw(some, None, folder)) == ["Fitted", "Generated"]
+    assert kinds(generate_group(some, None, folder)) == ["Fitted", "Generated"]
     assert len(list(folder.path.rglob("*.png"))) == 1
 
 
 def test_again_fits_and_draws_anew(task: GroupTask, folder: RunFolder) -> None:
-    list(draw(task, None, folder))
-    assert kinds(draw(replace(task, overwrite=True), None, folder)) == ["Fitted", *["Generated"] * 10]
+    list(generate_group(task, None, folder))
+    assert kinds(generate_group(replace(task, overwrite=True), None, folder)) == [
+        "Fitted",
+        *["Generated"] * 10,
+    ]
 
 
 def test_another_recipe_is_fitted_anew(task: GroupTask, folder: RunFolder) -> None:
-    list(draw(task, None, folder))
+    list(generate_group(task, None, folder))
     other = replace(task, fingerprint_parts=replace(task.fingerprint_parts, method={"method": "other"}))
-    assert kinds(draw(other, None, folder))[0] == "Fitted"
+    assert kinds(generate_group(other, None, folder))[0] == "Fitted"
 
 
 def test_one_bad_cell_does_not_take_its_batch_with_it(task: GroupTask, folder: RunFolder) -> None:
     bad = replace(task, method=FakeMethod(fails_on="number 1"))
-    events = list(draw(bad, None, folder))
+    events = list(generate_group(bad, None, folder))
     assert [event.cell.prompt.id for event in events if isinstance(event, Failed)] == ["p1", "p1"]
     assert sum(isinstance(event, Generated) for event in events) == 8
 
@@ -120,7 +123,7 @@ class Returns:
 def test_what_is_no_picture_is_a_failure(
     what: object, reason: str, task: GroupTask, folder: RunFolder
 ) -> None:
-    events = list(draw(replace(task, method=Returns(what)), None, folder))  # type: ignore[arg-type]
+    events = list(generate_group(replace(task, method=Returns(what)), None, folder))  # type: ignore[arg-type]
     failed = [event for event in events if isinstance(event, Failed)]
     assert len(failed) == 10
     assert reason in failed[0].reason
@@ -145,7 +148,7 @@ class WatchedBackbone:
 def test_a_backbone_handed_back_changed_fails_what_changed_it(
     dirty_at: int, failed: int, task: GroupTask, folder: RunFolder
 ) -> None:
-    events = list(draw(task, WatchedBackbone(dirty_at), folder))
+    events = list(generate_group(task, WatchedBackbone(dirty_at), folder))
     found = [event for event in events if isinstance(event, Failed)]
     assert len(found) == failed
     assert all("handed back changed" in event.reason for event in found)
@@ -158,11 +161,11 @@ class FullDisk(FakeMethod):
 
 def test_a_full_disk_while_fitting_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
     with pytest.raises(StoreError, match=r"weights: cannot be written \(No space left on device\)"):
-        list(draw(replace(task, method=FullDisk()), None, folder))
+        list(generate_group(replace(task, method=FullDisk()), None, folder))
 
 
 def test_a_group_that_never_came_back_is_rows(task: GroupTask, folder: RunFolder) -> None:
-    list(draw(replace(task, wanted=frozenset([task.group.cells[0].id])), None, folder))
+    list(generate_group(replace(task, wanted=frozenset([task.group.cells[0].id])), None, folder))
     events = list(give_up(task, "the worker was lost", folder))
     assert len(events) == 9
     assert isinstance(events[0], Failed)
@@ -172,9 +175,9 @@ def test_a_group_that_never_came_back_is_rows(task: GroupTask, folder: RunFolder
 def test_costs_and_recipe_stand_beside_the_picture(task: GroupTask, folder: RunFolder) -> None:
     import json
 
-    fitted = next(draw(task, None, folder))
+    fitted = next(generate_group(task, None, folder))
     assert isinstance(fitted, Fitted)
-    list(draw(task, None, folder))
+    list(generate_group(task, None, folder))
     record = json.loads(folder.sidecar(task.group.cells[0]).read_text())
     assert record["seconds"] > 0
     assert record["memory_mb"] > 10
@@ -191,8 +194,8 @@ def test_black_and_constant_pictures_are_told_from_pictures() -> None:
 
 
 def test_skipped_cells_are_named(task: GroupTask, folder: RunFolder) -> None:
-    list(draw(task, None, folder))
-    skipped = [event.cell.id for event in draw(task, None, folder) if isinstance(event, Skipped)]
+    list(generate_group(task, None, folder))
+    skipped = [event.cell.id for event in generate_group(task, None, folder) if isinstance(event, Skipped)]
     assert skipped == [cell.id for cell in task.group.cells]
 
 
@@ -213,7 +216,7 @@ class Dial:
 
 def test_a_row_may_draw_by_a_guidance_of_its_own(task: GroupTask, folder: RunFolder) -> None:
     dial = Dial([])
-    list(draw(task, dial, folder))
+    list(generate_group(task, dial, folder))
     assert dial.asked == []
-    list(draw(replace(task, guidance=5.0, overwrite=True), dial, folder))
+    list(generate_group(replace(task, guidance=5.0, overwrite=True), dial, folder))
     assert dial.asked == [5.0]

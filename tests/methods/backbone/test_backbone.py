@@ -39,7 +39,7 @@ def test_a_picture_is_the_one_that_plain_diffusers_draws(backbone: Backbone, sd_
         negative_prompt=["", ""],
         generator=[torch.Generator().manual_seed(seed) for seed in (4, 5)],
     ).images
-    drawn = backbone.draw(SENTENCES[:2], [4, 5])
+    drawn = backbone.generate(SENTENCES[:2], [4, 5])
     assert [image.tobytes() for image in drawn] == [image.tobytes() for image in wanted]
 
 
@@ -51,41 +51,41 @@ def test_another_guidance_draws_another_picture_and_leaves_the_first_backbone_as
     assert stronger.remembered == {}
     assert stronger.unet is backbone.unet
     assert backbone.guided(6.0) is stronger
-    before = backbone.draw(SENTENCES[:1], [4])[0].tobytes()
-    assert stronger.draw(SENTENCES[:1], [4])[0].tobytes() != before
-    assert backbone.draw(SENTENCES[:1], [4])[0].tobytes() == before
+    before = backbone.generate(SENTENCES[:1], [4])[0].tobytes()
+    assert stronger.generate(SENTENCES[:1], [4])[0].tobytes() != before
+    assert backbone.generate(SENTENCES[:1], [4])[0].tobytes() == before
 
 
 def test_padding_and_place_in_the_batch_change_no_byte(backbone: Backbone) -> None:
-    together = backbone.draw(SENTENCES, [1, 2, 3])
-    apart = [backbone.draw([s], [seed])[0] for s, seed in zip(SENTENCES, (1, 2, 3), strict=True)]
-    turned = backbone.draw(SENTENCES[::-1], [3, 2, 1])[::-1]
+    together = backbone.generate(SENTENCES, [1, 2, 3])
+    apart = [backbone.generate([s], [seed])[0] for s, seed in zip(SENTENCES, (1, 2, 3), strict=True)]
+    turned = backbone.generate(SENTENCES[::-1], [3, 2, 1])[::-1]
     assert [i.tobytes() for i in together] == [i.tobytes() for i in apart] == [i.tobytes() for i in turned]
 
 
 def test_every_batch_has_the_same_size_and_its_rows_are_announced(backbone: Backbone) -> None:
     seen: list[list[int]] = []
-    backbone.draw(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {})
+    backbone.generate(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {})
     assert seen == [[0, 1], [2, 2]]
 
 
 def test_a_few_are_drawn_in_smaller_batches(backbone: Backbone) -> None:
     eight = replace(backbone, spec=replace(backbone.spec, batch=8))
     seen: list[list[int]] = []
-    eight.draw(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {}, few=True)
+    eight.generate(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {}, few=True)
     assert seen == [[0, 1], [2, 2]]
     seen.clear()
-    backbone.draw(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {}, few=True)
+    backbone.generate(SENTENCES, [1, 2, 3], before=lambda rows: seen.append(list(rows)) or {}, few=True)
     assert seen == [[0], [1], [2]]
 
 
 def test_latents_before_the_decoder_are_scaled_as_the_encoder_scales(backbone: Backbone) -> None:
-    latents = backbone.draw_latents(SENTENCES[:1], [1])
+    latents = backbone.generate_latents(SENTENCES[:1], [1])
     vae = backbone.pipe.vae
     with torch.no_grad():
         decoded = vae.decode(latents / vae.config.scaling_factor).sample
     pixels = ((decoded[0] / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    drawn = np.asarray(backbone.draw(SENTENCES[:1], [1])[0])
+    drawn = np.asarray(backbone.generate(SENTENCES[:1], [1])[0])
     assert np.abs(pixels.astype(int) - drawn).max() <= 1
 
 
@@ -139,7 +139,7 @@ def test_a_wrong_setting_is_one_clear_line(sd_folder: Path, settings: dict[str, 
 def test_every_named_scheduler_draws_and_repeats_itself(sd_folder: Path, scheduler: str) -> None:
     # PNDM's warm-up is as long as its order.
     backbone = opened(sd_folder, scheduler=scheduler, steps=4, batch=1)
-    first, second = (backbone.draw(SENTENCES[:1], [1])[0].tobytes() for _ in range(2))
+    first, second = (backbone.generate(SENTENCES[:1], [1])[0].tobytes() for _ in range(2))
     assert first == second
     assert backbone.state.leftovers(backbone.pipe) == []
 
@@ -202,7 +202,7 @@ def test_a_safety_checker_in_the_folder_never_blackens(sd_folder: Path, tmp_path
     (folder / "model_index.json").write_text(json.dumps(index))
     backbone = opened(folder, steps=2, batch=2)
     assert backbone.pipe.safety_checker is None
-    assert np.asarray(backbone.draw(SENTENCES[:1], [1])[0]).max() > 0
+    assert np.asarray(backbone.generate(SENTENCES[:1], [1])[0]).max() > 0
 
 
 def leave_lora(backbone: Backbone) -> None:
@@ -255,11 +255,11 @@ def leave_learning_weights(backbone: Backbone) -> None:
 def test_whatever_is_left_behind_is_an_error_and_is_taken_away(
     backbone: Backbone, leave: Callable[[Backbone], None]
 ) -> None:
-    before = backbone.draw(SENTENCES[:1], [1])[0].tobytes()
+    before = backbone.generate(SENTENCES[:1], [1])[0].tobytes()
     with pytest.raises(MethodError, match="handed back changed"), backbone.clean():
         leave(backbone)
     assert backbone.state.leftovers(backbone.pipe) == []
-    assert backbone.draw(SENTENCES[:1], [1])[0].tobytes() == before
+    assert backbone.generate(SENTENCES[:1], [1])[0].tobytes() == before
 
 
 def test_a_body_that_fails_keeps_its_own_error_and_leaves_a_clean_backbone(backbone: Backbone) -> None:
@@ -284,8 +284,8 @@ def test_an_overwritten_weight_cannot_be_mended(sd_folder: Path) -> None:
 def test_a_gpu_draws_the_same_noise_and_tells_its_memory(sd_folder: Path) -> None:
     backbone = Backbone.open(BackboneSpec(path=str(sd_folder), steps=2, batch=2, device="cuda"))
     backbone.reset_peak_memory()
-    on_gpu = np.asarray(backbone.draw(SENTENCES[:1], [1])[0]).astype(int)
-    on_cpu = np.asarray(opened(sd_folder, steps=2, batch=2).draw(SENTENCES[:1], [1])[0])
+    on_gpu = np.asarray(backbone.generate(SENTENCES[:1], [1])[0]).astype(int)
+    on_cpu = np.asarray(opened(sd_folder, steps=2, batch=2).generate(SENTENCES[:1], [1])[0])
     assert np.abs(on_gpu - on_cpu).max() <= 3
     assert (backbone.peak_memory() or 0) > 0
 

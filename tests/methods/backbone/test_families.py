@@ -65,7 +65,7 @@ def test_a_picture_is_the_one_that_plain_diffusers_draws(
         negative_prompt=[negative] * 2 if negative else None,
         generator=[torch.Generator().manual_seed(seed) for seed in (4, 5)],
     ).images
-    drawn = backbone.draw(SENTENCES[:2], [4, 5])
+    drawn = backbone.generate(SENTENCES[:2], [4, 5])
     # On some processors two copies of one network differ in the last bit, by where they lie in memory.
     for ours, theirs in zip(drawn, wanted, strict=True):
         steps = np.abs(np.asarray(ours).astype(int) - np.asarray(theirs))
@@ -75,9 +75,9 @@ def test_a_picture_is_the_one_that_plain_diffusers_draws(
 
 
 def test_padding_and_place_in_the_batch_change_no_byte(family_backbone: Backbone) -> None:
-    together = family_backbone.draw(SENTENCES, [1, 2, 3])
-    apart = [family_backbone.draw([s], [seed])[0] for s, seed in zip(SENTENCES, (1, 2, 3), strict=True)]
-    turned = family_backbone.draw(SENTENCES[::-1], [3, 2, 1])[::-1]
+    together = family_backbone.generate(SENTENCES, [1, 2, 3])
+    apart = [family_backbone.generate([s], [seed])[0] for s, seed in zip(SENTENCES, (1, 2, 3), strict=True)]
+    turned = family_backbone.generate(SENTENCES[::-1], [3, 2, 1])[::-1]
     assert [i.tobytes() for i in together] == [i.tobytes() for i in apart] == [i.tobytes() for i in turned]
 
 
@@ -114,7 +114,7 @@ def test_the_unet_is_told_of_the_text_as_when_drawing(family_backbone: Backbone)
     hook = unet.register_forward_hook(
         lambda _, args, kwargs, out: seen.append((args, kwargs, out[0])), with_kwargs=True
     )
-    backbone.draw_latents(SENTENCES[:2], [1, 2])
+    backbone.generate_latents(SENTENCES[:2], [1, 2])
     hook.remove()
     (x_t, t), kwargs, said = seen[0]
     text = backbone.encode_text(["", "", *SENTENCES[:2]])
@@ -152,7 +152,7 @@ def test_a_method_without_training_runs_on_every_family(
     pictures = personalised.generate(requests)
     assert {picture.mode for picture in pictures} == {"RGB"}
     if name == "text-only":
-        wanted = family_backbone.draw(["a photo of a woman, smiling"] * 2, [1, 2])
+        wanted = family_backbone.generate(["a photo of a woman, smiling"] * 2, [1, 2])
         assert [p.tobytes() for p in pictures] == [p.tobytes() for p in wanted]
 
 
@@ -176,7 +176,7 @@ def test_a_single_file_is_the_folder_it_was_made_from(family_backbone: Backbone,
         own, wanted = networks_of(one.pipe)[part].state_dict(), network.state_dict()
         assert own.keys() == wanted.keys()
         assert all(torch.equal(own[name], wanted[name]) for name in wanted)
-    assert one.draw(SENTENCES[:1], [1])[0].tobytes() == whole.draw(SENTENCES[:1], [1])[0].tobytes()
+    assert one.generate(SENTENCES[:1], [1])[0].tobytes() == whole.generate(SENTENCES[:1], [1])[0].tobytes()
     assert file in one.files()
     assert folder / "tokenizer" / "vocab.json" in one.files()
     assert not any(path.name.startswith("diffusion_pytorch_model") for path in one.files())
@@ -190,8 +190,8 @@ def test_half_precision_leaves_the_autoencoder_of_sdxl_in_full(
     assert (backbone.unet.dtype, backbone.pipe.vae.dtype) == (torch.float16, torch.float32)
     assert backbone.pipe.text_encoder_2.dtype == torch.float16
     assert backbone.encode_images([subject.references[0].image]).dtype == torch.float16
-    picture = backbone.draw(SENTENCES[:1], [1])[0]
-    wanted = full.draw(SENTENCES[:1], [1])[0]
+    picture = backbone.generate(SENTENCES[:1], [1])[0]
+    wanted = full.generate(SENTENCES[:1], [1])[0]
     assert np.abs(np.asarray(picture).astype(int) - np.asarray(wanted)).mean() < 4
 
 
@@ -205,9 +205,9 @@ def test_a_mended_autoencoder_of_sdxl_is_loaded_in_half(tiny_pipelines: SmallFol
 
 def test_a_picture_that_is_no_numbers_says_so_and_spares_its_neighbour(family_backbone: Backbone) -> None:
     start = torch.randn(2, 4, SIDE // 8, SIDE // 8, generator=torch.Generator().manual_seed(0))
-    sound = family_backbone.draw(SENTENCES[:2], [1, 2], before=lambda _: {"latents": start.clone()})
+    sound = family_backbone.generate(SENTENCES[:2], [1, 2], before=lambda _: {"latents": start.clone()})
     start[1, 0, 0, 0] = float("inf")
-    drawn = family_backbone.draw(SENTENCES[:2], [1, 2], before=lambda _: {"latents": start.clone()})
+    drawn = family_backbone.generate(SENTENCES[:2], [1, 2], before=lambda _: {"latents": start.clone()})
     assert [picture.info.get(FLAW) for picture in drawn] == [None, "nan"]
     assert drawn[0].tobytes() == sound[0].tobytes()
     assert not np.asarray(drawn[1]).any()
@@ -218,7 +218,7 @@ def test_latents_that_are_no_numbers_are_not_handed_out(sd_folder: Path) -> None
     with torch.no_grad():
         backbone.unet.conv_out.bias.fill_(float("nan"))
     with pytest.raises(MethodError, match="not finite"):
-        backbone.draw_latents(SENTENCES[:1], [1])
+        backbone.generate_latents(SENTENCES[:1], [1])
 
 
 def test_what_is_left_on_sdxl_s_second_half_is_found_and_taken_away(family_backbone: Backbone) -> None:

@@ -42,20 +42,20 @@ def test_sliced_attention_draws_the_same_and_is_gone_afterwards(family_backbone:
         seen.update(type(p) for p in sliced.unet.attn_processors.values())
 
     hook = sliced.unet.register_forward_hook(look)
-    drawn = sliced.draw(SENTENCES, [1, 2])
+    drawn = sliced.generate(SENTENCES, [1, 2])
     hook.remove()
     assert seen == {SlicedAttnProcessor}
-    assert far(drawn, family_backbone.draw(SENTENCES, [1, 2])) <= 2
-    assert drawn[0].tobytes() == sliced.draw(SENTENCES[::-1], [2, 1])[1].tobytes()
+    assert far(drawn, family_backbone.generate(SENTENCES, [1, 2])) <= 2
+    assert drawn[0].tobytes() == sliced.generate(SENTENCES[::-1], [2, 1])[1].tobytes()
 
 
 def test_sliced_and_tiled_decoding_draws_nearly_the_same(sd_folder: Path) -> None:
-    whole = opened(sd_folder).draw(SENTENCES, [1, 2])
-    assert far(opened(sd_folder, vae_slicing=True).draw(SENTENCES, [1, 2]), whole) <= 1
+    whole = opened(sd_folder).generate(SENTENCES, [1, 2])
+    assert far(opened(sd_folder, vae_slicing=True).generate(SENTENCES, [1, 2]), whole) <= 1
     tiled = opened(sd_folder, vae_tiling=True, resolution=32)
     assert tiled.pipe.vae.use_tiling
-    plain = opened(sd_folder, resolution=32).draw(SENTENCES, [1, 2])
-    drawn = tiled.draw(SENTENCES, [1, 2])
+    plain = opened(sd_folder, resolution=32).generate(SENTENCES, [1, 2])
+    drawn = tiled.generate(SENTENCES, [1, 2])
     assert drawn[0].tobytes() != plain[0].tobytes()
     assert np.abs(np.asarray(drawn[0]).astype(int) - np.asarray(plain[0])).mean() < 40
 
@@ -65,14 +65,14 @@ def test_offloaded_networks_draw_the_same_and_count_as_clean(sd_folder: Path) ->
     whole, backbone = opened(sd_folder), opened(sd_folder)
     place(backbone.pipe, replace(backbone.spec, cpu_offload=True), torch.device("cpu"))
     with backbone.clean():
-        drawn = backbone.draw(SENTENCES, [1, 2])
+        drawn = backbone.generate(SENTENCES, [1, 2])
         assert torch.equal(backbone.encode_text(SENTENCES).tokens, whole.encode_text(SENTENCES).tokens)
         latents = backbone.encode_images(drawn)
-    assert far(drawn, whole.draw(SENTENCES, [1, 2])) == 0
+    assert far(drawn, whole.generate(SENTENCES, [1, 2])) == 0
     assert torch.equal(latents, whole.encode_images(drawn))
     with pytest.raises(MethodError, match="LoRA adapters"), backbone.clean(), torch.random.fork_rng():
         backbone.unet.add_adapter(LoraConfig(r=2, target_modules=["to_k"]), "left")
-    assert far(drawn, backbone.draw(SENTENCES, [1, 2])) == 0
+    assert far(drawn, backbone.generate(SENTENCES, [1, 2])) == 0
 
 
 @pytest.mark.parametrize(
@@ -97,16 +97,16 @@ def test_a_compiled_unet_draws_what_a_method_made_of_it(backbone: Backbone) -> N
     """Traced, guarded and compiled anew as in earnest, but run by plain torch: no compiler is needed."""
     traced = torch.compile(backbone.unet, dynamic=False, backend="eager")
     compiled = replace(backbone, compiled=traced)
-    plain = backbone.draw(SENTENCES, [1, 2])
+    plain = backbone.generate(SENTENCES, [1, 2])
     with compiled.clean():
         with torch.random.fork_rng():
             lora = LoraConfig(r=2, target_modules=["to_k"], init_lora_weights=False)
             compiled.unet.add_adapter(lora, "other")
-        drawn = compiled.draw(SENTENCES, [1, 2])
-        assert far(drawn, backbone.draw(SENTENCES, [1, 2])) == 0
+        drawn = compiled.generate(SENTENCES, [1, 2])
+        assert far(drawn, backbone.generate(SENTENCES, [1, 2])) == 0
         assert far(drawn, plain) > 0
         compiled.pipe.unload_lora_weights()
-    assert far(compiled.draw(SENTENCES, [1, 2]), plain) == 0
+    assert far(compiled.generate(SENTENCES, [1, 2]), plain) == 0
     assert compiled.pipe.unet is backbone.unet
 
 
@@ -128,13 +128,13 @@ def test_when_too_many_versions_are_compiled_the_batch_begins_again() -> None:
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 def test_offload_and_compilation_on_a_gpu(family: str, tiny_pipelines: SmallFolders) -> None:
     whole = opened(tiny_pipelines[family], device="cuda")
-    wanted = whole.draw(SENTENCES, [1, 2])
+    wanted = whole.generate(SENTENCES, [1, 2])
     offloaded = opened(tiny_pipelines[family], device="cuda", cpu_offload=True)
-    assert [p.tobytes() for p in offloaded.draw(SENTENCES, [1, 2])] == [p.tobytes() for p in wanted]
+    assert [p.tobytes() for p in offloaded.generate(SENTENCES, [1, 2])] == [p.tobytes() for p in wanted]
     assert offloaded.state.leftovers(offloaded.pipe) == []
     compiled = opened(tiny_pipelines[family], device="cuda", compile=True)
-    first = compiled.draw(SENTENCES, [1, 2])
+    first = compiled.generate(SENTENCES, [1, 2])
     assert far(first, wanted) <= 6
     with compiled.clean():
         compiled.unet.set_attn_processor(compiled.pipe.unet.attn_processors)
-    assert [p.tobytes() for p in compiled.draw(SENTENCES, [1, 2])] == [p.tobytes() for p in first]
+    assert [p.tobytes() for p in compiled.generate(SENTENCES, [1, 2])] == [p.tobytes() for p in first]

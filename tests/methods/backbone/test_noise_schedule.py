@@ -59,9 +59,11 @@ def test_min_snr_weighs_as_published() -> None:
 
 def test_steps_cover_the_schedule_evenly() -> None:
     noise = NoiseSchedule(torch.linspace(0.99, 0.01, 1000), "epsilon")
-    t = noise.draw(10, torch.Generator().manual_seed(0))
+    t = noise.sample_timesteps(10, torch.Generator().manual_seed(0))
     assert (t // 100).tolist() == list(range(10))
-    first = torch.stack([noise.draw(1, torch.Generator().manual_seed(seed)) for seed in range(400)])
+    first = torch.stack(
+        [noise.sample_timesteps(1, torch.Generator().manual_seed(seed)) for seed in range(400)]
+    )
     assert 400 < first.float().mean() < 600
 
 

@@ -46,7 +46,7 @@ def person(
 def test_what_leaves_the_backbone_as_it_is_draws_somebody_else_as_the_backbone_does(
     name: str, person: Person, backbone: Backbone
 ) -> None:
-    (own,) = backbone.draw([NOBODY.template], [NOBODY.seed], few=True)
+    (own,) = backbone.generate([NOBODY.template], [NOBODY.seed], few=True)
     (drawn,) = person(name).generate([NOBODY])
     assert drawn.tobytes() == own.tobytes()
 
@@ -66,13 +66,13 @@ def test_somebody_else_is_drawn_once_for_all_adapters(
     first = person("text-only").generate([NOBODY, SOMEBODY, NOBODY])
     first[0].putpixel((0, 0), (1, 2, 3))
     asked: list[str] = []
-    draw = Backbone.draw
+    draw = Backbone.generate
 
     def watched(self: Backbone, prompts: Sequence[str], *rest: object, **more: object) -> list[Image]:
         asked.extend(prompts)
         return draw(self, prompts, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Backbone, "draw", watched)
+    monkeypatch.setattr(Backbone, "generate", watched)
     adapter = person("loo-mean")
     (again,) = adapter.generate([NOBODY])
     assert asked == []
@@ -94,13 +94,13 @@ def test_no_more_pictures_are_kept_than_memory_is_meant_for(
 
 def test_a_learnt_word_changes_no_picture_that_does_not_name_it(person: Person, backbone: Backbone) -> None:
     word = person("textual-inversion")
-    (own,) = backbone.draw([NOBODY.template], [NOBODY.seed])
+    (own,) = backbone.generate([NOBODY.template], [NOBODY.seed])
     (drawn,) = word._draw([NOBODY])  # type: ignore[attr-defined]  # with the word on
     assert drawn.tobytes() == own.tobytes()
 
 
 def test_a_lora_stays_loaded_for_somebody_else(person: Person, backbone: Backbone) -> None:
-    (own,) = backbone.draw([NOBODY.template], [NOBODY.seed])
+    (own,) = backbone.generate([NOBODY.template], [NOBODY.seed])
     (drawn,) = person("dreambooth-lora").generate([NOBODY])
     assert drawn.tobytes() != own.tobytes()
 
@@ -125,7 +125,7 @@ def test_nan_latents_are_told_from_a_black_picture(
     monkeypatch.setattr(
         backbone.pipe.vae.decoder, "forward", lambda z, *rest: torch.full((len(z), 3, 16, 16), math.nan)
     )
-    (image,) = backbone.draw([NOBODY.template], [NOBODY.seed])
+    (image,) = backbone.generate([NOBODY.template], [NOBODY.seed])
     assert image.info[FLAW] == "nan"
 
 

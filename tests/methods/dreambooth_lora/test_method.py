@@ -70,14 +70,14 @@ def test_plain_diffusers_draws_the_same_picture_from_the_file(
     ).images[0]
     pairs = zip(ours.tobytes(), theirs.tobytes(), strict=True)
     assert max(abs(a - b) for a, b in pairs) <= 1
-    assert ours.tobytes() != backbone.draw(["a photo of sks woman, smiling"], [3])[0].tobytes()
+    assert ours.tobytes() != backbone.generate(["a photo of sks woman, smiling"], [3])[0].tobytes()
 
 
 def test_no_weight_of_the_drawing_leaves_the_backbone_s_own_picture(
     subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     drawn = learnt(replace(QUICK, scale=0.0), subject, tmp_path / "fit", backbone)
-    assert drawn.tobytes() == backbone.draw(["a photo of sks woman, smiling"], [3])[0].tobytes()
+    assert drawn.tobytes() == backbone.generate(["a photo of sks woman, smiling"], [3])[0].tobytes()
 
 
 def test_every_layer_of_the_file_is_on_the_backbone_when_it_draws(
@@ -172,7 +172,7 @@ def test_the_learnt_photograph_comes_closer_and_its_loss_falls(
     learnt(method, one, tmp_path / "fit", backbone)
     latents = backbone.encode_images([one.references[0].image]).expand(16, -1, -1, -1)
     text = backbone.encode_text([one.references[0].caption.replace("{subject}", "sks woman")]).tokens
-    t = backbone.noise.draw(16, torch.Generator().manual_seed(0))
+    t = backbone.noise.sample_timesteps(16, torch.Generator().manual_seed(0))
     eps = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
 
     @torch.no_grad()

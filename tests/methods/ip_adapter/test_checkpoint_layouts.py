@@ -179,7 +179,7 @@ def test_plain_diffusers_draws_the_same_from_every_kind_of_file(
     theirs = by_diffusers(plain, file_of(kind), embeds, clip, shortcut=kind == "faceid-plusv2")
     assert close(ours, theirs)
     assert small.state.leftovers(small.pipe) == []
-    assert not close(ours, small.draw([PROMPT], [3])[0])
+    assert not close(ours, small.generate([PROMPT], [3])[0])
 
 
 def merged(unet: Any, lora: State) -> Any:

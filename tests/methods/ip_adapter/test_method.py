@@ -85,7 +85,7 @@ def test_plain_diffusers_draws_the_same_from_a_plus_file_and_several_photos(
     embeds = torch.stack([encoder.nothing().expand_as(photos), photos]).half().float()
     ours = drawn(method, subject, tmp_path / "fit", backbone)
     assert close(ours, plain(sd_folder, Path(method.adapter), embeds, 0.8))
-    assert not close(ours, backbone.draw(["a photo of a woman, smiling"], [3])[0])
+    assert not close(ours, backbone.generate(["a photo of a woman, smiling"], [3])[0])
 
 
 def test_plain_diffusers_draws_the_same_from_a_base_file(
@@ -120,7 +120,7 @@ def test_a_scale_of_zero_is_the_backbone_without_the_person(
     plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     ours = drawn(replace(plus, scale=0.0), subject, tmp_path / "fit", backbone)
-    assert close(ours, backbone.draw(["a photo of a woman, smiling"], [3])[0])
+    assert close(ours, backbone.generate(["a photo of a woman, smiling"], [3])[0])
 
 
 def test_photographs_are_squeezed_not_cropped(

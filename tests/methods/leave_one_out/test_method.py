@@ -49,10 +49,10 @@ def test_guidance_puts_nothing_before_the_person_and_pads_what_is_shorter() -> N
 
 def test_without_image_tokens_the_adapter_is_the_backbone(settings: Settings, backbone: Backbone) -> None:
     network = network_of(settings, backbone)
-    wanted = backbone.draw(["a photo of a man"], [1])[0].tobytes()
+    wanted = backbone.generate(["a photo of a man"], [1])[0].tobytes()
     with backbone.clean(), network.adapter.on(backbone.unet, scale=0.0) as slot:
         slot.gathered = AggregatedTokens(torch.ones(4, 3, backbone.cross_attention_dim), None)
-        assert backbone.draw(["a photo of a man"], [1])[0].tobytes() == wanted
+        assert backbone.generate(["a photo of a man"], [1])[0].tobytes() == wanted
 
 
 @pytest.mark.parametrize("name", ["max", "median", "deep-sets", "concat", "caption-attention"])
@@ -125,7 +125,7 @@ def test_the_scale_weighs_the_photographs_and_zero_is_the_backbone(
         return method.load(tmp_path, backbone=backbone).generate([ASKED])[0].tobytes()
 
     method_of(settings).fit(subject, tmp_path, backbone=backbone, seed=1)
-    plain = backbone.draw(["a photo of a woman, smiling"], [ASKED.seed])[0].tobytes()
+    plain = backbone.generate(["a photo of a woman, smiling"], [ASKED.seed])[0].tobytes()
     assert drawn(0) == plain
     assert len({plain, drawn(0.5), drawn(1.0)}) == 3
 

@@ -299,7 +299,7 @@ def test_every_family_of_backbones_is_trained_tuned_and_drawn_with(
         method.fit(subject, into, backbone=family_backbone, seed=1)
         person = method.load(into, backbone=family_backbone)
         pictures.append(person.generate([Request("a photo of {subject}", 1)])[0].tobytes())
-    plain = family_backbone.draw(["a photo of a woman"], [1])[0].tobytes()
+    plain = family_backbone.generate(["a photo of a woman"], [1])[0].tobytes()
     assert len({plain, *pictures}) == 3
     assert family_backbone.state.leftovers(family_backbone.pipe) == []
 

@@ -99,7 +99,7 @@ def test_plain_diffusers_draws_the_same_picture(
     assert parts == {"unet", *(texts if text_encoder else ())}
     ours = METHOD.load(fit, backbone=backbone).generate(ASKED)[0]
     assert_same_picture(ours, plain_picture(backbone.folder, fit))
-    assert ours.tobytes() != backbone.draw(["a photo of sks woman, smiling"], [3])[0].tobytes()
+    assert ours.tobytes() != backbone.generate(["a photo of sks woman, smiling"], [3])[0].tobytes()
 
 
 def old_layout(state: State, *, prefix: str = "unet.") -> State:

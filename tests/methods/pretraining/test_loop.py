@@ -117,7 +117,7 @@ def test_ip_adapter_training_lowers_the_loss(
 ) -> None:
     training = IPAdapterTraining(condition="other", drop_image=0, drop_text=0, drop_both=0)
     batch = draw_ip_batch(features, training, 64, torch.Generator().manual_seed(0), backbone.device)
-    t = backbone.noise.draw(64, torch.Generator().manual_seed(1))
+    t = backbone.noise.sample_timesteps(64, torch.Generator().manual_seed(1))
     eps = torch.randn(batch[0].shape, generator=torch.Generator().manual_seed(2))
 
     def loss(steps: int) -> float:

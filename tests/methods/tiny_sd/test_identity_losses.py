@@ -92,7 +92,7 @@ def test_tokens_that_tell_the_person_lose_little(photographs: Photographs) -> No
 def test_pairs_are_two_photographs_of_one_person_who_has_two(photographs: Photographs) -> None:
     pairs = Pairs(photographs)
     for seed in range(20):
-        rows, mirrored = pairs.draw(4, torch.Generator().manual_seed(seed))
+        rows, mirrored = pairs.sample(4, torch.Generator().manual_seed(seed))
         first, second = rows.chunk(2)
         who = photographs.identities[first]
         assert (who == photographs.identities[second]).all()
