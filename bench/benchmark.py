@@ -1,13 +1,15 @@
-"""What the commands do: a run from options to the table on stdout, and a report from a run folder."""
+"""The story of each command: a run from options to tables, scoring and reporting of a run folder."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from bench.errors import ExitStatus, SuiteError
-from bench.progress import Display, measuring
+from bench.datasets.registry import open_people
+from bench.errors import ExitStatus, StoreError, SuiteError
+from bench.progress import Display, scoring_status
 from bench.report.export import as_csv, as_json
 from bench.report.image_grid import write_grid
 from bench.report.markdown_report import markdown, summary
@@ -20,20 +22,20 @@ from bench.runner.session import (
     Device,
     PlannedRun,
     RunOptions,
-    RunSession,
     default_folder,
     method_labels,
     open_session,
     plan_run,
-    refuse_stale,
 )
 from bench.runs.atomic_io import write_text
-from bench.runs.events import Failed
+from bench.runs.fingerprint import digest_of
 from bench.runs.finished_run import latest_run, read_run
-from bench.runs.run_folder import RunFolder, locked
-from bench.runs.run_manifest import read_run_manifest
-from bench.scoring.score import Metrics, ScoringInputs, score
-from bench.suite.suite import open_suite
+from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
+from bench.runs.run_manifest import MANIFEST, RunManifest, read_run_manifest, write_run_manifest
+from bench.runs.tables import CELLS, CellRow, read_rows
+from bench.scoring.score import ScoringInputs, score
+from bench.scoring.suite_metrics import build_metrics
+from bench.suite.suite import SuiteFile, open_suite
 from bench.torchvision_compat import ensure_torchvision_imports
 
 
@@ -54,84 +56,107 @@ class RunArguments:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command ends, and what it prints."""
+    """The exit status of a command and the text that it prints."""
 
     status: ExitStatus
     text: str
 
 
 def run_benchmark(arguments: RunArguments) -> CommandResult:
-    """`bench run`."""
+    """`bench run`: plan, generate, score, report."""
     started = time.monotonic()
+    options = _options(arguments)
+    folder = RunFolder(arguments.out or default_folder(options.file, options.seed))
+    if arguments.dry_run:
+        return CommandResult(ExitStatus.DONE, plan_text(plan_run(options, ()), folder))
+    run_groups = executor(arguments.executor)
+    ensure_torchvision_imports()
+    console = Console(stderr=True)
+    with locked(folder.path):
+        planned = plan_run(options, tuple(read_run_manifest(folder.path).methods))
+        metrics = build_metrics(planned.suite)
+        session = open_session(planned, folder, partial(console.print, style="yellow", markup=False))
+        # Written before the first image too: a run that is killed has recorded its methods.
+        write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
+        tasks = [task for task in session.tasks if task.group.method in options.methods]
+        with Display(console, len(planned.plan.wanted)) as display:
+            failed = sum(display.show(event) for event in run_groups(tasks, session.backbone, folder))
+        cells = write_cell_tables(session, folder)
+        inputs = ScoringInputs(
+            folder, planned.suite, planned.people, cells, metrics, options.seed, session.floor
+        )
+        _score(inputs, console, overwrite=options.overwrite)
+        write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
+        text = _write_report(inputs)
+    _print_place(folder, console)
+    return CommandResult(ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, text)
+
+
+def score_run(run: Path | None, suite: str | None, *, overwrite: bool) -> CommandResult:
+    """`bench score`: score the images of a run folder; no backbone and no method is loaded."""
+    folder = RunFolder(run or latest_folder(RESULTS))
+    if not (folder.path / MANIFEST).exists():
+        raise StoreError(
+            f"{folder.path}: not a run folder ({MANIFEST} is missing); make one with `bench run`"
+        )
+    console = Console(stderr=True)
+    ensure_torchvision_imports()
+    with locked(folder.path):
+        manifest = read_run_manifest(folder.path)
+        file = open_suite(suite) if suite else _suite_of(folder, manifest)
+        people = open_people(file.suite.dataset, file.base)
+        cells = read_rows(folder.path / CELLS, CellRow)
+        metrics = build_metrics(file.suite)
+        inputs = ScoringInputs(folder, file.suite, people, cells, metrics, manifest.seed, manifest.floor)
+        _score(inputs, console, overwrite=overwrite)
+        known = {digest_of(parts): dict(parts) for parts in metrics.fingerprints}
+        write_run_manifest(folder.path, replace(manifest, fingerprints={**manifest.fingerprints, **known}))
+        text = _write_report(inputs)
+    _print_place(folder, console)
+    return CommandResult(ExitStatus.DONE, text)
+
+
+def _options(arguments: RunArguments) -> RunOptions:
     file = open_suite(arguments.suite)
     seed = file.suite.seed if arguments.seed is None else arguments.seed
     asked = [name.strip() for name in arguments.methods.split(",") if name.strip()]
     if not asked:
         raise SuiteError("--methods names no method; give names joined by commas, or all")
-    options = RunOptions(
-        file, method_labels(asked, file.suite), seed, arguments.device, arguments.only, arguments.overwrite
-    )
-    folder = RunFolder(arguments.out or default_folder(file, seed))
-    if arguments.dry_run:
-        return CommandResult(ExitStatus.DONE, plan_text(plan_run(options, ()), folder))
-    run_groups = executor(arguments.executor)
-    ensure_torchvision_imports()
-    with locked(folder.path):
-        console = Console(stderr=True)
-        planned = plan_run(options, tuple(read_run_manifest(folder.path).methods))
-        metrics = _metrics(planned)
-        session = open_session(
-            planned, folder, lambda line: console.print(line, style="yellow", markup=False)
-        )
-        refuse_stale(session, folder)
-        write_manifest(
-            session, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started
-        )
-        failed = 0
-        with Display(console, len(planned.plan.wanted)) as display:
-            for event in run_groups(
-                [w for w in session.tasks if w.group.method in options.methods], session.backbone, folder
-            ):
-                display.show(event)
-                failed += isinstance(event, Failed)
-        _measure(session, metrics, folder, console, started)
-    console.print(
-        f"the whole report is {folder.path / 'report.md'}", markup=False, highlight=False, soft_wrap=True
-    )
-    return CommandResult(
-        ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, summary(read_run(folder.path))
-    )
+    methods = method_labels(asked, file.suite)
+    return RunOptions(file, methods, seed, arguments.device, arguments.only, arguments.overwrite)
 
 
-def _metrics(planned: PlannedRun) -> Metrics:
-    from metrics.catalog import make
+def _suite_of(folder: RunFolder, manifest: RunManifest) -> SuiteFile:
+    """The run folder's copy of its suite; relative paths start where the original's did."""
+    file = open_suite(str(folder.path / SUITE_COPY))
+    return replace(file, start=Path(manifest.base) if manifest.base else None)
 
-    return Metrics(*make(planned.suite.metrics, encoders=planned.suite.encoders))
+
+def _score(inputs: ScoringInputs, console: Console, *, overwrite: bool) -> None:
+    with scoring_status(console) as notify:
+        score(inputs, notify, overwrite=overwrite)
 
 
-def _measure(
-    session: RunSession, metrics: Metrics, folder: RunFolder, console: Console, started: float
-) -> None:
-    """Scores, account, report and grid of what is there now."""
-    options = session.planned.options
-    cells = write_cell_tables(session, folder)
-    with measuring(console) as notify:
-        inputs = ScoringInputs(session.tasks, cells, session.planned.people, metrics, options.seed)
-        score(inputs, folder, notify, overwrite=options.overwrite)
-    write_manifest(
-        session, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started
-    )
-    write_text(folder.path / "report.md", markdown(read_run(folder.path)))
-    write_grid(session.tasks, folder)
+def _write_report(inputs: ScoringInputs) -> str:
+    """Write report.md and the image grid; return the summary for the terminal."""
+    finished = read_run(inputs.folder.path)
+    write_text(inputs.folder.path / "report.md", markdown(finished))
+    write_grid(inputs.folder, inputs.cells, inputs.people.chosen)
+    return summary(finished)
+
+
+def _print_place(folder: RunFolder, console: Console) -> None:
+    place = folder.path / "report.md"
+    console.print(f"the whole report is {place}", markup=False, highlight=False, soft_wrap=True)
 
 
 def plan_text(planned: PlannedRun, folder: RunFolder) -> str:
-    """`bench run --dry-run`: every chosen cell, and how many have a picture already."""
+    """`bench run --dry-run`: every chosen cell, and how many have an image already."""
     chosen = planned.plan.chosen
-    there = sum(folder.image(cell).exists() for cell in chosen)
+    existing = sum(folder.image(cell).exists() for cell in chosen)
     total = (
         f"{len(chosen)} of {len(planned.plan.cells)} cells into {folder.path}; "
-        f"{there} have a picture, which is kept if it was made in the same way"
+        f"{existing} have an image, which is kept if its fingerprint is unchanged"
     )
     return "\n".join([*(cell.id for cell in chosen), total])
 

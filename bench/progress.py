@@ -1,4 +1,4 @@
-"""What is going on, on stderr: a bar with the time left while drawing, a line for what is being measured."""
+"""Progress on stderr: a bar while generating or training, a status line while scoring."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap"
 
 
 class Display:
-    """Shows events as they come. On a terminal a bar; elsewhere a line per group, so that logs stay short."""
+    """Displays events: a bar on a terminal; elsewhere one line per group, so that logs stay short."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
@@ -30,7 +30,7 @@ class Display:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task = self._progress.add_task("drawing", total=total)
+        self._task = self._progress.add_task("generating", total=total)
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -41,39 +41,41 @@ class Display:
     ) -> None:
         self._progress.stop()
 
-    def show(self, event: Event) -> None:
-        """Take note of one event."""
+    def show(self, event: Event) -> bool:
+        """Display one event; True for a failure."""
         match event:
             case Fitted(method, identity, seconds):
-                self._say(f"{method}/{identity}: fitted in {seconds:.1f} s")
+                self._print(f"{method}/{identity}: fitted in {seconds:.1f} s")
             case Generated(cell) | Skipped(cell):
                 self._advance(f"{cell.method}/{cell.identity}")
             case Failed(cell, reason):
                 group = f"{cell.method}/{cell.identity}"
                 self._advance(group)
-                # The table counts them; here each reason is said once for each group.
+                # The table counts failures; here each reason is printed once for each group.
                 if (group, reason) not in self._reasons:
                     self._reasons.add((group, reason))
                     self._console.print(f"{cell.id}: {reason}", style="red", **PLAIN)
+                return True
+        return False
 
     def _advance(self, group: str) -> None:
         self._progress.update(self._task, advance=1, description=group)
         if group != self._group:
             self._group = group
-            self._say(group)
+            self._print(group)
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if not self._console.is_terminal:
             self._console.print(line, **PLAIN)
 
 
 @contextmanager
-def measuring(console: Console) -> Iterator[Callable[[str], None]]:
-    """A line that says what is being measured."""
-    with console.status("measuring") as status:
+def scoring_status(console: Console) -> Iterator[Callable[[str], None]]:
+    """A status line with the metric that is being computed."""
+    with console.status("scoring") as status:
 
         def notify(line: str) -> None:
-            status.update(f"measuring {line}")
+            status.update(f"scoring {line}")
 
         yield notify
 
@@ -83,7 +85,7 @@ Report = Callable[[int, int, str], None]
 
 @contextmanager
 def reporting(title: str) -> Iterator[Report]:
-    """A bar with the time left on a terminal's stderr; elsewhere a line now and then."""
+    """A bar with the time left on a terminal; elsewhere a line every 5 %."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -93,14 +95,14 @@ def reporting(title: str) -> Iterator[Report]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None, note="")
-        said = -1
+        printed = -1
 
         def report(done: int, total: int, note: str) -> None:
-            nonlocal said
+            nonlocal printed
             bar.update(task, completed=done, total=total, note=note)
             share = 20 * done // max(1, total)
-            if not console.is_terminal and share != said:
+            if not console.is_terminal and share != printed:
                 console.print(f"{title}: {done} of {total}, {note}", markup=False, highlight=False)
-            said = share
+            printed = share
 
         yield report

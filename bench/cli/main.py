@@ -124,6 +124,30 @@ def run(
 
 
 @app.command()
+def score(
+    run: Annotated[
+        Path | None, typer.Argument(help="A run folder (default: the latest one).", show_default=False)
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Metrics of this suite (default: the run's own suite).", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute existing scores again.")] = False,
+) -> None:
+    """Score the images of a run folder, without a backbone.
+
+    Examples:
+
+        bench score
+
+        bench score results/tiny --suite my_metrics.toml
+    """
+    from bench.benchmark import score_run
+
+    print(score_run(run, suite, overwrite=overwrite).text)
+
+
+@app.command()
 def report(
     run: Annotated[
         Path | None, typer.Argument(help="A run folder; the latest one without it.", show_default=False)

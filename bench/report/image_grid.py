@@ -1,4 +1,4 @@
-"""One picture that shows them all: reference photographs, then each method's drawing of the same prompt."""
+"""One image for a whole run: reference photographs, then each method's image of the same prompt."""
 
 import io
 from collections.abc import Sequence
@@ -7,63 +7,61 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.runs.atomic_io import write_whole
-from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder
-from bench.runs.task import GroupTask
+from bench.runs.tables import CellRow
+from bench.subjects.identity import Identity
 from bench.suite.prompts import PRIOR
 
 SIDE: Final = 128
-"""Pixels of one drawing in the grid."""
+"""Pixels of one image in the grid."""
 GAP: Final = 4
 LEFT: Final = 150
 TOP: Final = 36
-PEOPLE: Final = 4
+IDENTITIES: Final = 4
 PROMPTS: Final = 3
 REFERENCES: Final = 2
 INK: Final = (30, 30, 30)
+MISSING: Final = (225, 225, 225)
 
 
-def write_grid(tasks: Sequence[GroupTask], folder: RunFolder) -> None:
-    """Write grid.png and grid.webp for the first few people and prompts."""
-    if not tasks:
+def write_grid(folder: RunFolder, cells: Sequence[CellRow], people: Sequence[Identity]) -> None:
+    """Write grid.png and grid.webp for the first identities and prompts."""
+    if not cells:
         return
-    methods = list(dict.fromkeys(task.group.method for task in tasks))
-    people = list(dict.fromkeys(task.group.identity for task in tasks))[:PEOPLE]
-    by_place = {(task.group.method, task.group.identity): task for task in tasks}
-    rows = [(person, prompt) for person in people for prompt in _prompts(by_place[methods[0], person])]
+    methods = list(dict.fromkeys(cell.method for cell in cells))
+    first = {(c.method, c.identity, c.prompt): c for c in reversed(cells) if c.category != PRIOR}
+    rows = [(who, prompt) for who in people[:IDENTITIES] for prompt in _prompts(cells, methods[0], who.id)]
     columns = REFERENCES + len(methods)
     size = (LEFT + columns * (SIDE + GAP), TOP + len(rows) * (SIDE + GAP))
     grid = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(grid)
     for column, title in enumerate(["references", *[""] * (REFERENCES - 1), *methods]):
         _write(pen, title, _corner(column, 0)[0], 8, SIDE)
-    for y, (person, prompt) in enumerate(rows):
+    for y, (who, prompt) in enumerate(rows):
         _, top = _corner(0, y)
-        _write(pen, person, 4, top + 4, LEFT - 8)
+        _write(pen, who.id, 4, top + 4, LEFT - 8)
         _write(pen, prompt, 4, top + 24, LEFT - 8)
-        for column, photo in enumerate(by_place[methods[0], person].who.references[:REFERENCES]):
+        for column, photo in enumerate(who.references[:REFERENCES]):
             grid.paste(_fit(photo.load()), _corner(column, y))
         for column, method in enumerate(methods, start=REFERENCES):
-            picture = _drawn(by_place[method, person], prompt, folder)
-            grid.paste(picture or Image.new("RGB", (SIDE, SIDE), (225, 225, 225)), _corner(column, y))
+            grid.paste(_image(first.get((method, who.id, prompt)), folder), _corner(column, y))
     for name, options in (("grid.png", {"optimize": True}), ("grid.webp", {"quality": 85})):
         buffer = io.BytesIO()
         grid.save(buffer, name.rpartition(".")[2], **options)
         write_whole(folder.path / name, buffer.getvalue())
 
 
-def _prompts(task: GroupTask) -> list[str]:
-    cells = (cell for cell in task.group.cells if cell.prompt.category != PRIOR)
-    return list(dict.fromkeys(cell.prompt.id for cell in cells))[:PROMPTS]
+def _prompts(cells: Sequence[CellRow], method: str, identity: str) -> list[str]:
+    own = (c for c in cells if (c.method, c.identity) == (method, identity) and c.category != PRIOR)
+    return list(dict.fromkeys(cell.prompt for cell in own))[:PROMPTS]
 
 
-def _drawn(task: GroupTask, prompt: str, folder: RunFolder) -> Image.Image | None:
-    """The first sample; None where it is not there, which the grid shows as grey."""
-    cell: Cell = next(cell for cell in task.group.cells if cell.prompt.id == prompt)
-    if not folder.has(cell, task.fingerprint_parts.fingerprint(cell)):
-        return None
-    with Image.open(folder.image(cell)) as picture:
-        return _fit(picture.convert("RGB"))
+def _image(cell: CellRow | None, folder: RunFolder) -> Image.Image:
+    """The first sample; grey where there is none."""
+    if cell is None or cell.status != "generated":
+        return Image.new("RGB", (SIDE, SIDE), MISSING)
+    with Image.open(folder.image_of(cell)) as image:
+        return _fit(image.convert("RGB"))
 
 
 def _corner(column: int, row: int) -> tuple[int, int]:

@@ -5,15 +5,16 @@ from dataclasses import replace
 from bench.runner.session import RunSession
 from bench.runs.atomic_io import read_json
 from bench.runs.fingerprint import digest_of
+from bench.runs.image_index import ImageIndex, index_images
 from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder
 from bench.runs.tables import CELLS, FITS, CellRow, FitRow, write_rows
 from bench.runs.task import GroupTask
 
 
-def cell_row(cell: Cell, task: GroupTask, folder: RunFolder, run_fingerprint: str) -> CellRow:
+def cell_row(cell: Cell, index: ImageIndex, folder: RunFolder, run_fingerprint: str) -> CellRow:
     """The outcome of one cell."""
-    fingerprint = task.fingerprint_parts.fingerprint(cell)
+    fingerprint = index.planned[cell.id]
     row = CellRow(
         cell.id,
         cell.method,
@@ -26,7 +27,7 @@ def cell_row(cell: Cell, task: GroupTask, folder: RunFolder, run_fingerprint: st
         status="missing",
         reason="not generated",
     )
-    if folder.has(cell, fingerprint):
+    if index.has(cell):
         record = read_json(folder.sidecar(cell))
         return replace(
             row,
@@ -46,7 +47,7 @@ def cell_row(cell: Cell, task: GroupTask, folder: RunFolder, run_fingerprint: st
 
 
 def fit_row(task: GroupTask, folder: RunFolder) -> FitRow | None:
-    """What one fitting cost, if it is there."""
+    """The cost of one fit; None where there is none."""
     method, identity = task.group.method, task.group.identity
     record = read_json(folder.fit_sidecar(method, identity))
     if not record:
@@ -61,9 +62,9 @@ def _number(value: object) -> float | None:
 
 
 def write_cell_tables(session: RunSession, folder: RunFolder) -> list[CellRow]:
-    """cells.csv and fits.csv for the whole plan."""
-    shared = digest_of(session.shared)
-    cells = [cell_row(cell, task, folder, shared) for task in session.tasks for cell in task.group.cells]
+    """Write cells.csv and fits.csv for the whole plan."""
+    shared, index = digest_of(session.shared), index_images(session.tasks, folder)
+    cells = [cell_row(cell, index, folder, shared) for task in session.tasks for cell in task.group.cells]
     fits = [row for task in session.tasks if (row := fit_row(task, folder)) is not None]
     write_rows(folder.path / CELLS, cells, CellRow)
     write_rows(folder.path / FITS, fits, FitRow)

@@ -4,17 +4,18 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Final
 
-from bench.runner.provenance import FileDigests, sources, versions
+from bench.runner.provenance import FileDigests, versions
+from bench.runner.source_code import definition_digests
 from bench.runs.fingerprint import digest, digest_of
 from bench.subjects.identity import Identity
 from methods.interface import Method
 
 PLACES: Final = ("path", "revision", "config", "variant", "device")
-"""Where a backbone lies is not what it is; its files' digests say that."""
+"""Settings that locate a backbone; the digests of its files identify it."""
 
 
 def run_parts(backbone: Any, digests: FileDigests) -> dict[str, str]:
-    """The part of every recipe that the run shares; `backbone` is None where the suite opens none."""
+    """Parts that all images of a run share; `backbone` is None where the suite opens none."""
     parts = versions()
     if backbone is None:
         return {**parts, "backbone": "none"}
@@ -24,25 +25,36 @@ def run_parts(backbone: Any, digests: FileDigests) -> dict[str, str]:
         **parts,
         **{f"sampling {key}": value for key, value in sampling.items()},
         "device": str(backbone.device),
+        "backbone code": digest_of(class_code(type(backbone))),
         **digests.of_all(backbone.files(), "backbone ", backbone.folder),
     }
 
 
 def method_parts(method: Method, digests: FileDigests) -> dict[str, str]:
-    """The part of a recipe that the method brings."""
+    """Parts that depend on the method: class, settings, code, weights."""
     cls = type(method)
     settings = {f.name: repr(getattr(method, f.name)) for f in dataclasses.fields(method)}  # type: ignore[arg-type]  # a method is a dataclass
     files = tuple(method.weights)
     return {
-        "method": f"{cls.__module__}:{cls.__qualname__}",
+        "method": f"{_package(cls)}:{cls.__qualname__}",
         **{f"setting {name}": value for name, value in settings.items()},
-        **sources(cls.__module__),
+        "code": digest_of(class_code(cls)),
         **digests.of_all(files, "weights ", _parent(files)),
     }
 
 
+def class_code(cls: type) -> dict[str, str]:
+    """Digests of the definitions that a class depends on, by name."""
+    return definition_digests(cls.__module__, cls.__qualname__)
+
+
+def _package(cls: type) -> str:
+    """The package without the module, which may be moved inside it."""
+    return cls.__module__.partition(".")[0]
+
+
 def subject_parts(who: Identity) -> dict[str, str]:
-    """The part of a recipe that the person brings."""
+    """Parts that depend on the identity: noun, reference photographs, captions."""
     photos = [(digest(photo.content()), photo.caption) for photo in who.references]
     return {"noun": who.noun, "references": digest_of({"photos": photos})}
 

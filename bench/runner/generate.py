@@ -1,4 +1,4 @@
-"""Fit each person by each method and draw what is missing; what fails becomes a row with its reason."""
+"""Fit each identity by each method and generate the missing images; record failures with their reason."""
 
 import gc
 import os
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Failure:
-    """An attempt that went wrong: the reason in a line, and the traceback for the sidecar."""
+    """A failed attempt: the reason in one line, and the traceback for the sidecar."""
 
     reason: str
     traceback: str = ""
@@ -37,53 +37,51 @@ class Failure:
 
 @dataclass(frozen=True)
 class Job:
-    """A group of pictures with what they are drawn by and where they go."""
+    """A group of images with the backbone that generates them and the folder that receives them."""
 
     task: GroupTask
     backbone: Any
     folder: RunFolder
 
-    def wants(self, cell: Cell) -> bool:
-        """Whether the cell is chosen and its picture is not there yet."""
-        if cell.id not in self.task.wanted:
-            return False
-        return self.task.overwrite or not self.folder.has(cell, self.task.fingerprint_parts.fingerprint(cell))
+    @property
+    def missing(self) -> list[Cell]:
+        """Cells to generate now."""
+        return [cell for cell in self.task.group.cells if cell.id in self.task.missing]
 
     def clean(self) -> AbstractContextManager[None]:
-        """The backbone watches that a method takes away what it added."""
+        """Checks on leaving that the backbone is as it was."""
         return nullcontext() if self.backbone is None else self.backbone.clean()
 
 
 def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterator[Event]:
-    """Draw the wanted pictures of one group that are not there yet, in whole batches of the full plan.
+    """Generate the missing images of one group, in whole batches of the full plan.
 
-    A batch always holds the same cells, however many of them are missing: should a method's bytes depend
-    on a picture's neighbours, a run that was killed and begun again still makes the same ones.
+    A batch always contains the same cells, however many of them are missing. Even if an image's bytes
+    depended on its neighbours, a run that was killed and continued would produce the same images.
     """
     if task.guidance is not None and backbone is not None:
         backbone = backbone.guided(task.guidance)
     job = Job(task, backbone, folder)
     cells = task.group.cells
-    missing = frozenset(cell.id for cell in cells if job.wants(cell))
-    yield from (Skipped(cell) for cell in cells if cell.id in task.wanted and cell.id not in missing)
-    if not missing:
+    yield from (Skipped(cell) for cell in cells if cell.id in task.wanted - task.missing)
+    if not task.missing:
         return
-    # What the last method left unreachable must not count as this one's memory.
+    # Objects that the last method left unreachable must not count as this method's memory.
     gc.collect()
     ready = _attempt(lambda: _personalise(job))
     if isinstance(ready, Failure):
-        yield from _give_up([cell for cell in cells if cell.id in missing], ready, job)
+        yield from _record_failures(job.missing, ready, job)
         return
     personalised, fitted = ready
     if fitted is not None:
         yield fitted
     for batch in _batches(cells, task.batch):
-        if missing.intersection(cell.id for cell in batch):
-            yield from _draw_batch(batch, missing, personalised, job)
+        if any(cell.id in task.missing for cell in batch):
+            yield from _generate_batch(batch, personalised, job)
 
 
 def _batches(cells: Sequence[Cell], size: int) -> Iterator[Sequence[Cell]]:
-    """Prior cells apart: an adapter draws them in another way, and their time is not the subject's."""
+    """Class images come in batches of their own: their time is not the subject's."""
     for _, members in groupby(cells, key=lambda cell: cell.prompt.category == PRIOR):
         alike = list(members)
         yield from (alike[start : start + size] for start in range(0, len(alike), size))
@@ -101,7 +99,7 @@ def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
 
 
 def _fit(job: Job, subject: Subject) -> Fitted | None:
-    """Fit unless what is there was fitted in the same way."""
+    """Fit, unless a fit with the same fingerprint exists."""
     method, identity = job.task.group.method, job.task.group.identity
     place, sidecar = job.folder.fit(method, identity), job.folder.fit_sidecar(method, identity)
     seed = fit_seed(job.task.run_seed, identity)
@@ -119,74 +117,73 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _draw_batch(
-    batch: Sequence[Cell], missing: frozenset[str], personalised: Personalised, job: Job
-) -> Iterator[Event]:
-    drawn = _attempt(lambda: _pictures(personalised, batch, job))
-    if isinstance(drawn, Failure):
+def _generate_batch(batch: Sequence[Cell], personalised: Personalised, job: Job) -> Iterator[Event]:
+    generated = _attempt(lambda: _images(personalised, batch, job))
+    missing = [cell for cell in batch if cell.id in job.task.missing]
+    if isinstance(generated, Failure):
         if len(batch) == 1:
-            yield from _give_up(batch, drawn, job)
+            yield from _record_failures(batch, generated, job)
             return
-        # One bad cell must not take its neighbours with it.
-        for cell in batch:
-            if cell.id in missing:
-                yield from _draw_batch([cell], missing, personalised, job)
+        # One failing cell must not fail its neighbours.
+        for cell in missing:
+            yield from _generate_batch([cell], personalised, job)
         return
-    pictures, cost = drawn
-    for cell, picture in zip(batch, pictures, strict=True):
-        if cell.id in missing:
-            _keep(cell, picture, cost, job)
+    images, cost = generated
+    for cell, image in zip(batch, images, strict=True):
+        if cell in missing:
+            _save(cell, image, cost, job)
             yield Generated(cell, cost["seconds"])
 
 
-def _pictures(
+def _images(
     personalised: Personalised, batch: Sequence[Cell], job: Job
 ) -> tuple[list[Image], dict[str, Any]]:
-    """The batch's pictures and the cost of each one of them."""
+    """The batch's images and the cost of one of them."""
     requests = [Request(cell.prompt.template, cell.seed) for cell in batch]
     with job.clean(), measured() as cost:
-        pictures = personalised.generate(requests)
-    if len(pictures) != len(requests):
-        raise MethodError(f"generate returned {len(pictures)} pictures for {len(requests)} requests")
-    for picture in pictures:
-        if not isinstance(picture, Image):
-            raise MethodError(f"generate returned a {type(picture).__name__}, wanted is a PIL image")
-    return pictures, {**cost.record, "seconds": cost.seconds / len(batch), "batch": len(batch)}
+        images = personalised.generate(requests)
+    if len(images) != len(requests):
+        raise MethodError(f"generate returned {len(images)} images for {len(requests)} requests")
+    for image in images:
+        if not isinstance(image, Image):
+            raise MethodError(f"generate returned a {type(image).__name__}, expected a PIL image")
+    return images, {**cost.record, "seconds": cost.seconds / len(batch), "batch": len(batch)}
 
 
-def _keep(cell: Cell, picture: Image, cost: Mapping[str, Any], job: Job) -> None:
-    fingerprint_parts = job.task.fingerprint_parts
-    record = {**cost, "flaw": flaw(picture), "made": fingerprint_parts.parts(cell)}
-    job.folder.save(cell, picture, fingerprint_parts.fingerprint(cell), record)
+def _save(cell: Cell, image: Image, cost: Mapping[str, Any], job: Job) -> None:
+    parts = job.task.fingerprint_parts
+    record = {**cost, "flaw": flaw(image), "fingerprint_parts": parts.parts(cell)}
+    job.folder.save(cell, image, parts.fingerprint(cell), record)
     job.folder.failure(cell).unlink(missing_ok=True)
 
 
-def flaw(picture: Image) -> str:
-    """What makes a picture no picture: `nan` where its maker says so, `black` or `constant`; else empty."""
-    if picture.info.get(FLAW):
-        return str(picture.info[FLAW])
-    pixels = picture.convert("RGB").tobytes()
+def flaw(image: Image) -> str:
+    """Why an image shows nothing: `nan` (set by the method), `black` or `constant`; otherwise empty."""
+    if image.info.get(FLAW):
+        return str(image.info[FLAW])
+    pixels = image.convert("RGB").tobytes()
     if pixels != pixels[:3] * (len(pixels) // 3):
         return ""
     return "black" if not any(pixels[:3]) else "constant"
 
 
-def give_up(task: GroupTask, reason: str, folder: RunFolder) -> Iterator[Event]:
-    """Rows with a reason for all that is missing of a group which never came back."""
+def record_lost_group(task: GroupTask, reason: str, folder: RunFolder) -> Iterator[Event]:
+    """Failures of all images that a lost worker did not generate."""
     job = Job(task, None, folder)
-    yield from _give_up([cell for cell in task.group.cells if job.wants(cell)], Failure(reason), job)
+    lost = [c for c in job.missing if folder.found(c) != task.fingerprint_parts.fingerprint(c)]
+    yield from _record_failures(lost, Failure(reason), job)
 
 
-def _give_up(cells: Sequence[Cell], trouble: Failure, job: Job) -> Iterator[Event]:
+def _record_failures(cells: Sequence[Cell], failure: Failure, job: Job) -> Iterator[Event]:
     for cell in cells:
         fingerprint = job.task.fingerprint_parts.fingerprint(cell)
-        record = {"fingerprint": fingerprint, "reason": trouble.reason, "traceback": trouble.traceback}
+        record = {"fingerprint": fingerprint, "reason": failure.reason, "traceback": failure.traceback}
         write_json(job.folder.failure(cell), record)
-        yield Failed(cell, trouble.reason)
+        yield Failed(cell, failure.reason)
 
 
 def _attempt(action: Callable[[], T]) -> T | Failure:
-    """Do it, or say why it cannot be done. A full disk is no cell's fault, and ends the run."""
+    """Run `action`; an exception becomes a Failure. A full disk fails every cell, so it ends the run."""
     try:
         return action()
     except StoreError:

@@ -4,11 +4,12 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 
+from bench.runner.fingerprint_parts import class_code
 from bench.runner.provenance import commit, machine, versions
-from bench.runner.session import RunSession
+from bench.runner.session import RunSession, role_of
 from bench.runs.atomic_io import write_text
 from bench.runs.fingerprint import digest_of
-from bench.runs.run_folder import RunFolder
+from bench.runs.run_folder import SUITE_COPY, RunFolder
 from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
 from methods.interface import trained_on
 
@@ -25,6 +26,7 @@ def write_manifest(
         seed=options.seed,
         command=shlex.join(["bench", *sys.argv[1:]]),
         commit=commit(),
+        base=str(options.file.base.resolve()),
         libraries=versions(),
         machine=machine(),
         people={who.id: PersonRecord(who.noun, who.origin, dict(who.attributes)) for who in people},
@@ -33,10 +35,16 @@ def write_manifest(
         fingerprints={digest_of(made): dict(made) for made in (session.shared, *metrics)},
         seconds=round(seconds, 1),
     )
-    write_text(folder.path / "suite.toml", options.file.text)
+    write_text(folder.path / SUITE_COPY, options.file.text)
     write_run_manifest(folder.path, manifest)
 
 
 def _method_record(session: RunSession, label: str, parts: Mapping[str, str]) -> MethodRecord:
     method = session.methods[label]
-    return MethodRecord(tuple(sorted(method.conditioning_encoders)), tuple(sorted(trained_on(method))), parts)
+    return MethodRecord(
+        tuple(sorted(method.conditioning_encoders)),
+        tuple(sorted(trained_on(method))),
+        parts,
+        role_of(method),
+        class_code(type(method)),
+    )

@@ -1,19 +1,16 @@
 """Where a picture comes from: digests of files and sources, library versions, commit, machine."""
 
-import ast
 import hashlib
-import importlib.util
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from bench.runs.atomic_io import read_json, write_json
-from bench.runs.fingerprint import digest
 
 LIBRARIES: Final = (
     "torch",
@@ -26,8 +23,6 @@ LIBRARIES: Final = (
     "pillow",
 )
 """Libraries whose version may change a picture's bytes."""
-CONTRACTS: Final = frozenset({"methods", "methods.interface", "methods.catalog"})
-"""Modules without behaviour: an edit there draws nothing anew."""
 
 
 class FileDigests:
@@ -70,55 +65,6 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[f"library {name}"] = version(name)
     return found
-
-
-def sources(module: str) -> dict[str, str]:
-    """Digests of a module's source and of all it imports from its own package and from `methods`."""
-    roots = {module.partition(".")[0], "methods"}
-    seen: dict[str, str] = {}
-    queue = [module]
-    while queue:
-        name = queue.pop()
-        path = None if name in seen or name in CONTRACTS else _source(name)
-        if path is None:
-            continue
-        text = path.read_bytes()
-        seen[name] = digest(text)
-        parent = name.rpartition(".")[0]
-        queue += [found for found in (parent, *_imports(text, name)) if found.partition(".")[0] in roots]
-    return {f"source {name}": seen[name] for name in sorted(seen)}
-
-
-def _source(module: str) -> Path | None:
-    """The module's file, found without importing anything: `find_spec` of `a.b` would import `a`."""
-    root, *inner = module.split(".")
-    try:
-        spec = importlib.util.find_spec(root)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not spec.submodule_search_locations:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") and not inner else None
-    for place in spec.submodule_search_locations:
-        stem = Path(place, *inner)
-        for path in (stem.with_name(stem.name + ".py"), stem / "__init__.py"):
-            if path.is_file() and (inner or path.name == "__init__.py"):
-                return path
-    return None
-
-
-def _imports(text: bytes, module: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            # One level up is the package for a module; what stands above it is seldom used and never here.
-            base = node.module or ""
-            if node.level:
-                base = ".".join([*module.split(".")[: -node.level], *filter(None, [base])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def commit() -> str:

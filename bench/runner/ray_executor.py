@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import StoreError, SuiteError
-from bench.runner.generate import generate_group, give_up
+from bench.runner.generate import generate_group, record_lost_group
 from bench.runs.events import Event
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
@@ -58,7 +58,7 @@ def _events(ray: Any, done: Any, task: GroupTask, folder: RunFolder) -> list[Eve
         raise
     except ray.exceptions.RayError as error:
         reason = f"the Ray worker was lost ({type(error).__name__}); run again, or with --executor local"
-        return list(give_up(task, reason, folder))
+        return list(record_lost_group(task, reason, folder))
     return events
 
 

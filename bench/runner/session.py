@@ -1,4 +1,4 @@
-"""A run before its first picture: what is asked for, the plan, and every picture's recipe."""
+"""A run before its first image: options, plan, methods, backbone, and the fingerprint of every image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,13 +7,16 @@ from typing import Any, Final, Literal
 
 from bench.datasets.registry import People, open_people
 from bench.errors import StoreError, SuiteError
-from bench.runner.fingerprint_parts import method_parts, run_parts, subject_parts
+from bench.runner.fingerprint_parts import class_code, method_parts, run_parts, subject_parts
 from bench.runner.provenance import FileDigests
-from bench.runner.row_settings import row_settings_of
 from bench.runs.atomic_io import read_json
 from bench.runs.fingerprint import FingerprintParts, differing
+from bench.runs.image_index import ImageIndex, index_images, with_missing
 from bench.runs.plan import Plan, make_plan
+from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder
+from bench.runs.run_manifest import MethodRecord, RunManifest, read_run_manifest
+from bench.runs.tables import FLOOR
 from bench.runs.task import GroupTask
 from bench.suite.suite import NO_BACKBONE, Suite, SuiteFile
 from methods.backbone.spec import BackboneSpec
@@ -65,7 +68,17 @@ class RunSession:
     shared: Mapping[str, str]
     """The recipe parts that all pictures share."""
     remarks: tuple[str, ...]
-    """What is missing of the dataset, and which held-out photographs nearly are references."""
+    """Missing files of the dataset, and held-out photographs that nearly equal a reference."""
+
+    @property
+    def floor(self) -> str:
+        """The row of the backbone alone."""
+        return next((label for label, method in self.methods.items() if role_of(method) == "floor"), FLOOR)
+
+
+def role_of(method: Method) -> str:
+    """A method of a user's own may have no role."""
+    return str(getattr(method, "role", "method"))
 
 
 def default_folder(file: SuiteFile, seed: int) -> Path:
@@ -112,31 +125,45 @@ def _without_priors(labels: Sequence[str], suite: Suite) -> frozenset[str]:
 
 
 def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSession:
-    """Check the photographs, build the methods, open the backbone, and write every picture's recipe."""
-    options, suite = planned.options, planned.suite
+    """Check the photographs, build the methods, open the backbone, and find the missing images.
+
+    Raises StoreError where a wanted image exists with another fingerprint and `overwrite` is not given.
+    """
     methods = _build_methods(planned, warn)
     remarks = [*planned.people.remarks, *(line for who in planned.people.chosen for line in who.check())]
     for line in remarks:
         warn(f"dataset: {line}")
-    backbone = _open_backbone(suite.backbone, options.device)
+    backbone = _open_backbone(planned.suite.backbone, planned.options.device)
     digests = FileDigests(folder.path / ".digests.json")
     shared = run_parts(backbone, digests)
-    of_methods = {label: method_parts(method, digests) for label, method in methods.items()}
+    tasks = _tasks(planned, methods, shared, digests)
+    index = index_images(tasks, folder)
+    tasks = _current(tasks, planned, index, warn)
+    if not planned.options.overwrite:
+        _refuse_stale(tasks, index, folder)
+    tasks = [with_missing(task, index) for task in tasks]
+    return RunSession(planned, backbone, methods, tuple(tasks), shared, tuple(remarks))
+
+
+def _tasks(
+    planned: PlannedRun, methods: Mapping[str, Method], shared: Mapping[str, str], digests: FileDigests
+) -> list[GroupTask]:
+    options, suite = planned.options, planned.suite
     people = {who.id: who for who in planned.people.chosen}
+    of_methods = {label: method_parts(method, digests) for label, method in methods.items()}
     tasks = []
     for group in planned.plan.groups:
         if group.method not in methods:
             continue
         row = row_settings_of(group.method, suite.settings.get(group.method, {}))
         who = row.shown.of(people[group.identity], planned.people.chosen)
+        method = {**of_methods[group.method], **_guidance_part(row.guidance)}
         tasks.append(
             GroupTask(
                 group,
                 who,
                 methods[group.method],
-                FingerprintParts(
-                    shared, {**of_methods[group.method], **_drawn_by(row.guidance)}, subject_parts(who)
-                ),
+                FingerprintParts(shared, method, subject_parts(who)),
                 suite.backbone.batch,
                 options.seed,
                 planned.plan.wanted,
@@ -144,11 +171,10 @@ def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSessi
                 row.guidance,
             )
         )
-    current = tuple(_current(tasks, planned, folder, warn))
-    return RunSession(planned, backbone, methods, current, shared, tuple(remarks))
+    return tasks
 
 
-def _drawn_by(guidance: float | None) -> dict[str, str]:
+def _guidance_part(guidance: float | None) -> dict[str, str]:
     return {} if guidance is None else {"row's guidance": str(float(guidance))}
 
 
@@ -169,7 +195,7 @@ def build_method(label: str, of_suite: Mapping[str, Mapping[str, Any]]) -> Metho
     settings = row_settings_of(label, of_suite.get(label, {})).own
     name = settings.pop("base", label)
     if not isinstance(name, str):
-        raise SuiteError(f"methods: {label}: like = {name!r}; wanted is a method's name")
+        raise SuiteError(f"methods: {label}: base = {name!r}; expected a method's name")
     # A frozen dataclass of settings can be hashed only if its lists are tuples.
     return make(name, {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
 
@@ -181,34 +207,47 @@ def _open_backbone(spec: BackboneSpec, device: Device) -> Any:
 
 
 def _current(
-    tasks: Sequence[GroupTask], planned: PlannedRun, folder: RunFolder, warn: Warn
+    tasks: Sequence[GroupTask], planned: PlannedRun, index: ImageIndex, warn: Warn
 ) -> list[GroupTask]:
-    """Without the earlier methods whose pictures no longer fit this suite and these versions."""
+    """Without methods of earlier runs whose images do not fit this suite and these versions any more."""
     fitting = set(planned.options.methods)
-    for task in tasks:
-        if any(folder.has(cell, task.fingerprint_parts.fingerprint(cell)) for cell in task.group.cells):
-            fitting.add(task.group.method)
+    fitting |= {task.group.method for task in tasks if any(map(index.has, task.group.cells))}
     for label in dict.fromkeys(task.group.method for task in tasks):
         if label not in fitting:
-            warn(f"{label} is left out of the table: its pictures were made in another way; run it again")
+            warn(f"{label} is left out of the table: its images have another fingerprint; run it again")
     return [task for task in tasks if task.group.method in fitting]
 
 
-def refuse_stale(session: RunSession, folder: RunFolder) -> None:
-    """Pictures made in another way are results: they are drawn over only when `--overwrite` says so."""
+def _refuse_stale(tasks: Sequence[GroupTask], index: ImageIndex, folder: RunFolder) -> None:
+    """An existing image is a result: it is replaced only if `--overwrite` asks for it."""
     stale = [
         (cell, task)
-        for task in session.tasks
+        for task in tasks
         for cell in task.group.cells
-        if cell.id in task.wanted
-        and folder.found(cell) not in (None, task.fingerprint_parts.fingerprint(cell))
+        if cell.id in task.wanted and index.is_stale(cell)
     ]
-    if not stale or session.planned.options.overwrite:
+    if not stale:
         return
     cell, task = stale[0]
-    changed = differing(read_json(folder.sidecar(cell)).get("made", {}), task.fingerprint_parts.parts(cell))
-    shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-    raise StoreError(
-        f"{folder.path}: {len(stale)} pictures, first {cell.id}, were made in another way "
-        f"({shown or 'recipe unknown'}); give --overwrite to generate them again, or --out another folder"
+    before = read_json(folder.sidecar(cell)).get("fingerprint_parts")
+    if before is None:
+        raise _stale(folder, len(stale), cell.id, "what they depend on was not recorded")
+    changed = differing(before, task.fingerprint_parts.parts(cell))
+    code = changed_definitions(read_run_manifest(folder.path), task) if "code" in before else []
+    names = [f"code of {', '.join(code)}" if line.startswith("code:") and code else line for line in changed]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    raise _stale(folder, len(stale), cell.id, f"{', '.join(names[:3])}{more}")
+
+
+def _stale(folder: RunFolder, count: int, cell: str, reason: str) -> StoreError:
+    return StoreError(
+        f"{folder.path}: {count} images, first {cell}, have another fingerprint ({reason}); "
+        "give --overwrite to generate them again, or --out another folder"
     )
+
+
+def changed_definitions(earlier: RunManifest, task: GroupTask) -> list[str]:
+    """Names of the definitions in which a method's code differs from that of an earlier run."""
+    before = earlier.methods.get(task.group.method, MethodRecord()).code
+    now = class_code(type(task.method))
+    return [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)] if before else []

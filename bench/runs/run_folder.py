@@ -1,14 +1,13 @@
-"""The run folder: what exists is what has a whole file with a matching fingerprint.
+"""The run folder: an image exists if its file is whole and its fingerprint matches.
 
 <run>/suite.toml, run.json, *.csv, report.md, grid.png
-<run>/images/<method>/<identity>/<prompt>.s1.png      the picture; its fingerprint is in the PNG's text
-<run>/images/<method>/<identity>/<prompt>.s1.json     its timings and its recipe
-<run>/images/<method>/<identity>/<prompt>.s1.failed.json    or why there is no picture
-<run>/fits/<method>/<identity>/                       what `fit` wrote
-<run>/fits/<method>/<identity>.json                   its fingerprint and timings
+<run>/images/<method>/<identity>/<prompt>.s1.png      the image; its fingerprint is in the PNG's text
+<run>/images/<method>/<identity>/<prompt>.s1.json     its timings and the parts of its fingerprint
+<run>/images/<method>/<identity>/<prompt>.s1.failed.json    or the reason why there is no image
+<run>/fits/<method>/<identity>/                       files written by `fit`
+<run>/fits/<method>/<identity>.json                   their fingerprint and timings
 """
 
-import fcntl
 import io
 import os
 import platform
@@ -18,14 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock, Timeout
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bench.errors import StoreError
 from bench.runs.atomic_io import refusal, write_json, write_whole
 from bench.runs.plan import Cell
+from bench.runs.run_manifest import MANIFEST
+from bench.runs.tables import CellRow
 
+SUITE_COPY: Final = "suite.toml"
 LOCK: Final = ".lock"
+HOLDER: Final = ".lock-holder"
+"""Names the process that holds the lock; `filelock` empties the lock file itself."""
 TEXT_KEY: Final = "personabench"
 PNG_END: Final = b"IEND\xaeB`\x82"
 """The last bytes of every whole PNG."""
@@ -33,35 +38,40 @@ PNG_END: Final = b"IEND\xaeB`\x82"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths and whole-file writes of one run."""
+    """Paths and atomic writes of one run."""
 
     path: Path
 
     def image(self, cell: Cell) -> Path:
-        """Where the cell's picture stands."""
-        return (
-            self.path / "images" / safe(cell.method) / cell.identity / f"{cell.prompt.id}.s{cell.sample}.png"
-        )
+        """Path of the cell's image."""
+        return self._image(cell.method, cell.identity, cell.prompt.id, cell.sample)
+
+    def image_of(self, row: CellRow) -> Path:
+        """Path of the image that a line of cells.csv describes."""
+        return self._image(row.method, row.identity, row.prompt, row.sample)
+
+    def _image(self, method: str, identity: str, prompt: str, sample: int) -> Path:
+        return self.path / "images" / safe(method) / identity / f"{prompt}.s{sample}.png"
 
     def sidecar(self, cell: Cell) -> Path:
-        """Where the picture's timings and recipe stand."""
+        """Path of the image's timings and fingerprint parts."""
         return self.image(cell).with_suffix(".json")
 
     def failure(self, cell: Cell) -> Path:
-        """Where the reason stands if drawing failed."""
+        """Path of the reason why there is no image."""
         return self.image(cell).with_suffix(".failed.json")
 
     def fit(self, method: str, identity: str) -> Path:
-        """The folder that `fit` filled."""
+        """Folder of the files that `fit` wrote."""
         return self.path / "fits" / safe(method) / identity
 
     def fit_sidecar(self, method: str, identity: str) -> Path:
-        """The fitting's fingerprint and timings."""
+        """Path of the fit's fingerprint and timings."""
         folder = self.fit(method, identity)
         return folder.with_name(folder.name + ".json")
 
     def found(self, cell: Cell) -> str | None:
-        """The fingerprint of the whole picture that is there, or None."""
+        """The fingerprint of the stored image; None where there is no whole image."""
         try:
             with self.image(cell).open("rb") as file:
                 file.seek(-len(PNG_END), os.SEEK_END)
@@ -74,12 +84,8 @@ class RunFolder:
             return None
         return str(fingerprint) if fingerprint else None
 
-    def has(self, cell: Cell, fingerprint: str) -> bool:
-        """Whether the cell's picture is there and was made in exactly this way."""
-        return self.found(cell) == fingerprint
-
     def save(self, cell: Cell, picture: Image.Image, fingerprint: str, record: Mapping[str, Any]) -> None:
-        """Write the sidecar, then the picture: a picture that is there has its timings too."""
+        """Write the sidecar, then the image: an image that exists has its timings too."""
         text = PngInfo()
         text.add_text(TEXT_KEY, fingerprint)
         buffer = io.BytesIO()
@@ -90,8 +96,16 @@ class RunFolder:
         write_whole(self.image(cell), buffer.getvalue())
 
 
+def latest_folder(results: Path) -> Path:
+    """The run folder in `results` that was written last. Raises StoreError where there is none."""
+    found = sorted(results.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise StoreError(f"{results}: no run folder; make one with `bench run`, or name one")
+    return found[-1].parent
+
+
 def safe(name: str) -> str:
-    """A method's name as a folder's: not every file system takes the colon of `package.module:Class`."""
+    """A method's name as a folder name: some file systems refuse the colon of `package.module:Class`."""
     return name.replace(":", "+").replace("/", "_")
 
 
@@ -99,27 +113,24 @@ def safe(name: str) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the run folder for this process alone.
 
-    The system drops the lock when its holder ends, however it ends, so a killed run leaves none behind.
-    Raises StoreError where another run holds it, or where the folder cannot be written.
+    The operating system releases the lock when its holder ends: a killed run leaves none behind.
+    Raises StoreError where another process holds it, or where the folder cannot be written.
     """
+    lock, holder = FileLock(folder / LOCK, timeout=0), folder / HOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a+", encoding="utf-8")
+        lock.acquire()
+        holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+    except Timeout as error:
+        name = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+        raise StoreError(
+            f"{folder}: {name} is writing here; wait for it, or give --out another folder"
+        ) from error
     except OSError as error:
+        lock.release()
         raise refusal(folder, error) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise StoreError(
-                f"{folder}: {holder} is writing here; wait for it, or give --out another folder"
-            ) from error
-        except OSError as error:
-            raise refusal(folder, error) from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
+    try:
         yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

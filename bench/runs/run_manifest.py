@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bench.runs.atomic_io import read_json, write_json
 from bench.runs.renamed import MANIFEST_KEYS, renamed
+from bench.runs.tables import FLOOR
 
 MANIFEST: Final = "run.json"
 
@@ -29,6 +30,10 @@ class MethodRecord:
     trained_on: tuple[str, ...] = ()
     fingerprint_parts: Mapping[str, str] = field(default_factory=dict)
     """Class, settings, code and weights."""
+    role: str = "method"
+    """`floor`, `ceiling` or `method`."""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """Digests, by name, of the definitions that the method depends on."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class RunManifest:
     command: str = ""
     commit: str = ""
     """Commit of this repository; ends in `+` where files differ from it."""
+    base: str = ""
+    """Folder from which relative paths in the suite start."""
     libraries: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, PersonRecord] = field(default_factory=dict)
@@ -49,6 +56,11 @@ class RunManifest:
     fingerprints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Parts by digest, of the run and of every metric."""
     seconds: float = 0.0
+
+    @property
+    def floor(self) -> str:
+        """The row of the backbone alone."""
+        return next((label for label, about in self.methods.items() if about.role == "floor"), FLOOR)
 
 
 def write_run_manifest(folder: Path, manifest: RunManifest) -> None:

@@ -10,18 +10,21 @@ from methods.interface import Method
 
 @dataclass(frozen=True)
 class GroupTask:
-    """One person and one method, with all that is needed to draw their pictures; it can be pickled."""
+    """One person and one method, with all that is needed to generate their images; it can be pickled."""
 
     group: Group
     who: Identity
+    """The person with the references that this row shows to its method."""
     method: Method
     fingerprint_parts: FingerprintParts
     batch: int
-    """Pictures asked for at once."""
+    """Images generated at once."""
     run_seed: int
     wanted: frozenset[str]
-    """Ids of the cells to draw now."""
+    """Ids of the cells chosen in this run."""
     overwrite: bool
-    """Draw the wanted ones even where they are there."""
+    """Fit and generate again what exists."""
     guidance: float | None = None
-    """The guidance scale to draw by; the backbone's own without it."""
+    """Guidance scale of this row; None for the backbone's own."""
+    missing: frozenset[str] = frozenset()
+    """Ids of the cells to generate now."""

@@ -1,4 +1,4 @@
-"""Pictures to be judged: what methods drew, and real photographs put in their place."""
+"""Evaluation samples: the stored images of a run, and real photographs in their place."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,156 +6,162 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.runs.plan import Cell
+from bench.errors import ReportError
+from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder
-from bench.runs.task import GroupTask
+from bench.runs.tables import CellRow
 from bench.subjects.identity import Identity
-from bench.suite.prompts import PRIOR
+from bench.suite.prompts import PRIOR, SLOT, Prompt
+from bench.suite.suite import Suite
 from metrics.interface import RealPhoto, Sample
 
-Pictures = tuple[Image.Image, ...]
-OwnPictures = Mapping[tuple[str, str, int], Path]
-"""By person, prompt and sample."""
+Images = tuple[Image.Image, ...]
+BackboneImages = Mapping[tuple[str, str, int], Path]
+"""Class images of the backbone alone, by identity, prompt and sample."""
 
 
 @dataclass(frozen=True)
 class IdentityImages:
-    """One person's photographs, opened once."""
+    """One identity's photographs, opened once."""
 
     who: Identity
-    references: Pictures
-    held_out: Pictures
+    references: Images
+    held_out: Images
+    prompts: Mapping[str, Prompt]
+    """The identity's prompts, by id."""
 
 
 @dataclass(frozen=True)
 class EvaluationSample:
-    """A picture to be judged, and where its score belongs."""
+    """An image to score, and the place of its score in scores.csv."""
 
     sample: Sample
     category: str
     sample_number: int
 
 
-def load_identity_images(people: Sequence[Identity]) -> dict[str, IdentityImages]:
-    """Everybody's photographs, by id."""
+def load_identity_images(people: Sequence[Identity], suite: Suite) -> dict[str, IdentityImages]:
+    """Every identity's photographs and prompts, by id."""
     return {
         who.id: IdentityImages(
             who,
             tuple(photo.load() for photo in who.references),
             tuple(photo.load() for photo in who.held_out),
+            {prompt.id: prompt for prompt in _prompts(who, suite)},
         )
         for who in people
     }
 
 
-def drawn(
-    tasks: Sequence[GroupTask], identity_images: Mapping[str, IdentityImages], folder: RunFolder
-) -> Iterator[EvaluationSample]:
-    """The stored pictures of the subject by one method; the plain noun stands in the prompt."""
-    for task, cell in _stored(tasks, folder):
-        if cell.prompt.category != PRIOR:
-            yield EvaluationSample(
-                _sample(task, cell, identity_images, folder), cell.prompt.category, cell.sample
+def _prompts(who: Identity, suite: Suite) -> tuple[Prompt, ...]:
+    recaptions = who.recaptions(suite.prompts.recaptions)
+    return (*suite.shared_prompts, *who.own_prompts, *recaptions, who.prior)
+
+
+class StoredImages:
+    """Reads the stored images of one run as evaluation samples."""
+
+    def __init__(self, folder: RunFolder, suite: Suite, identities: Mapping[str, IdentityImages]) -> None:
+        self._folder = folder
+        self._suite = suite
+        self._identities = identities
+
+    def of_subject(self, cells: Sequence[CellRow]) -> Iterator[EvaluationSample]:
+        """Images of the subject; their prompt contains the plain noun phrase."""
+        for cell in cells:
+            if cell.category != PRIOR and cell.status == "generated":
+                yield EvaluationSample(self._sample(cell), cell.category, cell.sample)
+
+    def of_class(self, cells: Sequence[CellRow], backbone: BackboneImages) -> Iterator[EvaluationSample]:
+        """Class images after fitting, each with the backbone's own image of the same seed."""
+        for cell in cells:
+            if cell.category == PRIOR and cell.status == "generated":
+                path = backbone.get(_place(cell))
+                sample = replace(self._sample(cell), own=load_image(path) if path else None)
+                yield EvaluationSample(sample, cell.category, cell.sample)
+
+    def of_backbone(self, cells: Sequence[CellRow]) -> BackboneImages:
+        """Paths of the class images among `cells`."""
+        return {
+            _place(cell): self._folder.image_of(cell)
+            for cell in cells
+            if cell.category == PRIOR and cell.status == "generated"
+        }
+
+    def _sample(self, cell: CellRow) -> Sample:
+        images = self._identities.get(cell.identity)
+        if images is None or cell.prompt not in images.prompts:
+            raise ReportError(
+                f"{self._folder.path}: identity {cell.identity!r} has no prompt {cell.prompt!r} in suite "
+                f"{self._suite.name!r}; score the run with the suite that it was made with"
             )
+        return Sample(
+            id=cell.cell,
+            identity=cell.identity,
+            prompt_id=cell.prompt,
+            image=load_image(self._folder.image_of(cell)),
+            prompt=cell.template.replace(SLOT, images.who.phrase),
+            expected_attributes=images.prompts[cell.prompt].expected_attributes,
+            held_out=images.held_out,
+            references=self._references(cell.method, images),
+            person=images.who.person,
+        )
+
+    def _references(self, method: str, images: IdentityImages) -> Images:
+        """The references that this row showed to its method."""
+        row = row_settings_of(method, self._suite.settings.get(method, {}))
+        people = [other.who for other in self._identities.values()]
+        seen = row.shown.of(images.who, people).references
+        return images.references if seen == images.who.references else tuple(photo.load() for photo in seen)
 
 
-def prior_samples(
-    tasks: Sequence[GroupTask],
-    identity_images: Mapping[str, IdentityImages],
-    folder: RunFolder,
-    own: OwnPictures,
-) -> Iterator[EvaluationSample]:
-    """The stored pictures of somebody else by one method, each beside the backbone's own of the same seed."""
-    for task, cell in _stored(tasks, folder):
-        if cell.prompt.category == PRIOR:
-            path = own.get(_place(cell))
-            sample = _sample(task, cell, identity_images, folder)
-            sample = replace(sample, own=load_picture(path) if path else None)
-            yield EvaluationSample(sample, cell.prompt.category, cell.sample)
+def _place(cell: CellRow) -> tuple[str, str, int]:
+    return cell.identity, cell.prompt, cell.sample
 
 
-def backbone_images(tasks: Sequence[GroupTask], folder: RunFolder) -> OwnPictures:
-    """Where the pictures of somebody else by the backbone alone lie."""
-    return {
-        _place(cell): folder.image(cell)
-        for task, cell in _stored(tasks, folder)
-        if cell.prompt.category == PRIOR
-    }
+def load_image(path: Path) -> Image.Image:
+    """A stored image, RGB."""
+    with Image.open(path) as image:
+        return image.convert("RGB")
 
 
-def _place(cell: Cell) -> tuple[str, str, int]:
-    return cell.identity, cell.prompt.id, cell.sample
+def real_same(identities: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:
+    """Each held-out photograph as an image of its own caption, compared with the other held-out ones."""
+    for images in identities.values():
+        for i, image in enumerate(images.held_out):
+            others = images.held_out[:i] + images.held_out[i + 1 :]
+            yield _real("same", images, i, image, others)
 
 
-def _stored(tasks: Sequence[GroupTask], folder: RunFolder) -> Iterator[tuple[GroupTask, Cell]]:
-    for task in tasks:
-        for cell in task.group.cells:
-            if folder.has(cell, task.fingerprint_parts.fingerprint(cell)):
-                yield task, cell
-
-
-def _sample(
-    task: GroupTask, cell: Cell, identity_images: Mapping[str, IdentityImages], folder: RunFolder
-) -> Sample:
-    album = identity_images[task.who.id]
-    seen = task.who.references
-    as_all = seen == album.who.references
-    return Sample(
-        id=cell.id,
-        identity=cell.identity,
-        prompt_id=cell.prompt.id,
-        image=load_picture(folder.image(cell)),
-        prompt=cell.prompt.text(task.who.phrase),
-        expected_attributes=cell.prompt.expected_attributes,
-        held_out=album.held_out,
-        references=album.references if as_all else tuple(photo.load() for photo in seen),
-        person=task.who.person,
-    )
-
-
-def load_picture(path: Path) -> Image.Image:
-    """A stored picture, RGB."""
-    with Image.open(path) as picture:
-        return picture.convert("RGB")
-
-
-def real_same(identity_images: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:
-    """Each held-out photograph as a picture of its own caption, judged by the other held-out ones."""
-    for album in identity_images.values():
-        for i, image in enumerate(album.held_out):
-            others = album.held_out[:i] + album.held_out[i + 1 :]
-            yield _real("same", album, i, image, others)
-
-
-def real_other(identity_images: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:
-    """The next person's photographs as if they were this one's, under this one's captions."""
-    everybody = list(identity_images.values())
+def real_other(identities: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:
+    """The next identity's photographs in place of this one's, under this one's captions."""
+    everybody = list(identities.values())
     if len(everybody) < 2:
         return
-    for place, album in enumerate(everybody):
+    for place, images in enumerate(everybody):
         stranger = everybody[(place + 1) % len(everybody)]
-        for i, image in enumerate(stranger.held_out[: len(album.held_out)]):
-            yield _real("other", album, i, image, album.held_out)
+        for i, image in enumerate(stranger.held_out[: len(images.held_out)]):
+            yield _real("other", images, i, image, images.held_out)
 
 
 def _real(
-    kind: str, album: IdentityImages, i: int, image: Image.Image, held_out: Pictures
+    kind: str, images: IdentityImages, i: int, image: Image.Image, held_out: Images
 ) -> EvaluationSample:
-    photo, who = album.who.held_out[i], album.who
+    photo, who = images.who.held_out[i], images.who
     sample = Sample(
         id=f"real-{kind}/{who.id}/photo-{i + 1}/s1",
         identity=who.id,
         prompt_id=f"photo-{i + 1}",
         image=image,
-        prompt=photo.caption.replace("{subject}", who.phrase),
+        prompt=photo.caption.replace(SLOT, who.phrase),
         expected_attributes=photo.attributes,
         held_out=held_out,
-        references=album.references,
+        references=images.references,
         person=who.person,
     )
     return EvaluationSample(sample, "real", 1)
 
 
-def calibration(identity_images: Mapping[str, IdentityImages]) -> list[RealPhoto]:
-    """Everybody's held-out photographs."""
-    return [RealPhoto(album.who.id, image) for album in identity_images.values() for image in album.held_out]
+def calibration_photos(identities: Mapping[str, IdentityImages]) -> list[RealPhoto]:
+    """Held-out photographs of every identity."""
+    return [RealPhoto(images.who.id, image) for images in identities.values() for image in images.held_out]

@@ -173,10 +173,14 @@ class SuiteFile:
     suite: Suite
     path: Path
     text: str
+    start: Path | None = None
+    """Where relative paths start, for a copy of a suite."""
 
     @property
     def base(self) -> Path:
         """Where `dataset.path` starts: the working folder for a built-in suite, else the file's own."""
+        if self.start is not None:
+            return self.start
         return Path.cwd() if self.path.parent == BUILT_IN else self.path.parent
 
 

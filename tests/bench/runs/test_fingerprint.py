@@ -1,14 +1,12 @@
 """What a picture's fingerprint depends on, and what it does not."""
 
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from bench.runner.fingerprint_parts import method_parts, subject_parts
-from bench.runner.provenance import FileDigests, commit, sources, versions
+from bench.runner.provenance import FileDigests, commit, versions
 from bench.runs.fingerprint import FingerprintParts, differing, digest_of
 from bench.runs.plan import Cell
 from bench.subjects.identity import Identity, PhotoFile
@@ -40,42 +38,6 @@ def test_every_part_is_in_the_fingerprint_of_pictures_and_fits(part: str) -> Non
 def test_the_name_of_a_prompt_is_not(tmp_path: Path) -> None:
     renamed = replace(CELL, prompt=Prompt("cap", CELL.prompt.template))
     assert RECIPE.fingerprint(renamed) == RECIPE.fingerprint(CELL)
-
-
-def test_a_methods_settings_source_and_weights_are_in_its_parts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "mine_for_recipe"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "part.py").write_text("X = 1\n")
-    (package / "unused.py").write_text("Y = 1\n")
-    (package / "method.py").write_text("import json\n\nfrom mine_for_recipe.part import X\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    before = sources("mine_for_recipe.method")
-    assert {name.removeprefix("source mine_for_recipe") for name in before} == {".method", ".part", ""}
-    (package / "unused.py").write_text("Y = 2\n")
-    assert sources("mine_for_recipe.method") == before
-    (package / "part.py").write_text("X = 2\n")
-    assert sources("mine_for_recipe.method") != before
-
-
-def test_sources_of_a_method_hold_what_it_imports_of_methods_but_no_contract() -> None:
-    found = sources("methods.baselines.photo_copy")
-    assert {"source methods.baselines.photo_copy", "source methods.backbone.images"} <= found.keys()
-    assert "source methods.interface" not in found
-    assert {name.split()[1].partition(".")[0] for name in found} == {"methods"}
-
-
-def test_reading_sources_imports_nothing() -> None:
-    code = (
-        "import sys; from bench.runner.provenance import sources; "
-        "print(len(sources('methods.backbone.backbone')), 'torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    count, imported = done.stdout.split()
-    assert int(count) > 2
-    assert imported == "False"
 
 
 @dataclass(frozen=True)

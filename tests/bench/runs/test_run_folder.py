@@ -16,10 +16,10 @@ CELL = Cell("a:b", "ada", Prompt("hat", "{subject} in a hat"), 1, 7)
 
 def test_a_picture_is_there_only_with_its_own_fingerprint(tmp_path: Path, ada: Image.Image) -> None:
     folder = RunFolder(tmp_path)
-    assert not folder.has(CELL, "f")
+    assert folder.found(CELL) != "f"
     folder.save(CELL, ada, "f", {"seconds": 1.0})
-    assert folder.has(CELL, "f")
-    assert not folder.has(CELL, "g")
+    assert folder.found(CELL) == "f"
+    assert folder.found(CELL) != "g"
     assert read_json(folder.sidecar(CELL)) == {"seconds": 1.0}
     with Image.open(folder.image(CELL)) as picture:
         assert picture.tobytes() == ada.tobytes()
@@ -40,7 +40,7 @@ def test_a_picture_cut_short_is_not_there(size: int, tmp_path: Path, ada: Image.
     folder.save(CELL, ada, "f", {})
     whole = folder.image(CELL).read_bytes()
     folder.image(CELL).write_bytes(whole[:size])
-    assert not folder.has(CELL, "f")
+    assert folder.found(CELL) != "f"
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:

@@ -1,57 +1,64 @@
-"""Real photographs in the place of pictures, and stored pictures with what a metric may know."""
+"""Real photographs in place of images, and what a metric receives with them."""
 
 from pathlib import Path
 
 import pytest
 
 from bench.datasets.registry import open_people
-from bench.scoring.samples import IdentityImages, calibration, load_identity_images, real_other, real_same
-from bench.suite.suite import DatasetSettings
+from bench.scoring.samples import (
+    IdentityImages,
+    calibration_photos,
+    load_identity_images,
+    real_other,
+    real_same,
+)
+from bench.suite.suite import DatasetSettings, Suite
 
 
 @pytest.fixture
 def identity_images(people: Path) -> dict[str, IdentityImages]:
     settings = DatasetSettings("folder", "people", references=2, held_out=3)
-    return load_identity_images(open_people(settings, people.parent).chosen)
+    suite = Suite("faces", settings, metrics=())
+    return load_identity_images(open_people(settings, people.parent).chosen, suite)
 
 
-def test_a_real_photo_is_judged_by_the_others_never_by_itself(
+def test_a_real_photo_is_compared_with_the_others_never_with_itself(
     identity_images: dict[str, IdentityImages],
 ) -> None:
-    judged = list(real_same(identity_images))
-    assert len(judged) == 3 * 3
-    for one in judged:
+    samples = list(real_same(identity_images))
+    assert len(samples) == 3 * 3
+    for one in samples:
         assert one.sample.image not in one.sample.held_out
         assert len(one.sample.held_out) == 2
         assert one.sample.image in identity_images[one.sample.identity].held_out
 
 
-def test_a_strangers_photo_stands_under_this_persons_caption(
+def test_a_strangers_photo_gets_this_identitys_caption(
     identity_images: dict[str, IdentityImages],
 ) -> None:
-    judged = list(real_other(identity_images))
-    assert len(judged) == 3 * 3
-    for one, own in zip(judged, real_same(identity_images), strict=True):
+    samples = list(real_other(identity_images))
+    assert len(samples) == 3 * 3
+    for one, own in zip(samples, real_same(identity_images), strict=True):
         assert one.sample.identity == own.sample.identity
         assert one.sample.image not in identity_images[one.sample.identity].held_out
         assert one.sample.held_out == identity_images[one.sample.identity].held_out
         assert one.sample.prompt == own.sample.prompt
 
 
-def test_one_person_has_no_stranger(identity_images: dict[str, IdentityImages]) -> None:
+def test_a_single_identity_has_no_stranger(identity_images: dict[str, IdentityImages]) -> None:
     assert list(real_other({"ada": identity_images["ada"]})) == []
 
 
-def test_prompts_hold_the_plain_noun_and_no_slot(identity_images: dict[str, IdentityImages]) -> None:
+def test_prompts_contain_the_plain_noun_and_no_slot(identity_images: dict[str, IdentityImages]) -> None:
     assert all(
         "a person" in one.sample.prompt and "{" not in one.sample.prompt for one in real_same(identity_images)
     )
 
 
-def test_calibration_holds_every_held_out_photo_and_no_reference(
+def test_calibration_contains_every_held_out_photo_and_no_reference(
     identity_images: dict[str, IdentityImages],
 ) -> None:
-    photos = calibration(identity_images)
+    photos = calibration_photos(identity_images)
     assert len(photos) == 9
-    for album in identity_images.values():
-        assert not any(photo.image in album.references for photo in photos)
+    for images in identity_images.values():
+        assert not any(photo.image in images.references for photo in photos)

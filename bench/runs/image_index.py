@@ -1,0 +1,41 @@
+"""Which planned images exist: one visit of every file, shared by a whole stage of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bench.runs.plan import Cell
+from bench.runs.run_folder import RunFolder
+from bench.runs.task import GroupTask
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """Fingerprints by cell id."""
+
+    planned: Mapping[str, str]
+    """The fingerprint that the image would have if it were generated now."""
+    stored: Mapping[str, str]
+    """The fingerprint of the stored image; a cell without a whole image is absent."""
+
+    def has(self, cell: Cell) -> bool:
+        """Whether the stored image is the one that would be generated now."""
+        return self.stored.get(cell.id) == self.planned[cell.id]
+
+    def is_stale(self, cell: Cell) -> bool:
+        """Whether there is an image, but a different one."""
+        return cell.id in self.stored and not self.has(cell)
+
+
+def index_images(tasks: Sequence[GroupTask], folder: RunFolder) -> ImageIndex:
+    """Open every image of these groups once and read its fingerprint."""
+    cells = [(task, cell) for task in tasks for cell in task.group.cells]
+    planned = {cell.id: task.fingerprint_parts.fingerprint(cell) for task, cell in cells}
+    stored = {cell.id: found for _, cell in cells if (found := folder.found(cell)) is not None}
+    return ImageIndex(planned, stored)
+
+
+def with_missing(task: GroupTask, index: ImageIndex) -> GroupTask:
+    """The group with its missing images: the wanted ones that do not exist, or all of them to overwrite."""
+    wanted = (cell for cell in task.group.cells if cell.id in task.wanted)
+    missing = frozenset(cell.id for cell in wanted if task.overwrite or not index.has(cell))
+    return replace(task, missing=missing)

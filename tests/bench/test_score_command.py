@@ -1,0 +1,62 @@
+"""`bench score`: a run folder is scored later and elsewhere, without a backbone or a method."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.errors import ExitStatus
+from bench.runs.finished_run import read_run
+
+TABLES = ("scores.csv", "sets.csv", "metrics.json")
+
+
+def test_scores_are_those_of_the_run_and_nothing_is_generated(
+    run_folder: Path, bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {name: (run_folder / name).read_bytes() for name in TABLES}
+    report = (run_folder / "report.md").read_text()
+    for name in TABLES:
+        (run_folder / name).unlink()
+    shutil.rmtree(run_folder / "fits")
+    assert bench("score", run_folder) == ExitStatus.DONE
+    assert {name: (run_folder / name).read_bytes() for name in TABLES} == before
+    assert (run_folder / "report.md").read_text() == report
+    assert "fake_method:FakeMethod" in capsys.readouterr().out
+    assert not (run_folder / "fits").exists()
+
+
+def test_a_run_without_its_method_can_be_scored(run_folder: Path, bench) -> None:
+    cells = (run_folder / "cells.csv").read_text()
+    (run_folder / "cells.csv").write_text(cells.replace("fake_method:FakeMethod", "gone:Gone"))
+    (run_folder / "images" / "fake_method+FakeMethod").rename(run_folder / "images" / "gone+Gone")
+    assert bench("score", run_folder) == ExitStatus.DONE
+    assert read_run(run_folder).methods == ["gone:Gone"]
+
+
+def test_another_suite_brings_further_metrics(run_folder: Path, bench, suite: Path) -> None:
+    text = suite.read_text().replace(', "fake_metrics:Gap"]', "]")
+    (suite.parent / "fewer.toml").write_text(text)
+    assert bench("score", run_folder, "--suite", suite.parent / "fewer.toml") == ExitStatus.DONE
+    fewer = json.loads((run_folder / "metrics.json").read_text())["metrics"]
+    assert bench("score", run_folder, "--suite", suite) == ExitStatus.DONE
+    more = json.loads((run_folder / "metrics.json").read_text())["metrics"]
+    assert set(more) - set(fewer) == {"gap (fake-eye)"}
+    assert len(read_run(run_folder).manifest.fingerprints) == 3
+
+
+def test_a_suite_of_other_prompts_is_refused(
+    run_folder: Path, bench, suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (suite.parent / "other.toml").write_text(suite.read_text().replace('"blue-background", ', ""))
+    words = ("score", run_folder, "--suite", suite.parent / "other.toml", "--overwrite")
+    assert bench(*words) == ExitStatus.WRONG_INPUT
+    error = capsys.readouterr().err
+    assert "identity 'ada' has no prompt 'blue-background' in suite 'fake'" in error
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, bench, capsys) -> None:
+    assert bench("score", tmp_path) == ExitStatus.WRONG_INPUT
+    assert "not a run folder (run.json is missing)" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
