@@ -1,14 +1,20 @@
-"""What every room's tests share: drawn faces, golden files."""
+"""Shared by all tests: one torch thread a worker, drawn faces, golden files."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from bench.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Also for the processes that tests start.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 GOLDEN = Path(__file__).parent / "golden"
 SKIN = {"ada": (200, 170, 150), "bob": (120, 90, 70), "cleo": (160, 120, 90)}
