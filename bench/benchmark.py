@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.analysis.comparison_table import ComparisonTable, compare
 from bench.errors import ExitStatus, SuiteError
 from bench.progress import Display, measuring
 from bench.report.export import as_csv, as_json
@@ -94,13 +95,11 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
             ):
                 display.show(event)
                 failed += isinstance(event, Failed)
-        _measure(session, metrics, folder, console, started)
+        table = _measure(session, metrics, folder, console, started)
     console.print(
         f"the whole report is {folder.path / 'report.md'}", markup=False, highlight=False, soft_wrap=True
     )
-    return CommandResult(
-        ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, summary(read_run(folder.path))
-    )
+    return CommandResult(ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, summary(table))
 
 
 def _metrics(planned: PlannedRun) -> Metrics:
@@ -111,7 +110,7 @@ def _metrics(planned: PlannedRun) -> Metrics:
 
 def _measure(
     session: RunSession, metrics: Metrics, folder: RunFolder, console: Console, started: float
-) -> None:
+) -> ComparisonTable:
     """Scores, account, report and grid of what is there now."""
     options = session.planned.options
     cells = write_cell_tables(session, folder)
@@ -121,8 +120,10 @@ def _measure(
     write_manifest(
         session, [metric.fingerprint for metric in metrics.all], folder, time.monotonic() - started
     )
-    write_text(folder.path / "report.md", markdown(read_run(folder.path)))
+    table = compare(read_run(folder.path))
+    write_text(folder.path / "report.md", markdown(table))
     write_grid(session.tasks, folder)
+    return table
 
 
 def plan_text(planned: PlannedRun, folder: RunFolder) -> str:
@@ -138,10 +139,10 @@ def plan_text(planned: PlannedRun, folder: RunFolder) -> str:
 
 def render_report(run: Path | None, form: str) -> str:
     """`bench report`."""
-    finished = read_run(run or latest_run(RESULTS))
-    return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](finished)
+    table = compare(read_run(run or latest_run(RESULTS)))
+    return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](table)
 
 
 def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:
     """`bench plot`."""
-    write_plot(read_run(run or latest_run(RESULTS)), x, y, output)
+    write_plot(compare(read_run(run or latest_run(RESULTS))), x, y, output)

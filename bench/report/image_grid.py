@@ -1,4 +1,4 @@
-"""One picture that shows them all: reference photographs, then each method's drawing of the same prompt."""
+"""The image grid of a run: reference photographs, then each method's image of the same prompt."""
 
 import io
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from bench.runs.task import GroupTask
 from bench.suite.prompts import PRIOR
 
 SIDE: Final = 128
-"""Pixels of one drawing in the grid."""
+"""Pixels of one image in the grid."""
 GAP: Final = 4
 LEFT: Final = 150
 TOP: Final = 36
@@ -21,6 +21,8 @@ PEOPLE: Final = 4
 PROMPTS: Final = 3
 REFERENCES: Final = 2
 INK: Final = (30, 30, 30)
+MISSING: Final = (225, 225, 225)
+"""Color of an image that does not exist."""
 
 
 def write_grid(tasks: Sequence[GroupTask], folder: RunFolder) -> None:
@@ -29,8 +31,8 @@ def write_grid(tasks: Sequence[GroupTask], folder: RunFolder) -> None:
         return
     methods = list(dict.fromkeys(task.group.method for task in tasks))
     people = list(dict.fromkeys(task.group.identity for task in tasks))[:PEOPLE]
-    by_place = {(task.group.method, task.group.identity): task for task in tasks}
-    rows = [(person, prompt) for person in people for prompt in _prompts(by_place[methods[0], person])]
+    tasks_by_row = {(task.group.method, task.group.identity): task for task in tasks}
+    rows = [(person, prompt) for person in people for prompt in _prompts(tasks_by_row[methods[0], person])]
     columns = REFERENCES + len(methods)
     size = (LEFT + columns * (SIDE + GAP), TOP + len(rows) * (SIDE + GAP))
     grid = Image.new("RGB", size, "white")
@@ -41,11 +43,11 @@ def write_grid(tasks: Sequence[GroupTask], folder: RunFolder) -> None:
         _, top = _corner(0, y)
         _write(pen, person, 4, top + 4, LEFT - 8)
         _write(pen, prompt, 4, top + 24, LEFT - 8)
-        for column, photo in enumerate(by_place[methods[0], person].who.references[:REFERENCES]):
+        for column, photo in enumerate(tasks_by_row[methods[0], person].who.references[:REFERENCES]):
             grid.paste(_fit(photo.load()), _corner(column, y))
         for column, method in enumerate(methods, start=REFERENCES):
-            picture = _drawn(by_place[method, person], prompt, folder)
-            grid.paste(picture or Image.new("RGB", (SIDE, SIDE), (225, 225, 225)), _corner(column, y))
+            image = _first_sample(tasks_by_row[method, person], prompt, folder)
+            grid.paste(image or Image.new("RGB", (SIDE, SIDE), MISSING), _corner(column, y))
     for name, options in (("grid.png", {"optimize": True}), ("grid.webp", {"quality": 85})):
         buffer = io.BytesIO()
         grid.save(buffer, name.rpartition(".")[2], **options)
@@ -57,13 +59,13 @@ def _prompts(task: GroupTask) -> list[str]:
     return list(dict.fromkeys(cell.prompt.id for cell in cells))[:PROMPTS]
 
 
-def _drawn(task: GroupTask, prompt: str, folder: RunFolder) -> Image.Image | None:
-    """The first sample; None where it is not there, which the grid shows as grey."""
+def _first_sample(task: GroupTask, prompt: str, folder: RunFolder) -> Image.Image | None:
+    """The first sample of a prompt; None where there is no such image."""
     cell: Cell = next(cell for cell in task.group.cells if cell.prompt.id == prompt)
     if not folder.has(cell, task.fingerprint_parts.fingerprint(cell)):
         return None
-    with Image.open(folder.image(cell)) as picture:
-        return _fit(picture.convert("RGB"))
+    with Image.open(folder.image(cell)) as image:
+        return _fit(image.convert("RGB"))
 
 
 def _corner(column: int, row: int) -> tuple[int, int]:
@@ -80,7 +82,7 @@ def _fit(image: Image.Image) -> Image.Image:
 
 
 def _write(pen: ImageDraw.ImageDraw, text: str, x: int, y: int, width: int) -> None:
-    """One line, shortened to the width."""
+    """Write one line, shortened to the width."""
     font = ImageFont.load_default(13)
     while text and pen.textlength(text, font=font) > width:
         text = text[:-2] + "…" if len(text) > 2 else ""

@@ -29,6 +29,8 @@ class MethodRecord:
     trained_on: tuple[str, ...] = ()
     fingerprint_parts: Mapping[str, str] = field(default_factory=dict)
     """Class, settings, code and weights."""
+    role: str = "method"
+    """`floor`, `ceiling` or `method`; baselines are not ranked."""
 
 
 @dataclass(frozen=True)
