@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.analysis.comparison_table import compare
 from bench.datasets.registry import open_people
 from bench.errors import ExitStatus, StoreError, SuiteError
 from bench.progress import Display, scoring_status
@@ -139,10 +140,10 @@ def _score(inputs: ScoringInputs, console: Console, *, overwrite: bool) -> None:
 
 def _write_report(inputs: ScoringInputs) -> str:
     """Write report.md and the image grid; return the summary for the terminal."""
-    finished = read_run(inputs.folder.path)
-    write_text(inputs.folder.path / "report.md", markdown(finished))
+    table = compare(read_run(inputs.folder.path))
+    write_text(inputs.folder.path / "report.md", markdown(table))
     write_grid(inputs.folder, inputs.cells, inputs.people.chosen)
-    return summary(finished)
+    return summary(table)
 
 
 def _print_place(folder: RunFolder, console: Console) -> None:
@@ -163,10 +164,10 @@ def plan_text(planned: PlannedRun, folder: RunFolder) -> str:
 
 def render_report(run: Path | None, form: str) -> str:
     """`bench report`."""
-    finished = read_run(run or latest_run(RESULTS))
-    return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](finished)
+    table = compare(read_run(run or latest_run(RESULTS)))
+    return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](table)
 
 
 def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:
     """`bench plot`."""
-    write_plot(read_run(run or latest_run(RESULTS)), x, y, output)
+    write_plot(compare(read_run(run or latest_run(RESULTS))), x, y, output)

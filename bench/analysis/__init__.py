@@ -1,1 +1,1 @@
-"""Comparison table of a finished run: means, intervals, paired differences, ranks."""
+"""Comparison table of a finished run: means, intervals, paired differences, ranks, costs."""

@@ -1,9 +1,9 @@
-"""Means and differences whose intervals know that pictures of one person, or of one prompt, are alike.
+"""Means and differences with intervals for images clustered by person and by prompt.
 
 Variance: Cameron, Gelbach & Miller (2011), equation 2.11, for two-way clustering: that of a bootstrap over
 identities, plus that of a bootstrap over prompts, minus that of a bootstrap over their intersections.
-Interval: Student's t, whose degrees of freedom (Satterthwaite 1946) come from the two numbers of clusters,
-because ten people are few. Every draw comes from the seed that the caller gives.
+Interval: Student's t, because ten people are few; the degrees of freedom (Satterthwaite 1946) come from the
+two numbers of clusters. Every bootstrap uses the caller's seed.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -26,14 +26,14 @@ ByPerson = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its 95 % interval; without one where there are not two identities to tell its width."""
+    """A mean and its 95 % interval; no interval for fewer than two identities."""
 
     mean: float
     low: float | None
     high: float | None
     n: int
     p: float | None = None
-    """Two-sided probability of a mean so far from 0 if the true one were 0."""
+    """Two-sided p-value of the hypothesis that the true mean is 0."""
 
 
 def estimate(
@@ -46,7 +46,7 @@ def estimate(
     """The mean of `values` and its interval, clustered by both members of `pairs`; one pair per value."""
     x = np.asarray(values, dtype=np.float64)
     if len(x) == 0 or len(x) != len(pairs):
-        raise ValueError(f"{len(x)} values, {len(pairs)} pairs; wanted is one pair per value")
+        raise ValueError(f"{len(x)} values, {len(pairs)} pairs; expected one pair per value")
     mean = float(x.mean())
     identities = _numbered([identity for identity, _ in pairs])
     if identities.max() == 0:
@@ -58,7 +58,7 @@ def estimate(
     width = error * float(stdtrit(df, (1 + LEVEL) / 2))
     low, high = mean - width, mean + width
     if x.min() >= 0 and x.max() <= 1 and np.isin(x, (0.0, 1.0)).any():
-        # Shares: their interval ends where shares end.
+        # Shares: their interval lies within 0..1.
         low, high = max(low, 0.0), min(high, 1.0)
     return Estimate(mean, low, high, len(x), float(2 * stdtr(df, -abs(mean) / error)))
 
@@ -66,7 +66,7 @@ def estimate(
 def paired_difference(
     one: Mapping[Pair, float], other: Mapping[Pair, float], *, seed: int
 ) -> Estimate | None:
-    """Mean of `one` minus `other` over the (identity, prompt) pairs that both have; None without any."""
+    """Mean of `one` minus `other` over the (identity, prompt) pairs that both contain; None without any."""
     shared = [pair for pair in one if pair in other]
     if not shared:
         return None
@@ -83,13 +83,13 @@ def pair_means(values: Sequence[float], pairs: Sequence[Pair]) -> dict[Pair, flo
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two judges put the same methods in the same order."""
+    """How far two metrics rank the same methods in the same order."""
 
     tau: float | None
-    """Kendall's tau-b, -1..1; None for fewer than two methods, or where a judge ties them all."""
+    """Kendall's tau-b, -1..1; None for fewer than two methods, or where a metric ties them all."""
     low: float | None
     high: float | None
-    """95 % interval over people; None where there are not two of them."""
+    """95 % interval over people; None for fewer than two people."""
     methods: int
     people: int
 
@@ -97,14 +97,14 @@ class Agreement:
 def rank_agreement(
     one: Sequence[ByPerson], other: Sequence[ByPerson], *, seed: int, replicates: int = REPLICATES
 ) -> Agreement:
-    """Kendall's tau-b (1945) between two judges' means over all scores of each method.
+    """Kendall's tau-b (1945) between two metrics' means over all scores of each method.
 
-    `one[i]` and `other[i]` hold method i's scores by person. The interval is the 2.5 % and 97.5 % quantiles
-    of a bootstrap that draws whole people, the same ones for all methods and both judges; draws in which
-    tau is undefined are left out.
+    `one[i]` and `other[i]` contain method i's scores by person. The interval is from the 2.5 % to the 97.5 %
+    quantile of a bootstrap that resamples whole people, the same ones for all methods and both metrics.
+    Replicates in which tau is undefined are left out.
     """
     if len(one) != len(other):
-        raise ValueError(f"{len(one)} and {len(other)} methods; wanted are the same ones")
+        raise ValueError(f"{len(one)} and {len(other)} methods; expected the same ones")
     people = list(dict.fromkeys(who for scores in (*one, *other) for who in scores))
     sides = [_sums(side, people) for side in (one, other)]
     if len(one) < 2 or not people:
@@ -114,18 +114,18 @@ def rank_agreement(
     if len(people) < 2:
         return Agreement(found, None, None, len(one), len(people))
     weights = _weights(len(people), replicates, seed)
-    drawn = kendall_tau(*(_weighted(side, weights) for side in sides))
-    drawn = drawn[~np.isnan(drawn)]
-    if found is None or not len(drawn):
+    resampled = kendall_tau(*(_weighted(side, weights) for side in sides))
+    resampled = resampled[~np.isnan(resampled)]
+    if found is None or not len(resampled):
         return Agreement(found, None, None, len(one), len(people))
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Agreement(found, float(low), float(high), len(one), len(people))
 
 
 def kendall_tau(x: Floats, y: Floats) -> Floats:
     """Kendall's tau-b of each row, N x M and N x M to N; NaN where a row ties all of x or all of y.
 
-    scipy's takes one row at a time, which 2,000 replicates would wait for.
+    scipy's function takes one row at a time, which is slow for 2,000 replicates.
     """
     above = np.triu_indices(x.shape[1], 1)
     signs = [np.sign(z[:, above[0]] - z[:, above[1]]) for z in (x, y)]
@@ -143,7 +143,7 @@ def _sums(side: Sequence[ByPerson], people: Sequence[str]) -> tuple[Floats, Floa
 
 
 def _weighted(side: tuple[Floats, Floats], weights: Floats) -> Floats:
-    """Means over the people drawn, replicates x methods; NaN where a method has no score among them."""
+    """Means over the resampled people, replicates x methods; NaN where a method has no score among them."""
     totals, counts = (weights @ part.T for part in side)
     means: Floats = np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
     return means
@@ -162,7 +162,7 @@ def holm(p: Sequence[float]) -> list[float]:
 def jackknife(whole: float, without: Sequence[float]) -> tuple[float, float] | None:
     """95 % interval of a set's statistic from its values with one identity left out at a time.
 
-    A bootstrap would draw pictures twice, and FID, KID and IS punish repetition; leaving out does not.
+    A bootstrap would repeat images, which biases FID, KID and IS; a jackknife does not.
     None for fewer than three identities.
     """
     g = len(without)
@@ -185,7 +185,7 @@ def _variance(
         return by_identity, people - 1
     by_prompt = _bootstrap(x, prompts, seed + 1, replicates)
     by_both = _bootstrap(x, _numbered(list(zip(identities, prompts, strict=True))), seed + 2, replicates)
-    # The difference can fall below its parts by chance; a mean is no surer than over people alone.
+    # The difference can fall below its parts by chance; the variance is at least that over people alone.
     variance = max(by_identity + by_prompt - by_both, by_identity, by_prompt)
     if variance == 0:
         return 0.0, people - 1
@@ -194,7 +194,7 @@ def _variance(
 
 
 def _bootstrap(x: Floats, clusters: NDArray[np.intp], seed: int, replicates: int) -> float:
-    """Variance of the mean when whole clusters are drawn with replacement, freed of its small-sample bias."""
+    """Variance of the mean when whole clusters are resampled, corrected for small-sample bias."""
     count = int(clusters.max()) + 1
     totals = np.bincount(clusters, weights=x - x.mean(), minlength=count)
     sizes = np.bincount(clusters, minlength=count).astype(np.float64)
@@ -205,12 +205,12 @@ def _bootstrap(x: Floats, clusters: NDArray[np.intp], seed: int, replicates: int
 
 @lru_cache(maxsize=64)
 def _weights(clusters: int, replicates: int, seed: int) -> Floats:
-    """How often each cluster is drawn, replicates x clusters."""
+    """Number of times each cluster is resampled, replicates x clusters."""
     rng = np.random.default_rng((seed, clusters))
-    drawn = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates)
-    return drawn.astype(np.float64)
+    counts = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates)
+    return counts.astype(np.float64)
 
 
 def _numbered(labels: Sequence[Hashable]) -> NDArray[np.intp]:
-    place: dict[Hashable, int] = {}
-    return np.array([place.setdefault(label, len(place)) for label in labels], dtype=np.intp)
+    index: dict[Hashable, int] = {}
+    return np.array([index.setdefault(label, len(index)) for label in labels], dtype=np.intp)

@@ -1,29 +1,15 @@
-"""The report's numbers for programs: long CSV, or JSON."""
+"""The comparison table for programs: long CSV, or JSON."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
-from bench.analysis.comparisons import (
-    entry,
-    picture_columns,
-    prior_columns,
-    set_columns,
-    set_entry,
-    set_labels,
-    share,
-)
-from bench.report.sections.costs import costs_of
-from bench.report.sections.failures import failure_counts
-from bench.report.sections.rank_agreement import face_metric_pairs
-from bench.report.sections.subgroups import group_entries, groupings
-from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import REAL_OTHER, REAL_SAME
+from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.comparisons import ImageColumn, SetColumn
+from bench.analysis.subgroups import SubgroupComparison
 
-FIELDS = (
+FIELDS: Final = (
     "method",
     "metric",
     "encoder",
@@ -39,64 +25,67 @@ FIELDS = (
 )
 
 
-def as_csv(run: FinishedRun) -> str:
+def as_csv(table: ComparisonTable) -> str:
     """One line per row and column of the tables; numbers in full."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_lines(run))
-    return buffer.getvalue()
+    import pandas as pd
+
+    # Objects, because NaN in a column of integers would turn them into floats.
+    frame = pd.DataFrame(_records(table), columns=list(FIELDS), dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
-def as_json(run: FinishedRun) -> str:
+def as_json(table: ComparisonTable) -> str:
     """The same lines, with groups, agreement, costs, failures and provenance."""
+    run = table.run
     content = {
         "run": asdict(run.manifest),
         "columns": [asdict(column) for column in run.columns],
-        "scores": list(_lines(run)),
-        "groups": list(_groups(run)),
+        "scores": _records(table),
+        "groups": [record for subgroups in table.subgroups for record in _group_records(subgroups)],
         "agreement": [
             {"one": two.one.title, "other": two.other.title, **asdict(two.agreement), "methods": two.methods}
-            for two in face_metric_pairs(run)
+            for two in table.rank_agreements
         ],
-        "costs": {method: asdict(costs_of(run, method)) for method in run.methods},
-        "failures": failure_counts(run),
+        "costs": {method: asdict(costs) for method, costs in table.costs.items()},
+        "failures": table.failures,
         "failed_cells": [asdict(cell) for cell in run.cells if cell.status != "generated" or cell.flaw],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def _groups(run: FinishedRun) -> Iterator[dict[str, Any]]:
-    for attribute, people in groupings(run).items():
-        for column in picture_columns(run):
-            if column.name != "identity":
-                continue
-            for label, entries in group_entries(run, column, people).items():
-                for value, found in zip(people, entries, strict=True):
-                    about = {"method": label, "column": column.title, "attribute": attribute, "group": value}
-                    numbers = asdict(found.estimate) if found.estimate is not None else {"mean": None}
-                    yield {**about, "people": len(people[value]), **numbers, "n": found.n, "of": found.of}
-
-
-def _lines(run: FinishedRun) -> Iterator[dict[str, Any]]:
+def _records(table: ComparisonTable) -> list[dict[str, Any]]:
     empty = dict.fromkeys(FIELDS)
-    for column in [*picture_columns(run), *prior_columns(run)]:
-        for label in [*run.methods, REAL_SAME, REAL_OTHER]:
-            found = entry(run, label, column)
-            about: dict[str, Any] = {"method": label, "metric": column.name, "encoder": column.encoder}
-            about |= {"n": found.n, "of": found.of, "overlap": found.overlap}
-            about |= {"reason": "; ".join(f"{count} x {reason}" for reason, count in found.reasons.items())}
-            if found.estimate is not None:
-                mean = found.estimate
-                about |= {"value": mean.mean, "low": mean.low, "high": mean.high}
-                about |= {"share": share(run, label, column)}
-            yield {**empty, **about}
-    for column in set_columns(run):
-        for label in set_labels(run):
-            whole = set_entry(run, label, column)
-            if whole is None:
-                continue
-            low, high = whole.interval or (None, None)
-            about = {"method": label, "metric": column.name, "encoder": column.encoder}
-            about |= {"value": whole.value, "low": low, "high": high, "n": whole.n, "against": whole.against}
-            yield {**empty, **about, "overlap": whole.overlap, "reason": whole.reason}
+    columns = [*table.image_columns, *table.prior_columns]
+    images = [_image_record(column, row) for column in columns for row in table.rows]
+    sets = [_set_record(c, row) for c in table.set_columns for row in c.entries]
+    return [{**empty, **record} for record in (*images, *sets)]
+
+
+def _image_record(column: ImageColumn, label: str) -> dict[str, Any]:
+    entry = column.entry(label)
+    record: dict[str, Any] = {"method": label, "metric": column.column.name, "encoder": column.column.encoder}
+    record |= {"n": entry.n, "of": entry.of, "overlap": entry.overlap}
+    record |= {"reason": "; ".join(f"{count} x {reason}" for reason, count in entry.reasons.items())}
+    if entry.estimate is not None:
+        mean = entry.estimate
+        record |= {"value": mean.mean, "low": mean.low, "high": mean.high, "share": column.share(label)}
+    return record
+
+
+def _set_record(column: SetColumn, label: str) -> dict[str, Any]:
+    entry = column.entries[label]
+    low, high = entry.interval or (None, None)
+    record: dict[str, Any] = {"method": label, "metric": column.column.name, "encoder": column.column.encoder}
+    record |= {"value": entry.value, "low": low, "high": high, "n": entry.n, "against": entry.against}
+    return record | {"overlap": entry.overlap, "reason": entry.reason}
+
+
+def _group_records(subgroups: SubgroupComparison) -> Iterator[dict[str, Any]]:
+    place = {"column": subgroups.column.title, "attribute": subgroups.attribute}
+    for label, entries in subgroups.entries.items():
+        for (value, people), entry in zip(subgroups.groups.items(), entries, strict=True):
+            numbers = asdict(entry.estimate) if entry.estimate is not None else {"mean": None}
+            yield {"method": label, **place, "group": value, "people": len(people), **numbers} | {
+                "n": entry.n,
+                "of": entry.of,
+            }

@@ -1,44 +1,44 @@
-"""Curves with their intervals as a picture, for papers: SVG, PDF or PNG by the file's ending."""
+"""Plots of curves with their intervals: SVG, PDF or PNG by the file's suffix."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.statistics import Estimate
+from bench.analysis.sweeps import Curve, SweepPoint, curves
 from bench.errors import ReportError
-from bench.report.sections.sweeps import Curve, SweepPoint, curves
 from bench.runs.atomic_io import write_whole
-from bench.runs.finished_run import FinishedRun
 
-SIZE = (7.0, 4.5)
+SIZE: Final = (7.0, 4.5)
 """Inches."""
-DATES = {"svg": "Date", "pdf": "CreationDate"}
-"""Where each kind of file would note the hour it was drawn."""
+DATE_KEYS: Final = {"svg": "Date", "pdf": "CreationDate"}
+"""The metadata key of the creation date in each format."""
 
 
-def write_plot(run: FinishedRun, x: str, y: str, path: Path) -> None:
-    """Draw column `y` against `x`, a swept setting or another column, and write the picture.
+def write_plot(table: ComparisonTable, x: str, y: str, path: Path) -> None:
+    """Plot column `y` against `x`, a swept setting or another column, and write the file.
 
-    Raises ReportError where a name is unknown, there is no curve, matplotlib is missing, or the ending of the
-    file is none it knows.
+    Raises ReportError where a name is unknown, there is no curve, matplotlib is missing, or the suffix is
+    not supported.
     """
     kind = path.suffix.removeprefix(".")
-    if kind not in ("png", *DATES):
-        raise ReportError(f"{path}: unknown kind {path.suffix!r}; end it in .svg, .pdf or .png")
-    lines = [curve for curve in curves(run, x, y) if curve.points]
+    if kind not in ("png", *DATE_KEYS):
+        raise ReportError(f"{path}: unknown suffix {path.suffix!r}; expected .svg, .pdf or .png")
+    lines = [curve for curve in curves(table, x, y) if curve.points]
     if not lines:
-        raise ReportError(f"{run.path}: no row has both {x} and {y}; sweep a setting with [[sweep]]")
+        raise ReportError(f"{table.run.path}: no row has both {x} and {y}; sweep a setting with [[sweep]]")
     figure, axes = _figure()
     for curve in lines:
-        _draw(axes, curve)
+        _plot(axes, curve)
     axes.set_xlabel(x)
     axes.set_ylabel(f"{y} (95 % interval)")
     axes.legend(fontsize="small", frameon=False)
-    drawn = io.BytesIO()
-    # A date in the file would make every drawing a new one.
-    figure.savefig(drawn, format=kind, metadata=None if kind == "png" else {DATES[kind]: None})
-    write_whole(path, drawn.getvalue())
+    buffer = io.BytesIO()
+    # Without a date the file is the same at every call.
+    figure.savefig(buffer, format=kind, metadata=None if kind == "png" else {DATE_KEYS[kind]: None})
+    write_whole(path, buffer.getvalue())
 
 
 def _figure() -> tuple[Any, Any]:
@@ -55,13 +55,13 @@ def _figure() -> tuple[Any, Any]:
     return figure, axes
 
 
-def _draw(axes: Any, curve: Curve) -> None:
+def _plot(axes: Any, curve: Curve) -> None:
     xs, ys = [p.x.mean for p in curve.points], [p.y.mean for p in curve.points]
     axes.errorbar(
         xs,
         ys,
-        xerr=_arms([p.x for p in curve.points]),
-        yerr=_arms([p.y for p in curve.points]),
+        xerr=_error_bars([p.x for p in curve.points]),
+        yerr=_error_bars([p.y for p in curve.points]),
         marker="o",
         markersize=4,
         capsize=2,
@@ -70,18 +70,18 @@ def _draw(axes: Any, curve: Curve) -> None:
         label=curve.method,
     )
     if len(curve.points) > 1 and curve.points[0].x.low is not None:
-        # Against another column, a point does not say by itself which setting it is.
+        # Against another column, the axis does not show the setting of a point.
         for point in curve.points:
-            place = (point.x.mean, point.y.mean)
-            axes.annotate(_value(point), place, fontsize=6, xytext=(3, 3), textcoords="offset points")
+            position = (point.x.mean, point.y.mean)
+            axes.annotate(_setting(point), position, fontsize=6, xytext=(3, 3), textcoords="offset points")
 
 
-def _arms(estimates: Sequence[Estimate]) -> list[list[float]]:
-    """Lengths below and above the means; none where there is no interval."""
+def _error_bars(estimates: Sequence[Estimate]) -> list[list[float]]:
+    """Lengths below and above the means; 0 where there is no interval."""
     below = [e.mean - e.low if e.low is not None else 0.0 for e in estimates]
     above = [e.high - e.mean if e.high is not None else 0.0 for e in estimates]
     return [below, above]
 
 
-def _value(point: SweepPoint) -> str:
+def _setting(point: SweepPoint) -> str:
     return point.label.rpartition("=")[2]

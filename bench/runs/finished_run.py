@@ -1,4 +1,4 @@
-"""A finished run, read back: scores, costs and failures, checked to be comparable."""
+"""A finished run, read from its folder and checked: numbers of one column are comparable."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,38 +7,47 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
-from bench.errors import ReportError
+from bench.errors import ReportError, nearest
 from bench.runs.atomic_io import read_json
 from bench.runs.fingerprint import differing
 from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, read_run_manifest
-from bench.runs.tables import CELLS, FITS, METRICS, SCORES, SETS, CellRow, FitRow, ScoreRow, SetRow, read_rows
+from bench.runs.tables import (
+    CELLS,
+    FITS,
+    FLOOR,
+    METRICS,
+    SCORES,
+    SETS,
+    CellRow,
+    FitRow,
+    ScoreRow,
+    SetRow,
+    read_rows,
+)
 from bench.runs.training_overlap import TRAINED_ON, names_in, overlapping_names
 
+CEILING: Final = "photo-copy"
+"""Label of the ceiling in runs that record no roles; FLOOR is that of the floor."""
+
 OverlapKind = Literal["conditioned", "trained", "judge trained"]
-"""The method saw by the judging network, or its weights or the judge's were trained on people of the run."""
-
-MARKS: Final[Mapping[OverlapKind, str]] = {"conditioned": "†", "trained": "‡", "judge trained": "‡"}
-
-
-def marked(text: str, overlap: OverlapKind | None) -> str:
-    """A number with its mark, in every table where it leaks."""
-    return f"{text} {MARKS[overlap]}" if overlap else text
+"""Why a number is not independent: the method is conditioned on the metric's encoder, or the method or the
+metric was trained on people of the run."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A metric and the network behind it."""
+    """A metric and its encoder."""
 
     name: str
     encoder: str
     better: str
     of: str
-    """`pictures` of the subject, `priors` (pictures of somebody else), or `sets`."""
+    """`pictures` of the subject, `priors` (images without the subject), or `sets`."""
     fingerprint: Mapping[str, str]
 
     @property
     def trained_on(self) -> Sequence[str]:
-        """What the network behind it was trained on, as far as its fingerprint says so."""
+        """Training data of the encoder; empty where the fingerprint does not name it."""
         return names_in(self.fingerprint.get(TRAINED_ON, ""))
 
     @property
@@ -46,20 +55,20 @@ class Column:
         """`identity (sface)`."""
         return f"{self.name} ({self.encoder})" if self.encoder else self.name
 
-    def holds(self, row: ScoreRow | SetRow) -> bool:
-        """Whether a line of scores.csv or sets.csv belongs to this column."""
-        return (row.metric, row.encoder) == (self.name, self.encoder)
-
     @property
-    def headed(self) -> str:
-        """The title with an arrow to the better side."""
+    def heading(self) -> str:
+        """The title with an arrow towards better values."""
         arrow = {"higher": " ↑", "lower": " ↓"}.get(self.better, "")
         return self.title + arrow
+
+    def contains(self, row: ScoreRow | SetRow) -> bool:
+        """Whether a line of scores.csv or sets.csv belongs to this column."""
+        return (row.metric, row.encoder) == (self.name, self.encoder)
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Everything that a report is made of."""
+    """The content of a run folder, without images."""
 
     path: Path
     manifest: RunManifest
@@ -70,46 +79,71 @@ class FinishedRun:
     sets: tuple[SetRow, ...]
 
     @property
+    def seed(self) -> int:
+        """Seed of the run, and of every bootstrap of its report."""
+        return self.manifest.seed
+
+    @property
+    def people(self) -> Mapping[str, PersonRecord]:
+        """Noun, origin and attributes of each person, by id."""
+        return self.manifest.people
+
+    @cached_property
     def methods(self) -> list[str]:
         """Labels of the methods, in the order of the run."""
         return list(dict.fromkeys(cell.method for cell in self.cells))
 
     @property
-    def seed(self) -> int:
-        """The run's seed, from which every draw of the report comes."""
-        return self.manifest.seed
+    def floor(self) -> str:
+        """Label of the lower baseline, the backbone alone; `text-only` where no method has the role."""
+        return self._baseline("floor", FLOOR)
+
+    @property
+    def ceiling(self) -> str:
+        """Label of the upper baseline for identity; `photo-copy` where no method has the role."""
+        return self._baseline("ceiling", CEILING)
+
+    def is_baseline(self, label: str) -> bool:
+        """Whether the row is a floor or a ceiling; baselines are not ranked."""
+        return label in (self.floor, self.ceiling) or self._record(label).role != "method"
+
+    def column_named(self, name: str) -> Column:
+        """The column `identity@sface`. Raises ReportError with the nearest name for an unknown one."""
+        image_columns = [column for column in self.columns if column.of == "pictures"]
+        known = {f"{c.name}@{c.encoder}" if c.encoder else c.name: c for c in image_columns}
+        if name not in known:
+            raise ReportError(f"{self.path}: no column {name!r}; {nearest(name, known)}")
+        return known[name]
 
     def scores_of(self, label: str, column: Column) -> list[ScoreRow]:
-        """The lines of one row in one column."""
-        return self._by_place.get((label, column.name, column.encoder), [])
+        """The score rows of one table row in one column."""
+        return self._scores_by_row_and_column.get((label, column.name, column.encoder), [])
+
+    def overlap(self, method: str, column: Column) -> OverlapKind | None:
+        """Why a number is not independent; None where it may be ranked."""
+        if column.encoder and column.encoder in self._record(method).conditioning_encoders:
+            return "conditioned"
+        if self.overlapping_training_data(self.trained_on(method)):
+            return "trained"
+        return "judge trained" if self.overlapping_training_data(column.trained_on) else None
+
+    def overlapping_training_data(self, trained_on: Sequence[str]) -> list[str]:
+        """The names of training data that contain people of this run."""
+        return overlapping_names(trained_on, [f"{about.origin}/{who}" for who, about in self.people.items()])
+
+    def trained_on(self, method: str) -> Sequence[str]:
+        """Training data of the method's pretrained weights, as recorded."""
+        return self._record(method).trained_on
 
     @cached_property
-    def _by_place(self) -> dict[tuple[str, str, str], list[ScoreRow]]:
+    def _scores_by_row_and_column(self) -> dict[tuple[str, str, str], list[ScoreRow]]:
         found: dict[tuple[str, str, str], list[ScoreRow]] = defaultdict(list)
         for row in self.scores:
             found[row.method, row.metric, row.encoder].append(row)
         return dict(found)
 
-    @property
-    def people(self) -> Mapping[str, PersonRecord]:
-        """What is known of each person, by id."""
-        return self.manifest.people
-
-    def overlap(self, method: str, column: Column) -> OverlapKind | None:
-        """Why a number says less than it seems; None where it may be ranked."""
-        if column.encoder and column.encoder in self._record(method).conditioning_encoders:
-            return "conditioned"
-        if self.trained_on_run(self.trained_on(method)):
-            return "trained"
-        return "judge trained" if self.trained_on_run(column.trained_on) else None
-
-    def trained_on_run(self, trained: Sequence[str]) -> list[str]:
-        """The names of training data that hold people of this run."""
-        return overlapping_names(trained, [f"{about.origin}/{who}" for who, about in self.people.items()])
-
-    def trained_on(self, method: str) -> Sequence[str]:
-        """What the method's pretrained weights were trained on, as far as it says so."""
-        return self._record(method).trained_on
+    def _baseline(self, role: str, fallback: str) -> str:
+        return next((label for label in self.methods if self._record(label).role == role), fallback)
 
     def _record(self, method: str) -> MethodRecord:
         return self.manifest.methods.get(method, MethodRecord())
@@ -131,41 +165,41 @@ def read_run(path: Path) -> FinishedRun:
         tuple(read_rows(path / SCORES, ScoreRow)),
         tuple(read_rows(path / SETS, SetRow)),
     )
-    _refuse_mixtures(run)
+    _check_comparable(run)
     return run
 
 
 def latest_run(results: Path) -> Path:
-    """The run folder that was written last."""
+    """The run folder that was written last. Raises ReportError where there is none."""
     found = sorted(results.glob(f"*/{METRICS}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ReportError(f"{results}: no finished run; make one with `bench run`, or name its folder")
     return found[-1].parent
 
 
-def _refuse_mixtures(run: FinishedRun) -> None:
-    """Numbers of different pictures' or metrics' fingerprints never share a column."""
+def _check_comparable(run: FinishedRun) -> None:
+    """Refuse columns whose numbers have different fingerprints, of the images or of the metric."""
     for column in run.columns:
-        made = [(row.fingerprint, row.method) for row in run.scores if column.holds(row)]
-        made += [(row.fingerprint, row.method) for row in run.sets if column.holds(row)]
-        _refuse_two(run, f"{column.title}: ", made)
-    _refuse_two(run, "pictures: ", [(cell.run_fingerprint, cell.method) for cell in run.cells])
+        owners = [(row.fingerprint, row.method) for row in run.scores if column.contains(row)]
+        owners += [(row.fingerprint, row.method) for row in run.sets if column.contains(row)]
+        _check_one_fingerprint(run, column.title, owners)
+    _check_one_fingerprint(run, "images", [(cell.run_fingerprint, cell.method) for cell in run.cells])
 
 
-def _refuse_two(run: FinishedRun, where: str, made: Sequence[tuple[str, str]]) -> None:
-    owners: dict[str, str] = {}
-    for fingerprint, label in made:
+def _check_one_fingerprint(run: FinishedRun, where: str, owners: Sequence[tuple[str, str]]) -> None:
+    first_owner: dict[str, str] = {}
+    for fingerprint, label in owners:
         if fingerprint:
-            owners.setdefault(fingerprint, label)
-    if len(owners) < 2:
+            first_owner.setdefault(fingerprint, label)
+    if len(first_owner) < 2:
         return
-    (first, one), (second, other), *_ = owners.items()
+    (first, one), (second, other), *_ = first_owner.items()
     known = run.manifest.fingerprints
     differences = []
     if first in known and second in known:
         differences = differing(known[first], known[second])
     differences = differences or [f"their fingerprints: {first} / {second}"]
     raise ReportError(
-        f"{run.path}: {where}{one} and {other} must not share a column, they differ in "
-        f"{'; '.join(differences[:4])}; let one `bench run` make and measure both"
+        f"{run.path}: {where}: {one} and {other} must not share a column, they differ in "
+        f"{'; '.join(differences[:4])}; generate and score both with one `bench run`"
     )

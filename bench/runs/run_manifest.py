@@ -31,7 +31,7 @@ class MethodRecord:
     fingerprint_parts: Mapping[str, str] = field(default_factory=dict)
     """Class, settings, code and weights."""
     role: str = "method"
-    """`floor`, `ceiling` or `method`."""
+    """`floor`, `ceiling` or `method`; baselines are not ranked."""
     code: Mapping[str, str] = field(default_factory=dict)
     """Digests, by name, of the definitions that the method depends on."""
 

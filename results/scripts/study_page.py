@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from bench.analysis.comparisons import entry, paired, set_columns, set_entry
+from bench.analysis.comparison_table import ComparisonTable, compare
+from bench.analysis.costs import Costs
 from bench.analysis.statistics import Estimate
+from bench.analysis.sweeps import SWEPT, matched_rows, method_of
 from bench.markdown import dash, number, table
-from bench.report.sections.costs import Costs, costs_of
-from bench.report.sections.sweeps import SWEPT, column_named, matched, method_of
 from bench.runs.finished_run import FinishedRun, read_run
 from bench.runs.tables import FLOOR
 
@@ -35,6 +35,12 @@ def study(name: str) -> FinishedRun:
     return read_run(HERE / name)
 
 
+@cache
+def compared(name: str) -> ComparisonTable:
+    """The comparison table of the run in the folder of this name."""
+    return compare(study(name))
+
+
 def people(name: str) -> str:
     """How many people a run has."""
     return str(len({cell.identity for cell in study(name).cells}))
@@ -47,7 +53,7 @@ def pictures(name: str) -> str:
 
 def value(name: str, row: str, column: str) -> str:
     """Mean and interval of one row in one column of pictures' scores."""
-    return _shown(entry(study(name), row, column_named(study(name), column)).estimate)
+    return _shown(compared(name).column(column).entry(row).estimate)
 
 
 def minus(name: str, one: str, other: str, column: str) -> str:
@@ -60,7 +66,7 @@ def people_above(name: str, one: str, other: str, column: str) -> str:
     by_person: dict[str, list[float]] = defaultdict(list)
     for label, sign in ((one, 1.0), (other, -1.0)):
         found: dict[str, list[float]] = defaultdict(list)
-        for row in study(name).scores_of(label, column_named(study(name), column)):
+        for row in study(name).scores_of(label, study(name).column_named(column)):
             if row.value is not None:
                 found[row.identity].append(row.value)
         for who, scores in found.items():
@@ -72,8 +78,7 @@ def people_above(name: str, one: str, other: str, column: str) -> str:
 def share(name: str, row: str, column: str) -> str:
     """How much of the way from text-only to the real photographs of the same person a row's mean covers."""
     ends = [
-        entry(study(name), label, column_named(study(name), column)).estimate
-        for label in (FLOOR, row, "real (same person)")
+        compared(name).column(column).entry(label).estimate for label in (FLOOR, row, "real (same person)")
     ]
     floor, mean, ceiling = (end.mean for end in ends if end is not None)
     return f"{100 * (mean - floor) / (ceiling - floor):.0f} %"
@@ -82,13 +87,13 @@ def share(name: str, row: str, column: str) -> str:
 def rows(name: str, *columns: str) -> str:
     """A table of every row in some columns, of pictures or of sets."""
     run = study(name)
-    of_sets = {f"{c.name}@{c.encoder}": c for c in set_columns(run)}
+    of_sets = {f"{c.column.name}@{c.column.encoder}": c for c in compared(name).set_columns}
     lines = []
     for label in run.methods:
         line = [label]
         for column in columns:
             if column in of_sets:
-                found = set_entry(run, label, of_sets[column])
+                found = of_sets[column].entries.get(label)
                 line.append(dash() if found is None or found.value is None else number(found.value))
             else:
                 line.append(value(name, label, column))
@@ -132,11 +137,10 @@ def falls(name: str, column: str) -> str:
 
 def at_matched_prompt(name: str, other: str) -> str:
     """A table of each method's best row whose prompt match is not shown to be below text-only's."""
-    run = study(name)
     best = {
         column: {
             found.method: found.label
-            for found in matched(run, column_named(run, column), column_named(run, PROMPT))
+            for found in matched_rows(compared(name).column(column), compared(name).column(PROMPT))
         }
         for column in IDENTITY
     }
@@ -175,10 +179,10 @@ def _best(name: str, other: str, best: Mapping[str, Mapping[str, str]]) -> str:
 def costs(name: str, dear: str) -> str:
     """A table of what one more person costs, beside the method `dear`."""
     run = study(name)
-    base = costs_of(run, dear)
+    base = compared(name).costs[dear]
     lines = []
     for label in run.methods:
-        found = costs_of(run, label)
+        found = compared(name).costs[label]
         fit, draw, size = _measured(found)
         part = 100 * fit / _measured(base)[0]
         line = [label, f"{fit:.2f}", f"{part:.1f} %", f"{draw:.3f}", f"{size:,.0f}", _until(found, base)]
@@ -189,14 +193,14 @@ def costs(name: str, dear: str) -> str:
 
 def fit_share(name: str, row: str, dear: str) -> str:
     """A row's fitting time in per cent of another's."""
-    one, other = (_measured(costs_of(study(name), label))[0] for label in (row, dear))
+    one, other = (_measured(compared(name).costs[label])[0] for label in (row, dear))
     return f"{100 * one / other:.1f} %"
 
 
 def break_even(name: str, row: str, dear: str, *networks: str) -> str:
     """After how many people the training of a row's networks is paid back by what fitting them would cost."""
     trained = sum(int(_card(network)) for network in networks)
-    one, other = (_measured(costs_of(study(name), label))[0] for label in (row, dear))
+    one, other = (_measured(compared(name).costs[label])[0] for label in (row, dear))
     return f"{trained / (other - one):.0f}"
 
 
@@ -237,14 +241,14 @@ def filled(words: str) -> str:
 
 
 def _mean(name: str, row: str, column: str) -> float:
-    found = entry(study(name), row, column_named(study(name), column)).estimate
+    found = compared(name).column(column).entry(row).estimate
     if found is None:
         raise ValueError(f"{name}: {row} has no {column}")
     return found.mean
 
 
 def _paired(name: str, one: str, other: str, column: str) -> Estimate | None:
-    return paired(study(name), column_named(study(name), column), one, other)
+    return compared(name).column(column).paired(one, other)
 
 
 def _shown(found: Estimate | None) -> str:

@@ -1,64 +1,55 @@
-"""What fitting one person did to everybody else: pictures without the subject beside the backbone's own."""
+"""Section of the report: images without the subject, compared with the backbone's own."""
 
 from collections.abc import Iterator
 
-from bench.analysis.comparisons import TableEntry, entry, prior_columns
-from bench.markdown import bullets, dash, number, table
-from bench.runs.finished_run import FinishedRun, marked
-from bench.runs.tables import FLOOR
+from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.comparisons import scored
+from bench.markdown import bullets
+from bench.markdown import table as markdown_table
+from bench.report.cell_text import entry_text
 from bench.suite.prompts import PRIOR
 
 
-def drift(run: FinishedRun) -> str:
+def drift_section(table: ComparisonTable) -> str:
     """Drift and bleed of every method, and why a number is missing or zero."""
-    columns = prior_columns(run)
-    cells = [cell for cell in run.cells if cell.category == PRIOR]
+    columns, floor = table.prior_columns, table.run.floor
+    cells = [cell for cell in table.run.cells if cell.category == PRIOR]
     if not columns or not cells:
         return ""
-    labels = [label for label in run.methods if label != FLOOR]
-    lines = [[label, *(_shown(entry(run, label, c)) for c in columns)] for label in labels]
+    labels = [label for label in table.run.methods if label != floor]
+    lines = [[label, *(entry_text(c.entry(label)) for c in columns)] for label in labels]
     prompts = ", ".join(sorted({cell.template for cell in cells}))
     intro = (
-        f"After fitting, somebody else is asked for ({prompts}) and compared with what the backbone alone "
-        f"(`{FLOOR}`) draws from the same seed. drift is the distance between the two pictures, bleed how "
-        "much nearer the subject's held-out photographs the face has come. 0 is none. "
-        "These pictures enter no other column."
+        f"Images of prompts without the subject ({prompts}), generated after fitting and compared with those "
+        f"of the backbone alone (`{floor}`) from the same seed. drift is the distance between both images. "
+        "bleed is the increase in the face's similarity to the subject's held-out photographs. "
+        "0 is no change. These images enter no other column."
     )
-    parts = ["## Without the subject", intro, table(["method", *(c.headed for c in columns)], lines)]
-    return "\n\n".join([*parts, *filter(None, [bullets(list(_notes(run)))])])
+    header = ["method", *(c.column.heading for c in columns)]
+    parts = ["## Without the subject", intro, markdown_table(header, lines), bullets(list(_notes(table)))]
+    return "\n\n".join(part for part in parts if part)
 
 
-def _shown(found: TableEntry) -> str:
-    if found.of == 0:
-        return dash()
-    if found.estimate is None:
-        return f"none of {found.of}"
-    text = number(found.estimate.mean, found.estimate.low, found.estimate.high)
-    return marked(text + (f" ({found.n} of {found.of})" if found.n < found.of else ""), found.overlap)
-
-
-def _notes(run: FinishedRun) -> Iterator[str]:
-    asked = {cell.method for cell in run.cells if cell.category == PRIOR}
+def _notes(table: ComparisonTable) -> Iterator[str]:
+    run = table.run
+    with_priors = {cell.method for cell in run.cells if cell.category == PRIOR}
     for label in run.methods:
-        if label not in asked:
-            yield f"{label} draws nothing but its subject: not applicable."
-    same = [label for label in run.methods if label in asked - {FLOOR} and _unchanged(run, label)]
-    if same:
-        yield (
-            f"{', '.join(same)}: the backbone's own pictures, unchanged. For an adapter this is so by "
-            "construction: its image tokens are its name for the subject and stay away where nobody is named."
-        )
-    reasons = {reason for c in prior_columns(run) for m in asked for reason in entry(run, m, c).reasons}
-    yield from sorted(reason for reason in reasons if FLOOR in reason)
-
-
-def _unchanged(run: FinishedRun, label: str) -> bool:
-    """Whether every measured picture is that of the backbone."""
-    values = [
-        row.value
-        for column in prior_columns(run)
-        if column.name == "drift"
-        for row in run.scores_of(label, column)
-        if row.value is not None
+        if label not in with_priors:
+            yield f"{label} generates only its subject: not applicable."
+    unchanged = [
+        label for label in run.methods if label in with_priors - {run.floor} and _is_unchanged(table, label)
     ]
+    if unchanged:
+        yield (
+            f"{', '.join(unchanged)}: identical to the backbone's images. For an adapter this holds by "
+            "construction: its image tokens are used only where the prompt names the subject."
+        )
+    entries = [column.entry(label) for column in table.prior_columns for label in with_priors]
+    yield from sorted({reason for entry in entries for reason in entry.reasons if run.floor in reason})
+
+
+def _is_unchanged(table: ComparisonTable, label: str) -> bool:
+    """Whether every scored image equals the backbone's."""
+    drifts = [column.column for column in table.prior_columns if column.column.name == "drift"]
+    values = [value for column in drifts for _, value in scored(table.run.scores_of(label, column))]
     return bool(values) and not any(values)

@@ -3,11 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from bench.analysis.comparisons import BASELINES, CEILING, means_of
+from bench.analysis.comparisons import means_of
 from bench.analysis.statistics import Pair, jackknife
-from bench.report.sections.sweeps import column_named
 from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import FLOOR
 from world.statistics import Measured
 
 NETWORKS: Final = ("sface", "face-rendered")
@@ -21,12 +19,13 @@ def of_methods(study: FinishedRun) -> dict[str, Measured]:
     A share is the ratio of two sums over the pairs of a person and a prompt that were scored on both sides.
     """
     found = {}
-    for method in (label for label in study.methods if label not in BASELINES):
+    for method in (label for label in study.methods if not study.is_baseline(label)):
         for network in NETWORKS:
-            column = column_named(study, f"identity@{network}")
-            floor, own, ceiling = (means_of(study, label, column) for label in (FLOOR, method, CEILING))
+            column = study.column_named(f"identity@{network}")
+            labels = (study.floor, method, study.ceiling)
+            floor, own, ceiling = (means_of(study, label, column) for label in labels)
             found[f"way@{network}, {method}"] = ratio(_minus(own, floor), _minus(ceiling, floor))
-        floor, own = (means_of(study, label, column_named(study, PROMPT)) for label in (FLOOR, method))
+        floor, own = (means_of(study, label, study.column_named(PROMPT)) for label in (study.floor, method))
         found[f"prompt kept, {method}"] = ratio(own, floor)
     return found
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.analysis.comparisons import BASELINES
 from bench.runner.provenance import commit, machine, versions
 from bench.runs.finished_run import FinishedRun
 from bench.training.workspace import ENCODERS, PACKAGE
@@ -67,7 +66,7 @@ def _run(study: FinishedRun) -> dict[str, Any]:
         "commit": study.manifest.commit,
         "people": len({cell.identity for cell in study.cells}),
         "pictures": sum(cell.status == "generated" for cell in study.cells),
-        "methods": [label for label in study.methods if label not in BASELINES],
+        "methods": [label for label in study.methods if not study.is_baseline(label)],
         "backbone": {
             name.removeprefix("backbone "): digest
             for name, digest in backbone.items()

@@ -1,4 +1,4 @@
-"""Intervals that hold what they promise."""
+"""Coverage and known answers of intervals, corrections and rank agreement."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ Spread = tuple[float, float, float]
 
 
 def coverage(people: int, prompts: int, samples: int, spread: Spread) -> tuple[float, float]:
-    """How often 95 % intervals hold the true mean 0: ours, and the one of independent pictures."""
+    """Share of 95 % intervals that contain the true mean 0: ours, and those for independent images."""
     rng = np.random.default_rng(11)
     pairs = [(i, p) for i in range(people) for p in range(prompts) for _ in range(samples)]
     ours = naive = 0
@@ -39,7 +39,7 @@ def coverage(people: int, prompts: int, samples: int, spread: Spread) -> tuple[f
 @pytest.mark.parametrize(
     ("people", "prompts", "samples"), [(10, 10, 4), (6, 10, 2)], ids=["as measured", "as the tiny suite"]
 )
-def test_intervals_cover_nested_pictures_where_the_naive_one_does_not(
+def test_intervals_cover_clustered_images_where_the_naive_one_does_not(
     people: int, prompts: int, samples: int
 ) -> None:
     ours, naive = coverage(people, prompts, samples, (0.12, 0.08, 0.08))
@@ -47,7 +47,7 @@ def test_intervals_cover_nested_pictures_where_the_naive_one_does_not(
     assert naive < 0.5
 
 
-def test_intervals_cover_where_only_people_or_only_prompts_differ() -> None:
+def test_intervals_cover_when_only_people_or_only_prompts_differ() -> None:
     assert 0.92 <= coverage(8, 8, 2, (0.1, 0.0, 0.05))[0] <= 0.98
     assert 0.92 <= coverage(8, 8, 2, (0.0, 0.1, 0.05))[0] <= 0.98
 
@@ -55,13 +55,13 @@ def test_intervals_cover_where_only_people_or_only_prompts_differ() -> None:
 PAIRS = [(person, prompt) for person in "abcdef" for prompt in "xyz"]
 
 
-def test_the_same_seed_gives_the_same_interval_and_order_does_not_matter() -> None:
+def test_same_seed_gives_the_same_interval_in_any_order() -> None:
     x = list(np.random.default_rng(0).normal(size=len(PAIRS)))
     assert estimate(x, PAIRS, seed=1) == estimate(x, PAIRS, seed=1)
-    back = estimate(x[::-1], PAIRS[::-1], seed=1)
-    there = estimate(x, PAIRS, seed=1)
-    assert back.mean == pytest.approx(there.mean)
-    assert back.high - back.low == pytest.approx(there.high - there.low, rel=0.1)  # type: ignore[operator]
+    reverse = estimate(x[::-1], PAIRS[::-1], seed=1)
+    forward = estimate(x, PAIRS, seed=1)
+    assert reverse.mean == pytest.approx(forward.mean)
+    assert reverse.high - reverse.low == pytest.approx(forward.high - forward.low, rel=0.1)  # type: ignore[operator]
 
 
 def test_one_person_has_no_interval() -> None:
@@ -69,18 +69,18 @@ def test_one_person_has_no_interval() -> None:
     assert (found.mean, found.low, found.high) == (pytest.approx(0.2), None, None)
 
 
-def test_a_rates_interval_stays_between_0_and_1() -> None:
+def test_interval_of_a_share_stays_between_0_and_1() -> None:
     found = estimate([1.0] * 17 + [0.0], PAIRS, seed=0)
     assert found.high == 1.0
     assert 0 < found.low < found.mean  # type: ignore[operator]
 
 
-def test_numbers_that_do_not_vary_have_an_interval_of_no_width() -> None:
+def test_constant_values_have_an_interval_of_zero_width() -> None:
     found = estimate([0.5] * len(PAIRS), PAIRS, seed=0)
     assert (found.low, found.high, found.p) == (0.5, 0.5, 0.0)
 
 
-def test_a_paired_difference_is_finer_than_two_intervals() -> None:
+def test_paired_difference_is_more_precise_than_two_intervals() -> None:
     rng = np.random.default_rng(2)
     hard = {pair: float(rng.normal()) for pair in PAIRS}
     one = {pair: hard[pair] + 0.1 + float(rng.normal(0, 0.02)) for pair in PAIRS}
@@ -94,14 +94,14 @@ def test_a_paired_difference_is_finer_than_two_intervals() -> None:
     assert alone.low < 0 < alone.high  # type: ignore[operator]
 
 
-def test_a_paired_difference_turns_its_sign_with_its_arguments() -> None:
+def test_paired_difference_changes_sign_with_its_arguments() -> None:
     one = {pair: float(i) for i, pair in enumerate(PAIRS)}
     other = {pair: float(i % 5) for i, pair in enumerate(PAIRS)}
-    there, back = paired_difference(one, other, seed=0), paired_difference(other, one, seed=0)
-    assert there is not None
-    assert back is not None
-    assert there.mean == pytest.approx(-back.mean)
-    assert there.p == pytest.approx(back.p)
+    forward, reverse = paired_difference(one, other, seed=0), paired_difference(other, one, seed=0)
+    assert forward is not None
+    assert reverse is not None
+    assert forward.mean == pytest.approx(-reverse.mean)
+    assert forward.p == pytest.approx(reverse.p)
 
 
 def test_only_shared_pairs_are_compared() -> None:
@@ -118,13 +118,13 @@ def test_samples_of_one_prompt_are_averaged() -> None:
     }
 
 
-def test_holm_as_worked_by_hand() -> None:
+def test_holm_equals_hand_computed_values() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([]) == []
 
 
-def test_the_jackknife_of_a_mean_is_the_t_interval() -> None:
+def test_jackknife_of_a_mean_is_the_t_interval() -> None:
     x = np.array([0.1, 0.4, 0.35, 0.8])
     without = [float(np.delete(x, i).mean()) for i in range(4)]
     found = jackknife(float(x.mean()), without)
@@ -135,52 +135,52 @@ def test_the_jackknife_of_a_mean_is_the_t_interval() -> None:
 
 
 def by_person(values: np.ndarray) -> list[dict[str, list[float]]]:
-    """Methods x people x pictures, as each method's scores by person."""
+    """Methods x people x images, as each method's scores by person."""
     return [{f"p{i}": list(person) for i, person in enumerate(method)} for method in values]
 
 
-def test_kendalls_tau_is_scipys_with_ties_and_without() -> None:
+def test_kendalls_tau_equals_scipy_with_and_without_ties() -> None:
     rng = np.random.default_rng(0)
     x, y = (rng.integers(0, 4, (200, 6)).astype(float) for _ in range(2))
     x[0], y[1] = 1.0, 2.0
-    wanted = np.array([kendalltau(*rows).statistic for rows in zip(x, y, strict=True)])
-    assert np.isnan(wanted[:2]).all()
-    np.testing.assert_allclose(kendall_tau(x, y), wanted, atol=1e-12)
+    expected = np.array([kendalltau(*rows).statistic for rows in zip(x, y, strict=True)])
+    assert np.isnan(expected[:2]).all()
+    np.testing.assert_allclose(kendall_tau(x, y), expected, atol=1e-12)
 
 
-def test_one_order_has_tau_1_the_reverse_minus_1_and_half_of_each_0() -> None:
+def test_same_order_has_tau_1_reverse_order_minus_1_and_half_reversed_0() -> None:
     means = np.arange(4.0)[:, None, None] + np.zeros((4, 3, 2))
     same = rank_agreement(by_person(means), by_person(10 * means), seed=0)
     assert (same.tau, same.low, same.high, same.methods, same.people) == (1.0, 1.0, 1.0, 4, 3)
-    turned = rank_agreement(by_person(means), by_person(-means), seed=0)
-    assert (turned.tau, turned.low, turned.high) == (-1.0, -1.0, -1.0)
+    reverse = rank_agreement(by_person(means), by_person(-means), seed=0)
+    assert (reverse.tau, reverse.low, reverse.high) == (-1.0, -1.0, -1.0)
     crossed = rank_agreement(by_person(means), by_person(means[[1, 3, 0, 2]]), seed=0)
     assert crossed.tau == pytest.approx(0.0)
 
 
-def test_agreement_is_over_all_pictures_as_the_table_is_and_not_over_peoples_means() -> None:
+def test_agreement_is_over_all_images_and_not_over_means_of_people() -> None:
     first = {"a": [0.9], "b": [0.1] * 9}
     second = {"a": [0.3], "b": [0.3] * 9}
     assert rank_agreement([first, second], [{"a": [0.0]}, {"a": [1.0]}], seed=0).tau == pytest.approx(1.0)
 
 
-def test_the_interval_of_agreement_knows_that_a_persons_pictures_are_alike() -> None:
-    """Many pictures of few people say no more of the order than few pictures of them."""
+def test_interval_of_agreement_is_clustered_by_person() -> None:
+    """More images of the same people do not narrow the interval."""
     rng = np.random.default_rng(4)
     of_person = rng.normal(0, 0.1, (2, 5, 6, 1))
-    wide = []
-    for pictures in (1, 50):
-        scores = 0.05 * np.arange(5)[:, None, None] + of_person + rng.normal(0, 1e-3, (2, 5, 6, pictures))
+    widths = []
+    for images in (1, 50):
+        scores = 0.05 * np.arange(5)[:, None, None] + of_person + rng.normal(0, 1e-3, (2, 5, 6, images))
         found = rank_agreement(by_person(scores[0]), by_person(scores[1]), seed=1)
         assert found.low is not None
         assert found.high is not None
         assert found.tau is not None
         assert found.low <= found.tau <= found.high
-        wide.append(found.high - found.low)
-    assert wide[1] > 0.8 * wide[0] > 0
+        widths.append(found.high - found.low)
+    assert widths[1] > 0.8 * widths[0] > 0
 
 
-def test_agreement_repeats_with_its_seed_and_turns_with_nothing_but_order() -> None:
+def test_agreement_depends_on_seed_and_not_on_order_of_arguments() -> None:
     rng = np.random.default_rng(5)
     one, other = (by_person(rng.normal(size=(4, 6, 2))) for _ in range(2))
     found = rank_agreement(one, other, seed=3)
@@ -192,7 +192,7 @@ def test_agreement_repeats_with_its_seed_and_turns_with_nothing_but_order() -> N
     )
 
 
-def test_agreement_is_no_number_where_there_is_nothing_to_order() -> None:
+def test_agreement_without_two_ranked_methods_is_none() -> None:
     one = [{"a": [0.1], "b": [0.2]}, {"a": [0.3], "b": [0.4]}]
     assert rank_agreement(one[:1], one[:1], seed=0).tau is None
     assert rank_agreement(one, [one[0], one[0]], seed=0).tau is None

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from fake_run import cell, column, finished_run, scores
 
-from bench.report.sections.subgroups import SMALL, group_entries, groupings, groups
+from bench.analysis.comparison_table import compare
+from bench.analysis.subgroups import group_entries, groupings
+from bench.report.sections.subgroups import SMALL, group_section
 from bench.runs.finished_run import FinishedRun
 
 FACE = column("identity", "sface")
@@ -29,7 +31,7 @@ def run(people: int = 4, **more: Any) -> FinishedRun:
     return finished_run((FACE,), cells, rows, people=about)
 
 
-def test_people_are_grouped_by_what_they_differ_in() -> None:
+def test_people_are_grouped_by_attributes_in_which_they_differ() -> None:
     found = groupings(run())
     assert found == {
         "noun": {"man": ("p1", "p3"), "woman": ("p0", "p2")},
@@ -37,7 +39,7 @@ def test_people_are_grouped_by_what_they_differ_in() -> None:
     }
 
 
-def test_an_attribute_that_says_the_same_again_makes_no_second_table() -> None:
+def test_attribute_with_the_same_groups_makes_no_second_table() -> None:
     base = run()
     people = {
         who: {"noun": about.noun, "attributes": {"sex": about.noun + "ly"}}
@@ -46,7 +48,7 @@ def test_an_attribute_that_says_the_same_again_makes_no_second_table() -> None:
     assert list(groupings(finished_run((FACE,), base.cells, base.scores, people=people))) == ["noun"]
 
 
-def test_a_groups_mean_is_that_of_its_people_alone() -> None:
+def test_group_mean_is_over_its_own_people() -> None:
     found = run()
     men, women = group_entries(found, FACE, groupings(found)["noun"])["a"]
     assert men.estimate is not None
@@ -59,15 +61,15 @@ def test_a_groups_mean_is_that_of_its_people_alone() -> None:
     assert alone.low is None
 
 
-def test_the_report_warns_of_small_groups_and_is_silent_of_large_ones() -> None:
-    small = groups(run())
+def test_report_names_small_groups_only() -> None:
+    small = group_section(compare(run()))
     assert "man, 2 people" in small
     assert "n=4" in small
-    assert f"below {SMALL}: man (2), woman (2), dark (1), light (3)" in small
-    large = groups(run(people=2 * SMALL + 2))
+    assert f"below {SMALL} people: man (2), woman (2), dark (1), light (3)" in small
+    large = group_section(compare(run(people=2 * SMALL + 2)))
     assert "woman (" not in large
     assert "dark (1)" in large
 
 
-def test_people_of_whom_nothing_is_known_make_no_groups() -> None:
-    assert groups(finished_run((FACE,), run().cells, run().scores)) == ""
+def test_people_without_attributes_make_no_groups() -> None:
+    assert group_section(compare(finished_run((FACE,), run().cells, run().scores))) == ""

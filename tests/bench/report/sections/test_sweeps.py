@@ -1,19 +1,21 @@
-"""Sweeps as curves, rows at matched prompt match, and their picture."""
+"""Sweeps as curves, rows at matched prompt match, and their plot."""
 
 from itertools import product
 from pathlib import Path
 
 import pytest
+from fake_run import cell, column, scores
+from fake_run import finished_run as make_run
 
+from bench.analysis.comparison_table import ComparisonTable, compare
+from bench.analysis.sweeps import curves, matched_rows, method_of
 from bench.errors import ReportError
 from bench.report.plots import write_plot
-from bench.report.sections.sweeps import at_matched_prompt, column_named, curves, matched, method_of
-from bench.runs.finished_run import Column, FinishedRun
-from bench.runs.run_manifest import RunManifest
-from bench.runs.tables import CellRow, ScoreRow
+from bench.report.sections.sweeps import matched_section
 
 PEOPLE = ("ada", "bob", "cleo", "dan", "eva", "fay")
-PROMPTS = ("hat", "tie", "sea")
+PROMPTS = ("p0", "p1", "p2")
+COLUMNS = (column("identity", "sface"), column("prompt-match", "attributes"))
 ROWS = {
     # label: identity, prompt match
     "text-only": (0.1, 0.8),
@@ -24,47 +26,33 @@ ROWS = {
 }
 
 
-def finished_run() -> FinishedRun:
-    columns = tuple(
-        Column(name, encoder, "higher", "pictures", {})
-        for name, encoder in (("identity", "sface"), ("prompt-match", "attributes"))
-    )
-    cells, scores = [], []
-    for (label, means), who, prompt in product(ROWS.items(), PEOPLE, PROMPTS):
-        cell = f"{label}/{who}/{prompt}/s1"
-        cells.append(CellRow(cell, label, who, prompt, "free", "t", 1, 0, "generated"))
-        for column, mean in zip(columns, means, strict=True):
-            spread = 0.02 * (PEOPLE.index(who) - 2.5) + 0.01 * (PROMPTS.index(prompt) - 1)
-            # The rows of one person and prompt differ a little from one another, as pictures do.
-            spread += 0.01 * ((PEOPLE.index(who) * 3 + PROMPTS.index(prompt) + len(label)) % 5 - 2)
-            scores.append(
-                ScoreRow(
-                    method=label,
-                    identity=who,
-                    prompt=prompt,
-                    category="free",
-                    sample=1,
-                    metric=column.name,
-                    encoder=column.encoder,
-                    value=mean + spread,
-                    reason="",
-                    fingerprint="f",
-                )
-            )
-    return FinishedRun(Path("known"), RunManifest(), columns, tuple(cells), (), tuple(scores), ())
+def table() -> ComparisonTable:
+    cells = [cell(label, who, prompt) for label, who, prompt in product(ROWS, PEOPLE, PROMPTS)]
+    rows = [
+        row
+        for label, means in ROWS.items()
+        for i, who in enumerate(PEOPLE)
+        for metric, mean in zip(COLUMNS, means, strict=True)
+        for row in scores(metric, label, who, [mean + offset(label, i, j) for j in range(len(PROMPTS))])
+    ]
+    return compare(make_run(COLUMNS, cells, rows))
 
 
-def test_a_curve_holds_the_rows_of_one_method_by_rising_setting() -> None:
-    (curve,) = curves(finished_run(), "scale", "identity@sface")
+def offset(label: str, person: int, prompt: int) -> float:
+    """Spread over people and prompts; rows of one person and prompt differ a little."""
+    spread = 0.02 * (person - 2.5) + 0.01 * (prompt - 1)
+    return spread + 0.01 * ((person * 3 + prompt + len(label)) % 5 - 2)
+
+
+def test_curve_contains_the_rows_of_one_method_by_rising_setting() -> None:
+    (curve,) = curves(table(), "scale", "identity@sface")
     assert curve.method == "adapter"
     assert [point.x.mean for point in curve.points] == [0.5, 1.0, 1.5]
     assert [point.y.mean for point in curve.points] == pytest.approx([0.3, 0.5, 0.7], abs=0.02)
 
 
-def test_against_a_metric_every_row_is_there_and_neighbouring_settings_are_joined() -> None:
-    found = {
-        curve.method: curve for curve in curves(finished_run(), "prompt-match@attributes", "identity@sface")
-    }
+def test_curve_against_a_metric_contains_every_row_by_rising_setting() -> None:
+    found = {curve.method: curve for curve in curves(table(), "prompt-match@attributes", "identity@sface")}
     assert list(found) == ["text-only", "adapter", "tuned"]
     assert [p.label for p in found["adapter"].points] == [
         "adapter@scale=0.5",
@@ -73,11 +61,9 @@ def test_against_a_metric_every_row_is_there_and_neighbouring_settings_are_joine
     ]
 
 
-def test_at_matched_prompt_match_a_method_is_seen_at_its_best_setting_that_keeps_the_prompt() -> None:
-    known = finished_run()
-    found = matched(
-        known, column_named(known, "identity@sface"), column_named(known, "prompt-match@attributes")
-    )
+def test_matched_row_is_the_best_setting_that_keeps_the_prompt_match() -> None:
+    known = table()
+    found = matched_rows(known.column("identity@sface"), known.column("prompt-match@attributes"))
     best = {row.method: row for row in found}
     assert set(best) == {"adapter", "tuned"}
     assert best["adapter"].label == "adapter@scale=1.0"
@@ -86,34 +72,34 @@ def test_at_matched_prompt_match_a_method_is_seen_at_its_best_setting_that_keeps
     assert best["adapter"].prompt.high >= 0
 
 
-def test_the_report_shows_each_methods_best_row_at_matched_prompt_match() -> None:
-    text = at_matched_prompt(finished_run())
+def test_report_shows_each_methods_matched_row() -> None:
+    text = matched_section(table())
     assert "adapter@scale=1.0" in text
     assert "adapter@scale=1.5" not in text
     assert text.index("tuned") < text.index("adapter@")
 
 
-def test_a_label_that_no_sweep_made_is_its_own_method() -> None:
+def test_label_without_a_setting_is_its_own_method() -> None:
     assert method_of("my.module:Method") == "my.module:Method"
     assert method_of("adapter@scale=0.5") == "adapter"
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
-def test_the_picture_of_a_curve_is_the_same_whenever_it_is_drawn(tmp_path: Path, ending: str) -> None:
+def test_plot_has_the_same_bytes_every_time(tmp_path: Path, ending: str) -> None:
     pytest.importorskip("matplotlib")
     paths = [tmp_path / f"{name}.{ending}" for name in ("one", "two")]
     for path in paths:
-        write_plot(finished_run(), "prompt-match@attributes", "identity@sface", path)
+        write_plot(table(), "prompt-match@attributes", "identity@sface", path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     if ending == "svg":
         text = paths[0].read_text()
         assert all(f">{word}<" in text for word in ("text-only", "adapter", "tuned", "0.5", "1.5"))
 
 
-def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
+def test_impossible_plots_are_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="did you mean 'identity@sface'"):
-        write_plot(finished_run(), "scale", "identity@sfce", tmp_path / "a.svg")
+        write_plot(table(), "scale", "identity@sfce", tmp_path / "a.svg")
     with pytest.raises(ReportError, match=r"\.svg, \.pdf or \.png"):
-        write_plot(finished_run(), "scale", "identity@sface", tmp_path / "a.txt")
+        write_plot(table(), "scale", "identity@sface", tmp_path / "a.txt")
     with pytest.raises(ReportError, match="no column 'rank'"):
-        write_plot(finished_run(), "rank", "identity@sface", tmp_path / "a.svg")
+        write_plot(table(), "rank", "identity@sface", tmp_path / "a.svg")

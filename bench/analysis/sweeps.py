@@ -1,0 +1,115 @@
+"""Swept settings: curves of one metric against a setting or another metric; rows at matched prompt match."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.comparisons import ImageColumn
+from bench.analysis.statistics import Estimate
+from bench.runs.finished_run import FinishedRun
+
+SWEPT: Final = re.compile(r"(?P<method>.+)@(?P<setting>[^=@]+)=(?P<value>.+)")
+"""The label of a row that a sweep made: `ip-adapter@scale=0.5`."""
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One row of the table as a point of a curve."""
+
+    label: str
+    x: Estimate
+    y: Estimate
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The rows that a sweep made of one method, by rising setting; any other row is a curve of one point."""
+
+    method: str
+    points: tuple[SweepPoint, ...]
+
+
+@dataclass(frozen=True)
+class MatchedRow:
+    """The row of one method with the highest identity among those that keep the floor's prompt match."""
+
+    method: str
+    label: str
+    identity: Estimate
+    prompt: Estimate
+    """Prompt match minus the floor's, paired by person and prompt."""
+
+
+def is_swept(run: FinishedRun) -> bool:
+    """Whether any row of the run was made by a sweep."""
+    return any(SWEPT.fullmatch(label) for label in run.methods)
+
+
+def method_of(label: str) -> str:
+    """The method of a row, without its swept setting."""
+    found = SWEPT.fullmatch(label)
+    return found["method"] if found else label
+
+
+def value_of(label: str, setting: str) -> float | None:
+    """The value of a swept setting in this row; None for other rows and for text values."""
+    found = SWEPT.fullmatch(label)
+    if found is None or found["setting"] != setting:
+        return None
+    try:
+        return float(found["value"])
+    except ValueError:
+        return None
+
+
+def curves(table: ComparisonTable, x: str, y: str) -> list[Curve]:
+    """`y`, a column, against `x`, a swept setting or another column. Raises ReportError for unknown names."""
+    column, labels = table.column(y), table.run.methods
+    settings = {found["setting"] for label in labels if (found := SWEPT.fullmatch(label))}
+    positions = _settings(labels, x) if x in settings else _means(table, x)
+    by_method: dict[str, list[SweepPoint]] = {}
+    for label in labels:
+        mean = column.entry(label).estimate
+        if mean is not None and label in positions:
+            by_method.setdefault(method_of(label), []).append(SweepPoint(label, positions[label], mean))
+    return [Curve(method, tuple(sorted(points, key=_order))) for method, points in by_method.items()]
+
+
+def matched_rows(identity: ImageColumn, prompt: ImageColumn) -> list[MatchedRow]:
+    """Per method, its best row by identity whose prompt match is not shown to be below the floor's.
+
+    "Not shown": the paired 95 % interval of the difference to the floor touches zero or lies above it.
+    Empty where the run has no floor. The selection uses the reported numbers, which favours methods
+    with more settings.
+    """
+    run = identity.run
+    best: dict[str, MatchedRow] = {}
+    for label in run.methods:
+        difference = prompt.minus_floor.get(label)
+        mean = identity.entry(label).estimate
+        if difference is None or mean is None or difference.high is None or difference.high < 0:
+            continue
+        row = MatchedRow(method_of(label), label, mean, difference)
+        if row.method not in best or best[row.method].identity.mean < mean.mean:
+            best[row.method] = row
+    return [row for method, row in best.items() if method != run.floor]
+
+
+def _settings(labels: list[str], setting: str) -> Mapping[str, Estimate]:
+    values = {label: value_of(label, setting) for label in labels}
+    return {label: Estimate(v, None, None, 0) for label, v in values.items() if v is not None}
+
+
+def _means(table: ComparisonTable, name: str) -> Mapping[str, Estimate]:
+    column = table.column(name)
+    found = {label: column.entry(label).estimate for label in table.run.methods}
+    return {label: estimate for label, estimate in found.items() if estimate is not None}
+
+
+def _order(point: SweepPoint) -> float:
+    """Position along the sweep, so that a curve over another metric joins neighbouring settings."""
+    swept = SWEPT.fullmatch(point.label)
+    value = value_of(point.label, swept["setting"]) if swept else None
+    return point.x.mean if value is None else value

@@ -1,0 +1,63 @@
+"""Text of a table's cells: means with intervals, coverage, marks; a dash where there is no number."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bench.analysis.comparisons import Contrast, SetEntry, TableEntry
+from bench.analysis.statistics import Agreement, Estimate
+from bench.markdown import dash, number
+from bench.runs.finished_run import OverlapKind
+
+MARKS: Final[Mapping[OverlapKind, str]] = {"conditioned": "†", "trained": "‡", "judge trained": "‡"}
+
+
+def marked(text: str, overlap: OverlapKind | None) -> str:
+    """A number with the mark of its overlap."""
+    return f"{text} {MARKS[overlap]}" if overlap else text
+
+
+def entry_text(entry: TableEntry, *, with_count: bool = False) -> str:
+    """`0.482 [0.443, 0.521] (15 of 18) †`; `with_count` adds the number of scores to every entry."""
+    if entry.of == 0:
+        return dash()
+    if entry.estimate is None:
+        return f"none of {entry.of}"
+    complete = entry.n == entry.of
+    if with_count:
+        coverage = f" n={entry.n}" if complete else f" n={entry.n} of {entry.of}"
+    else:
+        coverage = "" if complete else f" ({entry.n} of {entry.of})"
+    return marked(estimate_text(entry.estimate) + coverage, entry.overlap)
+
+
+def set_entry_text(entry: SetEntry | None) -> str:
+    """Value and interval of a set metric."""
+    if entry is None:
+        return dash()
+    if entry.value is None:
+        return "not computed"
+    return marked(number(entry.value, *(entry.interval or (None, None))), entry.overlap)
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """`0.482 [0.443, 0.521]`."""
+    return number(estimate.mean, estimate.low, estimate.high)
+
+
+def agreement_text(agreement: Agreement) -> str:
+    """Kendall's tau-b with its interval."""
+    return dash() if agreement.tau is None else number(agreement.tau, agreement.low, agreement.high)
+
+
+def contrast_text(contrast: Contrast | None) -> str:
+    """`0.301 [0.275, 0.327] above`."""
+    if contrast is None:
+        return dash()
+    side = "above" if contrast.difference.mean > 0 else "below"
+    verdict = side if contrast.separable else "not separable"
+    return f"{estimate_text(contrast.difference)} {verdict}"
+
+
+def value_text(value: float | None, form: str) -> str:
+    """A number in a format such as `.2f`."""
+    return dash() if value is None else format(value, form)
