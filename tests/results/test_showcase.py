@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "results" / "showcase"
 
@@ -19,10 +21,11 @@ def test_every_table_line_of_the_readme_is_in_the_report() -> None:
     assert [line for line in lines if line not in report] == []
 
 
-def test_report_equals_what_the_scores_give() -> None:
+@pytest.mark.parametrize("run", [RUN, RUN.with_name("personalisation")], ids=lambda run: run.name)
+def test_report_equals_what_the_scores_give(run: Path) -> None:
     from bench.benchmark import render_report
 
-    assert render_report(RUN, "markdown") == (RUN / "report.md").read_text(encoding="utf-8")
+    assert render_report(run, "markdown") == (run / "report.md").read_text(encoding="utf-8")
 
 
 def test_image_grid_of_the_readme_exists() -> None:
