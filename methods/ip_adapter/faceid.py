@@ -1,4 +1,4 @@
-"""IP-Adapter-FaceID: a face network's embedding as image tokens, with the LoRA that the checkpoint brings."""
+"""IP-Adapter-FaceID: face embeddings as image tokens, with the LoRA of the checkpoint."""
 
 from __future__ import annotations
 
@@ -30,44 +30,45 @@ from methods.subject import Subject
 from methods.trained_on import data_named
 
 ARCFACE: Final = "arcface"
-"""The leak ledger's word for insightface's recognition networks."""
+"""Name of insightface's recognition networks in `conditioning_encoders`."""
 
 
 @dataclass(frozen=True)
 class IPAdapterFaceID:
     """A frozen backbone, a checkpoint of h94/IP-Adapter-FaceID, and insightface's embedding of each face.
 
-    Layouts: FaceID and Portrait (the embedding alone), FaceID-Plus and PlusV2 (also CLIP's patch tokens of
-    the face), for SD 1.5 and SDXL. The photographs' tokens stand side by side in one attention, as Portrait
-    was trained with five. CLIP is shown the face that was cut out, in red, green, blue.
+    Layouts for SD 1.5 and SDXL: FaceID and Portrait (the embedding only), FaceID-Plus and PlusV2 (also CLIP's
+    patch tokens of the face). The tokens of all photographs are concatenated; Portrait was trained with five.
+    CLIP reads the aligned face crop in RGB order.
     """
 
     name: ClassVar[str] = "ip-adapter-faceid"
 
     adapter: str = ""
-    """The checkpoint, `.bin` or `.safetensors`; there is none to fall back on."""
+    """The checkpoint, `.bin` or `.safetensors`. Required."""
     faces: str = "buffalo_l"
     """insightface's model folder, by path or by its name below ~/.insightface/models."""
     encoder: str = ""
-    """For the Plus kinds, and only for them: folder of the CLIPVisionModelWithProjection they were trained
-    with, or `embedded`."""
+    """Only for Plus and PlusV2: folder of the CLIPVisionModelWithProjection they were trained with, or
+    `embedded`."""
     shortcut: bool | None = None
-    """Of the Plus kinds: true for PlusV2, false for Plus. Their files look alike, so without it the file's
-    name must say `faceid-plusv2` or `faceid-plus_`, as published."""
+    """True for PlusV2, false for Plus. The two have the same tensors; without this setting the file name must
+    contain `faceid-plusv2` or `faceid-plus_`, as published."""
     structure_scale: float = 1.0
-    """PlusV2's weight of the face's structure, which CLIP tells, beside its identity (published: s_scale)."""
+    """PlusV2: weight of the face structure from CLIP relative to the identity (published as s_scale)."""
     scale: float = 1.0
-    """Weight of the image tokens beside the text."""
+    """Weight of the image tokens relative to the text."""
     lora_scale: float = 1.0
-    """Weight of the LoRA that the checkpoint brings; published: 1. Portrait brings none."""
+    """Weight of the checkpoint's LoRA; published: 1. Portrait has none."""
     photos: Literal["concat", "mean", "first"] = "concat"
-    """All photographs' tokens in one attention, their mean embedding at length 1, or the first photograph."""
+    """Attend to the tokens of all photographs, to their mean embedding scaled to length 1, or to the first
+    photograph only."""
     normed: bool = True
-    """The embedding at length 1; false for the checkpoints called `unnorm`."""
+    """Scale embeddings to length 1; false for the checkpoints called `unnorm`."""
     detector_size: int = 640
-    """Photographs are scaled to this before insightface looks for faces; published: 640."""
+    """Size in pixels to which photographs are scaled for face detection; published: 640."""
     other_backbone: bool = False
-    """Use weights that name another backbone than the run's."""
+    """Accept weights that were trained with another backbone."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -78,11 +79,11 @@ class IPAdapterFaceID:
                 "such as ip-adapter-faceid_sd15.bin"
             )
         if self.normed and "unnorm" in self.adapter_file.name:
-            raise MethodError(f"{self.adapter_file}: reads embeddings of any length; set normed = false")
+            raise MethodError(f"{self.adapter_file}: expects unnormalised embeddings; set normed = false")
 
     @property
     def adapter_file(self) -> Path:
-        """Where the weights lie."""
+        """Path of the weights."""
         return Path(self.adapter).expanduser()
 
     @property
@@ -114,53 +115,53 @@ class IPAdapterFaceID:
         checkpoint = self._open(backbone)
         faces = self._faces().faces(self._used(subject))
         photos = self._embeddings(faces, checkpoint)
-        seen = ImageFeatures(photos, torch.zeros_like(photos[:1]))
+        features = ImageFeatures(photos, torch.zeros_like(photos[:1]))
         if checkpoint.layout == "faceid-plus":
             encoder = open_encoder(encoder_folder(self.encoder), backbone.device)
             clip = embed(encoder, [face.picture for face in faces], checkpoint)
             patches = clip.photos.mean(dim=0, keepdim=True) if self.photos == "mean" else clip.photos
-            seen = ImageFeatures(photos, seen.nothing, patches.half(), clip.nothing.half())
-        seen.save(into, subject.phrase)
+            features = ImageFeatures(photos, features.nothing, patches.half(), clip.nothing.half())
+        features.save(into, subject.phrase)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedImages:
-        seen, phrase = ImageFeatures.read(fitted)
+        features, phrase = ImageFeatures.read(fitted)
         checkpoint = self._open(backbone)
         return PersonalisedImages(
             phrase,
-            seen,
+            features,
             checkpoint,
             backbone,
             self.scale,
             lora_scale=self.lora_scale,
-            shortcut=checkpoint.layout == "faceid-plus" and self._is_second(checkpoint),
+            shortcut=checkpoint.layout == "faceid-plus" and self._is_plus_v2(checkpoint),
             structure_scale=self.structure_scale,
         )
 
     def _open(self, backbone: Backbone) -> PublishedAdapter:
         checkpoint = read_adapter(self.adapter_file)
         if checkpoint.face_width is None:
-            raise MethodError(f"{checkpoint.path}: no FaceID checkpoint; use the method ip-adapter")
+            raise MethodError(f"{checkpoint.path}: not a FaceID checkpoint; use the method ip-adapter")
         plus = checkpoint.layout == "faceid-plus"
         if plus and not self.encoder:
             raise MethodError(
-                f"{checkpoint.path}: a FaceID-Plus checkpoint also reads CLIP; set `encoder` to the folder "
+                f"{checkpoint.path}: a FaceID-Plus checkpoint also needs CLIP; set `encoder` to the folder "
                 "of the image encoder it was trained with"
             )
         if self.encoder and not plus:
-            raise MethodError(f"{checkpoint.path}: reads faces alone; leave `encoder` out")
+            raise MethodError(f"{checkpoint.path}: reads face embeddings only; leave `encoder` out")
         if plus:
-            self._is_second(checkpoint)
-        checkpoint.check(backbone, other=self.other_backbone)
+            self._is_plus_v2(checkpoint)
+        checkpoint.check(backbone, allow_other=self.other_backbone)
         return checkpoint
 
-    def _is_second(self, checkpoint: PublishedAdapter) -> bool:
+    def _is_plus_v2(self, checkpoint: PublishedAdapter) -> bool:
         if self.shortcut is not None:
             return self.shortcut
         name = checkpoint.path.name
         if "faceid-plusv2" in name or "faceid-plus_" in name:
             return "faceid-plusv2" in name
         raise MethodError(
-            f"{checkpoint.path}: FaceID-Plus or FaceID-PlusV2? Their files look alike; "
+            f"{checkpoint.path}: either FaceID-Plus or FaceID-PlusV2, which have the same tensors; "
             "set shortcut = true for PlusV2, false for Plus"
         )
 
@@ -172,17 +173,17 @@ class IPAdapterFaceID:
         return open_faces(face_folder(self.faces), self.detector_size)
 
     def _embeddings(self, faces: list[Face], checkpoint: PublishedAdapter) -> Tensor:
-        """What the adapter is told of each face, (N, 512), or of all together, (1, 512); float32."""
+        """The adapter's input in float32: one embedding per face, (N, 512), or their mean, (1, 512)."""
         embeddings = torch.stack([face.embedding for face in faces])
         if embeddings.shape[1] != checkpoint.face_width:
             raise MethodError(
-                f"{face_folder(self.faces)}: says {embeddings.shape[1]} numbers a face, "
-                f"the adapter reads {checkpoint.face_width}; give the folder it was trained with"
+                f"{face_folder(self.faces)}: outputs {embeddings.shape[1]} numbers per face, "
+                f"the adapter expects {checkpoint.face_width}; use the folder it was trained with"
             )
         if self.normed:
             embeddings = F.normalize(embeddings)
         if self.photos == "mean":
             embeddings = embeddings.mean(dim=0, keepdim=True)
-            # The adapter has only ever read vectors of length 1, and a mean is shorter.
+            # The adapter was trained on vectors of length 1, and a mean is shorter.
             return F.normalize(embeddings) if self.normed else embeddings
         return embeddings

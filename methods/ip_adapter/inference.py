@@ -1,4 +1,4 @@
-"""Drawing with an IP-Adapter: its weights are on the backbone only while it draws."""
+"""Generates with an IP-Adapter, which is attached to the backbone only while it generates."""
 
 from __future__ import annotations
 
@@ -24,58 +24,58 @@ from methods.subject import Request
 FITTED = "image_embeds.safetensors"
 
 FACEID = "faceid_0"
-"""diffusers' name of the LoRA that a FaceID checkpoint brings."""
+"""diffusers' name of the LoRA in a FaceID checkpoint."""
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What frozen networks say of N photographs, and of none."""
+    """Features of N photographs, and the features that stand for no photograph."""
 
     photos: Tensor
-    """(N, ...): CLIP's embeddings or patch tokens; in the FaceID layouts the faces' embeddings."""
+    """(N, ...): CLIP embeddings or patch tokens; in the FaceID layouts, face embeddings."""
     nothing: Tensor
-    """(1, ...): what guidance's other half is told."""
+    """(1, ...): the unconditional input for classifier-free guidance."""
     patches: Tensor | None = None
-    """(N, L, E): CLIP's patch tokens of the faces, which FaceID-Plus reads beside their embeddings."""
+    """(N, L, E): CLIP patch tokens of the faces, which FaceID-Plus reads in addition to the embeddings."""
     no_patches: Tensor | None = None
-    """(1, L, E)."""
+    """(1, L, E): the unconditional counterpart of `patches`."""
 
     def save(self, into: Path, phrase: str) -> None:
-        """Write it to the folder of a fit, with the words that stand for the person."""
+        """Write the features and the phrase that names the subject to a fit's folder."""
         tensors = {name: getattr(self, name) for name in ("photos", "nothing", "patches", "no_patches")}
-        kept = {name: value.contiguous() for name, value in tensors.items() if value is not None}
-        save_file(kept, into / FITTED, metadata={"phrase": phrase})
+        stored = {name: value.contiguous() for name, value in tensors.items() if value is not None}
+        save_file(stored, into / FITTED, metadata={"phrase": phrase})
 
     @classmethod
     def read(cls, fitted: Path) -> tuple[ImageFeatures, str]:
-        """What `save` wrote."""
+        """Return what `save` wrote: the features and the phrase."""
         if not (fitted / FITTED).is_file():
             raise MethodError(f"{fitted}: no {FITTED}; fit the person again")
         with safe_open(fitted / FITTED, "pt") as stored:
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # no mapping
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # not a mapping
             return cls(**tensors), stored.metadata()["phrase"]
 
 
 @dataclass(frozen=True)
 class PersonalisedImages:
-    """What was seen of one person, and the weights that read it."""
+    """The features of one subject, and the adapter that reads them."""
 
     phrase: str
-    seen: ImageFeatures
+    features: ImageFeatures
     checkpoint: PublishedAdapter
     backbone: Backbone
     scale: float
     lora_scale: float = 1.0
-    """Weight of the LoRA that a FaceID checkpoint brings."""
+    """Weight of the LoRA in a FaceID checkpoint."""
     shortcut: bool = False
-    """FaceID-PlusV2: the face's embedding also goes around the Resampler."""
+    """FaceID-PlusV2: the face embedding also bypasses the Resampler."""
     structure_scale: float = 1.0
-    """FaceID-PlusV2's weight of the Resampler's part."""
+    """FaceID-PlusV2: weight of the Resampler's output."""
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        return drawn_apart(requests, self._draw, self.backbone)
+        return drawn_apart(requests, self._generate, self.backbone)
 
-    def _draw(self, requests: Sequence[Request]) -> list[Image]:
+    def _generate(self, requests: Sequence[Request]) -> list[Image]:
         backbone = self.backbone
         prompts = [request.prompt(self.phrase) for request in requests]
         seeds = [request.seed for request in requests]
@@ -90,19 +90,19 @@ class PersonalisedImages:
 
     @torch.no_grad()
     def _tokens(self) -> Tensor:
-        """2 x photos x tokens x width; without guidance, 1 x photos x tokens x width."""
+        """(2, photos, tokens, width); without guidance, (1, photos, tokens, width)."""
         projection = self.backbone.pipe.unet.encoder_hid_proj
         layer = projection.image_projection_layers[0]
-        # Where the U-Net waits on the CPU until it is called, so do the new layers.
-        place = next(layer.parameters())
+        # With CPU offloading, the new layers are on the CPU like the U-Net.
+        parameter = next(layer.parameters())
 
-        def halves(photos: Tensor, nothing: Tensor) -> Tensor:
-            return torch.stack([nothing.expand_as(photos), photos]).to(place.device, place.dtype)
+        def guidance_pair(photos: Tensor, nothing: Tensor) -> Tensor:
+            return torch.stack([nothing.expand_as(photos), photos]).to(parameter.device, parameter.dtype)
 
-        if self.seen.patches is not None and self.seen.no_patches is not None:
-            layer.clip_embeds = halves(self.seen.patches, self.seen.no_patches)
+        if self.features.patches is not None and self.features.no_patches is not None:
+            layer.clip_embeds = guidance_pair(self.features.patches, self.features.no_patches)
             layer.shortcut, layer.shortcut_scale = self.shortcut, self.structure_scale
-        tokens: Tensor = projection([halves(self.seen.photos, self.seen.nothing)])[0]
+        tokens: Tensor = projection([guidance_pair(self.features.photos, self.features.nothing)])[0]
         tokens = tokens.to(self.backbone.device)
         return tokens if self.backbone.spec.guidance > 1 else tokens[1:]
 
@@ -111,17 +111,17 @@ class PersonalisedImages:
 def adapted(
     backbone: Backbone, checkpoint: PublishedAdapter, *, scale: float, lora_scale: float = 1.0
 ) -> Iterator[None]:
-    """The backbone with the adapter, and its LoRA, that diffusers' own loader puts on it."""
+    """Attach the adapter and its LoRA with diffusers' own loader; detach both on exit."""
     pipe = backbone.pipe
-    given: dict[str, Any] = {
+    state: dict[str, Any] = {
         "image_proj": dict(checkpoint.image_proj),
         "ip_adapter": dict(checkpoint.ip_adapter),
     }
     try:
-        # diffusers builds the modules before it fills them, drawing from the global generator.
+        # diffusers initialises the modules from the global generator before it loads their weights.
         with torch.random.fork_rng(), quiet():
             try:
-                pipe.load_ip_adapter(given, subfolder="", weight_name="", image_encoder_folder=None)
+                pipe.load_ip_adapter(state, subfolder="", weight_name="", image_encoder_folder=None)
             except LOAD_FAULTS as error:
                 raise MethodError(
                     f"ip-adapter: the weights do not fit this backbone ({first_line(error)})"
@@ -132,26 +132,26 @@ def adapted(
             if isinstance(processor, torch.nn.Module):
                 processor.requires_grad_(False).eval()
         pipe.set_ip_adapter_scale(scale)
-        if checkpoint.lora:
+        if checkpoint.has_lora:
             pipe.set_adapters([FACEID], [lora_scale])
         yield
     finally:
-        if checkpoint.lora:
+        if checkpoint.has_lora:
             pipe.unload_lora_weights()
         pipe.unload_ip_adapter()
-        # diffusers leaves the one it made.
+        # diffusers does not remove the feature extractor that it adds.
         pipe.register_modules(feature_extractor=None)
 
 
 def _check_loaded(pipe: Any, checkpoint: PublishedAdapter) -> None:
-    """Every number of the file has found its place: diffusers drops tensors it has no name for."""
+    """Raise MethodError if weights were not loaded: diffusers silently ignores tensors it does not know."""
     layer = pipe.unet.encoder_hid_proj.image_projection_layers[0]
     loaded = sum(value.numel() for value in layer.state_dict().values())
     stored = sum(value.numel() for value in checkpoint.image_proj.values())
     if loaded != stored:
         raise MethodError(
-            f"{checkpoint.path}: its image_proj holds {stored} numbers, layout {checkpoint.layout} "
-            f"has {loaded}; wanted IP-Adapter's published layout"
+            f"{checkpoint.path}: its image_proj contains {stored} numbers, layout {checkpoint.layout} "
+            f"has {loaded}; expected IP-Adapter's published layout"
         )
-    if checkpoint.lora and FACEID not in getattr(pipe.unet, "peft_config", {}):
-        raise MethodError(f"{checkpoint.path}: its LoRA was not applied; install peft again")
+    if checkpoint.has_lora and FACEID not in getattr(pipe.unet, "peft_config", {}):
+        raise MethodError(f"{checkpoint.path}: its LoRA was not applied; reinstall peft")

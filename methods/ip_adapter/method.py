@@ -1,4 +1,4 @@
-"""IP-Adapter (Ye et al. 2023): photographs as tokens of decoupled cross-attention, without fitting."""
+"""IP-Adapter (Ye et al. 2023): image tokens through decoupled cross-attention; nothing is fitted."""
 
 from __future__ import annotations
 
@@ -42,31 +42,33 @@ __all__ = ["IPAdapter", "adapted", "embed", "read_adapter"]
 class IPAdapter:
     """A frozen backbone that also attends to the photographs' tokens.
 
-    Layouts: base, Plus, Plus-Face, Full-Face, for any backbone, as published by h94/IP-Adapter and as
-    `bench train ip-adapter` writes them. FaceID checkpoints have a method of their own.
+    Layouts: base, Plus, Plus-Face and Full-Face, for any backbone, as published by h94/IP-Adapter and as
+    written by `bench train ip-adapter`. For FaceID checkpoints use the method ip-adapter-faceid.
     """
 
     name: ClassVar[str] = "ip-adapter"
 
     adapter: str = "embedded"
-    """Weights in the published layout, `.safetensors` or `.bin`; `embedded` for the ones that ship."""
+    """Weights in the published layout, `.safetensors` or `.bin`; `embedded` for the built-in ones."""
     encoder: str = "embedded"
-    """Folder of the CLIPVisionModelWithProjection that the adapter was trained with; or `embedded`."""
+    """Folder of the CLIPVisionModelWithProjection that the adapter was trained with; `embedded` for
+    the built-in one."""
     scale: float = 1.0
-    """Weight of the image tokens beside the text; diffusers' default. The authors advise 0.5 with prompts."""
+    """Weight of the image tokens relative to the text; 1 is diffusers' default. The authors advise 0.5 if the
+    prompt matters."""
     photos: Literal["concat", "mean", "first"] = "concat"
-    """All photographs' tokens in one attention, the mean of their embeddings, or the first photograph."""
+    """Attend to the tokens of all photographs, to their mean, or to the first photograph only."""
     shown: Literal["whole", "centre", "face"] = "whole"
-    """What the encoder is shown of a photograph: all of it, squeezed to the encoder's square, as the authors
-    advise; its middle square, as CLIP's own processor cuts it; or the face, cut out as the authors cut it
-    for Plus-Face and Full-Face."""
+    """Part of a photograph that the encoder reads. `whole`: all of it, resized to a square without keeping
+    the aspect ratio, as the authors advise. `centre`: the central square, as in CLIP's own processor. `face`:
+    the aligned face, as the authors crop it for Plus-Face and Full-Face."""
     faces: str = "buffalo_l"
     """For `shown = "face"`: insightface's model folder, by path or by its name below ~/.insightface/models.
-    It only says where the face is; the adapter is told nothing else by it."""
+    It only locates the face; its embedding is not used."""
     detector_size: int = 640
-    """For `shown = "face"`: photographs are scaled to this before insightface looks for faces."""
+    """For `shown = "face"`: size in pixels to which photographs are scaled for face detection."""
     other_backbone: bool = False
-    """Use weights that name another backbone than the run's."""
+    """Accept weights that were trained with another backbone."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -74,7 +76,7 @@ class IPAdapter:
 
     @property
     def adapter_file(self) -> Path:
-        """Where the weights lie."""
+        """Path of the weights."""
         if self.adapter == EMBEDDED:
             return WEIGHTS / "ip-adapter.safetensors"
         return Path(self.adapter).expanduser()
@@ -108,20 +110,20 @@ class IPAdapter:
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         checkpoint = self._open(backbone)
         encoder = open_encoder(encoder_folder(self.encoder), backbone.device)
-        seen = embed(encoder, self._pictures(self._used(subject), encoder.size), checkpoint)
+        features = embed(encoder, self._crops(self._used(subject), encoder.size), checkpoint)
         if self.photos == "mean":
-            seen = ImageFeatures(seen.photos.mean(dim=0, keepdim=True), seen.nothing)
-        ImageFeatures(seen.photos.half(), seen.nothing.half()).save(into, subject.phrase)
+            features = ImageFeatures(features.photos.mean(dim=0, keepdim=True), features.nothing)
+        ImageFeatures(features.photos.half(), features.nothing.half()).save(into, subject.phrase)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedImages:
-        seen, phrase = ImageFeatures.read(fitted)
-        return PersonalisedImages(phrase, seen, self._open(backbone), backbone, self.scale)
+        features, phrase = ImageFeatures.read(fitted)
+        return PersonalisedImages(phrase, features, self._open(backbone), backbone, self.scale)
 
     def _open(self, backbone: Backbone) -> PublishedAdapter:
         checkpoint = read_adapter(self.adapter_file)
         if checkpoint.face_width is not None:
             raise MethodError(f"{checkpoint.path}: a FaceID checkpoint; use the method ip-adapter-faceid")
-        checkpoint.check(backbone, other=self.other_backbone)
+        checkpoint.check(backbone, allow_other=self.other_backbone)
         return checkpoint
 
     def _used(self, subject: Subject) -> Subject:
@@ -131,7 +133,7 @@ class IPAdapter:
     def _faces(self) -> FaceEncoder:
         return open_faces(face_folder(self.faces), self.detector_size)
 
-    def _pictures(self, subject: Subject, size: int) -> list[Image]:
+    def _crops(self, subject: Subject, size: int) -> list[Image]:
         if self.shown == "face":
             return [face.picture for face in self._faces().faces(subject)]
         images = [photo.image for photo in subject.references]
@@ -139,19 +141,19 @@ class IPAdapter:
 
 
 def embed(encoder: ImageEncoder, images: Sequence[Image], checkpoint: PublishedAdapter) -> ImageFeatures:
-    """What the encoder says of the pictures, in float32, as the checkpoint's layout reads it.
+    """Encode images in float32 as the checkpoint's layout requires.
 
-    The base layout reads one projected embedding a picture, and zeros for none; the others read the patch
-    tokens of the last layer but one, and for none those of a picture of zeros.
+    Base layout: one projected embedding per image; the unconditional input is zeros. Other layouts: patch
+    tokens of the penultimate layer; the unconditional input is the tokens of an all-zero image.
     """
     if checkpoint.layout == "base":
         photos = encoder.embeddings(images)
-        seen = ImageFeatures(photos, torch.zeros_like(photos[:1]))
+        features = ImageFeatures(photos, torch.zeros_like(photos[:1]))
     else:
-        seen = ImageFeatures(encoder.patches(images), encoder.nothing())
-    if seen.photos.shape[-1] != checkpoint.picture_width:
+        features = ImageFeatures(encoder.patches(images), encoder.nothing())
+    if features.photos.shape[-1] != checkpoint.clip_width:
         raise MethodError(
-            f"{encoder.folder}: says {seen.photos.shape[-1]} numbers a token, "
-            f"the adapter reads {checkpoint.picture_width}; give the encoder it was trained with"
+            f"{encoder.folder}: outputs {features.photos.shape[-1]} numbers per token, "
+            f"the adapter expects {checkpoint.clip_width}; use the encoder it was trained with"
         )
-    return seen
+    return features

@@ -1,1 +1,1 @@
-"""The leave-one-out aggregator: what several photographs of a person say together."""
+"""The leave-one-out aggregator: one person's tokens from several photographs."""

@@ -1,4 +1,4 @@
-"""How the tokens of several photographs become the tokens of one person: one class an answer, one table."""
+"""Aggregators: combine the tokens of several photographs into the tokens of one person."""
 
 from __future__ import annotations
 
@@ -11,79 +11,79 @@ from torch import Tensor, nn
 
 
 class AggregatedTokens(NamedTuple):
-    """What a set of photographs says together."""
+    """The tokens of a set of photographs."""
 
     tokens: Tensor
     """(B, K, D)."""
-    keep: Tensor | None
-    """(B, K), False where a token is padding; None where every token counts."""
+    mask: Tensor | None
+    """(B, K), False for padding; None if there is no padding."""
 
 
 class Aggregator(Protocol):
-    """Joins sets of photographs; the leave-one-out network calls it, as a module, for a whole batch.
+    """Aggregates sets of photographs; the leave-one-out network calls it, as a module, for a batch.
 
-    In: per-photo tokens (B, n, T, D), per-photo caption features (B, n, C), features of the wanted
-    caption (B, C), and which of the n photos there are (B, n), at least one in each row.
-    The order of the photos and what stands in absent ones changes nothing.
+    Inputs: tokens per photo (B, n, T, D), caption features per photo (B, n, C), prompt features (B, C), and a
+    mask of the photos that are present (B, n), at least one per row. The result does not depend on the order
+    of the photos nor on the values of absent ones.
     """
 
     def __call__(
-        self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor
+        self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor
     ) -> AggregatedTokens: ...
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
-        """The same joining for pictures (B, n, c, h, w) -> (B, c, h, w), for `noising="aggregate"`."""
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
+        """Aggregate latents, (B, n, c, h, w) -> (B, c, h, w), for `noising="aggregate"`."""
         ...
 
 
 class Mean(nn.Module):
     """The mean of each token over the photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
         return AggregatedTokens(masked_mean(tokens, mask), None)
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
 
 
 class Max(nn.Module):
     """The largest value of each feature over the photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
         return AggregatedTokens(masked_max(tokens, mask), None)
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_max(latents, mask)
 
 
 class Median(nn.Module):
-    """The middle value of each feature over the photos; of an even number, the mean of the middle two."""
+    """The median of each feature over the photos; for an even number, the mean of the middle two."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
         return AggregatedTokens(masked_median(tokens, mask), None)
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_median(latents, mask)
 
 
 class DeepSets(nn.Module):
-    """rho(mean_i phi(x_i)) (Zaheer et al. 2017), token by token, beside the plain mean."""
+    """rho(mean_i phi(x_i)) (Zaheer et al. 2017), per token, added to the plain mean."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.phi = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
         self.rho = zero_linear(nn.Linear(2 * width, width))
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
         pooled = masked_mean(self.phi(tokens), mask)
         return AggregatedTokens(masked_mean(tokens, mask) + self.rho(pooled), None)
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
 
 
 class Attention(nn.Module):
-    """Learned queries attend to all tokens of all photos (Lee et al. 2019, pooling by attention)."""
+    """Learned queries attend to all tokens of all photos (attention pooling, Lee et al. 2019)."""
 
     def __init__(self, width: int, count: int) -> None:
         super().__init__()
@@ -95,23 +95,23 @@ class Attention(nn.Module):
         self.after = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
         self.out = zero_linear(nn.Linear(2 * width, width))
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
         tokens = tokens.masked_fill(~mask[:, :, None, None], 0)
         keys = self.before(tokens.flatten(1, 2))
         queries = self.queries.expand(len(tokens), -1, -1)
-        seen = mask.repeat_interleave(tokens.shape[2], dim=1)
-        read = attend(self.to_q(queries), self.to_k(keys), self.to_v(keys), seen, self.heads)
-        gathered = masked_mean(tokens, mask) + self.to_out(read)
-        return AggregatedTokens(gathered + self.out(self.after(gathered)), None)
+        token_mask = mask.repeat_interleave(tokens.shape[2], dim=1)
+        attended = attend(self.to_q(queries), self.to_k(keys), self.to_v(keys), token_mask, self.heads)
+        pooled = masked_mean(tokens, mask) + self.to_out(attended)
+        return AggregatedTokens(pooled + self.out(self.after(pooled)), None)
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
 
 
 class CaptionAttention(nn.Module):
-    """Queries from the wanted caption, keys from each photo's: what shows what is asked for weighs more.
+    """Queries from the prompt, keys from the photos' captions: photos that match the prompt weigh more.
 
-    Each of `count` tokens weighs the photos for itself, by a query of its own.
+    Each of the `count` tokens has its own query and thus its own weights.
     """
 
     def __init__(self, width: int, caption_width: int, count: int, key_width: int = 64) -> None:
@@ -120,44 +120,44 @@ class CaptionAttention(nn.Module):
         self.normal = nn.LayerNorm(caption_width)
         self.to_q = nn.Linear(caption_width, count * key_width)
         self.to_k = nn.Linear(caption_width, key_width)
-        # All photos weigh nearly the same until their captions turn out to matter.
+        # Nearly equal weights at the start of training.
         nn.init.normal_(self.to_k.weight, std=0.01)
         self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
         self.out = zero_linear(nn.Linear(2 * width, width))
 
-    def weights(self, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
-        """The share of each photo in each token: (B, count, n), summing to 1 over the photos there are."""
-        queries = self.to_q(self.normal(wanted)).unflatten(1, (self.count, -1))
+    def weights(self, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
+        """Weight of each photo in each token, (B, count, n); they sum to 1 over the present photos."""
+        queries = self.to_q(self.normal(prompt)).unflatten(1, (self.count, -1))
         keys = self.to_k(self.normal(captions))
         logits = queries @ keys.transpose(1, 2) / keys.shape[-1] ** 0.5
         weights: Tensor = logits.float().masked_fill(~mask[:, None], -torch.inf).softmax(dim=2)
         return weights.to(logits.dtype)
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
-        weights = self.weights(captions, wanted, mask)
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
+        weights = self.weights(captions, prompt, mask)
         present = tokens.masked_fill(~mask[:, :, None, None], 0)
-        gathered = torch.einsum("bkn,bnkd->bkd", weights, present.to(weights.dtype))
-        return AggregatedTokens(gathered + self.out(self.mix(gathered)), None)
+        pooled = torch.einsum("bkn,bnkd->bkd", weights, present.to(weights.dtype))
+        return AggregatedTokens(pooled + self.out(self.mix(pooled)), None)
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
-        weights = self.weights(captions, wanted, mask).mean(dim=1)
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
+        weights = self.weights(captions, prompt, mask).mean(dim=1)
         present = latents.masked_fill(~mask[:, :, None, None, None], 0)
         return torch.einsum("bn,bnchw->bchw", weights.to(latents.dtype), present)
 
 
 class Concat(nn.Module):
-    """All tokens of all photos, side by side in one attention: as IP-Adapter takes several photos."""
+    """Concatenates the tokens of all photos, as IP-Adapter does with several photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
         present = tokens.masked_fill(~mask[:, :, None, None], 0)
         return AggregatedTokens(present.flatten(1, 2), mask.repeat_interleave(tokens.shape[2], dim=1))
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
 
 
 Build = Callable[[int, int, int], nn.Module]
-"""From the width of a token, the width of a caption's feature and the tokens per photo."""
+"""Arguments: token width, width of a caption feature, tokens per photo."""
 
 AGGREGATORS: Final[Mapping[str, Build]] = {
     "mean": lambda width, caption_width, count: Mean(),
@@ -171,41 +171,41 @@ AGGREGATORS: Final[Mapping[str, Build]] = {
 
 
 def zero_linear(layer: nn.Linear) -> nn.Linear:
-    """A layer that adds nothing until it has learnt: an untrained aggregator says what the mean says."""
+    """Zero a residual layer, so that an untrained aggregator outputs the mean."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over axis 1 of (B, n, ...) of the rows that `mask` (B, n) keeps."""
-    keep = _like(mask, x)
+    """Mean of (B, n, ...) over axis 1, restricted to `mask` (B, n)."""
+    keep = _broadcast(mask, x)
     return x.masked_fill(~keep, 0).sum(1) / keep.sum(1)
 
 
 def masked_max(x: Tensor, mask: Tensor) -> Tensor:
-    return x.masked_fill(~_like(mask, x), -torch.inf).amax(1)
+    return x.masked_fill(~_broadcast(mask, x), -torch.inf).amax(1)
 
 
 def masked_median(x: Tensor, mask: Tensor) -> Tensor:
-    ordered = x.masked_fill(~_like(mask, x), torch.inf).sort(dim=1).values
-    count = _like(mask, x).sum(1, keepdim=True).expand_as(ordered[:, :1])
+    ordered = x.masked_fill(~_broadcast(mask, x), torch.inf).sort(dim=1).values
+    count = _broadcast(mask, x).sum(1, keepdim=True).expand_as(ordered[:, :1])
     low = ordered.gather(1, (count - 1) // 2)
     high = ordered.gather(1, count // 2)
     return ((low + high) / 2).squeeze(1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, heads: int) -> Tensor:
-    """Multihead attention of (B, K, D) over (B, S, D); `keep` (B, S) says which keys there are."""
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, heads: int) -> Tensor:
+    """Multihead attention of (B, K, D) over (B, S, D); `mask` (B, S) is False for padding."""
     q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    read = F.scaled_dot_product_attention(q, k, v, attn_mask=keep[:, None, None])
-    return read.transpose(1, 2).flatten(2)
+    attn_mask = None if mask is None else mask[:, None, None]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask).transpose(1, 2).flatten(2)
 
 
 def heads_for(width: int) -> int:
-    """Heads of about 32 numbers that divide `width`."""
+    """The largest number of heads of at least 32 channels that divides `width`; 1 if there is none."""
     return next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
 
 
-def _like(mask: Tensor, x: Tensor) -> Tensor:
+def _broadcast(mask: Tensor, x: Tensor) -> Tensor:
     return mask.view(*mask.shape, *(1,) * (x.dim() - 2))

@@ -1,4 +1,4 @@
-"""How a person's tokens enter the U-Net: decoupled cross-attention (Ye et al. 2023, eq. 5), row by row."""
+"""Decoupled cross-attention (Ye et al. 2023, eq. 5) with separate image tokens for each row of a batch."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import AggregatedTokens
+from methods.leave_one_out.aggregators import AggregatedTokens, attend
 
 
-class Slot:
-    """Where a forward pass finds the image tokens of its rows."""
+class TokenSlot:
+    """The image tokens of the current forward pass, shared by all layers."""
 
-    gathered: AggregatedTokens | None = None
+    aggregated: AggregatedTokens | None = None
     scale: float = 1.0
 
 
 class DecoupledAttention(nn.Module):
-    """Cross-attention to the text plus, scaled, cross-attention of the same queries to the image tokens.
+    """Cross-attention to the text plus scaled cross-attention of the same queries to the image tokens.
 
-    diffusers' own processor gives every row of a batch the same image; here each prompt of a batch
-    may weigh the photos differently.
+    diffusers' own processor uses the same image tokens for every row of a batch. Here they differ, because
+    an aggregator can weight the photos by the prompt.
     """
 
-    def __init__(self, slot: Slot, width: int, inner: int) -> None:
+    def __init__(self, slot: TokenSlot, width: int, inner: int) -> None:
         super().__init__()
         self.slot = slot
         self.to_k_ip = nn.Linear(width, inner, bias=False)
@@ -43,86 +43,80 @@ class DecoupledAttention(nn.Module):
         temb: Tensor | None = None,
     ) -> Tensor:
         if hidden_states.dim() != 3 or encoder_hidden_states is None or attention_mask is not None:
-            raise MethodError("leave-one-out: this U-Net's cross-attention is of another kind than SD 1.5's")
+            raise MethodError("leave-one-out: this U-Net's cross-attention differs from SD 1.5's")
         query = attn.to_q(hidden_states)
         text = (
             attn.norm_encoder_hidden_states(encoder_hidden_states)
             if attn.norm_cross
             else encoder_hidden_states
         )
-        read = _attend(query, attn.to_k(text), attn.to_v(text), None, attn.heads)
-        gathered = self.slot.gathered
-        if gathered is not None and self.slot.scale != 0:
-            if len(gathered.tokens) != len(hidden_states):
+        output = attend(query, attn.to_k(text), attn.to_v(text), None, attn.heads)
+        aggregated = self.slot.aggregated
+        if aggregated is not None and self.slot.scale != 0:
+            if len(aggregated.tokens) != len(hidden_states):
                 raise MethodError(
-                    f"leave-one-out: {len(gathered.tokens)} rows of tokens for {len(hidden_states)} pictures"
+                    f"leave-one-out: {len(aggregated.tokens)} rows of tokens for {len(hidden_states)} images"
                 )
-            keys, values = self.to_k_ip(gathered.tokens), self.to_v_ip(gathered.tokens)
-            image = _attend(query, keys.to(query.dtype), values.to(query.dtype), gathered.keep, attn.heads)
-            read = read + self.slot.scale * image
-        read = attn.to_out[1](attn.to_out[0](read))
+            keys, values = self.to_k_ip(aggregated.tokens), self.to_v_ip(aggregated.tokens)
+            image = attend(query, keys.to(query.dtype), values.to(query.dtype), aggregated.mask, attn.heads)
+            output = output + self.slot.scale * image
+        output = attn.to_out[1](attn.to_out[0](output))
         if attn.residual_connection:
-            read = read + hidden_states
-        output: Tensor = read / attn.rescale_output_factor
-        return output
+            output = output + hidden_states
+        rescaled: Tensor = output / attn.rescale_output_factor
+        return rescaled
 
 
 class Adapter(nn.Module):
-    """The new keys and values of every cross-attention layer, in the order of the U-Net's processors."""
+    """The image keys and values of every cross-attention layer, in the order of the U-Net's processors."""
 
     def __init__(self, unet: Any) -> None:
         super().__init__()
-        self.slot = Slot()
+        self.slot = TokenSlot()
         self.names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
         self.layers = nn.ModuleList()
         for name in self.names:
             attention = unet.get_submodule(name.removesuffix(".processor"))
             layer = DecoupledAttention(self.slot, attention.to_k.in_features, attention.to_k.out_features)
-            # As published: image tokens start where text tokens are understood.
+            # As published, image keys and values start as a copy of the text's.
             with torch.no_grad():
                 layer.to_k_ip.weight.copy_(attention.to_k.weight)
                 layer.to_v_ip.weight.copy_(attention.to_v.weight)
             self.layers.append(layer)
 
     def zero_init(self) -> None:
-        """Let the photographs say nothing yet: training starts at the backbone's own loss.
+        """Zero the image values, so that training starts at the loss of the backbone alone.
 
-        With the text's values at the start, the first hundred steps only undo what random tokens break.
+        With the text's values, about a hundred steps are spent on undoing the effect of random tokens.
         """
         for layer in self.layers:
             torch.nn.init.zeros_(layer.to_v_ip.weight)  # type: ignore[union-attr,arg-type]
 
     @contextmanager
-    def on(self, unet: Any, *, scale: float) -> Iterator[Slot]:
-        """Put the layers into the U-Net and take them out again; yields the slot to fill before each pass."""
+    def attached(self, unet: Any, *, scale: float) -> Iterator[TokenSlot]:
+        """Attach the layers to the U-Net; yields the slot to fill before each pass. Detaches them on exit."""
         before, scale_before = dict(unet.attn_processors), self.slot.scale
-        self.slot.scale, self.slot.gathered = scale, None
+        self.slot.scale, self.slot.aggregated = scale, None
         placed = dict(zip(self.names, self.layers, strict=True))
         unet.set_attn_processor({name: placed.get(name, own) for name, own in before.items()})
         try:
             yield self.slot
         finally:
             unet.set_attn_processor(before)
-            self.slot.scale, self.slot.gathered = scale_before, None
+            self.slot.scale, self.slot.aggregated = scale_before, None
 
 
-def guided(nothing: AggregatedTokens, wanted: AggregatedTokens) -> AggregatedTokens:
-    """Rows for classifier-free guidance: as many without an image as with one, in the pipeline's order."""
-    length = max(nothing.tokens.shape[1], wanted.tokens.shape[1])
-    halves = [_padded(half, length) for half in (nothing, wanted)]
-    keep = torch.cat([half.keep for half in halves])  # type: ignore[misc]  # _padded always sets it
-    return AggregatedTokens(torch.cat([half.tokens for half in halves]), None if bool(keep.all()) else keep)
+def guidance_batch(unconditional: AggregatedTokens, conditional: AggregatedTokens) -> AggregatedTokens:
+    """Rows for classifier-free guidance: unconditional rows first, as in the pipeline."""
+    length = max(unconditional.tokens.shape[1], conditional.tokens.shape[1])
+    halves = [_padded(half, length) for half in (unconditional, conditional)]
+    mask = torch.cat([half.mask for half in halves])  # type: ignore[misc]  # _padded always sets it
+    return AggregatedTokens(torch.cat([half.tokens for half in halves]), None if bool(mask.all()) else mask)
 
 
-def _padded(gathered: AggregatedTokens, length: int) -> AggregatedTokens:
-    tokens, keep = gathered
-    if keep is None:
-        keep = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-    more = length - tokens.shape[1]
-    return AggregatedTokens(F.pad(tokens, (0, 0, 0, more)), F.pad(keep, (0, more), value=False))
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, heads: int) -> Tensor:
-    q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    mask = None if keep is None else keep[:, None, None]
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+def _padded(aggregated: AggregatedTokens, length: int) -> AggregatedTokens:
+    tokens, mask = aggregated
+    if mask is None:
+        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+    padding = length - tokens.shape[1]
+    return AggregatedTokens(F.pad(tokens, (0, 0, 0, padding)), F.pad(mask, (0, padding), value=False))

@@ -1,4 +1,4 @@
-"""The proposed method: a person as what their photographs say, learnt by restoring each from the others."""
+"""The proposed method: a trained network aggregates a person's photographs into image tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from methods.backbone.prior_prompts import drawn_apart
 from methods.encoders.clip_vision import encoder_files, encoder_folder, ledger_names, open_encoder
 from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
-from methods.leave_one_out.cross_attention import guided
+from methods.leave_one_out.cross_attention import guidance_batch
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
 from methods.leave_one_out.tuning import Tuning, tune
 from methods.setting_checks import check_bounds, check_settings
@@ -32,23 +32,23 @@ TUNED = "network.safetensors"
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Amortised by default: trained over many people, no step for a new one; `tune_steps` adds some."""
+    """Amortised: trained on many people; fits a new person without steps unless `tune_steps` is set."""
 
     aggregator: str = "mean"
     network: str = ""
-    """Trained weights; empty for the ones that ship for this aggregator."""
+    """Path of the trained weights; empty for the built-in ones of this aggregator."""
     encoder: str = "embedded"
-    """Folder of the image encoder the weights were trained with; `embedded` for the one that ships."""
+    """Folder of the image encoder used in training; `embedded` for the built-in one."""
     scale: float = 1.0
-    """Weight of the image tokens beside the text; 1 is what was trained."""
+    """Weight of the image tokens relative to the text; 1 as in training."""
     photos: int = 0
-    """Only the first so many reference photographs; 0 is all of them."""
+    """Number of reference photographs to use, in order; 0 for all."""
     tune_steps: int = 0
-    """Leave-one-out steps on the new person's own photographs."""
+    """Fine-tuning steps on the person's reference photographs."""
     tune_rate: float = 1e-4
     tune_batch: int = 4
     other_backbone: bool = False
-    """Use weights that name another backbone than the run's."""
+    """Accept weights that were trained with another backbone."""
 
     def __post_init__(self) -> None:
         if self.aggregator not in AGGREGATORS:
@@ -64,7 +64,7 @@ class LeaveOneOut:
 
     @property
     def file(self) -> Path:
-        """Where the trained weights lie."""
+        """Path of the trained weights."""
         return Path(self.network) if self.network else WEIGHTS / f"loo-{self.aggregator}.safetensors"
 
     @property
@@ -97,12 +97,12 @@ class LeaveOneOut:
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         network = self._open(backbone)
-        shown = self._shown(subject)
-        images = [photo.image for photo in shown]
+        references = self._shown(subject)
+        images = [photo.image for photo in references]
         patches = open_encoder(encoder_folder(self.encoder), backbone.device).patches(images)
-        sentences = [photo.caption.replace("{subject}", subject.phrase) for photo in shown]
+        sentences = [photo.caption.replace("{subject}", subject.phrase) for photo in references]
         if network.config.captions == "blank":
-            sentences = [""] * len(shown)
+            sentences = [""] * len(references)
         captions = _pooled(backbone, sentences)
         if self.tune_steps:
             tuning = Tuning(self.tune_steps, self.tune_rate, self.tune_batch)
@@ -119,7 +119,7 @@ class LeaveOneOut:
             tokens, captions = (stored.get_tensor(key).float() for key in ("tokens", "captions"))
             phrase = stored.metadata()["phrase"]
         tuned = fitted / TUNED
-        network = _read(tuned, backbone) if tuned.is_file() else self._open(backbone)
+        network = _load_network(tuned, backbone) if tuned.is_file() else self._open(backbone)
         device = backbone.device
         return PersonalisedSet(phrase, tokens.to(device), captions.to(device), network, self.scale, backbone)
 
@@ -127,10 +127,10 @@ class LeaveOneOut:
         return subject.references[: self.photos] if self.photos else subject.references
 
     def _open(self, backbone: Backbone) -> LeaveOneOutNetwork:
-        """The trained network, checked against what it is to be used with."""
+        """Load the trained network; raises MethodError if aggregator, backbone or encoder differ."""
         config = read_config(self.file)
         if config.aggregator != self.aggregator:
-            raise MethodError(f"{self.file}: weights of {config.aggregator!r}, asked for {self.aggregator!r}")
+            raise MethodError(f"{self.file}: weights of {config.aggregator!r}, expected {self.aggregator!r}")
         if config.backbone != backbone.digest and not self.other_backbone:
             raise MethodError(
                 f"{self.file}: trained with backbone {config.backbone[:12]}, "
@@ -140,14 +140,14 @@ class LeaveOneOut:
         if config.encoder_digest != encoder.digest:
             raise MethodError(
                 f"{self.file}: trained with image encoder {config.encoder!r} ({config.encoder_digest[:12]}), "
-                f"{encoder.folder} holds {encoder.digest[:12]}; give the encoder it was trained with"
+                f"{encoder.folder} has {encoder.digest[:12]}; use the encoder it was trained with"
             )
-        return _read(self.file, backbone)
+        return _load_network(self.file, backbone)
 
 
 @dataclass(frozen=True)
 class PersonalisedSet:
-    """Tokens of one person's photographs, and the network that joins them for each prompt."""
+    """Tokens of one person's photographs, and the network that aggregates them for each prompt."""
 
     phrase: str
     tokens: Tensor
@@ -159,43 +159,43 @@ class PersonalisedSet:
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        return drawn_apart(requests, self._draw, self.backbone)
+        return drawn_apart(requests, self._generate, self.backbone)
 
-    def _draw(self, requests: Sequence[Request]) -> list[Image]:
+    def _generate(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.prompt(self.phrase) for request in requests]
-        gathered = [self.gather(prompt) for prompt in prompts]
-        nothing = AggregatedTokens(self.network.nothing, None)
+        aggregated = [self.aggregate(prompt) for prompt in prompts]
+        unconditional = AggregatedTokens(self.network.nothing, None)
         backbone = self.backbone
-        with backbone.clean(), self.network.adapter.on(backbone.unet, scale=self.scale) as slot:
+        with backbone.clean(), self.network.adapter.attached(backbone.unet, scale=self.scale) as slot:
 
             def fill(rows: Sequence[int]) -> Mapping[str, Any]:
-                wanted = stacked([gathered[row] for row in rows])
+                tokens = stacked([aggregated[row] for row in rows])
                 if backbone.spec.guidance > 1:
-                    wanted = guided(stacked([nothing] * len(rows)), wanted)
-                slot.gathered = wanted
+                    tokens = guidance_batch(stacked([unconditional] * len(rows)), tokens)
+                slot.aggregated = tokens
                 return {}
 
             return backbone.generate(prompts, [request.seed for request in requests], before=fill)
 
     @torch.no_grad()
-    def gather(self, prompt: str) -> AggregatedTokens:
-        """What the photographs say for one prompt; one at a time, so that no prompt's depends on another."""
-        # A network that never read captions is asked for none.
-        wanted = _pooled(self.backbone, ["" if self.network.config.captions == "blank" else prompt])
+    def aggregate(self, prompt: str) -> AggregatedTokens:
+        """Aggregate for one prompt. Prompts are not batched, so that results do not depend on the batch."""
+        # A network trained without captions gets the empty sentence.
+        features = _pooled(self.backbone, ["" if self.network.config.captions == "blank" else prompt])
         mask = torch.ones(1, len(self.tokens), dtype=torch.bool, device=self.tokens.device)
-        return self.network.gather(self.tokens[None], self.captions[None], wanted, mask)
+        return self.network.aggregate(self.tokens[None], self.captions[None], features, mask)
 
 
 def stacked(rows: Sequence[AggregatedTokens]) -> AggregatedTokens:
-    """Rows of one row each as one batch; they have equally many tokens."""
-    keeps = [row.keep for row in rows if row.keep is not None]
-    return AggregatedTokens(torch.cat([row.tokens for row in rows]), torch.cat(keeps) if keeps else None)
+    """Concatenate single rows, which have the same number of tokens, to one batch."""
+    masks = [row.mask for row in rows if row.mask is not None]
+    return AggregatedTokens(torch.cat([row.tokens for row in rows]), torch.cat(masks) if masks else None)
 
 
 def _pooled(backbone: Backbone, sentences: Sequence[str]) -> Tensor:
     return torch.cat([backbone.encode_text([sentence]).pooled for sentence in sentences]).float()
 
 
-def _read(path: Path, backbone: Backbone) -> LeaveOneOutNetwork:
-    """A fresh network each time: tuning changes it, and it is small."""
+def _load_network(path: Path, backbone: Backbone) -> LeaveOneOutNetwork:
+    """Not cached, because tuning changes the network in place."""
     return load_network(path, backbone.unet, width=backbone.cross_attention_dim).to(backbone.device)

@@ -1,4 +1,4 @@
-"""The learned part of leave-one-out, from photographs to the U-Net's cross-attention; and its file."""
+"""The trainable part of leave-one-out, from patch tokens to the U-Net's cross-attention; and its file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens, Agg
 from methods.leave_one_out.cross_attention import Adapter
 
 OLD_NAMES = {"lean": "timestep_power"}
-"""Names of settings in files written by version 0.1."""
+"""Setting names in files of version 0.1."""
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What it takes to build the network and to judge whether its weights fit; it travels in their file."""
+    """Architecture, training settings and provenance of a network, stored in the metadata of its file."""
 
     aggregator: str
     patch_width: int
@@ -36,32 +36,32 @@ class NetworkConfig:
     hidden: int = 128
     depth: int = 2
     shortcut: bool = False
-    """The class token also goes straight into the photo tokens, by one linear layer."""
+    """Add a linear projection of the class token to the photo tokens."""
     noising: str = "held-out"
     leave_out: bool = True
     captions: str = "given"
     smallest_set: int = 1
     largest_set: int = 6
     timestep_power: float = 1.0
-    """The objective it was trained with; see `Objective`."""
+    """`noising` to `timestep_power`: the training objective, see `Objective`."""
     family: str = "sd1"
-    """The backbone's layout: sd1, sd2, sdxl."""
+    """Family of the backbone: sd1, sd2 or sdxl."""
     backbone: str = ""
-    """Digest of the backbone it was trained with."""
+    """Digest of the backbone used in training."""
     encoder: str = ""
-    """Name of the image encoder it was trained with."""
+    """Name of the image encoder used in training."""
     encoder_digest: str = ""
     training_data: str = ""
-    """Name of the photographs it has seen, for the leak ledger."""
+    """Names of the training sets, to detect training overlap."""
     training_people: int = 0
-    """How many persons they show."""
+    """Number of persons in the training set."""
     steps: int = 0
     started_from: str = ""
-    """The aggregator whose other weights these went on from, and after how many steps; empty for none."""
+    """The aggregator and number of steps of the start weights; empty if there were none."""
 
 
 class LeaveOneOutNetwork(nn.Module):
-    """Everything that learns; the backbone and the image encoder stay frozen."""
+    """All trainable parameters; the backbone and the image encoder are frozen."""
 
     def __init__(self, config: NetworkConfig, unet: Any) -> None:
         super().__init__()
@@ -81,27 +81,27 @@ class LeaveOneOutNetwork(nn.Module):
         self.nothing = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
 
     def zero_init(self) -> None:
-        """As training starts: the adapter adds nothing, and with a shortcut the Resampler says nothing.
+        """Initialise for training: the adapter outputs zeros, and with a shortcut the Resampler does too.
 
-        Measured on the embedded world after 100 steps: see `Adapter.silence`; the Resampler's silence adds a
-        fifth to what the photographs are worth where there is a shortcut to speak in its stead.
+        Measured on the built-in synthetic benchmark after 100 steps, zeroing the Resampler next to a shortcut
+        raises the gain in loss from the photographs by a fifth. See also `Adapter.zero_init`.
         """
         self.adapter.zero_init()
         if self.shortcut is not None:
             nn.init.zeros_(self.photo.norm_out.weight)  # type: ignore[union-attr,arg-type]
 
     def load_matching_weights(self, other: LeaveOneOutNetwork) -> None:
-        """Copy all of another network's weights but its aggregator's."""
-        kept = {name: v for name, v in other.state_dict().items() if not name.startswith("aggregator.")}
+        """Copy another network's weights except the aggregator's; raises MethodError if shapes differ."""
+        copied = {name: v for name, v in other.state_dict().items() if not name.startswith("aggregator.")}
         own = {name: v.shape for name, v in self.state_dict().items() if not name.startswith("aggregator.")}
-        if own != {name: v.shape for name, v in kept.items()}:
+        if own != {name: v.shape for name, v in copied.items()}:
             raise MethodError(
-                "leave-one-out: the weights to go on from have other sizes; give the same settings"
+                "leave-one-out: the start weights have other shapes; use the settings of their training"
             )
-        self.load_state_dict(kept, strict=False)
+        self.load_state_dict(copied, strict=False)
 
     def tokens_of(self, patches: Tensor) -> Tensor:
-        """Tokens of each photograph by itself: (B, n, L, E) -> (B, n, T, D)."""
+        """Tokens of each photograph, independent of the others: (B, n, L, E) -> (B, n, T, D)."""
         photos = patches.flatten(0, 1)
         tokens: Tensor = self.photo(photos)
         if self.shortcut is not None:
@@ -109,36 +109,36 @@ class LeaveOneOutNetwork(nn.Module):
         shaped: Tensor = tokens.unflatten(0, patches.shape[:2])
         return shaped
 
-    def gather(self, tokens: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> AggregatedTokens:
-        """G: the tokens of a set of photographs for a wanted caption."""
-        gathered: AggregatedTokens = self.aggregator(tokens, captions, wanted, mask)
-        return gathered
+    def aggregate(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
+        """G: the tokens of a set of photographs for a prompt."""
+        aggregated: AggregatedTokens = self.aggregator(tokens, captions, prompt, mask)
+        return aggregated
 
-    def blend(self, latents: Tensor, captions: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         """G in latent space: (B, n, C, h, w) -> (B, C, h, w)."""
-        joining: Aggregator = self.aggregator  # type: ignore[assignment]  # every module of the table is one
-        return joining.blend(latents, captions, wanted, mask)
+        aggregator: Aggregator = self.aggregator  # type: ignore[assignment]  # true of all in AGGREGATORS
+        return aggregator.blend(latents, captions, prompt, mask)
 
-    def without(self, gathered: AggregatedTokens, dropped: Tensor) -> AggregatedTokens:
-        """The same with "no photographs" in the rows that `dropped` (B,) names."""
-        tokens, keep = gathered
+    def drop_photos(self, aggregated: AggregatedTokens, dropped: Tensor) -> AggregatedTokens:
+        """Replace the rows in `dropped` (B,) by the learned unconditional tokens."""
+        tokens, mask = aggregated
         count = self.nothing.shape[1]
-        # A padded row: concatenated sets have more tokens than "nothing" has.
-        nothing = torch.zeros_like(tokens)
-        nothing[:, :count] = self.nothing.to(tokens.dtype)
-        tokens = torch.where(dropped[:, None, None], nothing, tokens)
-        if keep is None and tokens.shape[1] == count:
+        # Padded: concatenated sets have more tokens than the unconditional input.
+        unconditional = torch.zeros_like(tokens)
+        unconditional[:, :count] = self.nothing.to(tokens.dtype)
+        tokens = torch.where(dropped[:, None, None], unconditional, tokens)
+        if mask is None and tokens.shape[1] == count:
             return AggregatedTokens(tokens, None)
-        keep = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if keep is None else keep
+        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if mask is None else mask
         first = torch.arange(tokens.shape[1], device=tokens.device) < count
-        return AggregatedTokens(tokens, torch.where(dropped[:, None], first, keep))
+        return AggregatedTokens(tokens, torch.where(dropped[:, None], first, mask))
 
 
 class _Shortcut(nn.Module):
-    """A photograph's class token as tokens, beside the Resampler's, as in IP-Adapter FaceID-Plus.
+    """Projects a photograph's class token to tokens, which are added to the Resampler's (cf. FaceID-Plus).
 
-    A small encoder says who somebody is in its class token; a Resampler starts from the average of the
-    patches and would first have to find it.
+    A small encoder concentrates identity in its class token. A Resampler starts near the average of the
+    patches and is slow to find it.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -148,7 +148,7 @@ class _Shortcut(nn.Module):
         self.tokens = config.tokens
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(N, L, E), the class token first, -> (N, T, D)."""
+        """(N, L, E) with the class token first -> (N, T, D)."""
         projected: Tensor = self.project(self.before(patches[:, 0])).unflatten(1, (self.tokens, -1))
         return projected
 
@@ -167,9 +167,11 @@ def save_network(
 
 
 def read_config(path: Path) -> NetworkConfig:
-    """The config in a weights file; raises MethodError where there is none."""
+    """Read the config of a weights file; raises MethodError if there is none."""
     if not path.is_file():
-        raise MethodError(f"{path}: no such weights; make them with 'bench train loo', or name a file")
+        raise MethodError(
+            f"{path}: no such weights; train them with 'bench train loo', or give the path of a file"
+        )
     try:
         with safe_open(path, "pt") as stored:
             metadata: Mapping[str, str] = stored.metadata() or {}
@@ -182,20 +184,20 @@ def read_config(path: Path) -> NetworkConfig:
         return NetworkConfig(**{key: value for key, value in values.items() if key in known})
     except (KeyError, TypeError, ValueError) as error:
         raise MethodError(
-            f"{path}: no leave-one-out config in its metadata; wanted a file of 'bench train loo'"
+            f"{path}: no leave-one-out config in its metadata; expected a file from 'bench train loo'"
         ) from error
 
 
 def load_network(path: Path, unet: Any, *, width: int) -> LeaveOneOutNetwork:
-    """The network in a file, in float32, for a U-Net whose cross-attention is `width` wide."""
+    """Load a network in float32; raises MethodError if it does not fit the U-Net or `width`."""
     config = read_config(path)
     if config.width != width:
         raise MethodError(f"{path}: made for cross-attention {config.width} wide, this backbone's is {width}")
-    # Building draws random numbers that the file then replaces; the caller's must stay as they are.
+    # Initialisation must not advance the caller's random generator.
     with torch.random.fork_rng():
         network = LeaveOneOutNetwork(config, unet)
     with safe_open(path, "pt") as stored:
-        state = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118  # no mapping
+        state = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118  # not a mapping
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -1,10 +1,10 @@
-"""The leave-one-out loss: restore a photograph from its caption and the other photographs of the person.
+"""The leave-one-out loss: reconstruct a photograph from its caption and the person's other photographs.
 
     L = E || eps - eps_theta(X_t, c_t, G(c_i without c_j), t) ||^2
 
-j is uniform over the person's photographs, t uniform on the schedule, c_t the text features of the dropped
-caption, c_i the features of the remaining photographs and captions. For a backbone that predicts v the
-residual is the velocity's, which for a given X_t is that of eps divided by alpha_t.
+j is uniform over the person's photographs, t uniform on the schedule, c_t the text features of caption j, c_i
+the features of the remaining photographs and captions. For a v-prediction backbone the residual is that of v,
+which for a given X_t is the residual of eps divided by alpha_t.
 """
 
 from __future__ import annotations
@@ -31,24 +31,25 @@ WHOLE = slice(None)
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss's settings."""
+    """Settings of the loss."""
 
     noising: Noising = "held-out"
-    """What X_t is a noised version of: the dropped photograph, or G of the other ones' latents."""
+    """What is noised to X_t: the left-out photograph, or G of the latents of the others."""
     leave_out: bool = True
-    """False is the control: x_j stays in the set, and may be all of it, as in IP-Adapter's training."""
+    """False is the control: x_j stays in the set, possibly as its only photograph, as for IP-Adapter."""
     captions: Captions = "given"
-    """`blank` takes every caption for the empty sentence: the dropped one and those that G reads."""
+    """`blank` replaces every caption by the empty sentence: that of x_j and those that G reads."""
     smallest_set: int = 1
     largest_set: int = 6
-    """Sets of so many photographs, uniformly, so that one network serves them all. Where a person has fewer,
-    all of theirs."""
+    """Set sizes are uniform in this range, so that one network serves all of them. A person with fewer
+    photographs contributes all of them."""
     timestep_power: float = 1.0
-    """Density of the noise step t: as t^(lean - 1). 1 is uniform; more looks where photographs help."""
+    """Timesteps are sampled with density t^(timestep_power - 1); 1 is uniform. Larger values favour high
+    noise, where the photographs help most."""
     drop_image: float = 0.05
     drop_text: float = 0.05
     drop_both: float = 0.05
-    """Shares of rows without photographs, without a caption, without both: for classifier-free guidance."""
+    """Shares of rows without photographs, without a caption, without both; for classifier-free guidance."""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -60,36 +61,38 @@ class Objective:
         if not 1 <= self.smallest_set <= self.largest_set:
             raise MethodError(
                 f"leave-one-out: sets of {self.smallest_set} to {self.largest_set} photographs; "
-                "wanted 1 <= smallest_set <= largest_set"
+                "expected 1 <= smallest_set <= largest_set"
             )
         shares = (self.drop_image, self.drop_text, self.drop_both)
         if min(shares) < 0 or sum(shares) > 1:
-            raise MethodError(f"leave-one-out: shares of dropped rows {shares}; wanted a sum of at most 1")
+            raise MethodError(f"leave-one-out: shares of dropped rows {shares}; expected a sum of at most 1")
         if not self.timestep_power > 0:
-            raise MethodError(f"leave-one-out: lean is {self.timestep_power}; wanted a number above 0")
+            raise MethodError(
+                f"leave-one-out: timestep_power is {self.timestep_power}; expected a number above 0"
+            )
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B photographs to restore, each with n of its person's as the set that conditions."""
+    """B target photographs, each with a conditioning set of n photographs of the same person."""
 
     latents: Tensor
     """(B, C, h, w): x_j."""
     text: TextFeatures
-    """c_t: t_j's tokens (B, L, D) and its one feature (B, P), which is also the caption that G is asked for;
-    those of the empty sentence where the caption is dropped."""
+    """c_t: tokens (B, L, D) and pooled feature (B, P) of caption j; G reads the latter as its prompt. Rows
+    without a caption have those of the empty sentence."""
     patches: Tensor
-    """(B, n, L, E): what the image encoder says of the set."""
+    """(B, n, L, E): patch tokens of the set."""
     captions: Tensor
-    """(B, n, P): the set's captions."""
-    others: Tensor
-    """(B, n, C, h, w): the set's latents."""
+    """(B, n, P): caption features of the set."""
+    set_latents: Tensor
+    """(B, n, C, h, w): latents of the set."""
     mask: Tensor
-    """(B, n): which photographs of the set there are."""
+    """(B, n): False for padding."""
     dropped: Tensor
-    """(B,): rows that see no photographs."""
+    """(B,): True for rows without photographs."""
     t: Tensor
-    """(B,): the noise steps."""
+    """(B,): the timesteps."""
     eps: Tensor
     """(B, C, h, w): the noise."""
 
@@ -103,24 +106,19 @@ def draw_batch(
     device: torch.device,
     rows: slice = WHOLE,
 ) -> Batch:
-    """Persons uniform, j uniform over the person's photographs, the set a uniform subset of the rest.
+    """Sample persons uniformly, j uniformly from a person's photographs, the set uniformly from the rest.
 
-    All `size` rows are drawn, and only `rows` of them read: so neither processes nor accumulation change
-    what is drawn. The sets of a batch are of one size, drawn uniformly from `smallest_set` to the largest
-    that some person allows; who has fewer photographs has masked places.
+    All `size` rows are sampled but only `rows` are loaded, so the sample does not depend on the number of
+    processes or accumulation steps. All sets of a batch have the same size, uniform from `smallest_set`
+    to the largest that the data allow; sets of persons with fewer photographs are masked.
     """
     left_out = int(objective.leave_out)
-    most = min(objective.largest_set, int(features.count.max()) - left_out)
-    if most < objective.smallest_set:
-        needed = {1: "one photograph", 2: "two photographs"}.get(
-            objective.smallest_set + left_out, f"{objective.smallest_set + left_out} photographs"
-        )
-        raise MethodError(f"training set: no person with {needed}; leave-one-out needs them")
-    n = int(torch.randint(objective.smallest_set, most + 1, (), generator=generator))
+    largest = _largest_set(features, objective)
+    n = int(torch.randint(objective.smallest_set, largest + 1, (), generator=generator))
     people = features.people(photos=objective.smallest_set + left_out)
     chosen = people[torch.randint(len(people), (size,), generator=generator)]
     photos = features.photos_of(chosen, n + left_out, generator).to(features.captions.device)
-    there = features.present(chosen, n + left_out)
+    present = features.present(chosen, n + left_out)
     mirrored = (torch.rand(photos.shape, generator=generator) < 0.5).to(photos.device)
     sentences = features.caption_of(photos, mirrored, generator)
     if objective.captions == "blank":
@@ -131,30 +129,42 @@ def draw_batch(
     dropped = (chance < both) | ((chance >= text) & (chance < text + objective.drop_image))
     t = noise.sample_timesteps(size, generator, timestep_power=objective.timestep_power)
     eps = torch.randn(size, *features.latents.shape[2:], generator=generator)
-    photos, side, sentences = photos[rows], mirrored[rows].long(), sentences[rows]
-    latents = features.latents[photos, side].to(device).float()
+    photos, mirrored, sentences = photos[rows], mirrored[rows].long(), sentences[rows]
+    latents = features.latents[photos, mirrored].to(device).float()
     return Batch(
         latents=latents[:, 0],
         text=features.text_of(target[rows], device),
-        patches=features.patches[photos[:, left_out:], side[:, left_out:]].to(device).float(),
+        patches=features.patches[photos[:, left_out:], mirrored[:, left_out:]].to(device).float(),
         captions=features.pooled[sentences[:, left_out:]].to(device).float(),
-        others=latents[:, left_out:],
-        mask=there[rows, left_out:].to(device),
+        set_latents=latents[:, left_out:],
+        mask=present[rows, left_out:].to(device),
         dropped=dropped[rows].to(device),
         t=t[rows].to(device),
         eps=eps[rows].to(device),
     )
 
 
+def _largest_set(features: TrainingFeatures, objective: Objective) -> int:
+    """The largest set size that the data allow; raises MethodError if that is below `smallest_set`."""
+    left_out = int(objective.leave_out)
+    largest = min(objective.largest_set, int(features.count.max()) - left_out)
+    if largest < objective.smallest_set:
+        needed = {1: "one photograph", 2: "two photographs"}.get(
+            objective.smallest_set + left_out, f"{objective.smallest_set + left_out} photographs"
+        )
+        raise MethodError(f"training set: no person with {needed}; leave-one-out needs them")
+    return largest
+
+
 def leave_one_out_loss(
     network: LeaveOneOutNetwork, batch: Batch, backbone: Backbone, noising: Noising
 ) -> Tensor:
-    """The loss of each row, (B,), averaged over its latent. The adapter must be on the U-Net."""
+    """Loss of each row, (B,), averaged over its latent. The adapter must be attached to the U-Net."""
     noise, t, eps = backbone.noise, batch.t, batch.eps
     tokens = network.tokens_of(batch.patches)
-    gathered = network.gather(tokens, batch.captions, batch.text.pooled, batch.mask)
-    network.adapter.slot.gathered = network.without(gathered, batch.dropped)
-    clean = noised_from(network, batch, noising)
+    aggregated = network.aggregate(tokens, batch.captions, batch.text.pooled, batch.mask)
+    network.adapter.slot.aggregated = network.drop_photos(aggregated, batch.dropped)
+    clean = clean_latents(network, batch, noising)
     predicted = backbone.unet(
         noise.add(clean, eps, t), t, **backbone.conditioning(batch.text), return_dict=False
     )[0]
@@ -162,11 +172,11 @@ def leave_one_out_loss(
     return residual.square().mean(dim=(1, 2, 3))
 
 
-def noised_from(network: LeaveOneOutNetwork, batch: Batch, noising: Noising) -> Tensor:
-    """What is noised: x_j, or to the letter of the source's formula G(X0 without x_j), in latent space."""
+def clean_latents(network: LeaveOneOutNetwork, batch: Batch, noising: Noising) -> Tensor:
+    """The latents to be noised: x_j, or G(X0 without x_j) in latent space, as in the source's formula."""
     if noising == "held-out":
         return batch.latents
-    # The aggregate is data here: a loss that could change its own target would collapse it.
+    # No gradient: a loss that can change its own target collapses.
     with torch.no_grad():
-        blended = network.blend(batch.others, batch.captions, batch.text.pooled, batch.mask)
+        blended = network.blend(batch.set_latents, batch.captions, batch.text.pooled, batch.mask)
     return blended.float()

@@ -1,4 +1,4 @@
-"""Trains a leave-one-out aggregator over many people; the backbone and the image encoder stay frozen."""
+"""Trains a leave-one-out aggregator on many people; the backbone and the image encoder are frozen."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, min
 from methods.trained_on import data_learnt
 
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
+ARCHITECTURE = ("aggregator", "tokens", "hidden", "depth", "shortcut")
+"""Settings that a `NetworkConfig` copies from `LeaveOneOutTraining`."""
+OBJECTIVE = ("noising", "leave_out", "captions", "smallest_set", "largest_set", "timestep_power")
+"""Settings that a `NetworkConfig` copies from `Objective`."""
 
 
 @dataclass(frozen=True)
 class LeaveOneOutTraining:
-    """What is trained, beside how long and how fast."""
+    """Settings of the network and its objective; `Schedule` contains steps and learning rate."""
 
     aggregator: str
     objective: Objective = field(default_factory=Objective)
@@ -43,15 +47,15 @@ class LeaveOneOutTraining:
     shortcut: bool = False
     encoder: Path = EMBEDDED_CLIP
     start: Path | None = None
-    """Weights of another aggregator to go on from: all but the aggregator itself is taken over.
+    """Weights of another aggregator to continue from; all weights except the aggregator's are copied.
 
-    An untrained aggregator of the learned kinds says what the mean says, so training the mean first
-    and going on from it spends the long part once.
+    An untrained learned aggregator outputs the mean. So the mean can be trained first, and the others can
+    continue from it in few steps.
     """
     data_name: str = ""
-    """Name of the training set, for the leak ledger."""
+    """Name of the training set, recorded in the file to detect training overlap."""
     validate_every: int = 250
-    """Steps between two measurements on unseen people, where there are any."""
+    """Steps between two validation losses, if there is validation data."""
 
 
 def train_leave_one_out(
@@ -65,32 +69,33 @@ def train_leave_one_out(
     progress: Progress,
     unseen: TrainingSet | None = None,
 ) -> Mapping[str, float]:
-    """Write trained weights to `out`; returns the losses on `unseen`, people that are not in `data`.
+    """Train and write the weights to `out`; returns the losses on `unseen`, whose people are not in `data`.
 
-    `work` keeps the features of both, the checkpoint to resume from, and `<out>.csv`, the loss curve with
-    the validation loss. Runs on the backbone's device, on every process that was launched, and leaves the
-    backbone as it was.
+    `work` contains the cached features, the checkpoint to resume from, and the loss curve (`<out>.csv`). Runs
+    on the backbone's device, in every process of the launch, and restores the backbone.
     """
     encoder = open_encoder(training.encoder, backbone.device)
     features = training_features(data, work, backbone=backbone, encoder=encoder, progress=progress)
-    judged = (
+    validation = (
         training_features(unseen, work, backbone=backbone, encoder=encoder, progress=progress)
         if unseen is not None
         else None
     )
-    config = config_of(training, features, backbone=backbone, encoder=encoder, steps=schedule.steps)
-    network = _begun(config, training, backbone, schedule.seed)
+    config = network_config(training, features, backbone=backbone, encoder=encoder, steps=schedule.steps)
+    network = _initialise(config, training, backbone, schedule.seed)
     with backbone.clean():
-        _minimise(network, features, judged, training, backbone, schedule, work / f"{out.stem}.pt", progress)
+        _minimise(
+            network, features, validation, training, backbone, schedule, work / f"{out.stem}.pt", progress
+        )
     if DistributedGroup.here().leads:
         save_network(out, network, config, dtype=torch.float16)
     DistributedGroup.here().wait()
-    if judged is None:
+    if validation is None:
         return {}
-    return validation_losses(network, judged, training.objective, backbone=backbone, batches=8)
+    return validation_losses(network, validation, training.objective, backbone=backbone, batches=8)
 
 
-def config_of(
+def network_config(
     training: LeaveOneOutTraining,
     features: TrainingFeatures,
     *,
@@ -98,23 +103,14 @@ def config_of(
     encoder: ImageEncoder,
     steps: int,
 ) -> NetworkConfig:
-    """What the weights' file will say of itself."""
-    objective = training.objective
+    """The config to store in the weights file."""
+    settings = {name: getattr(training, name) for name in ARCHITECTURE}
+    settings |= {name: getattr(training.objective, name) for name in OBJECTIVE}
     return NetworkConfig(
-        aggregator=training.aggregator,
+        **settings,
         patch_width=encoder.width,
         caption_width=features.pooled.shape[1],
         width=backbone.cross_attention_dim,
-        tokens=training.tokens,
-        hidden=training.hidden,
-        depth=training.depth,
-        shortcut=training.shortcut,
-        noising=objective.noising,
-        leave_out=objective.leave_out,
-        captions=objective.captions,
-        smallest_set=objective.smallest_set,
-        largest_set=objective.largest_set,
-        timestep_power=objective.timestep_power,
         family=backbone.family,
         backbone=backbone.digest,
         encoder=encoder.name,
@@ -133,7 +129,7 @@ def _origin(start: Path | None) -> str:
     return f"{config.aggregator} after {config.steps} steps"
 
 
-def _begun(
+def _initialise(
     config: NetworkConfig, training: LeaveOneOutTraining, backbone: Backbone, seed: int
 ) -> LeaveOneOutNetwork:
     with torch.random.fork_rng():
@@ -145,14 +141,14 @@ def _begun(
         network.load_matching_weights(
             load_network(training.start, backbone.unet, width=backbone.cross_attention_dim)
         )
-    # The backbone may be in half precision; what learns is not.
+    # Trained parameters are in single precision even if the backbone is in half.
     return network.float().to(backbone.device)
 
 
 def _minimise(
     network: LeaveOneOutNetwork,
     features: TrainingFeatures,
-    judged: TrainingFeatures | None,
+    validation: TrainingFeatures | None,
     training: LeaveOneOutTraining,
     backbone: Backbone,
     schedule: Schedule,
@@ -165,29 +161,29 @@ def _minimise(
         batch = draw_batch(features, objective, backbone.noise, schedule.batch, generator, device, rows)
         return leave_one_out_loss(network, batch, backbone, objective.noising).mean()
 
-    def measure() -> Mapping[str, float]:
-        assert judged is not None
-        losses = validation_losses(network, judged, objective, backbone=backbone, batches=2)
+    def evaluate() -> Mapping[str, float]:
+        assert validation is not None
+        losses = validation_losses(network, validation, objective, backbone=backbone, batches=2)
         return {f"{name}, unseen people": value for name, value in losses.items()}
 
-    watch = None if judged is None else PeriodicEvaluation(training.validate_every, measure)
-    with network.adapter.on(backbone.unet, scale=1.0):
+    evaluation = None if validation is None else PeriodicEvaluation(training.validate_every, evaluate)
+    with network.adapter.attached(backbone.unet, scale=1.0):
         minimise(
             network,
             loss,
             schedule,
-            checkpoint=TrainingCheckpoint(checkpoint, _about(network.config, objective, schedule)),
+            checkpoint=TrainingCheckpoint(checkpoint, _fixed_on_resume(network.config, objective, schedule)),
             progress=progress,
             device=device,
-            watch=watch,
+            watch=evaluation,
         )
 
 
-def _about(config: NetworkConfig, objective: Objective, schedule: Schedule) -> dict[str, str]:
-    """What must not change when a training is resumed; its length may."""
-    told = {**asdict(config), **asdict(objective), "batch": schedule.batch, "seed": schedule.seed}
-    told |= {"learning rate": schedule.learning_rate}
-    return {name: str(value) for name, value in told.items() if name != "steps"}
+def _fixed_on_resume(config: NetworkConfig, objective: Objective, schedule: Schedule) -> dict[str, str]:
+    """Settings that a resumed training must keep; the number of steps may change."""
+    settings = {**asdict(config), **asdict(objective), "batch": schedule.batch, "seed": schedule.seed}
+    settings |= {"learning rate": schedule.learning_rate}
+    return {name: str(value) for name, value in settings.items() if name != "steps"}
 
 
 @torch.no_grad()
@@ -199,10 +195,10 @@ def validation_losses(
     backbone: Backbone,
     batches: int,
 ) -> dict[str, float]:
-    """Mean loss over fixed draws with t uniform: `loss`, and `without`, the backbone's own.
+    """Mean loss over fixed samples with uniform t: `loss`, and `without`, the loss of the backbone alone.
 
-    At most `batches` batches of 64 rows, and no more rows than there are photographs. The gap between the
-    two is what the photographs are worth to the backbone. The adapter may be on the U-Net or not.
+    At most `batches` batches of 64 rows, and no more rows than there are photographs. The difference is the
+    gain from the photographs. The adapter may or may not be attached to the U-Net.
     """
     everything = replace(objective, drop_image=0.0, drop_text=0.0, drop_both=0.0, timestep_power=1.0)
     sums = {"loss": 0.0, "without": 0.0}
@@ -212,7 +208,7 @@ def validation_losses(
         generator = generator_of(index)
         batch = draw_batch(features, everything, backbone.noise, size, generator, backbone.device)
         for name, scale in (("loss", 1.0), ("without", 0.0)):
-            with autocast(backbone.device), network.adapter.on(backbone.unet, scale=scale):
+            with autocast(backbone.device), network.adapter.attached(backbone.unet, scale=scale):
                 rows = leave_one_out_loss(network, batch, backbone, objective.noising)
             sums[name] += rows.mean().item() / batches
     return sums

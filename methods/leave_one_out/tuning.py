@@ -1,4 +1,4 @@
-"""A few leave-one-out steps on one new person's own photographs."""
+"""Fine-tunes a trained network with leave-one-out steps on one person's reference photographs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from methods.pretraining.features import TrainingFeatures
 
 @dataclass(frozen=True)
 class Tuning:
-    """How long and how fast."""
+    """Optimisation settings."""
 
     steps: int
     learning_rate: float
@@ -35,15 +35,15 @@ def tune(
     sentences: Sequence[str],
     seed: int,
 ) -> None:
-    """Change `network` in place; the backbone is handed back clean.
+    """Fine-tune `network` in place; restores the backbone.
 
-    Pictures are not mirrored: captions say left and right.
+    Photographs are not mirrored, because captions can contain left and right.
     """
-    features = features_of(backbone, patches=patches, latents=latents, sentences=sentences)
-    objective = objective_of(network.config)
+    features = person_features(backbone, patches=patches, latents=latents, sentences=sentences)
+    objective = tuning_objective(network.config)
     network.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(network.parameters(), tuning.learning_rate, weight_decay=0.0)
-    with backbone.clean(), network.adapter.on(backbone.unet, scale=1.0):
+    with backbone.clean(), network.adapter.attached(backbone.unet, scale=1.0):
         for step in range(tuning.steps):
             generator = generator_of(seed, step)
             batch = draw_batch(features, objective, backbone.noise, tuning.batch, generator, backbone.device)
@@ -56,10 +56,10 @@ def tune(
     network.requires_grad_(False).eval()
 
 
-def features_of(
+def person_features(
     backbone: Backbone, *, patches: Tensor, latents: Tensor, sentences: Sequence[str]
 ) -> TrainingFeatures:
-    """One person's photographs as a training set; for the mirror images stand the photographs again."""
+    """One person's photographs as a training set; the unmirrored photographs replace the mirror images."""
     count = len(patches)
     text = [backbone.encode_text([sentence]) for sentence in ("", *sentences)]
     index = torch.arange(1, count + 1)[:, None, None].expand(count, 2, 1)
@@ -77,8 +77,8 @@ def features_of(
     )
 
 
-def objective_of(config: NetworkConfig) -> Objective:
-    """The objective that weights were trained with, leaving one out in any case."""
+def tuning_objective(config: NetworkConfig) -> Objective:
+    """The objective of the network's training, but always with one photograph left out."""
     return Objective(
         noising="aggregate" if config.noising == "aggregate" else "held-out",
         captions="blank" if config.captions == "blank" else "given",

@@ -1,10 +1,10 @@
-"""Measures what face networks and the image encoder know of a rendered face: its shape, brows, skin and hair.
+"""Measures which parameters of a rendered face can be predicted from the features of each network.
 
     python results/scripts/measure_shapes.py --data DIR
 
-DIR is what `bench train people --data DIR` wrote. The renderer knows each person's parameters. A linear map
-(ridge regression) from a network's mean vector of four photographs to them is fitted on training people and
-judged on test people, whom no network was trained on.
+DIR is the output of `bench train people --data DIR`, which contains each person's parameters (shape, brows,
+skin, hair). A ridge regression predicts them from a network's mean vector of four photographs. It is fitted
+on training people and evaluated on test people; no network was trained on the latter.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ensure_torchvision_imports()
 
 import numpy as np
 import torch
-from world.people import SEED, Pictures, World
+from world.people import SEED, Images, RenderedPeople
 from world.statistics import REPLICATES, Floats, Measured
 
 from bench.analysis.statistics import LEVEL
@@ -35,158 +35,166 @@ from methods.encoders.clip_vision import EMBEDDED_CLIP, open_encoder
 from metrics.encoders.runtime.weight_files import sha256
 
 PHOTOS: Final = 4
-"""Of each person."""
-AT_ONCE: Final = 200
+"""Photographs per person."""
+BATCH_SIZE: Final = 200
 PENALTIES: Final = 10.0 ** np.arange(0, 7)
-KINDS: Final = ("nose", "eye", "mouth", "chin", "cheek", "head")
-"""The local shape targets by the first word of their names; the few others are not judged."""
-GROUPS: Final = (*KINDS, "brows", "body", "skin tone", "hair colour", "hairstyle")
+SHAPES: Final = ("nose", "eye", "mouth", "chin", "cheek", "head")
+"""First words of the names of local shape targets; the few other targets are not evaluated."""
+GROUPS: Final = (*SHAPES, "brows", "body", "skin tone", "hair colour", "hairstyle")
 Numbers = Mapping[str, Any]
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Measure and write `shapes.json` and `shapes.md`."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, and write `shapes.json` and `shapes.md`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=ROOT / "people", help="what `bench train people` wrote")
-    parser.add_argument("--fitted", type=int, default=800, help="training people, the first so many")
-    parser.add_argument("--people", type=int, default=100, help="test people, the first so many")
+    parser.add_argument(
+        "--data", type=Path, default=ROOT / "people", help="output folder of `bench train people`"
+    )
+    parser.add_argument("--fitted", type=int, default=800, help="number of training people")
+    parser.add_argument("--people", type=int, default=100, help="number of test people")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "world")
-    given = parser.parse_args(words)
-    place = TrainingPaths(given.data, checkpoints=given.data, out=given.out)
+    args = parser.parse_args(argv)
+    paths = TrainingPaths(args.data, checkpoints=args.data, out=args.out)
     try:
-        fitted = World.open(place.photos("train"), given.fitted, "--fitted")
-        judged = World.open(place.photos("test"), given.people)
+        fitted = RenderedPeople.open(paths.photos("train"), args.fitted, "--fitted")
+        test = RenderedPeople.open(paths.photos("test"), args.people)
     except BenchError as error:
         parser.error(str(error))
     numbers = {
-        "fitted": given.fitted,
-        "judged": given.people,
+        "fitted": args.fitted,
+        "judged": args.people,
         "photos": PHOTOS,
         "seed": SEED,
         "replicates": REPLICATES,
         "digests": digests(),
-        "explained": measure(fitted, judged),
+        "explained": measure(fitted, test),
     }
-    given.out.mkdir(parents=True, exist_ok=True)
-    write_whole(given.out / "shapes.json", json.dumps(numbers, indent=1) + "\n")
-    write_whole(given.out / "shapes.md", render(numbers))
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_whole(args.out / "shapes.json", json.dumps(numbers, indent=1) + "\n")
+    write_whole(args.out / "shapes.md", render(numbers))
 
 
-def measure(fitted: World, judged: World) -> dict[str, dict[str, dict[str, Any]]]:
-    """What each network explains of each group of parameters."""
-    known, unseen = mean_vectors(fitted), mean_vectors(judged)
-    people, strangers = personas(fitted), personas(judged)
-    truth = [(group, traits(people, group), traits(strangers, group)) for group in GROUPS]
+def measure(fitted: RenderedPeople, test: RenderedPeople) -> dict[str, dict[str, dict[str, Any]]]:
+    """R^2 of each group of parameters for each network."""
+    x, x_test = mean_vectors(fitted), mean_vectors(test)
+    people, test_people = personas(fitted), personas(test)
+    targets = [(group, parameters(people, group), parameters(test_people, group)) for group in GROUPS]
     return {
-        group: {name: asdict(explained(known[name], y, unseen[name], y_unseen)) for name in known}
-        for group, y, y_unseen in truth
+        group: {name: asdict(explained(x[name], y, x_test[name], y_test)) for name in x}
+        for group, y, y_test in targets
     }
 
 
 def digests() -> dict[str, str]:
-    """Of the shipped weights that were looked through."""
+    """Digests of the built-in weights that were measured."""
     files = (EMBEDDED_CLIP / "model.safetensors", ENCODERS / "face-rendered.safetensors")
     return {path.relative_to(PACKAGE).as_posix(): sha256(path)[:16] for path in files}
 
 
-def mean_vectors(world: World) -> dict[str, Floats]:
-    """Each network's mean vector of each person, people x D; a picture without a face does not count."""
+def mean_vectors(sample: RenderedPeople) -> dict[str, Floats]:
+    """Mean vector per person of each network, people x D; images without a face are ignored."""
     clip = open_encoder(EMBEDDED_CLIP, torch.device("cpu"))
 
-    def tokens(images: Pictures) -> Floats:
+    def tokens(images: Images) -> Floats:
         return clip.patches(images).flatten(1).numpy().astype(np.float64)
 
-    rows = world.first_of_each(PHOTOS)
-    images, whose = world.pictures(rows), world.people(rows)
+    rows = sample.first_of_each(PHOTOS)
+    images, people = sample.images(rows), sample.people(rows)
     means = {}
-    for name, see in (*((face.name, face.encode) for face in world.faces), (clip.name, tokens)):
-        vectors = np.concatenate([see(images[i : i + AT_ONCE]) for i in range(0, len(images), AT_ONCE)])
-        means[name] = np.stack([np.nanmean(vectors[whose == who], axis=0) for who in np.unique(whose)])
+    for name, encode in (*((face.name, face.encode) for face in sample.faces), (clip.name, tokens)):
+        vectors = np.concatenate(
+            [encode(images[i : i + BATCH_SIZE]) for i in range(0, len(images), BATCH_SIZE)]
+        )
+        means[name] = np.stack(
+            [np.nanmean(vectors[people == person], axis=0) for person in np.unique(people)]
+        )
     return means
 
 
-def personas(world: World) -> list[Persona]:
-    """The people that are measured; a record's identity is its person's seed."""
-    records = world.photos.photos.records
-    return [sample_persona(records[row].identity) for row in world.first_of_each(1)]
+def personas(sample: RenderedPeople) -> list[Persona]:
+    """Parameters of the people; a record's identity is the person's seed."""
+    records = sample.photos.photos.records
+    return [sample_persona(records[row].identity) for row in sample.first_of_each(1)]
 
 
-def traits(people: Sequence[Persona], group: str) -> Floats:
-    """People x the group's parameters; classes as zeros and ones."""
-    return np.array([_traits(who, group) for who in people], np.float64)
+def parameters(people: Sequence[Persona], group: str) -> Floats:
+    """Matrix of people x parameters of the group; classes are one-hot."""
+    return np.array([_parameters(person, group) for person in people], np.float64)
 
 
-def _traits(who: Persona, group: str) -> list[float]:
+def _parameters(person: Persona, group: str) -> list[float]:
     match group:
         case "brows":
-            return list(asdict(who.brows).values())
+            return list(asdict(person.brows).values())
         case "body":
-            body = who.phenotype
+            body = person.phenotype
             return [body.femininity, body.ageing, body.weight, *body.ancestry]
         case "skin tone":
-            return [who.skin_tone]
+            return [person.skin_tone]
         case "hair colour":
-            return one_hot(who.hair, HairColour)
+            return one_hot(person.hair, HairColour)
         case "hairstyle":
-            return one_hot(who.style, Style)
+            return one_hot(person.style, Style)
         case _:
-            return local_shapes(who, f"{group}-")
+            return local_shapes(person, f"{group}-")
 
 
-def explained(x: Floats, y: Floats, x_unseen: Floats, y_unseen: Floats) -> Measured:
-    """R^2 on the unseen, the mean over y's columns, with its 95 % interval by a bootstrap over people.
+def explained(x: Floats, y: Floats, x_test: Floats, y_test: Floats) -> Measured:
+    """Test R^2, averaged over y's columns, with a 95 % bootstrap interval over people.
 
-    0 is what the mean of the fitted people gives; the penalty is the one with the least leave-one-out error
-    among the fitted (Allen 1974, PRESS), so the unseen choose nothing. Columns that do not vary are left out.
+    0 is the R^2 of predicting the mean of the fitted people. The penalty minimises the leave-one-out error of
+    the fitted people (PRESS, Allen 1974), so the test people select nothing. Constant columns are ignored.
     """
-    varied = (y.std(0) > 0) & (y_unseen.std(0) > 0)
-    y, y_unseen = y[:, varied], y_unseen[:, varied]
+    varied = (y.std(0) > 0) & (y_test.std(0) > 0)
+    y, y_test = y[:, varied], y_test[:, varied]
     centre, spread = x.mean(0), x.std(0) + 1e-6
-    x, x_unseen = (x - centre) / spread, (x_unseen - centre) / spread
+    x, x_test = (x - centre) / spread, (x_test - centre) / spread
     mean = y.mean(0)
     values, basis = np.linalg.eigh(x @ x.T)
     within = basis.T @ (y - mean)
 
-    def left_out(penalty: float) -> float:
+    def press(penalty: float) -> float:
         shrunk = values / (values + penalty)
         leverage = (basis**2) @ shrunk + 1 / len(y)
         error = (y - mean - basis @ (shrunk[:, None] * within)) / (1 - leverage)[:, None]
         return float(np.square(error / y.std(0)).mean())
 
-    penalty = min(PENALTIES, key=left_out)
+    penalty = min(PENALTIES, key=press)
     weights = basis @ (within / (values + penalty)[:, None])
-    wrong = np.square(y_unseen - mean - x_unseen @ (x.T @ weights))
-    blind = np.square(y_unseen - mean)
+    residual = np.square(y_test - mean - x_test @ (x.T @ weights))
+    baseline = np.square(y_test - mean)
 
     def score(people: Floats) -> float:
-        return float((1 - people @ wrong / np.maximum(people @ blind, 1e-12)).mean())
+        return float((1 - people @ residual / np.maximum(people @ baseline, 1e-12)).mean())
 
-    size = len(wrong)
-    drawn = np.random.default_rng(SEED).multinomial(size, np.full(size, 1 / size), REPLICATES)
-    low, high = np.quantile([score(people) for people in drawn], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    size = len(residual)
+    counts = np.random.default_rng(SEED).multinomial(size, np.full(size, 1 / size), REPLICATES)
+    low, high = np.quantile([score(people) for people in counts], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Measured(score(np.ones(size)), float(low), float(high), PHOTOS * size, size)
 
 
 def render(numbers: Numbers) -> str:
-    """The page; every number in it comes from `numbers`."""
+    """Render the page from `numbers`, the content of shapes.json."""
     found = numbers["explained"]
     networks = list(next(iter(found.values())))
     rows = [
         [group, *(f"{r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for r in by_network.values())]
         for group, by_network in found.items()
     ]
-    return f"""# What the networks know of a face
+    return f"""# Which face parameters the networks encode
 
-How much of a rendered person's parameters a linear map reads out of each network's mean vector of
-{numbers["photos"]} photographs: R², the mean over a group's parameters, with its 95 % interval over people.
-1 is everything, 0 what one would guess of a stranger. Fitted on {numbers["fitted"]} training people,
-judged on {numbers["judged"]} test people. `python results/scripts/measure_shapes.py` made this page.
+A linear map predicts a rendered person's parameters from each network's mean vector of
+{numbers["photos"]} photographs. The table contains R², averaged over a group's parameters, with its 95 %
+interval over people. 1 is a perfect prediction, 0 is as good as the mean person. The map is fitted on
+{numbers["fitted"]} training people and evaluated on {numbers["judged"]} test people.
+`python results/scripts/measure_shapes.py` writes this page.
 
 {table(["parameters", *networks], rows)}
 
-`nose` to `head` are local shapes, `body` is sex, age, weight and ancestry. `clip-embedded` is the image
-encoder that ip-adapter and the leave-one-out methods see through. Where it and `face-rendered` know nothing
-and `sface` does, a method can be good by one face network and poor by the other: read both.
+`nose` to `head` are local shapes; `body` is sex, age, weight and ancestry. `clip-embedded` is the image
+encoder of ip-adapter and the leave-one-out methods. Some parameters are encoded by `sface`, but neither by
+`clip-embedded` nor by `face-rendered`. So a method can score high with one face network and low with the
+other: report both.
 """
 
 

@@ -1,4 +1,4 @@
-"""Every number in results/study.md is what the tables of its runs give."""
+"""results/study.md and the reports of its runs equal what the committed tables give."""
 
 import csv
 import gzip
@@ -29,7 +29,7 @@ def script() -> ModuleType:
 
 
 def identity_by_pair(method: str) -> dict[tuple[str, str], float]:
-    """Mean cosine by SFace of each person and prompt, straight from the file."""
+    """Mean cosine by SFace of each person and prompt, read directly from the file."""
     found: dict[tuple[str, str], list[float]] = {}
     with gzip.open(RESULTS / "study-main" / "scores.csv.gz", "rt", newline="") as file:
         for row in csv.DictReader(file):
@@ -38,13 +38,13 @@ def identity_by_pair(method: str) -> dict[tuple[str, str], float]:
     return {pair: sum(values) / len(values) for pair, values in found.items()}
 
 
-def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
-    words = script.WORDS.read_text(encoding="utf-8")
-    assert "TODO" not in words
-    assert script.filled(words) == (RESULTS / "study.md").read_text(encoding="utf-8")
+def test_page_equals_the_output_of_the_script(script: ModuleType) -> None:
+    template = script.TEMPLATE.read_text(encoding="utf-8")
+    assert "TODO" not in template
+    assert script.render(template) == (RESULTS / "study.md").read_text(encoding="utf-8")
 
 
-def test_a_difference_is_the_mean_over_people_and_prompts(script: ModuleType) -> None:
+def test_difference_is_the_mean_over_people_and_prompts(script: ModuleType) -> None:
     one, other = identity_by_pair("loo-attention"), identity_by_pair("ip-control")
     assert len(one) == len(other) == 32 * 7
     mean = sum(one[pair] - other[pair] for pair in one) / len(one)
@@ -53,32 +53,32 @@ def test_a_difference_is_the_mean_over_people_and_prompts(script: ModuleType) ->
     )
 
 
-def test_the_words_for_a_difference_follow_its_interval(script: ModuleType) -> None:
-    for low, high, word in ((0.1, 0.3, "above"), (-0.3, -0.1, "below"), (-0.1, 0.1, "not separable")):
+def test_label_of_a_difference_depends_on_its_interval(script: ModuleType) -> None:
+    for low, high, label in ((0.1, 0.3, "above"), (-0.3, -0.1, "below"), (-0.1, 0.1, "not separable")):
         found = script.Estimate((low + high) / 2, low, high, 9)
-        assert script._difference(found).endswith(f"] {word}")
+        assert script._difference(found).endswith(f"] {label}")
 
 
 @pytest.mark.parametrize(
-    ("fit", "draw", "text"),
+    ("fit", "generate", "text"),
     [
         (1.0, 0.1, "always"),
-        (1.0, 0.3, "up to 90 pictures"),
-        (19.0, 0.1, "from 90 pictures"),
+        (1.0, 0.3, "up to 90 images"),
+        (19.0, 0.1, "from 90 images"),
         (19.0, 0.3, "never"),
     ],
 )
-def test_break_even_is_where_both_cost_the_same(
-    script: ModuleType, fit: float, draw: float, text: str
+def test_cheaper_range_ends_where_both_cost_the_same(
+    script: ModuleType, fit: float, generate: float, text: str
 ) -> None:
-    def costs(fit: float, draw: float) -> object:
-        return script.Costs(fit, draw, None, None, 5.0)
+    def costs(fit: float, generate: float) -> object:
+        return script.Costs(fit, generate, None, None, 5.0)
 
-    assert script._until(costs(fit, draw), costs(10.0, 0.2)) == text
+    assert script._cheaper_range(costs(fit, generate), costs(10.0, 0.2)) == text
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_each_report_is_what_its_tables_give(run: str) -> None:
+def test_each_report_equals_what_its_tables_give(run: str) -> None:
     from bench.benchmark import render_report
 
     assert render_report(RESULTS / run, "markdown") == (RESULTS / run / "report.md").read_text(
@@ -87,7 +87,7 @@ def test_each_report_is_what_its_tables_give(run: str) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_each_run_was_made_by_the_suite_that_ships(run: str) -> None:
+def test_each_run_used_the_builtin_suite_of_its_name(run: str) -> None:
     paths = (RESULTS / run / "suite.toml", ROOT / "bench" / "suite" / "builtin" / f"{run}.toml")
-    made, ships = (replace(read_suite(path.read_text("utf-8"), path), needs=Needs()) for path in paths)
-    assert made == ships
+    used, builtin = (replace(read_suite(path.read_text("utf-8"), path), needs=Needs()) for path in paths)
+    assert used == builtin

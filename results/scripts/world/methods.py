@@ -1,4 +1,4 @@
-"""What `measure_world.py` reads from a run of suite `personalisation`: how far each method comes."""
+"""Identity and prompt match of each method relative to the baselines, from a finished run."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -13,30 +13,32 @@ PROMPT: Final = "prompt-match@attributes"
 Means = Mapping[Pair, float]
 
 
-def of_methods(study: FinishedRun) -> dict[str, Measured]:
-    """Each method's share of the way from floor to ceiling by either face network, and of the prompt.
+def measure_methods(run: FinishedRun) -> dict[str, Measured]:
+    """Each method's identity as a share of the range from floor to ceiling, and its prompt match.
 
-    A share is the ratio of two sums over the pairs of a person and a prompt that were scored on both sides.
+    A share is the ratio of two sums over the (person, prompt) pairs that were scored in all rows involved.
     """
     found = {}
-    for method in (label for label in study.methods if not study.is_baseline(label)):
+    for method in (label for label in run.methods if not run.is_baseline(label)):
         for network in NETWORKS:
-            column = study.column_named(f"identity@{network}")
-            labels = (study.floor, method, study.ceiling)
-            floor, own, ceiling = (means_of(study, label, column) for label in labels)
+            column = run.column_named(f"identity@{network}")
+            labels = (run.floor, method, run.ceiling)
+            floor, own, ceiling = (means_of(run, label, column) for label in labels)
             found[f"way@{network}, {method}"] = ratio(_minus(own, floor), _minus(ceiling, floor))
-        floor, own = (means_of(study, label, study.column_named(PROMPT)) for label in (study.floor, method))
+        floor, own = (means_of(run, label, run.column_named(PROMPT)) for label in (run.floor, method))
         found[f"prompt kept, {method}"] = ratio(own, floor)
     return found
 
 
-def ratio(above: Means, below: Means) -> Measured:
-    """Sum over sum, with an interval that leaves one person out at a time; prompts are taken as they are."""
-    pairs = [pair for pair in above if pair in below]
+def ratio(numerator: Means, denominator: Means) -> Measured:
+    """Ratio of sums with a jackknife interval over people; prompts are treated as fixed."""
+    pairs = [pair for pair in numerator if pair in denominator]
     people = sorted({str(person) for person, _ in pairs})
-    without = [_ratio(above, below, [pair for pair in pairs if pair[0] != person]) for person in people]
-    whole = _ratio(above, below, pairs)
-    low, high = jackknife(whole, without) or (None, None)
+    leave_one_out = [
+        _ratio(numerator, denominator, [pair for pair in pairs if pair[0] != person]) for person in people
+    ]
+    whole = _ratio(numerator, denominator, pairs)
+    low, high = jackknife(whole, leave_one_out) or (None, None)
     return Measured(whole, low, high, len(pairs), len(people))
 
 
@@ -44,5 +46,5 @@ def _minus(one: Means, other: Means) -> dict[Pair, float]:
     return {pair: one[pair] - other[pair] for pair in one if pair in other}
 
 
-def _ratio(above: Means, below: Means, pairs: Collection[Pair]) -> float:
-    return sum(above[pair] for pair in pairs) / sum(below[pair] for pair in pairs)
+def _ratio(numerator: Means, denominator: Means, pairs: Collection[Pair]) -> float:
+    return sum(numerator[pair] for pair in pairs) / sum(denominator[pair] for pair in pairs)

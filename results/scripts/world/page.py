@@ -1,4 +1,4 @@
-"""The page of `measure_world.py`: results/world/README.md, made from numbers.json alone."""
+"""Renders results/world/README.md from numbers.json, the output of `measure_world.py`."""
 
 import textwrap
 from collections.abc import Mapping
@@ -10,214 +10,224 @@ from bench.markdown import dash, table
 Numbers = Mapping[str, Any]
 SECONDS: Final = "seconds"
 BUSY: Final = 1.0
-"""The load above which other work shares the cores: a clock can then prove a speed, but not a slowness."""
+"""System load above which a slow time is inconclusive, because other processes used the cores."""
 
 
 @dataclass(frozen=True)
-class Bar:
-    """What a measured number should be."""
+class Requirement:
+    """A lower or upper bound for a measured value."""
 
     name: str
-    """Its key among the measured."""
-    words: str
+    """Key in `measured` of numbers.json."""
+    label: str
     side: Literal["at least", "at most"]
     value: float
     decimals: int = 3
 
     def met(self, number: float) -> bool:
-        """Whether the number is on the right side."""
+        """True if the number satisfies the bound."""
         return number >= self.value if self.side == "at least" else number <= self.value
 
 
-BARS: Final = (
-    Bar("auc@sface, renders", "AUC of sface on renders", "at least", 0.97, 4),
-    Bar("auc@face-rendered, renders", "AUC of face-rendered on renders", "at least", 0.99, 4),
-    Bar("auc@sface, restored", "AUC of sface after the autoencoder", "at least", 0.95, 4),
-    Bar("psnr", "PSNR of the autoencoder, dB", "at least", 32.0, 2),
-    Bar("background, drawn", "drawn background as the caption says", "at least", 0.95),
-    Bar("shirt, drawn", "drawn shirt as the caption says", "at least", 0.85),
-    Bar("glasses, drawn", "drawn glasses as the caption says", "at least", 0.85),
-    Bar("hat, drawn", "drawn hat as the caption says", "at least", 0.85),
-    Bar("background, real", "the classifier on a render's background", "at least", 0.97),
-    Bar("shirt, real", "the classifier on a render's shirt", "at least", 0.97),
-    Bar("glasses, real", "the classifier on a render's glasses", "at least", 0.97),
-    Bar("hat, real", "the classifier on a render's hat", "at least", 0.97),
-    Bar(SECONDS, "seconds a picture, in batches", "at most", 0.3),
+REQUIREMENTS: Final = (
+    Requirement("auc@sface, renders", "AUC of sface on renders", "at least", 0.97, 4),
+    Requirement("auc@face-rendered, renders", "AUC of face-rendered on renders", "at least", 0.99, 4),
+    Requirement("auc@sface, restored", "AUC of sface after the autoencoder", "at least", 0.95, 4),
+    Requirement("psnr", "PSNR of the autoencoder, dB", "at least", 32.0, 2),
+    Requirement("background, drawn", "generated background matches the caption", "at least", 0.95),
+    Requirement("shirt, drawn", "generated shirt matches the caption", "at least", 0.85),
+    Requirement("glasses, drawn", "generated glasses match the caption", "at least", 0.85),
+    Requirement("hat, drawn", "generated hat matches the caption", "at least", 0.85),
+    Requirement("background, real", "classifier accuracy, background of renders", "at least", 0.97),
+    Requirement("shirt, real", "classifier accuracy, shirt of renders", "at least", 0.97),
+    Requirement("glasses, real", "classifier accuracy, glasses of renders", "at least", 0.97),
+    Requirement("hat, real", "classifier accuracy, hat of renders", "at least", 0.97),
+    Requirement(SECONDS, "seconds per image, in batches", "at most", 0.3),
 )
-"""Of issue 3, those that a network or a clock can judge; those of methods follow."""
-WAY: Final = 0.3
-"""Share of the way from `text-only` to `photo-copy` that a method should come by either face network."""
-KEPT: Final = 0.85
-"""Share of `text-only`'s prompt match that it should keep."""
+"""Requirements on the weights; `_method_requirements` has those on the methods."""
+IDENTITY_SHARE: Final = 0.3
+"""Required identity of a method, as a share of the range from `text-only` to `photo-copy`."""
+PROMPT_SHARE: Final = 0.85
+"""Required prompt match of a method, as a share of that of `text-only`."""
 NETWORKS: Final = ("sface", "face-rendered")
-ASKED: Final = ("background", "shirt", "glasses", "hat", "expression", "pose", "no glasses", "no hat")
+ATTRIBUTES: Final = ("background", "shirt", "glasses", "hat", "expression", "pose", "no glasses", "no hat")
+SIDES: Final = {"renders": "renders", "same, before": "original", "restored": "reconstructed"}
+"""Labels of the image sets in numbers.json."""
 WIDTH: Final = 110
 
 
 def render(numbers: Numbers) -> str:
-    """The page; every number in it comes from `numbers`, what `measure_world.py` wrote as JSON."""
-    parts = (_head, _renders, _autoencoder, _backbone, _methods, _speed, _bars, _made_of)
+    """Render the page; every number in it comes from `numbers`, the content of numbers.json."""
+    parts = (_head, _renders, _autoencoder, _backbone, _methods, _speed, _requirements, _provenance)
     return "\n\n".join(part(numbers) for part in parts) + "\n"
 
 
 def _head(numbers: Numbers) -> str:
-    opening = _words(
-        f"""How good the rendered people, the autoencoder and the tiny Stable Diffusion are that ship with the
-        package. Everything is measured on {numbers["people"]} test people and their
-        {numbers["photographs"]:,} renders, which no network was trained on. In brackets stand 95 % intervals;
-        they know that pictures of one person are alike. Anyone can repeat it:"""
+    opening = _wrap(
+        f"""Quality of the built-in rendered people, autoencoder and tiny Stable Diffusion. All values are
+        measured on {numbers["people"]} test people and their {numbers["photographs"]:,} renders, on which no
+        network was trained. Brackets contain 95 % intervals, clustered by person. To repeat the
+        measurement:"""
     )
-    closing = _words(
-        """The last command measures what is installed and writes this page; [numbers.json](numbers.json)
-        holds every number in it."""
+    closing = _wrap(
+        """The last command measures the installed weights and writes this page. [numbers.json](numbers.json)
+        contains every number."""
     )
     commands = (
         "bench train people --data DIR\n"
         f"bench run --suite {numbers['run']['suite']} --methods all --out results/{numbers['run']['suite']}\n"
         "python results/scripts/measure_world.py --data DIR"
     )
-    return f"# The embedded world, measured\n\n{opening}\n\n```sh\n{commands}\n```\n\n{closing}"
+    return (
+        f"# Quality of the built-in synthetic benchmark\n\n{opening}\n\n```sh\n{commands}\n```\n\n{closing}"
+    )
 
 
 def _renders(numbers: Numbers) -> str:
-    words = _words(
-        """Can face networks tell the people apart? AUC is the chance that two renders of one person are more
-        alike than renders of two people, over all pairs. sface was trained on photographs of real people and
-        has never seen a render; face-rendered was trained on renders of other people. The interval is that of
-        a bootstrap over people."""
+    text = _wrap(
+        """Can face networks distinguish the people? AUC is the probability that two renders of one person are
+        more similar than renders of two people, over all pairs. sface was trained on photographs of real
+        people and on no render. face-rendered was trained on renders of other people. The interval is a
+        bootstrap over people."""
     )
-    return f"## Renders\n\n{words}\n\n{_areas(numbers, 'renders')}\n\n![Different people](renders.webp)"
+    return f"## Renders\n\n{text}\n\n{_areas(numbers, 'renders')}\n\n![Different people](renders.webp)"
 
 
 def _autoencoder(numbers: Numbers) -> str:
-    words = _words(
-        f"""{_count(numbers, "psnr")} renders, the first {numbers["restored of each"]} of each person, encoded
-        (the posterior's mode) and decoded: PSNR {_shown(numbers, "psnr", 2)} dB, the mean over pictures. What
-        the face networks make of them, and of the same renders before:"""
+    text = _wrap(
+        f"""{_count(numbers, "psnr")} renders, the first {numbers["restored of each"]} of each person, are
+        encoded (the posterior's mode) and decoded. The mean PSNR is {_interval(numbers, "psnr", 2)} dB. The
+        table compares face verification on the original and the reconstructed renders:"""
     )
-    return f"## Autoencoder\n\n{words}\n\n{_areas(numbers, 'same, before', 'restored')}"
+    return f"## Autoencoder\n\n{text}\n\n{_areas(numbers, 'same, before', 'restored')}"
 
 
 def _backbone(numbers: Numbers) -> str:
-    drawn = numbers["drawn by"]
-    captions = _words(
-        f"""{numbers["captions"]:,} captions of test renders, drawn as suite `{drawn["suite"]}` draws:
-        {drawn["scheduler"]}, {drawn["steps"]} steps, guidance {drawn["guidance"]}, batches of
-        {drawn["batch"]}, {drawn["resolution"]} pixels. The attribute classifier says what a picture shows;
-        how often it reads a render rightly, whose attributes are known, says how far it can be believed. An
-        attribute is judged where the caption names it. A caption says nothing of glasses or a hat that are
-        not there; the lines with "no" say how often they stay away. "By chance" is how often two captions
-        that name it name the same. Intervals are Wilson's, widened where pictures of one person go
-        together."""
+    sampling = numbers["drawn by"]
+    captions = _wrap(
+        f"""Images for {numbers["captions"]:,} captions of test renders, with the settings of suite
+        `{sampling["suite"]}`: {sampling["scheduler"]}, {sampling["steps"]} steps, guidance
+        {sampling["guidance"]}, batches of {sampling["batch"]}, {sampling["resolution"]} pixels. An attribute
+        classifier predicts what an image shows; its accuracy on renders, whose attributes are known, is given
+        for comparison. An attribute is evaluated if the caption names it. Captions do not mention absent
+        glasses and hats; the rows "no glasses" and "no hat" contain how often they are absent as they should
+        be. "By chance" is the probability that two captions which name the attribute name the same value.
+        Intervals are Wilson's, widened for the correlation of images of one person."""
     )
-    faces = _words(
-        f"""yunet finds a face in {_shown(numbers, "face found, drawn", 3)} of the pictures drawn. This proves
-        little, for it finds smears too. The first 36 pictures, none chosen; whether eyes, nose and mouth are
-        where they belong is for the eye to judge:"""
+    faces = _wrap(
+        f"""yunet detects a face in {_interval(numbers, "face found, drawn", 3)} of the generated images. This
+        is weak evidence, because it also detects faces in smeared images. The first 36 images, without
+        selection, allow a visual check of eyes, nose and mouth:"""
     )
-    clouds = _words(
-        f"""How far pictures lie from {_count(numbers, "fid, real")} renders of one half of the people, by
-        features of efficientnet-lite0: those that were drawn, and as many renders of the other half, whose
-        captions the drawn ones have. FID falls with the number of pictures, so both rows have the same.
-        Intervals are a jackknife over the people of a row: those in the pictures, or behind the captions."""
+    distances = _wrap(
+        f"""Distance to {_count(numbers, "fid, real")} renders of one half of the people, by features of
+        efficientnet-lite0. The rows are the generated images, and as many renders of the other half of the
+        people, whose captions were used for generation. FID decreases with the number of images, so both rows
+        have the same number. Intervals are a jackknife over the people of a row."""
     )
-    sheet = "![Pictures drawn by captions](sheet.webp)"
-    tables = (captions, _shares(numbers), faces, sheet, clouds, _distances(numbers))
+    sheet = "![Images generated from captions](sheet.webp)"
+    tables = (captions, _shares(numbers), faces, sheet, distances, _distances(numbers))
     return "\n\n".join(["## Backbone", *tables])
 
 
 def _shares(numbers: Numbers) -> str:
-    header = ["attribute", "drawn as asked", "captions", "by chance", "renders read rightly", "renders"]
+    header = ["attribute", "matches the caption", "captions", "by chance", "accuracy on renders", "renders"]
     lines = []
-    for asked in ASKED:
-        keys = [f"{asked}, {side}" for side in ("drawn", "real")]
+    for name in ATTRIBUTES:
+        keys = [f"{name}, {side}" for side in ("drawn", "real")]
         if all(key in numbers["measured"] for key in keys):
-            drawn, real = ([_shown(numbers, key, 3), _count(numbers, key)] for key in keys)
-            lines.append([asked, *drawn, _by_chance(numbers, asked), *real])
+            generated, real = ([_interval(numbers, key, 3), _count(numbers, key)] for key in keys)
+            lines.append([name, *generated, _by_chance(numbers, name), *real])
     return table(header, lines)
 
 
-def _by_chance(numbers: Numbers, asked: str) -> str:
-    key = f"{asked}, chance"
-    return _shown(numbers, key, 3) if key in numbers["measured"] else dash()
+def _by_chance(numbers: Numbers, name: str) -> str:
+    key = f"{name}, chance"
+    return _interval(numbers, key, 3) if key in numbers["measured"] else dash()
 
 
 def _distances(numbers: Numbers) -> str:
     lines = []
-    for words, side in (("drawn", "drawn"), ("renders of other people", "real")):
+    for label, side in (("generated", "drawn"), ("renders of other people", "real")):
         fid, kid = f"fid, {side}", f"kid, {side}"
-        shown = [_shown(numbers, fid, 1), _shown(numbers, kid, 4)]
-        lines.append([words, *shown, _count(numbers, fid), _people(numbers, fid)])
-    return table(["pictures", "FID", "KID", "number", "people"], lines)
+        values = [_interval(numbers, fid, 1), _interval(numbers, kid, 4)]
+        lines.append([label, *values, _count(numbers, fid), _people(numbers, fid)])
+    return table(["images", "FID", "KID", "number", "people"], lines)
 
 
 def _methods(numbers: Numbers) -> str:
     run = numbers["run"]
-    words = _words(
-        f"""Suite `{run["suite"]}`: {run["people"]} people who ship with the package, 4 photographs of each,
-        {run["pictures"]:,} pictures. The way of a method is what share of the distance from `text-only` to
-        `photo-copy` its identity covers; the prompt kept is its prompt match as a share of `text-only`'s.
-        Intervals leave one person out at a time and take the prompts as they are."""
+    text = _wrap(
+        f"""Suite `{run["suite"]}`: {run["people"]} built-in people, 4 photographs of each,
+        {run["pictures"]:,} images. "Identity share" is a method's mean identity, scaled so that `text-only`
+        is 0 and `photo-copy` is 1. "Prompt share" is its prompt match divided by that of `text-only`.
+        Intervals are a jackknife over people; prompts are treated as fixed."""
     )
     keys = (*(f"way@{network}" for network in NETWORKS), "prompt kept")
-    lines = [[method, *(_shown(numbers, f"{key}, {method}", 3) for key in keys)] for method in run["methods"]]
-    header = ["method", *(f"way by {network}" for network in NETWORKS), "prompt kept"]
-    return f"## Personalisation\n\n{words}\n\n{table(header, lines)}"
+    lines = [
+        [method, *(_interval(numbers, f"{key}, {method}", 3) for key in keys)] for method in run["methods"]
+    ]
+    header = ["method", *(f"identity share ({network})" for network in NETWORKS), "prompt share"]
+    return f"## Personalisation\n\n{text}\n\n{table(header, lines)}"
 
 
-def _bars_of_methods(numbers: Numbers) -> list[Bar]:
-    bars = []
+def _method_requirements(numbers: Numbers) -> list[Requirement]:
+    requirements = []
     for method in numbers["run"]["methods"]:
         for network in NETWORKS:
-            bars.append(Bar(f"way@{network}, {method}", f"way of {method} by {network}", "at least", WAY))
-        bars.append(Bar(f"prompt kept, {method}", f"prompt kept by {method}", "at least", KEPT))
-    return bars
+            name, label = f"way@{network}, {method}", f"identity share of {method} ({network})"
+            requirements.append(Requirement(name, label, "at least", IDENTITY_SHARE))
+        name, label = f"prompt kept, {method}", f"prompt share of {method}"
+        requirements.append(Requirement(name, label, "at least", PROMPT_SHARE))
+    return requirements
 
 
 def _speed(numbers: Numbers) -> str:
-    there = numbers["machine"]
-    words = _words(
-        f"""{_shown(numbers, SECONDS, 3)} seconds a picture, guidance and decoding included, over
-        {_count(numbers, SECONDS)} full batches with {there["threads"]} of torch's threads on
-        {numbers["cores"]} cores of {there["processor"]}; of the cores' own time
-        {_shown(numbers, "processor seconds", 3)} seconds. The load of the machine before this began was
-        {numbers["load"]}; where that is above {BUSY:g}, other work shared the cores, and a machine that does
-        nothing else is faster."""
+    machine = numbers["machine"]
+    text = _wrap(
+        f"""{_interval(numbers, SECONDS, 3)} seconds per image, including guidance and decoding, over
+        {_count(numbers, SECONDS)} full batches. Measured with {machine["threads"]} torch threads on
+        {numbers["cores"]} cores of {machine["processor"]}. The CPU time is
+        {_interval(numbers, "processor seconds", 3)} seconds per image. The system load before the measurement
+        was {numbers["load"]}; above {BUSY:g}, other processes shared the cores, and an idle machine is
+        faster."""
     )
-    return f"## Speed\n\n{words}"
+    return f"## Speed\n\n{text}"
 
 
-def _bars(numbers: Numbers) -> str:
-    words = _words(
-        """What this world was wanted to reach, and whether the number measured reaches it. "Sure" says
-        whether its whole interval lies on that side. "Open" is a time above the bar on a machine that had
-        other work."""
+def _requirements(numbers: Numbers) -> str:
+    text = _wrap(
+        """Requirements on the built-in benchmark, and whether the measured values meet them. "Sure" is "yes"
+        if the whole interval is on the same side of the bound. "Open" is a time above the bound on a machine
+        that ran other processes."""
     )
-    lines = [_judged(numbers, bar) for bar in (*BARS, *_bars_of_methods(numbers))]
-    return f"## The bars\n\n{words}\n\n{table(['what', 'wanted', 'measured', 'bar', 'sure'], lines)}"
+    lines = [
+        _checked(numbers, requirement) for requirement in (*REQUIREMENTS, *_method_requirements(numbers))
+    ]
+    return f"## Requirements\n\n{text}\n\n{table(['value', 'required', 'measured', 'result', 'sure'], lines)}"
 
 
-def _judged(numbers: Numbers, bar: Bar) -> list[str]:
-    found, wanted = numbers["measured"].get(bar.name), f"{bar.side} {bar.value}"
+def _checked(numbers: Numbers, requirement: Requirement) -> list[str]:
+    found, bound = numbers["measured"].get(requirement.name), f"{requirement.side} {requirement.value}"
     if found is None:
-        return [bar.words, wanted, dash(), "not measured", dash()]
-    shown = _shown(numbers, bar.name, bar.decimals)
-    met = bar.met(found["value"])
-    if bar.name == SECONDS and not met and numbers["load"] > BUSY:
-        return [bar.words, wanted, shown, "open", dash()]
-    sure = all(end is not None and bar.met(end) == met for end in (found["low"], found["high"]))
-    return [bar.words, wanted, shown, "met" if met else "not met", "yes" if sure else "no"]
+        return [requirement.label, bound, dash(), "not measured", dash()]
+    measured = _interval(numbers, requirement.name, requirement.decimals)
+    met = requirement.met(found["value"])
+    if requirement.name == SECONDS and not met and numbers["load"] > BUSY:
+        return [requirement.label, bound, measured, "open", dash()]
+    sure = all(end is not None and requirement.met(end) == met for end in (found["low"], found["high"]))
+    return [requirement.label, bound, measured, "met" if met else "not met", "yes" if sure else "no"]
 
 
-def _made_of(numbers: Numbers) -> str:
-    libraries = ", ".join(f"{name} {found}" for name, found in numbers["versions"].items())
-    words = _words(
+def _provenance(numbers: Numbers) -> str:
+    libraries = ", ".join(f"{name} {version}" for name, version in numbers["versions"].items())
+    text = _wrap(
         f"""Commit {numbers["commit"]}, seed {numbers["seed"]}, {numbers["replicates"]:,} bootstrap
-        replicates; {libraries}, Python {numbers["machine"]["python"]}. Weights and photographs by their
-        digests:"""
+        replicates; {libraries}, Python {numbers["machine"]["python"]}. Digests of the weights and
+        photographs:"""
     )
     files = table(["file", "SHA-256 begins"], [[name, f"`{d}`"] for name, d in numbers["digests"].items()])
-    return f"## What was measured\n\n{words}\n\n{files}"
+    return f"## Measured files and versions\n\n{text}\n\n{files}"
 
 
 def _areas(numbers: Numbers, *sides: str) -> str:
@@ -225,13 +235,12 @@ def _areas(numbers: Numbers, *sides: str) -> str:
     for side in sides:
         for network in NETWORKS:
             key = f"auc@{network}, {side}"
-            lines.append(
-                [network, side, _shown(numbers, key, 4), _count(numbers, key), _people(numbers, key)]
-            )
-    return table(["network", "pictures", "AUC", "with a face", "people"], lines)
+            area = _interval(numbers, key, 4)
+            lines.append([network, SIDES[side], area, _count(numbers, key), _people(numbers, key)])
+    return table(["network", "images", "AUC", "with a face", "people"], lines)
 
 
-def _shown(numbers: Numbers, key: str, decimals: int) -> str:
+def _interval(numbers: Numbers, key: str, decimals: int) -> str:
     found = numbers["measured"][key]
     value, *ends = (found["value"], found["low"], found["high"])
     text = f"{value:.{decimals}f}"
@@ -248,5 +257,5 @@ def _people(numbers: Numbers, key: str) -> str:
     return str(numbers["measured"][key]["people"])
 
 
-def _words(text: str) -> str:
+def _wrap(text: str) -> str:
     return textwrap.fill(" ".join(text.split()), WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""The people that are measured: their photographs and captions, and the networks that know faces."""
+"""Rendered people with their photographs and captions, and the face networks that encode them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,15 +18,15 @@ from metrics.interface import Encoder
 from world.statistics import People
 
 SEED: Final = 0
-"""Of whatever is drawn by lot: halves, replicates."""
-Pictures = list[Image.Image]
+"""Seed of the split into halves and of the bootstrap."""
+Images = list[Image.Image]
 Rows = NDArray[np.intp]
-"""Places in the folder's list of photographs."""
+"""Indices of photographs in the folder."""
 
 
 @dataclass(frozen=True)
-class World:
-    """The photographs of a split's first so many people, and the networks that know faces."""
+class RenderedPeople:
+    """The photographs of the first people of a split, and the face networks."""
 
     photos: RenderedTrainingSet
     rows: Rows
@@ -34,10 +34,12 @@ class World:
     faces: tuple[Encoder, ...]
 
     @classmethod
-    def open(cls, photos: RenderedTrainingSet, people: int, option: str = "--people") -> "World":
-        there = len(np.unique(photos.identities))
-        if not 4 <= people <= there:
-            raise DatasetError(f"{option} {people}: wanted 4 to {there}, which is how many the folder has")
+    def open(cls, photos: RenderedTrainingSet, people: int, option: str = "--people") -> "RenderedPeople":
+        available = len(np.unique(photos.identities))
+        if not 4 <= people <= available:
+            raise DatasetError(
+                f"{option} {people}: expected 4 to {available}, the number of people in the folder"
+            )
         yunet = YuNet()
         rows = np.flatnonzero(photos.identities < people)
         return cls(photos, rows, yunet, (SFace(yunet), FaceRendered(yunet)))
@@ -45,27 +47,27 @@ class World:
     def people(self, rows: Rows) -> People:
         return self.photos.identities[rows]
 
-    def pictures(self, rows: Rows) -> Pictures:
+    def images(self, rows: Rows) -> Images:
         return [Image.fromarray(np.array(self.photos.pixels[row])) for row in rows]
 
     def caption(self, row: int) -> str:
-        """All that is true of the photograph; of its person the noun."""
-        who = noun_phrase({"noun": self.photos.noun(row)})
-        return self.photos.template(row, mirrored=False).replace(SLOT, who)
+        """The photograph's full caption with the person's noun."""
+        phrase = noun_phrase({"noun": self.photos.noun(row)})
+        return self.photos.template(row, mirrored=False).replace(SLOT, phrase)
 
     def first_of_each(self, count: int) -> Rows:
-        """So many photographs of each person."""
+        """The first `count` photographs of each person."""
         own = [self.rows[self.people(self.rows) == who] for who in np.unique(self.people(self.rows))]
         return np.concatenate([rows[:count] for rows in own])
 
     def halves(self, n: int) -> tuple[Rows, Rows]:
-        """`n` photographs of one half of the people and `n` of the other; raises BenchError for fewer."""
+        """Sample `n` photographs from each half of the people; raises BenchError if there are too few."""
         rng = np.random.default_rng(SEED)
-        mixed = rng.permutation(np.unique(self.people(self.rows)))
-        first = np.isin(self.people(self.rows), mixed[: len(mixed) // 2])
+        shuffled = rng.permutation(np.unique(self.people(self.rows)))
+        first = np.isin(self.people(self.rows), shuffled[: len(shuffled) // 2])
         most = min(first.sum(), (~first).sum())
         if not 16 <= n <= most:
             raise BenchError(
-                f"--captions {n}: wanted 16 to {most}, which is how many renders half the people have"
+                f"--captions {n}: expected 16 to {most}, the number of renders of half the people"
             )
         return rng.permutation(self.rows[first])[:n], rng.permutation(self.rows[~first])[:n]

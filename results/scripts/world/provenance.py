@@ -1,4 +1,4 @@
-"""What `measure_world.py` measures, with what and where: files by their digests, versions, the machine."""
+"""Provenance of the measurements: file digests, library versions, sampling settings, the machine."""
 
 import os
 from pathlib import Path
@@ -15,18 +15,18 @@ from metrics.encoders.efficientnet import PACKAGE as PACKAGED
 from metrics.encoders.faces.sface import SFACE
 from metrics.encoders.faces.yunet import YUNET
 from metrics.encoders.runtime.weight_files import packaged, sha256
-from world.people import SEED, World
+from world.people import SEED, RenderedPeople
 from world.statistics import REPLICATES
 
 SUITE: Final = "tiny"
-"""Captions are drawn as this suite draws."""
-RESTORED_EACH: Final = 4
-"""Photographs of each person that go through the autoencoder."""
-OF_BACKBONE: Final = "methods/weights/embedded/"
+"""Images are generated with the backbone settings of this suite."""
+PHOTOS_PER_PERSON: Final = 4
+"""Photographs of each person that are encoded and decoded by the autoencoder."""
+BACKBONE_FOLDER: Final = "methods/weights/embedded/"
 
 
-def account(world: World, backbone: Backbone, folder: Path, study: FinishedRun) -> dict[str, Any]:
-    """What is measured, by what and where."""
+def provenance(sample: RenderedPeople, backbone: Backbone, folder: Path, run: FinishedRun) -> dict[str, Any]:
+    """The entries of numbers.json that describe how the measurements were made."""
     spec = backbone.spec
     weights = [
         *backbone.files(),
@@ -37,9 +37,9 @@ def account(world: World, backbone: Backbone, folder: Path, study: FinishedRun) 
         files[f"{package}/{file}"] = packaged("measure_world", package, file, stand_in="no other")
     files |= {f"test/{name}": folder / name for name in ("photos.npy", "photos.jsonl")}
     return {
-        "people": len(np.unique(world.people(world.rows))),
-        "photographs": len(world.rows),
-        "restored of each": RESTORED_EACH,
+        "people": len(np.unique(sample.people(sample.rows))),
+        "photographs": len(sample.rows),
+        "restored of each": PHOTOS_PER_PERSON,
         "seed": SEED,
         "replicates": REPLICATES,
         "drawn by": {
@@ -47,7 +47,7 @@ def account(world: World, backbone: Backbone, folder: Path, study: FinishedRun) 
             **{name: getattr(spec, name) for name in ("scheduler", "steps", "guidance", "batch", "dtype")},
             "resolution": backbone.resolution,
         },
-        "run": _run(study),
+        "run": _run(run),
         "digests": {name: sha256(path)[:16] for name, path in files.items()},
         "versions": {name.removeprefix("library "): found for name, found in versions().items()},
         "commit": commit(),
@@ -57,16 +57,16 @@ def account(world: World, backbone: Backbone, folder: Path, study: FinishedRun) 
     }
 
 
-def _run(study: FinishedRun) -> dict[str, Any]:
-    """What was run, and by which weights."""
-    fingerprints = study.manifest.fingerprints.values()
+def _run(run: FinishedRun) -> dict[str, Any]:
+    """The run that was read, with the digests of its backbone's files."""
+    fingerprints = run.manifest.fingerprints.values()
     backbone = {name: digest for found in fingerprints for name, digest in found.items()}
     return {
-        "suite": study.manifest.suite,
-        "commit": study.manifest.commit,
-        "people": len({cell.identity for cell in study.cells}),
-        "pictures": sum(cell.status == "generated" for cell in study.cells),
-        "methods": [label for label in study.methods if not study.is_baseline(label)],
+        "suite": run.manifest.suite,
+        "commit": run.manifest.commit,
+        "people": len({cell.identity for cell in run.cells}),
+        "pictures": sum(cell.status == "generated" for cell in run.cells),
+        "methods": [label for label in run.methods if not run.is_baseline(label)],
         "backbone": {
             name.removeprefix("backbone "): digest
             for name, digest in backbone.items()
@@ -75,8 +75,8 @@ def _run(study: FinishedRun) -> dict[str, Any]:
     }
 
 
-def strange(account: dict[str, Any]) -> list[str]:
-    """Files of the run's backbone that are not those which are measured."""
-    measured = account["digests"]
-    backbone = account["run"]["backbone"].items()
-    return [name for name, digest in backbone if measured.get(f"{OF_BACKBONE}{name}") != digest]
+def mismatched_files(recorded: dict[str, Any]) -> list[str]:
+    """Names of backbone files whose digests in the run differ from the measured ones."""
+    measured = recorded["digests"]
+    backbone = recorded["run"]["backbone"].items()
+    return [name for name, digest in backbone if measured.get(f"{BACKBONE_FOLDER}{name}") != digest]

@@ -1,4 +1,4 @@
-"""The statistics of `measure_world.py`: 95 % intervals that know that pictures of one person are alike."""
+"""Statistics of `measure_world.py`: 95 % intervals for images that are clustered by person."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from metrics.statistics.verification import area_under_curve, cosine
 REPLICATES: Final = 1000
 Floats = NDArray[np.float64]
 People = NDArray[np.int64]
-"""The number of each picture's person."""
+"""Person index of each image."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A number, its 95 % interval, and of how many pictures and people it is."""
+    """A value, its 95 % interval, and the numbers of images and people behind it."""
 
     value: float
     low: float | None
@@ -31,25 +31,25 @@ class Measured:
 
 
 def mean(values: Sequence[float], clusters: People, *, seed: int) -> Measured:
-    """The mean and an interval clustered by person (or by whatever else was measured together)."""
+    """Mean with an interval clustered by person (or by another cluster label)."""
     found = estimate(values, [(cluster, 0) for cluster in clusters.tolist()], seed=seed)
     return Measured(found.mean, found.low, found.high, found.n, len(set(clusters.tolist())))
 
 
-def share(right: Sequence[bool], people: People) -> Measured:
-    """The share that is right, by Wilson's (1927) interval at the effective size of a clustered sample.
+def share(correct: Sequence[bool], people: People) -> Measured:
+    """Share of correct images with Wilson's (1927) interval at the effective sample size.
 
-    The size is divided by the design effect, how many times the variance of the share over whole people
-    is that over single pictures, where it is above 1 (Dean & Pagano 2015): it is never narrower than
-    Wilson's own, and not of width 0 where all are right.
+    The sample size is divided by the design effect if that is above 1 (Dean & Pagano 2015). The design effect
+    is the variance of the share clustered by person, relative to that of independent images. So the interval
+    is never narrower than Wilson's own, and has a width above 0 even if all images are correct.
     """
-    x = np.asarray(right, np.float64)
-    who, p = _numbered(people), float(x.mean())
+    x = np.asarray(correct, np.float64)
+    who, p = _indices(people), float(x.mean())
     clusters = int(who.max()) + 1
-    size, alone = float(len(x)), float(len(x) * p * (1 - p))
-    if clusters > 1 and alone > 0:
-        together = float(np.square(np.bincount(who, x - p)).sum()) * clusters / (clusters - 1)
-        size /= max(1.0, together / alone)
+    size, independent = float(len(x)), float(len(x) * p * (1 - p))
+    if clusters > 1 and independent > 0:
+        clustered = float(np.square(np.bincount(who, x - p)).sum()) * clusters / (clusters - 1)
+        size /= max(1.0, clustered / independent)
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     centre = (p + z**2 / (2 * size)) / (1 + z**2 / size)
     width = z * sqrt(p * (1 - p) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
@@ -57,18 +57,18 @@ def share(right: Sequence[bool], people: People) -> Measured:
 
 
 def area(vectors: Features, people: People, *, seed: int, replicates: int = REPLICATES) -> Measured:
-    """AUC over all pairs of N x D vectors, by a percentile bootstrap that draws whole people.
+    """AUC over all pairs of N x D vectors, with a percentile bootstrap that resamples people.
 
-    A person drawn k times brings each of their own pairs k times, and each pair with somebody drawn m times
-    k m times. Copies of a person are not two people, and copies of a picture are no pair. Rows of NaN (no
-    face) take no part.
+    The pairs of a person sampled k times count k times; pairs with another person sampled m times count k m
+    times. Copies of a person are not two people, and copies of an image are not a pair. Rows of NaN (no face)
+    are ignored.
     """
-    seen = np.isfinite(vectors).all(1)
-    who = _numbered(people[seen])
-    pairs = Pairs.of(cosine(vectors[seen], vectors[seen]), who)
+    finite = np.isfinite(vectors).all(1)
+    who = _indices(people[finite])
+    pairs = Pairs.of(cosine(vectors[finite], vectors[finite]), who)
     clusters = int(who.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), replicates)
-    areas = [pairs.area(times.astype(np.float64)) for times in drawn]
+    counts = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), replicates)
+    areas = [pairs.area(count.astype(np.float64)) for count in counts]
     low, high = np.nanquantile(areas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Measured(
         area_under_curve(pairs.same, pairs.different), float(low), float(high), len(who), clusters
@@ -76,47 +76,47 @@ def area(vectors: Features, people: People, *, seed: int, replicates: int = REPL
 
 
 def distance(
-    kind: Callable[[Features, Features], float], x: Features, against: Features, people: People
+    metric: Callable[[Features, Features], float], x: Features, against: Features, people: People
 ) -> Measured:
-    """A distance of N x D features from others, by a jackknife over the people of the first."""
-    whole = kind(x, against)
-    rest = [kind(x[people != person], against) for person in np.unique(people)]
-    low, high = jackknife(whole, rest) or (None, None)
-    return Measured(whole, low, high, len(x), len(rest))
+    """Distance between two sets of N x D features, with a jackknife over the people of the first."""
+    whole = metric(x, against)
+    leave_one_out = [metric(x[people != person], against) for person in np.unique(people)]
+    low, high = jackknife(whole, leave_one_out) or (None, None)
+    return Measured(whole, low, high, len(x), len(leave_one_out))
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Cosines of all pairs of pictures and whose they are, in an order that lets a replicate be one pass."""
+    """Cosines and persons of all image pairs, sorted so that a bootstrap replicate takes one pass."""
 
     same: Floats
-    whose: NDArray[np.intp]
+    same_person: NDArray[np.intp]
     different: Floats
     """Ascending."""
     one: NDArray[np.intp]
     other: NDArray[np.intp]
     below: NDArray[np.intp]
-    """How many of `different` lie below each of `same`."""
-    up_to: NDArray[np.intp]
-    """How many lie below it or are equal."""
+    """For each of `same`, the number of `different` below it."""
+    at_or_below: NDArray[np.intp]
+    """For each of `same`, the number of `different` below or equal to it."""
 
     @classmethod
     def of(cls, cosines: Floats, who: NDArray[np.intp]) -> "Pairs":
         i, j = np.triu_indices(len(who), 1)
-        own = who[i] == who[j]
-        same, apart = cosines[i[own], j[own]], cosines[i[~own], j[~own]]
-        order = np.argsort(apart)
-        different, one, other = apart[order], who[i[~own]][order], who[j[~own]][order]
-        below, up_to = (np.searchsorted(different, same, side) for side in ("left", "right"))
-        return cls(same, who[i[own]], different, one, other, below, up_to)
+        equal = who[i] == who[j]
+        same, unsorted = cosines[i[equal], j[equal]], cosines[i[~equal], j[~equal]]
+        order = np.argsort(unsorted)
+        different, one, other = unsorted[order], who[i[~equal]][order], who[j[~equal]][order]
+        below, at_or_below = (np.searchsorted(different, same, side) for side in ("left", "right"))
+        return cls(same, who[i[equal]], different, one, other, below, at_or_below)
 
-    def area(self, times: Floats) -> float:
-        """AUC where each person was drawn so many times; NaN where a kind of pair is missing."""
-        own = times[self.whose]
-        sums = np.concatenate([[0.0], np.cumsum(times[self.one] * times[self.other])])
+    def area(self, counts: Floats) -> float:
+        """AUC with each person weighted by its count; NaN if there are no same or no different pairs."""
+        own = counts[self.same_person]
+        sums = np.concatenate([[0.0], np.cumsum(counts[self.one] * counts[self.other])])
         total = 2 * own.sum() * sums[-1]
-        return float(own @ (sums[self.below] + sums[self.up_to]) / total) if total else float("nan")
+        return float(own @ (sums[self.below] + sums[self.at_or_below]) / total) if total else float("nan")
 
 
-def _numbered(labels: People) -> NDArray[np.intp]:
+def _indices(labels: People) -> NDArray[np.intp]:
     return np.unique(labels, return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Every published kind of IP-Adapter draws on every family what plain diffusers draws from the same file."""
+"""Every published IP-Adapter layout generates the same images as plain diffusers, on SD 1.5 and SDXL."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from methods.ip_adapter.faceid import IPAdapterFaceID
 from methods.ip_adapter.method import IPAdapter
 from methods.subject import Photo, Request, Subject
 
-ASKED = Request("a photo of {subject}, smiling", 3)
+REQUEST = Request("a photo of {subject}, smiling", 3)
 PROMPT = "a photo of a woman, smiling"
 PIXELS = 64
 Method = IPAdapter | IPAdapterFaceID
 MakeMethod = Callable[..., Method]
 
 
-TOGETHER = [
+FAMILIES_AND_KINDS = [
     *(("sd1", kind) for kind in PUBLISHED),
     *(("sdxl", kind) for kind in ("base", "plus", "portrait", "faceid-plusv2")),
 ]
-"""SDXL's other kinds differ from SD 1.5's in widths alone, and its LoRA of hundreds of layers takes time."""
+"""SDXL's other kinds differ from SD 1.5's only in widths, and its LoRA of hundreds of layers is slow."""
 
 
 @pytest.fixture(scope="module")
-def shared_small(request: pytest.FixtureRequest, tiny_pipelines: SmallFolders) -> Backbone:
+def shared_tiny_backbone(request: pytest.FixtureRequest, tiny_pipelines: SmallFolders) -> Backbone:
     spec = BackboneSpec(
         path=str(tiny_pipelines[request.param]),
         steps=2,
@@ -53,24 +53,26 @@ def shared_small(request: pytest.FixtureRequest, tiny_pipelines: SmallFolders) -
 
 
 @pytest.fixture
-def small(shared_small: Backbone) -> Backbone:
-    """SD 1.5's and SDXL's layout in turn."""
-    assert shared_small.state.leftovers(shared_small.pipe) == []
-    return shared_small
+def tiny_backbone(shared_tiny_backbone: Backbone) -> Backbone:
+    """A tiny backbone in SD 1.5's or SDXL's layout."""
+    assert shared_tiny_backbone.state.leftovers(shared_tiny_backbone.pipe) == []
+    return shared_tiny_backbone
 
 
 @pytest.fixture(scope="module")
-def plain(shared_small: Backbone) -> Any:
+def plain(shared_tiny_backbone: Backbone) -> Any:
     """The same folder in plain diffusers."""
-    nobody = {"safety_checker": None, "feature_extractor": None}
-    pipe = DiffusionPipeline.from_pretrained(shared_small.folder, **nobody)
+    no_extras = {"safety_checker": None, "feature_extractor": None}
+    pipe = DiffusionPipeline.from_pretrained(shared_tiny_backbone.folder, **no_extras)
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = type(shared_small.pipe.scheduler).from_config(shared_small.pipe.scheduler.config)
+    pipe.scheduler = type(shared_tiny_backbone.pipe.scheduler).from_config(
+        shared_tiny_backbone.pipe.scheduler.config
+    )
     return pipe
 
 
 @pytest.fixture(scope="module")
-def sitter() -> Subject:
+def subject() -> Subject:
     """Two photographs, each with one bright face."""
     faces = ((16, 24, (255, 200, 160)), (40, 32, (255, 160, 220)))
     photos = tuple(Photo(scene(face), f"a photo of {{subject}}, {i}") for i, face in enumerate(faces))
@@ -78,11 +80,13 @@ def sitter() -> Subject:
 
 
 @pytest.fixture(scope="module")
-def file_of(shared_small: Backbone, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A checkpoint of each kind for the family, written when it is first asked for."""
+def file_of(
+    shared_tiny_backbone: Backbone, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """Return a checkpoint of a kind for this family, written on first use."""
     folder = tmp_path_factory.mktemp("published")
-    clip = open_encoder(clip_folder, shared_small.device).model
-    return cache(lambda kind: write_checkpoint(folder, kind, shared_small.pipe.unet, clip=clip))
+    clip = open_encoder(clip_folder, shared_tiny_backbone.device).model
+    return cache(lambda kind: write_checkpoint(folder, kind, shared_tiny_backbone.pipe.unet, clip=clip))
 
 
 @pytest.fixture
@@ -98,35 +102,35 @@ def method_of(file_of: Any, clip_folder: Path, face_models: Path) -> MakeMethod:
     return make
 
 
-def drawn(method: Method, subject: Subject, into: Path, backbone: Backbone) -> Image.Image:
+def generate(method: Method, subject: Subject, into: Path, backbone: Backbone) -> Image.Image:
     into.mkdir()
     method.fit(subject, into, backbone=backbone, seed=1)
-    return method.load(into, backbone=backbone).generate([ASKED])[0]
+    return method.load(into, backbone=backbone).generate([REQUEST])[0]
 
 
-def close(one: Image.Image, other: Image.Image) -> bool:
-    """The same but for rounding: we project the photographs once, diffusers in every step."""
+def equal_up_to_rounding(one: Image.Image, other: Image.Image) -> bool:
+    """Our code projects the photographs once, diffusers in every step; this rounds differently."""
     pairs = zip(one.tobytes(), other.tobytes(), strict=True)
     return max(abs(a - b) for a, b in pairs) <= 1
 
 
-def by_diffusers(
+def generate_with_diffusers(
     pipe: Any, file: Path, embeds: Tensor, clip: Tensor | None = None, *, shortcut: bool = False
 ) -> Image.Image:
-    """One picture, the file read by diffusers' own loader."""
+    """Generate one image; diffusers' own loader reads the file."""
     pipe.load_ip_adapter(str(file.parent), subfolder="", weight_name=file.name, image_encoder_folder=None)
     try:
         pipe.set_ip_adapter_scale(0.7)
         layer = pipe.unet.encoder_hid_proj.image_projection_layers[0]
         if clip is not None:
             layer.clip_embeds, layer.shortcut = clip, shortcut
-        return picture(pipe, ip_adapter_image_embeds=[embeds])
+        return run_pipeline(pipe, ip_adapter_image_embeds=[embeds])
     finally:
         pipe.unload_ip_adapter()
         pipe.unload_lora_weights()
 
 
-def picture(pipe: Any, **more: Any) -> Image.Image:
+def run_pipeline(pipe: Any, **options: Any) -> Image.Image:
     image: Image.Image = pipe(
         PROMPT,
         height=PIXELS,
@@ -134,26 +138,26 @@ def picture(pipe: Any, **more: Any) -> Image.Image:
         num_inference_steps=2,
         guidance_scale=3.0,
         generator=torch.Generator().manual_seed(3),
-        **more,
+        **options,
     ).images[0]
     return image
 
 
-def faces_of(sitter: Subject, face_models: Path) -> list[Face]:
-    return open_faces(face_models, PIXELS).faces(sitter)
+def faces_of(subject: Subject, face_models: Path) -> list[Face]:
+    return open_faces(face_models, PIXELS).faces(subject)
 
 
-def embeds_for(kind: str, sitter: Subject, clip_folder: Path, face_models: Path) -> tuple[Tensor, Any]:
-    """What one passes to plain diffusers: nothing, then the photographs; and CLIP's part of FaceID-Plus."""
+def embeds_for(kind: str, subject: Subject, clip_folder: Path, face_models: Path) -> tuple[Tensor, Any]:
+    """Inputs of plain diffusers: unconditional and photographs; and CLIP's part of FaceID-Plus."""
     encoder = open_encoder(clip_folder, torch.device("cpu"))
-    images = [photo.image for photo in sitter.references]
+    images = [photo.image for photo in subject.references]
     if kind == "base":
         photos = encoder.embeddings(images)
         return torch.stack([torch.zeros_like(photos), photos]).half().float(), None
     if kind in ("plus", "full-face"):
         photos = encoder.patches(images)
         return torch.stack([encoder.nothing().expand_as(photos), photos]).half().float(), None
-    faces = faces_of(sitter, face_models)
+    faces = faces_of(subject, face_models)
     vectors = torch.stack([face.embedding / face.embedding.norm() for face in faces])[:, None]
     clip = None
     if kind.startswith("faceid-plus"):
@@ -162,28 +166,30 @@ def embeds_for(kind: str, sitter: Subject, clip_folder: Path, face_models: Path)
     return torch.stack([torch.zeros_like(vectors), vectors]), clip
 
 
-@pytest.mark.parametrize(("shared_small", "kind"), TOGETHER, indirect=["shared_small"])
-def test_plain_diffusers_draws_the_same_from_every_kind_of_file(
+@pytest.mark.parametrize(
+    ("shared_tiny_backbone", "kind"), FAMILIES_AND_KINDS, indirect=["shared_tiny_backbone"]
+)
+def test_plain_diffusers_generates_the_same_image_from_every_layout(
     kind: str,
     method_of: MakeMethod,
-    small: Backbone,
+    tiny_backbone: Backbone,
     plain: Any,
-    sitter: Subject,
+    subject: Subject,
     file_of: Any,
     clip_folder: Path,
     face_models: Path,
     tmp_path: Path,
 ) -> None:
-    ours = drawn(method_of(kind, scale=0.7), sitter, tmp_path / "fit", small)
-    embeds, clip = embeds_for(kind, sitter, clip_folder, face_models)
-    theirs = by_diffusers(plain, file_of(kind), embeds, clip, shortcut=kind == "faceid-plusv2")
-    assert close(ours, theirs)
-    assert small.state.leftovers(small.pipe) == []
-    assert not close(ours, small.generate([PROMPT], [3])[0])
+    ours = generate(method_of(kind, scale=0.7), subject, tmp_path / "fit", tiny_backbone)
+    embeds, clip = embeds_for(kind, subject, clip_folder, face_models)
+    theirs = generate_with_diffusers(plain, file_of(kind), embeds, clip, shortcut=kind == "faceid-plusv2")
+    assert equal_up_to_rounding(ours, theirs)
+    assert tiny_backbone.state.leftovers(tiny_backbone.pipe) == []
+    assert not equal_up_to_rounding(ours, tiny_backbone.generate([PROMPT], [3])[0])
 
 
 def merged(unet: Any, lora: State) -> Any:
-    """The U-Net with the LoRA's products added to the weights themselves, by the published numbering."""
+    """Add the LoRA's products to the U-Net's weights, by the published numbering."""
     for place, name in enumerate(unet.attn_processors):
         attention = unet.get_submodule(name.removesuffix(".processor"))
         for part in ("q", "k", "v", "out"):
@@ -193,13 +199,13 @@ def merged(unet: Any, lora: State) -> Any:
     return unet
 
 
-@pytest.mark.parametrize("shared_small", ["sd1"], indirect=True)
-def test_the_lora_of_a_faceid_file_is_that_of_its_own_layers(
+@pytest.mark.parametrize("shared_tiny_backbone", ["sd1"], indirect=True)
+def test_faceid_lora_is_applied_to_the_published_layers(
     method_of: MakeMethod,
-    small: Backbone,
+    tiny_backbone: Backbone,
     plain: Any,
     file_of: Any,
-    sitter: Subject,
+    subject: Subject,
     clip_folder: Path,
     face_models: Path,
     tmp_path: Path,
@@ -209,12 +215,14 @@ def test_the_lora_of_a_faceid_file_is_that_of_its_own_layers(
     rest = {name: value for name, value in checkpoint.ip_adapter.items() if "_lora" not in name}
     write_parts(tmp_path / "bare.safetensors", dict(checkpoint.image_proj), rest)
     plain.unet = merged(copy.deepcopy(own := plain.unet), lora)
-    embeds, _ = embeds_for("faceid", sitter, clip_folder, face_models)
-    wanted = by_diffusers(plain, tmp_path / "bare.safetensors", embeds)
+    embeds, _ = embeds_for("faceid", subject, clip_folder, face_models)
+    expected = generate_with_diffusers(plain, tmp_path / "bare.safetensors", embeds)
     plain.unet = own
-    ours = drawn(method_of("faceid", scale=0.7), sitter, tmp_path / "fit", small)
-    assert close(ours, wanted)
-    without = drawn(method_of("faceid", scale=0.7, lora_scale=0.0), sitter, tmp_path / "without", small)
-    assert not close(ours, without)
+    ours = generate(method_of("faceid", scale=0.7), subject, tmp_path / "fit", tiny_backbone)
+    assert equal_up_to_rounding(ours, expected)
+    without = generate(
+        method_of("faceid", scale=0.7, lora_scale=0.0), subject, tmp_path / "without", tiny_backbone
+    )
+    assert not equal_up_to_rounding(ours, without)
     bare = method_of("faceid", scale=0.7, adapter=str(tmp_path / "bare.safetensors"))
-    assert close(without, drawn(bare, sitter, tmp_path / "bare", small))
+    assert equal_up_to_rounding(without, generate(bare, subject, tmp_path / "bare", tiny_backbone))

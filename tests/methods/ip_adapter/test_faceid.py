@@ -1,4 +1,4 @@
-"""What an IP-Adapter is shown of a photograph, faces that are not there, and checkpoints that do not fit."""
+"""IP-Adapter-FaceID: image crops, missing faces, and checkpoints that do not fit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RED, PINK = (255, 200, 160), (255, 160, 220)
 
 @pytest.fixture(scope="module")
 def write(shared_backbone: Backbone, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Write:
-    """Writes a checkpoint of a kind for the shared backbone."""
+    """Write a checkpoint of a kind for the shared backbone."""
     folder = tmp_path_factory.mktemp("published")
     clip = open_encoder(clip_folder, shared_backbone.device).model
     return lambda kind: write_checkpoint(folder, kind, shared_backbone.pipe.unet, clip=clip)
@@ -45,68 +45,70 @@ def faceid(settings: Settings) -> IPAdapterFaceID:
     return method
 
 
-def of(*images: Image.Image) -> Subject:
+def subject_of(*images: Image.Image) -> Subject:
     return Subject(
         "ada", "woman", tuple(Photo(image, f"a photo of {{subject}}, {i}") for i, image in enumerate(images))
     )
 
 
-def fitted(method: Any, subject: Subject, into: Path, backbone: Backbone) -> ImageFeatures:
+def fit(method: Any, subject: Subject, into: Path, backbone: Backbone) -> ImageFeatures:
     into.mkdir()
     method.fit(subject, into, backbone=backbone, seed=1)
     return ImageFeatures.read(into)[0]
 
 
-def drawn(method: Any, subject: Subject, into: Path, backbone: Backbone) -> Image.Image:
-    fitted(method, subject, into, backbone)
-    picture: Image.Image = method.load(into, backbone=backbone).generate(
-        [Request("a photo of {subject}", 1)]
-    )[0]
-    return picture
+def generate(method: Any, subject: Subject, into: Path, backbone: Backbone) -> Image.Image:
+    fit(method, subject, into, backbone)
+    image: Image.Image = method.load(into, backbone=backbone).generate([Request("a photo of {subject}", 1)])[
+        0
+    ]
+    return image
 
 
-def test_a_photograph_without_a_face_is_named(
+def test_error_names_the_photograph_without_a_face(
     faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path
 ) -> None:
-    dark = of(scene((16, 24, RED)), scene())
-    told = "ada: no face found in reference photo 2 ('a photo of {subject}, 1', 64 x 64)"
-    assert str(faceid.unsupported_reason(dark)).startswith(told)
+    dark = subject_of(scene((16, 24, RED)), scene())
+    message = "ada: no face found in reference photo 2 ('a photo of {subject}, 1', 64 x 64)"
+    assert str(faceid.unsupported_reason(dark)).startswith(message)
     assert replace(faceid, photos="first").unsupported_reason(dark) is None
     with pytest.raises(MethodError, match="no face found in reference photo 2"):
         faceid.fit(dark, tmp_path, backbone=backbone, seed=1)
-    shown = IPAdapter(shown="face", faces=faceid.faces, detector_size=64)
-    assert str(shown.unsupported_reason(dark)).startswith(told)
+    face_crop = IPAdapter(shown="face", faces=faceid.faces, detector_size=64)
+    assert str(face_crop.unsupported_reason(dark)).startswith(message)
     assert IPAdapter().unsupported_reason(dark) is None
 
 
-def test_the_largest_face_counts_at_length_one(
+def test_only_the_largest_face_is_used_and_scaled_to_length_one(
     faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path
 ) -> None:
-    alone = fitted(faceid, of(scene((40, 32, RED))), tmp_path / "alone", backbone)
-    crowd = fitted(faceid, of(scene((40, 32, RED), (8, 8, (200, 120, 120)))), tmp_path / "crowd", backbone)
+    alone = fit(faceid, subject_of(scene((40, 32, RED))), tmp_path / "alone", backbone)
+    crowd = fit(
+        faceid, subject_of(scene((40, 32, RED), (8, 8, (200, 120, 120)))), tmp_path / "crowd", backbone
+    )
     assert torch.equal(alone.photos, crowd.photos)
     assert alone.photos.shape == (1, 512)
     assert alone.photos.norm().item() == pytest.approx(1, abs=1e-6)
     assert not alone.nothing.any()
 
 
-def test_the_mean_of_several_faces_has_length_one_unless_lengths_count(
+def test_mean_embedding_has_length_one_unless_normed_is_false(
     faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path
 ) -> None:
-    two = of(scene((16, 24, (255, 90, 255))), scene((40, 32, (90, 255, 255))))
-    apart = fitted(faceid, two, tmp_path / "apart", backbone)
-    mean = fitted(replace(faceid, photos="mean"), two, tmp_path / "mean", backbone)
-    assert apart.photos.shape == (2, 512)
+    two = subject_of(scene((16, 24, (255, 90, 255))), scene((40, 32, (90, 255, 255))))
+    separate = fit(faceid, two, tmp_path / "apart", backbone)
+    mean = fit(replace(faceid, photos="mean"), two, tmp_path / "mean", backbone)
+    assert separate.photos.shape == (2, 512)
     assert mean.photos.norm().item() == pytest.approx(1, abs=1e-6)
-    assert torch.nn.functional.cosine_similarity(mean.photos, apart.photos.mean(0, keepdim=True)) > 0.9999
-    raw = fitted(replace(faceid, normed=False), two, tmp_path / "raw", backbone)
+    assert torch.nn.functional.cosine_similarity(mean.photos, separate.photos.mean(0, keepdim=True)) > 0.9999
+    raw = fit(replace(faceid, normed=False), two, tmp_path / "raw", backbone)
     faces = open_faces(Path(faceid.faces), 64).faces(two)
     assert torch.equal(raw.photos, torch.stack([face.embedding for face in faces]))
     with pytest.raises(MethodError, match="normed = false"):
         replace(faceid, adapter="ip-adapter-faceid-portrait_sdxl_unnorm.bin")
 
 
-def test_what_is_shown_of_a_photograph(
+def test_setting_shown_selects_whole_image_centre_or_face(
     write: Write, clip_folder: Path, face_models: Path, backbone: Backbone, tmp_path: Path
 ) -> None:
     wide = Image.new("RGB", (96, 64))
@@ -121,16 +123,18 @@ def test_what_is_shown_of_a_photograph(
     face = open_faces(face_models, 64).look(wide)
     assert face is not None
     assert face.picture.size == (224, 224)
-    wanted = {"whole": wide, "centre": wide.crop((16, 0, 80, 64)), "face": face.picture}
-    for shown, picture in wanted.items():
-        seen = fitted(make("ip-adapter", {**own, "shown": shown}), of(wide), tmp_path / shown, backbone)
-        near = encoder.patches([picture])
-        others = [encoder.patches([other]) for name, other in wanted.items() if name != shown]
-        distance = (seen.photos.float() - near).norm()
-        assert all(distance < (seen.photos.float() - other).norm() for other in others), shown
+    crops = {"whole": wide, "centre": wide.crop((16, 0, 80, 64)), "face": face.picture}
+    for shown, crop in crops.items():
+        features = fit(
+            make("ip-adapter", {**own, "shown": shown}), subject_of(wide), tmp_path / shown, backbone
+        )
+        expected = encoder.patches([crop])
+        others = [encoder.patches([other]) for name, other in crops.items() if name != shown]
+        distance = (features.photos.float() - expected).norm()
+        assert all(distance < (features.photos.float() - other).norm() for other in others), shown
 
 
-def test_the_ledger_is_told_of_arcface_and_of_clip(
+def test_conditioning_encoders_contain_arcface_and_clip(
     faceid: IPAdapterFaceID, write: Write, clip_folder: Path
 ) -> None:
     assert faceid.conditioning_encoders == {"arcface"}
@@ -149,10 +153,10 @@ def test_the_ledger_is_told_of_arcface_and_of_clip(
     }
 
 
-def test_plus_and_plusv2_are_told_apart_by_name_or_setting_never_guessed(
+def test_plusv2_is_identified_by_file_name_or_setting_and_never_guessed(
     faceid: IPAdapterFaceID, write: Write, clip_folder: Path, backbone: Backbone, tmp_path: Path
 ) -> None:
-    subject = of(scene((16, 24, RED)))
+    subject = subject_of(scene((16, 24, RED)))
     shortcuts = {}
     renamed = tmp_path / "mine.bin"
     renamed.write_bytes(write("faceid-plus").read_bytes())
@@ -161,7 +165,7 @@ def test_plus_and_plusv2_are_told_apart_by_name_or_setting_never_guessed(
     ):
         method = replace(faceid, adapter=str(file), encoder=str(clip_folder), shortcut=shortcut)
         into = tmp_path / str(number)
-        fitted(method, subject, into, backbone)
+        fit(method, subject, into, backbone)
         shortcuts[file.name, shortcut] = method.load(into, backbone=backbone).shortcut
     assert list(shortcuts.values()) == [False, True, True, False]
     with pytest.raises(MethodError, match="shortcut = true for PlusV2"):
@@ -170,10 +174,10 @@ def test_plus_and_plusv2_are_told_apart_by_name_or_setting_never_guessed(
         )
 
 
-def test_a_checkpoint_that_needs_something_else_says_what(
+def test_wrong_settings_for_a_checkpoint_are_refused_with_advice(
     faceid: IPAdapterFaceID, write: Write, clip_folder: Path, backbone: Backbone, tmp_path: Path
 ) -> None:
-    subject = of(scene((16, 24, RED)))
+    subject = subject_of(scene((16, 24, RED)))
     cases: list[tuple[Any, str]] = [
         (replace(faceid, adapter=str(write("faceid-plus"))), "set `encoder`"),
         (replace(faceid, encoder=str(clip_folder)), "leave `encoder` out"),
@@ -182,8 +186,8 @@ def test_a_checkpoint_that_needs_something_else_says_what(
         (replace(faceid, faces=str(tmp_path)), "no insightface models"),
         (replace(faceid, faces="no-such-pack"), r"\.insightface/models/no-such-pack: no insightface models"),
     ]
-    for method, told in cases:
-        with pytest.raises(MethodError, match=told) as caught:
+    for method, message in cases:
+        with pytest.raises(MethodError, match=message) as caught:
             method.fit(subject, tmp_path, backbone=backbone, seed=1)
         assert "\n" not in str(caught.value)
     with pytest.raises(MethodError, match="set `adapter` to a published FaceID checkpoint"):
@@ -191,10 +195,10 @@ def test_a_checkpoint_that_needs_something_else_says_what(
     assert "ip-adapter-faceid" not in self_contained()
 
 
-def test_models_that_insightface_cannot_load_are_one_clear_line(face_models: Path, tmp_path: Path) -> None:
-    for content, told in ((b"", "finds no detector"), (b"junk" * 50, "finds no detector")):
+def test_unreadable_insightface_models_give_a_one_line_error(face_models: Path, tmp_path: Path) -> None:
+    for content, message in ((b"", "finds no detector"), (b"junk" * 50, "finds no detector")):
         (tmp_path / "det.onnx").write_bytes(content)
-        with pytest.raises(MethodError, match=told):
+        with pytest.raises(MethodError, match=message):
             open_faces.__wrapped__(tmp_path, 64)
     (tmp_path / "det.onnx").write_bytes((face_models / "det_tiny.onnx").read_bytes())
     with pytest.raises(MethodError, match="no recognition model"):
@@ -205,7 +209,7 @@ def parts(checkpoint: PublishedAdapter) -> tuple[dict[str, Any], dict[str, Any]]
     return dict(checkpoint.image_proj), dict(checkpoint.ip_adapter)
 
 
-def test_tensors_that_would_be_dropped_in_silence_are_refused(
+def test_unexpected_and_missing_tensors_are_refused(
     write: Write, clip_folder: Path, backbone: Backbone, tmp_path: Path
 ) -> None:
     image_proj, ip_adapter = parts(read_adapter(write("plus")))
@@ -214,34 +218,35 @@ def test_tensors_that_would_be_dropped_in_silence_are_refused(
         for name, v in image_proj.items()
         if "layers.3." in name
     }
-    more = {**ip_adapter, **matrix("99.to_k_ip", 16, 32)}
-    fewer = {name: value for name, value in ip_adapter.items() if not name.startswith("1.")}
-    for name, changed, told in (
+    extra = {**ip_adapter, **matrix("99.to_k_ip", 16, 32)}
+    missing = {name: value for name, value in ip_adapter.items() if not name.startswith("1.")}
+    for name, changed, message in (
         ("deep", ({**image_proj, **deeper}, ip_adapter), "layout plus has"),
-        ("more", (image_proj, more), "cross-attention layers, this backbone has"),
-        ("fewer", (image_proj, fewer), "such as 1.to_k_ip.weight"),
+        ("extra", (image_proj, extra), "cross-attention layers, this backbone has"),
+        ("missing", (image_proj, missing), "such as 1.to_k_ip.weight"),
     ):
         file = tmp_path / f"{name}.safetensors"
         write_parts(file, *changed)
         method = IPAdapter(adapter=str(file), encoder=str(clip_folder))
-        with pytest.raises(MethodError, match=told):
-            drawn(method, of(scene((16, 24, RED))), tmp_path / name, backbone)
+        with pytest.raises(MethodError, match=message):
+            generate(method, subject_of(scene((16, 24, RED))), tmp_path / name, backbone)
         assert backbone.state.leftovers(backbone.pipe) == []
 
 
-def test_bin_and_safetensors_hold_the_same(write: Write, tmp_path: Path) -> None:
+def test_bin_and_safetensors_give_the_same_adapter(write: Write, tmp_path: Path) -> None:
     stored = read_adapter(write("faceid"))
     write_parts(tmp_path / "same.safetensors", *parts(stored))
     other = read_adapter(tmp_path / "same.safetensors")
-    assert (stored.layout, stored.lora, stored.width) == (other.layout, other.lora, other.width)
+    assert (stored.layout, stored.has_lora) == (other.layout, other.has_lora)
+    assert stored.cross_attention_dim == other.cross_attention_dim
     for part in ("image_proj", "ip_adapter"):
         ours, theirs = getattr(stored, part), getattr(other, part)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-class Evil:
-    """Makes a file when it is unpickled."""
+class Malicious:
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -250,16 +255,18 @@ class Evil:
         return Path.touch, (self.path,)
 
 
-def test_a_bin_is_never_unpickled(tmp_path: Path) -> None:
-    torch.save({"image_proj": Evil(tmp_path / "made"), "ip_adapter": {}}, tmp_path / "evil.bin")
-    (tmp_path / "plain.bin").write_bytes(pickle.dumps(Evil(tmp_path / "made"), protocol=2))
-    for name in ("evil.bin", "plain.bin"):
+def test_bin_files_are_never_unpickled(tmp_path: Path) -> None:
+    torch.save({"image_proj": Malicious(tmp_path / "made"), "ip_adapter": {}}, tmp_path / "malicious.bin")
+    (tmp_path / "plain.bin").write_bytes(pickle.dumps(Malicious(tmp_path / "made"), protocol=2))
+    for name in ("malicious.bin", "plain.bin"):
         with pytest.raises(MethodError, match="read without unpickling") as caught:
             read_adapter(tmp_path / name)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "made").exists()
 
 
-def test_a_fit_that_is_gone_says_so(faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path) -> None:
+def test_missing_fit_gives_an_error_with_advice(
+    faceid: IPAdapterFaceID, backbone: Backbone, tmp_path: Path
+) -> None:
     with pytest.raises(MethodError, match=f"no {FITTED}; fit the person again"):
         faceid.load(tmp_path, backbone=backbone)

@@ -1,4 +1,4 @@
-"""IP-Adapter: the published layouts, several photographs, and that plain diffusers draws the same."""
+"""IP-Adapter: published layouts, several photographs, and agreement with plain diffusers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from methods.ip_adapter.method import IPAdapter
 from methods.ip_adapter.training import TrainableAdapter
 from methods.subject import Request, Subject
 
-ASKED = Request("a photo of {subject}, smiling", 3)
+REQUEST = Request("a photo of {subject}, smiling", 3)
 Settings = dict[str, dict[str, object]]
 
 
@@ -34,7 +34,7 @@ def plus(settings: Settings) -> IPAdapter:
 
 @pytest.fixture
 def base(plus: IPAdapter, backbone: Backbone, tmp_path: Path) -> IPAdapter:
-    """The same keys and values behind a base projection."""
+    """The same keys and values with a base projection."""
     state = {name: value for name, value in load_file(plus.adapter).items() if name.startswith("ip_adapter")}
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -47,19 +47,19 @@ def base(plus: IPAdapter, backbone: Backbone, tmp_path: Path) -> IPAdapter:
     return replace(plus, adapter=str(file))
 
 
-def drawn(method: IPAdapter, subject: Subject, into: Path, backbone: Backbone) -> Image:
+def generate(method: IPAdapter, subject: Subject, into: Path, backbone: Backbone) -> Image:
     into.mkdir()
     method.fit(subject, into, backbone=backbone, seed=1)
-    return method.load(into, backbone=backbone).generate([ASKED])[0]
+    return method.load(into, backbone=backbone).generate([REQUEST])[0]
 
 
-def close(one: Image, other: Image) -> bool:
-    """The same but for rounding: we project the photographs once, diffusers in every step."""
+def equal_up_to_rounding(one: Image, other: Image) -> bool:
+    """Our code projects the photographs once, diffusers in every step; this rounds differently."""
     pairs = zip(one.tobytes(), other.tobytes(), strict=True)
     return max(abs(a - b) for a, b in pairs) <= 1
 
 
-def plain(folder: Path, adapter: Path, embeds: torch.Tensor, scale: float) -> Image:
+def generate_with_diffusers(folder: Path, adapter: Path, embeds: torch.Tensor, scale: float) -> Image:
     pipe = StableDiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_ip_adapter(
@@ -76,54 +76,55 @@ def plain(folder: Path, adapter: Path, embeds: torch.Tensor, scale: float) -> Im
     return image
 
 
-def test_plain_diffusers_draws_the_same_from_a_plus_file_and_several_photos(
+def test_plain_diffusers_generates_the_same_from_a_plus_file_and_several_photos(
     plus: IPAdapter, subject: Subject, backbone: Backbone, sd_folder: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     method = replace(plus, scale=0.8)
     encoder = open_encoder(clip_folder, backbone.device)
     photos = encoder.patches([photo.image for photo in subject.references])
     embeds = torch.stack([encoder.nothing().expand_as(photos), photos]).half().float()
-    ours = drawn(method, subject, tmp_path / "fit", backbone)
-    assert close(ours, plain(sd_folder, Path(method.adapter), embeds, 0.8))
-    assert not close(ours, backbone.generate(["a photo of a woman, smiling"], [3])[0])
+    ours = generate(method, subject, tmp_path / "fit", backbone)
+    assert equal_up_to_rounding(ours, generate_with_diffusers(sd_folder, Path(method.adapter), embeds, 0.8))
+    assert not equal_up_to_rounding(ours, backbone.generate(["a photo of a woman, smiling"], [3])[0])
 
 
-def test_plain_diffusers_draws_the_same_from_a_base_file(
+def test_plain_diffusers_generates_the_same_from_a_base_file(
     base: IPAdapter, subject: Subject, backbone: Backbone, sd_folder: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     photos = open_encoder(clip_folder, backbone.device).embeddings([p.image for p in subject.references])
     embeds = torch.stack([torch.zeros_like(photos), photos]).half().float()
-    ours = drawn(base, subject, tmp_path / "fit", backbone)
-    assert close(ours, plain(sd_folder, Path(base.adapter), embeds, 1.0))
+    ours = generate(base, subject, tmp_path / "fit", backbone)
+    assert equal_up_to_rounding(ours, generate_with_diffusers(sd_folder, Path(base.adapter), embeds, 1.0))
 
 
-def test_how_several_photos_are_taken_matters(
+def test_each_way_of_combining_photos_gives_another_image(
     plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
-    ways = [replace(plus, photos=way) for way in ("concat", "mean", "first")]
-    pictures = [drawn(m, subject, tmp_path / m.photos, backbone).tobytes() for m in ways]
-    assert len(set(pictures)) == 3
+    methods = [replace(plus, photos=photos) for photos in ("concat", "mean", "first")]
+    images = [generate(m, subject, tmp_path / m.photos, backbone).tobytes() for m in methods]
+    assert len(set(images)) == 3
     alone = Subject(subject.id, subject.noun, subject.references[:1])
-    assert drawn(plus, alone, tmp_path / "alone", backbone).tobytes() == pictures[2]
+    assert generate(plus, alone, tmp_path / "alone", backbone).tobytes() == images[2]
 
 
-def test_the_order_of_the_photos_does_not_matter(
+def test_photo_order_does_not_change_the_image(
     plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
-    turned = Subject(subject.id, subject.noun, subject.references[::-1])
-    assert close(
-        drawn(plus, subject, tmp_path / "one", backbone), drawn(plus, turned, tmp_path / "other", backbone)
+    reversed_order = Subject(subject.id, subject.noun, subject.references[::-1])
+    assert equal_up_to_rounding(
+        generate(plus, subject, tmp_path / "one", backbone),
+        generate(plus, reversed_order, tmp_path / "other", backbone),
     )
 
 
-def test_a_scale_of_zero_is_the_backbone_without_the_person(
+def test_scale_zero_gives_the_backbone_image(
     plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
-    ours = drawn(replace(plus, scale=0.0), subject, tmp_path / "fit", backbone)
-    assert close(ours, backbone.generate(["a photo of a woman, smiling"], [3])[0])
+    ours = generate(replace(plus, scale=0.0), subject, tmp_path / "fit", backbone)
+    assert equal_up_to_rounding(ours, backbone.generate(["a photo of a woman, smiling"], [3])[0])
 
 
-def test_photographs_are_squeezed_not_cropped(
+def test_photographs_are_resized_without_cropping(
     clip_folder: Path, subject: Subject, backbone: Backbone
 ) -> None:
     encoder = open_encoder(clip_folder, backbone.device)
@@ -133,7 +134,7 @@ def test_photographs_are_squeezed_not_cropped(
     assert not torch.allclose(encoder.patches([wide]), encoder.patches([changed]))
 
 
-def test_weights_of_another_backbone_are_refused_unless_wanted(
+def test_weights_of_another_backbone_are_refused_unless_allowed(
     plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     file = tmp_path / "other.safetensors"
@@ -141,10 +142,10 @@ def test_weights_of_another_backbone_are_refused_unless_wanted(
     method = replace(plus, adapter=str(file))
     with pytest.raises(MethodError, match="trained with backbone 0123456789ab"):
         method.fit(subject, tmp_path, backbone=backbone, seed=1)
-    drawn(replace(method, other_backbone=True), subject, tmp_path / "fit", backbone)
+    generate(replace(method, other_backbone=True), subject, tmp_path / "fit", backbone)
 
 
-def test_files_that_are_no_adapter_are_one_clear_line(
+def test_files_that_are_not_adapters_give_a_one_line_error(
     plus: IPAdapter, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     cut, foreign, narrow = (
@@ -156,19 +157,19 @@ def test_files_that_are_no_adapter_are_one_clear_line(
         resampler = new_resampler(patch_width=16, width=48, tokens=2, hidden=64)
     keys = {f"image_proj.{name}": value for name, value in published(resampler.state_dict()).items()}
     save_file({**keys, "ip_adapter.1.to_k_ip.weight": torch.ones(16, 48)}, narrow)
-    for path, told in (
+    for path, message in (
         (tmp_path / "none.safetensors", "no such weights"),
         (cut, "not a safetensors file"),
         (foreign, "published layout"),
         (narrow, "48 wide"),
     ):
-        with pytest.raises(MethodError, match=told) as caught:
+        with pytest.raises(MethodError, match=message) as caught:
             replace(plus, adapter=str(path)).fit(subject, tmp_path, backbone=backbone, seed=1)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_the_published_names_of_a_plus_file(backbone: Backbone) -> None:
+def test_plus_adapter_has_the_published_tensor_names(backbone: Backbone) -> None:
     with torch.random.fork_rng():
         resampler = new_resampler(patch_width=16, width=32, tokens=2, hidden=64)
         state = TrainableAdapter(backbone.unet, resampler, 2).published()

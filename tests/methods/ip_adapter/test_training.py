@@ -1,4 +1,4 @@
-"""Training an IP-Adapter from scratch on every family, in pieces, and watched on unseen people."""
+"""Training an IP-Adapter: every backbone family, gradient accumulation, and validation on unseen people."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def train(people: TrainingSet, clip_folder: Path, tmp_path: Path) -> Train:
     [("sd1", "plus"), ("sd2", "base"), ("sdxl", "base"), ("sdxl", "plus")],
     indirect=["shared_family_backbone"],
 )
-def test_an_adapter_trained_on_any_family_is_a_published_file_that_draws(
+def test_adapter_trained_on_any_family_is_a_published_file_that_generates(
     layout: str,
     family_backbone: Backbone,
     train: Train,
@@ -75,7 +75,10 @@ def test_an_adapter_trained_on_any_family_is_a_published_file_that_draws(
     training = IPAdapterTraining(layout, tokens=3, hidden=64, data_name="noise")  # type: ignore[arg-type]
     out = train(family_backbone, training, SCHEDULE, layout)
     checkpoint = read_adapter(out)
-    assert (checkpoint.layout, checkpoint.width) == (layout, family_backbone.cross_attention_dim)
+    assert (checkpoint.layout, checkpoint.cross_attention_dim) == (
+        layout,
+        family_backbone.cross_attention_dim,
+    )
     assert json.loads(checkpoint.metadata["training"])["family"] == family_backbone.family
     assert data_named(out, "training", "data_name") == {"noise"}
     method = IPAdapter(adapter=str(out), encoder=str(clip_folder))
@@ -88,18 +91,18 @@ def test_an_adapter_trained_on_any_family_is_a_published_file_that_draws(
     assert family_backbone.state.leftovers(family_backbone.pipe) == []
 
 
-def test_accumulated_pieces_learn_what_the_whole_batch_does(backbone: Backbone, train: Train) -> None:
+def test_gradient_accumulation_gives_the_weights_of_the_whole_batch(backbone: Backbone, train: Train) -> None:
     training = IPAdapterTraining(tokens=3, hidden=64, condition="other", timestep_power=2.0)
     schedule = replace(SCHEDULE, precision="fp32", learning_rate=1e-3)
     whole = load_file(train(backbone, training, schedule, "whole"))
-    pieces = load_file(train(backbone, training, replace(schedule, accumulate=2), "pieces"))
+    accumulated = load_file(train(backbone, training, replace(schedule, accumulate=2), "accumulated"))
     start = load_file(train(backbone, training, replace(schedule, learning_rate=1e-9), "start"))
-    moved = max(float((whole[name] - start[name]).abs().max()) for name in whole)
-    apart = max(float((whole[name] - pieces[name]).abs().max()) for name in whole)
-    assert apart < moved / 10
+    change = max(float((whole[name] - start[name]).abs().max()) for name in whole)
+    difference = max(float((whole[name] - accumulated[name]).abs().max()) for name in whole)
+    assert difference < change / 10
 
 
-def test_the_curve_beside_the_checkpoint_tells_of_unseen_people(
+def test_loss_curve_contains_the_loss_on_unseen_people(
     backbone: Backbone, people: TrainingSet, train: Train
 ) -> None:
     out = train(backbone, IPAdapterTraining(tokens=3, hidden=64), SCHEDULE, "curve", people)
@@ -108,29 +111,29 @@ def test_the_curve_beside_the_checkpoint_tells_of_unseen_people(
     assert len(lines) >= 1
 
 
-def test_a_checkpoint_of_another_training_is_refused(backbone: Backbone, train: Train) -> None:
+def test_checkpoint_of_another_training_is_refused(backbone: Backbone, train: Train) -> None:
     train(backbone, IPAdapterTraining(tokens=3, hidden=64), SCHEDULE, "one")
     with pytest.raises(MethodError):
         train(backbone, IPAdapterTraining(tokens=3, hidden=64, condition="other"), SCHEDULE, "one")
 
 
 @pytest.mark.parametrize("layout", ["plus", "base"])
-def test_an_adapter_goes_on_from_a_published_file_and_says_so(
+def test_training_continues_from_a_published_file_and_records_it(
     layout: str, backbone: Backbone, train: Train
 ) -> None:
     first = IPAdapterTraining(layout, tokens=3, hidden=64, data_name="here")  # type: ignore[arg-type]
     start = train(backbone, first, SCHEDULE, "first")
-    further = replace(first, start=start, data_name="there")
-    still = train(backbone, further, replace(SCHEDULE, steps=1, learning_rate=0.0), "still")
-    before, after = load_file(start), load_file(still)
+    continued = replace(first, start=start, data_name="there")
+    unchanged = train(backbone, continued, replace(SCHEDULE, steps=1, learning_rate=0.0), "unchanged")
+    before, after = load_file(start), load_file(unchanged)
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    told = json.loads(read_adapter(still).metadata["training"])
-    assert told["started_from"] == "ip.safetensors after 2 steps"
-    assert data_named(still, "training", "data_name") == {"here", "there"}
+    metadata = json.loads(read_adapter(unchanged).metadata["training"])
+    assert metadata["started_from"] == "ip.safetensors after 2 steps"
+    assert data_named(unchanged, "training", "data_name") == {"here", "there"}
 
 
-def test_tokens_learn_to_tell_what_the_encoder_sums_up(backbone: Backbone, train: Train) -> None:
+def test_summary_loss_decreases_in_training(backbone: Backbone, train: Train) -> None:
     plain = IPAdapterTraining(tokens=3, hidden=64)
     schedule = replace(SCHEDULE, steps=60, precision="fp32", learning_rate=5e-3)
 
@@ -139,28 +142,28 @@ def test_tokens_learn_to_tell_what_the_encoder_sums_up(backbone: Backbone, train
         first, *_, last = (out.parent / "ip.csv").read_text().splitlines()[1:]
         return float(first.split(",")[1]), float(last.split(",")[1])
 
-    begun, ended = losses(replace(plain, summary_loss_weight=2.0), "told")
-    alone, ended_alone = losses(plain, "alone")
-    assert 1 < begun - alone < 4
-    assert ended - ended_alone < 0.7 * (begun - alone)
+    first, last = losses(replace(plain, summary_loss_weight=2.0), "summary")
+    plain_first, plain_last = losses(plain, "plain")
+    assert 1 < first - plain_first < 4
+    assert last - plain_last < 0.7 * (first - plain_first)
 
 
-def test_a_summary_is_the_class_token_and_the_mean_patch_in_deviations() -> None:
+def test_summary_is_the_standardised_class_token_and_mean_patch() -> None:
     patches = torch.randn(50, 5, 4, generator=torch.Generator().manual_seed(0)) * 3 + 7
     summary = Summary(patches, tokens=2, width=4)
-    said = torch.cat([patches[:, 0], patches[:, 1:].mean(1)], 1)
-    scaled = (said - said.mean(0)) / said.std(0)
-    assert scaled.abs().max() < 4
+    summaries = torch.cat([patches[:, 0], patches[:, 1:].mean(1)], 1)
+    standardised = (summaries - summaries.mean(0)) / summaries.std(0)
+    assert standardised.abs().max() < 4
     with torch.no_grad():
-        summary.read.bias.zero_()
-        summary.read.weight.copy_(torch.eye(8))
-        assert summary(scaled.view(50, 2, 4), patches) < 1e-9
+        summary.readout.bias.zero_()
+        summary.readout.weight.copy_(torch.eye(8))
+        assert summary(standardised.view(50, 2, 4), patches) < 1e-9
         assert summary(torch.zeros(50, 2, 4), patches).item() == pytest.approx(49 / 50, rel=1e-3)
-        # Clamped: 0 against 4 deviations, however far off the picture is.
+        # The target is clamped to 4 deviations for any outlier, so the squared error is 16.
         assert summary(torch.zeros(1, 2, 4), torch.full((1, 5, 4), 1e6)).item() == pytest.approx(16)
 
 
-def test_an_adapter_of_another_size_is_no_start(backbone: Backbone, train: Train) -> None:
+def test_start_weights_of_another_shape_are_refused(backbone: Backbone, train: Train) -> None:
     three = train(backbone, IPAdapterTraining(tokens=3, hidden=64), SCHEDULE, "three")
     with pytest.raises(MethodError, match=r"latents is \(1, 3, 64\), this training's is \(1, 2, 64\)"):
         train(backbone, IPAdapterTraining(tokens=2, hidden=64, start=three), SCHEDULE, "two")
@@ -168,7 +171,7 @@ def test_an_adapter_of_another_size_is_no_start(backbone: Backbone, train: Train
         train(backbone, IPAdapterTraining(start=three.with_name("none")), SCHEDULE, "none")
 
 
-def test_settings_that_no_training_has_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     for wrong in (
         {"layout": "bas"},
         {"condition": "both"},
@@ -182,7 +185,7 @@ def test_settings_that_no_training_has_are_refused() -> None:
             IPAdapterTraining(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_control_for_leave_one_out_is_named_on_its_card(
+def test_model_card_names_the_condition_and_the_command(
     people: TrainingSet, sd_folder: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     weights, work = tmp_path / "weights", tmp_path / "work"

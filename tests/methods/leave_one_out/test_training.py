@@ -1,4 +1,4 @@
-"""Training leave-one-out: pieces, processes and interruptions change nothing; the file says what it is."""
+"""Training leave-one-out: gradient accumulation, several processes, resuming, metadata and model card."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from methods.errors import MethodError
 from methods.leave_one_out.method import LeaveOneOut
 from methods.leave_one_out.network import read_config
 from methods.leave_one_out.objective import Objective
-from methods.leave_one_out.training import SCHEDULE as RECIPE
+from methods.leave_one_out.training import SCHEDULE as DEFAULT_SCHEDULE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
 from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
@@ -45,7 +45,7 @@ def quiet(step: int, steps: int, line: str) -> None: ...
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features are computed once for all trainings of this module, as a user's are."""
+    """One folder for all trainings of this module, so that features are computed once."""
     return tmp_path_factory.mktemp("work")
 
 
@@ -75,76 +75,80 @@ def train(people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path
     return train
 
 
-def curve_of(path: Path) -> list[dict[str, str]]:
+def read_curve(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
 
 
-def assert_alike(one: Path, other: Path, *, atol: float) -> None:
-    wanted, got = load_file(one), load_file(other)
-    assert wanted.keys() == got.keys()
-    for name in wanted:
-        assert torch.allclose(wanted[name].float(), got[name].float(), atol=atol), name
+def assert_equal_weights(first: Path, second: Path, *, atol: float) -> None:
+    expected, found = load_file(first), load_file(second)
+    assert expected.keys() == found.keys()
+    for name in expected:
+        assert torch.allclose(expected[name].float(), found[name].float(), atol=atol), name
 
 
-def test_a_batch_in_pieces_is_the_batch_as_a_whole(train: Train, tmp_path: Path) -> None:
-    whole, pieces, other = (tmp_path / f"{name}.safetensors" for name in ("whole", "pieces", "other"))
+def test_gradient_accumulation_gives_the_weights_of_the_whole_batch(train: Train, tmp_path: Path) -> None:
+    whole, accumulated, other = (
+        tmp_path / f"{name}.safetensors" for name in ("whole", "accumulated", "other")
+    )
     train(whole)
-    train(pieces, replace(SCHEDULE, accumulate=4))
+    train(accumulated, replace(SCHEDULE, accumulate=4))
     train(other, replace(SCHEDULE, seed=1))
-    assert_alike(whole, pieces, atol=2e-3)
+    assert_equal_weights(whole, accumulated, atol=2e-3)
     with pytest.raises(AssertionError):
-        assert_alike(whole, other, atol=2e-3)
+        assert_equal_weights(whole, other, atol=2e-3)
 
 
-def test_a_batch_that_cannot_be_parted_evenly_is_refused(train: Train, tmp_path: Path) -> None:
+def test_batch_not_divisible_by_accumulate_is_refused(train: Train, tmp_path: Path) -> None:
     with pytest.raises(MethodError, match="multiple of 3"):
         train(tmp_path / "three.safetensors", replace(SCHEDULE, accumulate=3))
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(
+def test_two_processes_give_the_weights_of_one(
     people: TrainingSet, sd_folder: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
-    """Each works on half of every batch; weights and curve are those of one process with all of it."""
+    """Each process trains on half of every batch; weights and curve equal those of one process."""
     np.savez(tmp_path / "people.npz", pixels=people.pixels, identities=people.identities)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = (str(sd_folder), str(clip_folder), str(tmp_path / "people.npz"))
-    team = [start(rank, port, [*given, str(tmp_path / "two.safetensors"), str(tmp_path)]) for rank in (0, 1)]
-    said = [process.communicate(timeout=300)[0] for process in team]
-    assert [process.returncode for process in team] == [0, 0], said
-    assert ["loss" in text for text in said] == [True, False], "only the first process speaks"
-    distributed_training.train(*given, str(tmp_path / "one.safetensors"), str(tmp_path))
-    assert_alike(tmp_path / "one.safetensors", tmp_path / "two.safetensors", atol=1e-3)
-    curves = [curve_of(tmp_path / f"{name}.csv") for name in ("one", "two")]
+    arguments = (str(sd_folder), str(clip_folder), str(tmp_path / "people.npz"))
+    processes = [
+        start(rank, port, [*arguments, str(tmp_path / "two.safetensors"), str(tmp_path)]) for rank in (0, 1)
+    ]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert ["loss" in text for text in outputs] == [True, False], "only the main process logs"
+    distributed_training.train(*arguments, str(tmp_path / "one.safetensors"), str(tmp_path))
+    assert_equal_weights(tmp_path / "one.safetensors", tmp_path / "two.safetensors", atol=1e-3)
+    curves = [read_curve(tmp_path / f"{name}.csv") for name in ("one", "two")]
     assert [row["step"] for row in curves[0]] == [row["step"] for row in curves[1]] == ["1", "2", "4"]
     for one, two in zip(*curves, strict=True):
         assert float(one["loss"]) == pytest.approx(float(two["loss"]), rel=1e-3)
 
 
-def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_without_accelerate_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MethodError, match="accelerate launch"):
         DistributedGroup.here()
 
 
 def start(rank: int, port: int, arguments: list[str]) -> subprocess.Popen[str]:
-    """One process of two, with the environment that `accelerate launch --cpu` gives it."""
-    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-    launched = {key: str(value) for key, value in numbers.items()}
-    launched |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    """Start one of two processes with the environment of `accelerate launch --cpu`."""
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    environment = {key: str(value) for key, value in ranks.items()}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, str(distributed_training.__file__), *arguments],
-        env={**os.environ, **launched, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[3])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def test_an_interrupted_training_goes_on_with_the_same_curve(tmp_path: Path) -> None:
+def test_resumed_training_gives_the_same_curve_and_weights(tmp_path: Path) -> None:
     def trained(name: str, *stops: int) -> tuple[list[dict[str, float]], torch.Tensor]:
         for stop in stops:
             torch.manual_seed(0)
@@ -152,7 +156,7 @@ def test_an_interrupted_training_goes_on_with_the_same_curve(tmp_path: Path) -> 
 
             def loss(step: int, generator: torch.Generator, rows: slice) -> torch.Tensor:
                 x = torch.randn(8, 3, generator=generator)[rows]
-                return (layer(x) - x.flip(1)).square().mean()  # noqa: B023  # the layer of this round
+                return (layer(x) - x.flip(1)).square().mean()  # noqa: B023  # called within this iteration
 
             curve = minimise(
                 layer,
@@ -166,20 +170,20 @@ def test_an_interrupted_training_goes_on_with_the_same_curve(tmp_path: Path) -> 
             )
         return curve, layer.weight
 
-    straight, resumed = trained("straight", 120), trained("resumed", 37, 38, 120)
-    assert straight[0] == resumed[0]
-    assert torch.equal(straight[1], resumed[1])
-    assert [point["step"] for point in straight[0]] == [1, 30, 50, 60, 90, 100, 120]
-    assert straight[0][-1]["loss"] < 0.5 * straight[0][0]["loss"]
-    # What is measured is what will be kept: the average.
-    assert straight[0][-1]["weight"] == pytest.approx(straight[1].sum().item())
+    uninterrupted, resumed = trained("uninterrupted", 120), trained("resumed", 37, 38, 120)
+    assert uninterrupted[0] == resumed[0]
+    assert torch.equal(uninterrupted[1], resumed[1])
+    assert [point["step"] for point in uninterrupted[0]] == [1, 30, 50, 60, 90, 100, 120]
+    assert uninterrupted[0][-1]["loss"] < 0.5 * uninterrupted[0][0]["loss"]
+    # The evaluated weights are the saved ones: the moving average.
+    assert uninterrupted[0][-1]["weight"] == pytest.approx(uninterrupted[1].sum().item())
 
 
-def test_a_checkpoint_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
-    """Without curve, scaler and what it was made for, as version 0.1.0 wrote it."""
+def test_checkpoint_of_version_0_1_is_resumed(tmp_path: Path) -> None:
+    """Version 0.1.0 wrote no curve, scaler and settings."""
     layer = torch.nn.Linear(2, 2, bias=False)
 
-    def go(steps: int) -> None:
+    def train(steps: int) -> None:
         minimise(
             layer,
             lambda step, generator, rows: layer.weight.square().sum(),
@@ -189,17 +193,17 @@ def test_a_checkpoint_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
             device=torch.device("cpu"),
         )
 
-    go(3)
+    train(3)
     stored = torch.load(tmp_path / "old.pt", weights_only=True)
-    kept = ("step", "seconds", "parameters", "optimizer", "average")
-    torch.save({key: stored[key] for key in kept}, tmp_path / "old.pt")
+    keys = ("step", "seconds", "parameters", "optimizer", "average")
+    torch.save({key: stored[key] for key in keys}, tmp_path / "old.pt")
     with torch.no_grad():
         layer.weight.fill_(9)
-    go(3)
+    train(3)
     assert torch.equal(layer.weight, stored["average"][0])
 
 
-def test_a_checkpoint_of_another_training_is_refused(train: Train, tmp_path: Path) -> None:
+def test_checkpoint_of_another_training_is_refused(train: Train, tmp_path: Path) -> None:
     train(tmp_path / "same.safetensors", replace(SCHEDULE, steps=1))
     with pytest.raises(MethodError, match="made with noising held-out, asked for aggregate"):
         train(tmp_path / "same.safetensors", replace(SCHEDULE, steps=1), noising="aggregate")
@@ -207,9 +211,9 @@ def test_a_checkpoint_of_another_training_is_refused(train: Train, tmp_path: Pat
         train(tmp_path / "same.safetensors", replace(SCHEDULE, steps=1, batch=4))
 
 
-def test_the_loss_on_unseen_people_is_told_while_it_trains(train: Train, work: Path, tmp_path: Path) -> None:
-    train(tmp_path / "told.safetensors")
-    curve = [row for row in curve_of(work / "told.csv") if row["loss, unseen people"]]
+def test_curve_contains_the_loss_on_unseen_people(train: Train, work: Path, tmp_path: Path) -> None:
+    train(tmp_path / "watched.safetensors")
+    curve = [row for row in read_curve(work / "watched.csv") if row["loss, unseen people"]]
     assert [row["step"] for row in curve] == ["2", "4"]
     first, last = (float(row["loss, unseen people"]) for row in curve)
     without = {row["without, unseen people"] for row in curve}
@@ -217,19 +221,19 @@ def test_the_loss_on_unseen_people_is_told_while_it_trains(train: Train, work: P
     assert first != last
 
 
-def test_training_starts_at_the_backbone_s_own_loss(train: Train, work: Path, tmp_path: Path) -> None:
+def test_training_starts_at_the_loss_of_the_backbone(train: Train, work: Path, tmp_path: Path) -> None:
     train(tmp_path / "zero.safetensors", replace(SCHEDULE, steps=1, learning_rate=0.0))
-    row = curve_of(work / "zero.csv")[0]
+    row = read_curve(work / "zero.csv")[0]
     assert float(row["loss, unseen people"]) == pytest.approx(float(row["without, unseen people"]), rel=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_a_lower_precision_learns_nearly_the_same(
+def test_lower_precision_gives_nearly_the_same_loss(
     precision: str, train: Train, work: Path, tmp_path: Path
 ) -> None:
     for name in ("fp32", precision):
         train(tmp_path / f"as-{name}.safetensors", replace(SCHEDULE, precision=name))  # type: ignore[arg-type]
-    losses = [float(curve_of(work / f"as-{name}.csv")[-1]["loss"]) for name in ("fp32", precision)]
+    losses = [float(read_curve(work / f"as-{name}.csv")[-1]["loss"]) for name in ("fp32", precision)]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     assert losses[0] != losses[1]
 
@@ -238,7 +242,7 @@ def test_a_lower_precision_learns_nearly_the_same(
     "settings",
     [{"leave_out": False}, {"captions": "blank"}, {"noising": "aggregate"}, {"timestep_power": 2.5}],
 )
-def test_every_ablation_trains_and_the_file_says_so(
+def test_every_ablation_is_recorded_in_the_file(
     settings: dict[str, object], train: Train, backbone: Backbone, tmp_path: Path
 ) -> None:
     out = tmp_path / f"{next(iter(settings))}.safetensors"
@@ -250,30 +254,30 @@ def test_every_ablation_trains_and_the_file_says_so(
     assert (config.training_data, config.training_people) == ("noise", 6)
 
 
-def test_a_network_without_captions_is_told_none(
+def test_network_trained_without_captions_ignores_captions_and_prompts(
     train: Train, backbone: Backbone, clip_folder: Path, subject: Subject, tmp_path: Path
 ) -> None:
-    """Two subjects that differ in their captions alone come out the same."""
-    out = tmp_path / "unread.safetensors"
+    """Subjects that differ only in their captions give the same tokens."""
+    out = tmp_path / "blank.safetensors"
     train(
         out, replace(SCHEDULE, steps=1, learning_rate=0.1), aggregator="caption-attention", captions="blank"
     )
     method = LeaveOneOut("caption-attention", network=str(out), encoder=str(clip_folder), tune_steps=2)
     other = replace(subject, references=tuple(replace(p, caption="{subject}") for p in subject.references))
-    told = []
+    fitted = []
     for name, person in (("own", subject), ("other", other)):
         (tmp_path / name).mkdir()
         method.fit(person, tmp_path / name, backbone=backbone, seed=1)
-        told.append(method.load(tmp_path / name, backbone=backbone))
+        fitted.append(method.load(tmp_path / name, backbone=backbone))
     prompts = ("a photo of a woman", "a woman wearing a red shirt")
-    gathered = [person.gather(prompt).tokens for person in told for prompt in prompts]
-    assert all(torch.equal(gathered[0], tokens) for tokens in gathered[1:])
+    aggregated = [person.aggregate(prompt).tokens for person in fitted for prompt in prompts]
+    assert all(torch.equal(aggregated[0], tokens) for tokens in aggregated[1:])
 
 
-def test_every_family_of_backbones_is_trained_tuned_and_drawn_with(
+def test_every_backbone_family_trains_tunes_and_generates(
     family_backbone: Backbone, people: TrainingSet, clip_folder: Path, subject: Subject, tmp_path: Path
 ) -> None:
-    """The conditioning that each layout asks for flows through objective, tuning and method."""
+    """Objective, tuning and method pass on the conditioning inputs of each family."""
     out = tmp_path / "loo.safetensors"
     losses = train_leave_one_out(
         people,
@@ -289,7 +293,7 @@ def test_every_family_of_backbones_is_trained_tuned_and_drawn_with(
     )
     assert losses["loss"] != losses["without"]
     assert read_config(out).family == family_backbone.family
-    pictures = []
+    images = []
     for steps in (0, 2):
         into = tmp_path / f"tuned-{steps}"
         into.mkdir()
@@ -298,13 +302,13 @@ def test_every_family_of_backbones_is_trained_tuned_and_drawn_with(
         )
         method.fit(subject, into, backbone=family_backbone, seed=1)
         person = method.load(into, backbone=family_backbone)
-        pictures.append(person.generate([Request("a photo of {subject}", 1)])[0].tobytes())
+        images.append(person.generate([Request("a photo of {subject}", 1)])[0].tobytes())
     plain = family_backbone.generate(["a photo of a woman"], [1])[0].tobytes()
-    assert len({plain, *pictures}) == 3
+    assert len({plain, *images}) == 3
     assert family_backbone.state.leftovers(family_backbone.pipe) == []
 
 
-def test_the_command_writes_weights_with_a_card_that_names_the_command(
+def test_model_card_names_the_training_command(
     people: TrainingSet, sd_folder: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     workspace = TrainingWorkspace(people, people, tmp_path, tmp_path / "work", torch.device("cpu"), quiet)
@@ -318,11 +322,11 @@ def test_the_command_writes_weights_with_a_card_that_names_the_command(
     assert "loss on unseen people" in card
 
 
-def test_settings_that_are_not_the_usual_are_in_name_and_command() -> None:
-    usual = LeaveOneOutTraining("mean")
-    assert variant_name(usual) == "loo-mean"
-    assert leave_one_out_command(usual, RECIPE) == "bench train loo --aggregator mean"
+def test_name_and_command_contain_settings_that_differ_from_the_defaults() -> None:
+    default = LeaveOneOutTraining("mean")
+    assert variant_name(default) == "loo-mean"
+    assert leave_one_out_command(default, DEFAULT_SCHEDULE) == "bench train loo --aggregator mean"
     other = LeaveOneOutTraining("max", Objective(leave_out=False, captions="blank"), tokens=16)
     assert variant_name(other) == "loo-max-no-leave-out-captions-blank-tokens-16"
-    command = leave_one_out_command(other, replace(RECIPE, steps=9), "sdxl")
+    command = leave_one_out_command(other, replace(DEFAULT_SCHEDULE, steps=9), "sdxl")
     assert command.endswith("max --no-leave-out --captions blank --tokens 16 --steps 9 --base sdxl")

@@ -1,0 +1,89 @@
+"""The trainable modules of an IP-Adapter, and their published tensor names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
+from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
+from torch import Tensor, nn
+
+from methods.encoders.resampler import published, published_base
+from methods.errors import MethodError
+from methods.ip_adapter.checkpoint import PublishedAdapter
+
+
+class TrainableAdapter(nn.Module):
+    """The image projection, and the keys and values of every cross-attention layer."""
+
+    def __init__(self, unet: Any, projection: nn.Module, tokens: int) -> None:
+        super().__init__()
+        self.projection = projection
+        self.names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+        self.layers = nn.ModuleList()
+        for name in self.names:
+            attention = unet.get_submodule(name.removesuffix(".processor"))
+            key, value = attention.to_k, attention.to_v
+            layer = IPAdapterAttnProcessor2_0(key.out_features, key.in_features, num_tokens=(tokens,))
+            with torch.no_grad():
+                layer.to_k_ip[0].weight.copy_(key.weight)
+                layer.to_v_ip[0].weight.copy_(value.weight)
+            self.layers.append(layer)
+
+    def attach(self, unet: Any) -> None:
+        """Attach the modules to the U-Net as diffusers' loader does."""
+        placed = dict(zip(self.names, self.layers, strict=True))
+        unet.set_attn_processor({name: placed.get(name, own) for name, own in unet.attn_processors.items()})
+        unet.encoder_hid_proj = MultiIPAdapterImageProjection([self.projection])
+        unet.config.encoder_hid_dim_type = "ip_image_proj"
+
+    def set_scale(self, scale: float) -> None:
+        """Set the weight of the image tokens; 1 initially."""
+        for layer in self.layers:
+            layer.scale = [scale]  # type: ignore[assignment]  # torch types every attribute as a module
+
+    def published(self) -> dict[str, Tensor]:
+        """Tensors by their published names: `image_proj.*`, `ip_adapter.{1,3,5,..}.to_k_ip.weight`."""
+        state = {f"image_proj.{k}": v for k, v in self._renamed(self.projection.state_dict()).items()}
+        for index, layer in enumerate(self.layers):
+            for name, value in layer.state_dict().items():
+                # `to_k_ip.0.weight`: diffusers numbers the adapters, published files contain one.
+                state[f"ip_adapter.{2 * index + 1}.{name.replace('.0.', '.')}"] = value
+        return state
+
+    @torch.no_grad()
+    def load_matching_weights(self, stored: PublishedAdapter) -> None:
+        """Copy the weights of a published file; raises MethodError if its layout or shapes differ."""
+        # Renaming can also split tensors. Indices renamed like the weights map each published number back.
+        own, begin, indices = self.projection.state_dict(), 0, {}
+        for name, value in own.items():
+            indices[name] = torch.arange(begin, begin + value.numel()).view(value.shape)
+            begin += value.numel()
+        flat, published_indices = torch.empty(begin), self._renamed(indices)
+        _check_shapes(stored.path, published_indices, stored.image_proj)
+        for name, index in published_indices.items():
+            flat[index] = stored.image_proj[name].float()
+        self.projection.load_state_dict({name: flat[index] for name, index in indices.items()})
+        layers = ((name.partition("."), value) for name, value in self.published().items())
+        weights = {name: value for (part, _, name), value in layers if part == "ip_adapter"}
+        _check_shapes(stored.path, weights, stored.ip_adapter)
+        for name, weight in weights.items():
+            weight.copy_(stored.ip_adapter[name])
+
+    def _renamed(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        base = isinstance(self.projection, ImageProjection)
+        return published_base(state) if base else published(state)
+
+
+def _check_shapes(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (expected, found)]
+    for name in sorted(shapes[0].keys() | shapes[1].keys()):
+        ours, theirs = (shape.get(name, "none") for shape in shapes)
+        if ours != theirs:
+            raise MethodError(
+                f"{path}: {name} is {theirs}, this training's is {ours}; start from a file of the same "
+                "layout and tokens, made for an encoder and a backbone of these sizes"
+            )
