@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.atomic_io import write_text
 from bench.errors import ExitStatus, SuiteError
 from bench.progress import Display, measuring
 from bench.report.export import as_csv, as_json
@@ -27,7 +28,6 @@ from bench.runner.session import (
     plan_run,
     refuse_stale,
 )
-from bench.runs.atomic_io import write_text
 from bench.runs.events import Failed
 from bench.runs.finished_run import latest_run, read_run
 from bench.runs.run_folder import RunFolder, locked

@@ -141,8 +141,8 @@ def report(
 
         bench report results/tiny --format json --output tiny.json
     """
+    from bench.atomic_io import write_text
     from bench.benchmark import render_report
-    from bench.runs.atomic_io import write_text
 
     text = render_report(run, format.value)
     if output is None:

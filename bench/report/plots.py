@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.statistics import Estimate
+from bench.atomic_io import write_whole
 from bench.errors import ReportError
 from bench.report.sections.sweeps import Curve, SweepPoint, curves
-from bench.runs.atomic_io import write_whole
 from bench.runs.finished_run import FinishedRun
 
 SIZE = (7.0, 4.5)

@@ -25,9 +25,9 @@ from world.people import SEED, Pictures, World
 from world.statistics import REPLICATES, Floats, Measured
 
 from bench.analysis.statistics import LEVEL
+from bench.atomic_io import write_text
 from bench.errors import BenchError
 from bench.markdown import table
-from bench.synthetic.dataset.photo_files import write_whole
 from bench.synthetic.parameters.persona import HairColour, Persona, Style, sample_persona
 from bench.synthetic.parameters.persona_vector import local_shapes, one_hot
 from bench.training.workspace import ENCODERS, PACKAGE, ROOT, TrainingPaths
@@ -68,8 +68,8 @@ def main(words: Sequence[str] | None = None) -> None:
         "explained": measure(fitted, judged),
     }
     given.out.mkdir(parents=True, exist_ok=True)
-    write_whole(given.out / "shapes.json", json.dumps(numbers, indent=1) + "\n")
-    write_whole(given.out / "shapes.md", render(numbers))
+    write_text(given.out / "shapes.json", json.dumps(numbers, indent=1) + "\n")
+    write_text(given.out / "shapes.md", render(numbers))
 
 
 def measure(fitted: World, judged: World) -> dict[str, dict[str, dict[str, Any]]]:

@@ -28,11 +28,11 @@ from world.people import SEED, Pictures, Rows, World
 from world.provenance import RESTORED_EACH, SUITE, account, strange
 from world.statistics import Floats, Measured, area, distance, mean, share
 
+from bench.atomic_io import write_text
 from bench.errors import BenchError
 from bench.progress import reporting
 from bench.runs.finished_run import read_run
 from bench.suite.suite import open_suite
-from bench.synthetic.dataset.photo_files import write_whole
 from bench.training.workspace import ROOT, TrainingPaths
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import pictures_of
@@ -181,8 +181,8 @@ def of_speed(drawn: Generated) -> Found:
 def write(out: Path, numbers: dict[str, Any]) -> None:
     """numbers.json, and the page made from it."""
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "numbers.json", json.dumps(numbers, indent=1) + "\n")
-    write_whole(out / "README.md", render(numbers))
+    write_text(out / "numbers.json", json.dumps(numbers, indent=1) + "\n")
+    write_text(out / "README.md", render(numbers))
 
 
 def write_sheet(path: Path, pictures: Pictures, *, across: int, side: int) -> None:

@@ -38,10 +38,3 @@ def load_photos(folder: Path) -> Photos:
     if len(lines) != len(pixels):
         raise ValueError(f"{folder}: {len(pixels)} pictures but {len(lines)} records; render again")
     return Photos(pixels, tuple(Photo(**json.loads(line)) for line in lines))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write beside, then rename, so that nobody ever reads half a file."""
-    beside = path.with_name(path.name + ".partial")
-    beside.write_text(text, encoding="utf-8")
-    beside.rename(path)

@@ -1,5 +1,6 @@
 """Render the three splits: identities that never meet, photographs in blocks that can be resumed."""
 
+import io
 import json
 import shutil
 import time
@@ -11,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.synthetic.dataset.photo_files import load_photos, write_whole
+from bench.atomic_io import write_text, write_whole
 from bench.synthetic.dataset.photograph import photograph
 from bench.synthetic.dataset.shipped_set import ship_test_set
 from bench.synthetic.parameters.splits import Split, identity_seeds
 from bench.synthetic.renderer.render import RENDERER, SIZE
 
-__all__ = ["load_photos", "render_photos", "ship_test_set"]
+__all__ = ["render_photos", "ship_test_set"]
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished identities and of all."""
@@ -72,7 +73,7 @@ def render_photos(
         "renderer": RENDERER,
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_whole(out / "card.json", json.dumps(card, indent=2) + "\n")
+    write_text(out / "card.json", json.dumps(card, indent=2) + "\n")
     shutil.rmtree(parts)
 
 
@@ -83,10 +84,9 @@ def render_block(block: Block) -> Block:
         for photo, picture in photograph(seed, range(block.views), SIZE):
             records.append(photo.line)
             pixels.append(picture)
-    beside = block.path.with_suffix(".partial")
-    with beside.open("wb") as file:
-        np.savez(file, pixels=np.stack(pixels), records=np.array(records))
-    beside.rename(block.path)
+    content = io.BytesIO()
+    np.savez(content, pixels=np.stack(pixels), records=np.array(records))
+    write_whole(block.path, content.getvalue())
     return block
 
 
@@ -111,7 +111,7 @@ def _assemble(blocks: list[Block], out: Path) -> None:
             lines += [str(line) for line in part["records"]]
     pixels.flush()
     beside.rename(out / "photos.npy")
-    write_whole(out / "photos.jsonl", "\n".join(lines) + "\n")
+    write_text(out / "photos.jsonl", "\n".join(lines) + "\n")
 
 
 def _drop_other_renderers(parts: Path) -> None:
@@ -119,4 +119,4 @@ def _drop_other_renderers(parts: Path) -> None:
     if stamp.exists() and stamp.read_text() != RENDERER:
         for part in parts.glob("*.npz"):
             part.unlink()
-    write_whole(stamp, RENDERER)
+    write_text(stamp, RENDERER)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.synthetic.dataset.photo_files import Photo, write_whole
+from bench.atomic_io import write_text, write_whole
+from bench.synthetic.dataset.photo_files import Photo
 from bench.synthetic.dataset.photograph import photograph
 from bench.synthetic.parameters.names import name_people
 from bench.synthetic.parameters.persona import Noun, Persona, sample_persona
@@ -36,8 +37,8 @@ def ship_test_set(out: Path, identities: int = 32, views: int = 12) -> None:
             photos.append(photo)
             record = {"identity": name, "view": number, "caption": photo.template}
             lines.append(json.dumps(record | photo.attributes))
-    write_whole(out / "people.jsonl", "\n".join(lines) + "\n")
-    write_whole(out / "README.md", data_card(photos, identities, views))
+    write_text(out / "people.jsonl", "\n".join(lines) + "\n")
+    write_text(out / "README.md", data_card(photos, identities, views))
 
 
 def shipped_people(identities: int) -> dict[str, Persona]:
@@ -119,6 +120,4 @@ def _is_plain(shot: Shot) -> bool:
 def _write_webp(path: Path, picture: NDArray[np.uint8]) -> None:
     content = io.BytesIO()
     Image.fromarray(picture).save(content, "WEBP", lossless=True, quality=100, method=6)
-    beside = path.with_suffix(".partial")
-    beside.write_bytes(content.getvalue())
-    beside.rename(path)
+    write_whole(path, content.getvalue())

@@ -22,13 +22,13 @@ from bench.analysis.comparisons import (
     set_entry,
     share,
 )
+from bench.atomic_io import read_json, write_json
 from bench.errors import ReportError
 from bench.report.export import as_csv, as_json
 from bench.report.markdown_report import markdown, shares
 from bench.report.markdown_report import sets as sets_section
 from bench.report.sections.costs import costs_of
 from bench.report.sections.failures import failures
-from bench.runs.atomic_io import read_json, write_json
 from bench.runs.finished_run import FinishedRun, latest_run, read_run
 from bench.runs.tables import (
     CELLS,

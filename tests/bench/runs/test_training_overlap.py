@@ -90,7 +90,7 @@ def test_a_method_that_says_nothing_of_its_training_is_taken_at_its_silence() ->
 
 
 def test_a_run_notes_on_whom_everything_was_trained(run_folder: Path) -> None:
-    from bench.runs.atomic_io import read_json
+    from bench.atomic_io import read_json
 
     manifest = read_json(run_folder / "run.json")
     (method,) = manifest["methods"].values()

@@ -8,10 +8,10 @@ import pytest
 from fake_run import cell, column, finished_run, scores
 
 from bench.analysis.comparisons import picture_columns
+from bench.atomic_io import read_json
 from bench.errors import SuiteError
 from bench.report.markdown_report import head
 from bench.report.sections.prior_drift import drift
-from bench.runs.atomic_io import read_json
 from bench.runs.finished_run import read_run
 from bench.runs.plan import Plan, make_plan
 from bench.subjects.identity import Identity, PhotoFile
