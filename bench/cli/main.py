@@ -17,13 +17,13 @@ HELP = """Compare methods for personalising a text-to-image diffusion model.
 Each method receives a few captioned photographs of one person and generates new images of that person. The
 images are evaluated: identity, fidelity, diversity, prompt match, cost.
 
-    bench run --methods all        generate, evaluate, print the table (minutes on two CPU cores)
+    bench run --methods all        generate and evaluate images (minutes)
 
-    bench report                   print the tables of the latest run as Markdown
+    bench report                   print the tables of the latest run
 
     bench list methods             list the available methods
 
-    bench doctor                   check that everything a suite needs is installed
+    bench doctor                   check that nothing is missing
 """
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ def run(
     suite: SuiteOption = "tiny",
     methods: Annotated[
         list[str],
-        typer.Option(metavar="<str>", help="Comma-separated names or package.module:Class, or all."),
+        typer.Option(metavar="<str>", help="Comma-separated method names or package.module:Class, or all."),
     ] = ["all"],  # noqa: B006  # typer reads the default and nothing changes it
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="results/<suite>")] = None,
     only: Annotated[
@@ -78,7 +78,7 @@ def run(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Regenerate existing images.")] = False,
     executor: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
 ) -> None:
-    """Fit the methods, generate and evaluate the images, and print the table.
+    """Fit methods, generate and evaluate images, print the table.
 
     A second run generates only missing images, and an interrupted run resumes where it stopped.
     Exit status: 0 if all cells are complete, 2 for wrong input, 3 if some cells failed (see the table).
@@ -136,7 +136,9 @@ def plot(
     ] = "prompt-match@attributes",
     y: Annotated[str, typer.Option(help="A metric with one score per image.")] = "identity@sface",
 ) -> None:
-    """Plot one metric against a swept setting or another metric, with 95 % intervals.
+    """Plot a metric against a setting or another metric.
+
+    Error bars are 95 % confidence intervals.
 
     Examples:
 
@@ -155,10 +157,11 @@ def doctor(
     methods: Annotated[str, typer.Option(help="Comma-separated methods to check, or all.")] = "all",
     json: JsonOption = False,
 ) -> None:
-    """Check the packages, device, weights, photographs and disk space that a suite needs.
+    """Check that everything a suite needs is available.
 
-    Opens every evaluation network; downloads nothing. Exit status: 0 if everything is available, 2 for
-    wrong input, 3 if something is missing (the output explains how to obtain it).
+    Checks packages, device, weights, photographs and disk space. Opens every evaluation network; downloads
+    nothing. Exit status: 0 if everything is available, 2 for wrong input, 3 if something is missing (the
+    output explains how to obtain it).
 
     Examples:
 
@@ -197,10 +200,10 @@ def data(
     check: Annotated[bool, typer.Option("--check", help="Open all photographs, not only a sample.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the identities, photographs and captions that a run would use, and any problems.
+    """Show the photographs and captions that a run would use.
 
-    Searches a sample of the photographs for near duplicates across the split; --check scans all. Exit
-    status: 0 if a run would start, 2 for wrong input, 3 if a run would refuse the dataset.
+    Also lists problems. Searches a sample of the photographs for near duplicates across the split; --check
+    scans all. Exit status: 0 if a run would start, 2 for wrong input, 3 if a run would refuse the dataset.
 
     Examples:
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from bench.errors import DatasetError
 from bench.subjects.identity import Identity, PhotoFile, split
-from bench.subjects.image_files import is_stray, pictures_in
+from bench.subjects.image_files import is_system_file, list_images
 from bench.suite.prompts import SLOT, Prompt
 from bench.suite.suite import DatasetSettings
 
@@ -46,7 +46,7 @@ class DreamBench:
         self._settings = settings
         self._root = root / "dataset" if (root / "dataset").is_dir() else root
         self._listing = read_listing(self._root / LISTING)
-        folders = {path.name for path in self._root.iterdir() if path.is_dir() and not is_stray(path)}
+        folders = {path.name for path in self._root.iterdir() if path.is_dir() and not is_system_file(path)}
         self._names = sorted(folders & self._listing.classes.keys())
         self._unlisted = sorted(folders - self._listing.classes.keys())
         if not self._names:
@@ -88,7 +88,7 @@ class DreamBench:
 
     def photos(self, name: str) -> tuple[PhotoFile, ...]:
         """All photographs of one subject, with the suite's caption."""
-        paths = pictures_in(self._root / name)
+        paths = list_images(self._root / name)
         if not paths:
             raise DatasetError(f"{self._root / name}: no images")
         return tuple(PhotoFile(path, self._settings.caption) for path in paths)

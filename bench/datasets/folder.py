@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bench.errors import DatasetError
 from bench.subjects.identity import Identity, PhotoFile, checked_caption, split
-from bench.subjects.image_files import PICTURES, is_stray, pictures_in
+from bench.subjects.image_files import IMAGE_SUFFIXES, is_system_file, list_images
 from bench.suite.suite import DatasetSettings
 from methods.subject import with_article
 
@@ -36,7 +36,9 @@ class FolderPeople:
 
     def names(self) -> list[str]:
         """Names of the identity directories, sorted."""
-        names = sorted(path.name for path in self._root.iterdir() if path.is_dir() and not is_stray(path))
+        names = sorted(
+            path.name for path in self._root.iterdir() if path.is_dir() and not is_system_file(path)
+        )
         if not names:
             raise DatasetError(f"{self._root}: no identities; expected one directory of images per identity")
         return names
@@ -44,8 +46,8 @@ class FolderPeople:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Images outside the identity directories."""
-        loose = [path.name for path in self._root.iterdir() if path.is_file() and not is_stray(path)]
-        loose = sorted(name for name in loose if Path(name).suffix.lower() in PICTURES)
+        loose = [path.name for path in self._root.iterdir() if path.is_file() and not is_system_file(path)]
+        loose = sorted(name for name in loose if Path(name).suffix.lower() in IMAGE_SUFFIXES)
         return (
             (f"{len(loose)} images outside the identity directories are ignored, first {loose[0]}",)
             if loose
@@ -90,7 +92,7 @@ class FolderPeople:
         return noun
 
     def _photos(self, folder: Path) -> list[PhotoFile]:
-        paths = pictures_in(folder)
+        paths = list_images(folder)
         if not paths:
             raise DatasetError(f"{folder}: no images")
         person = folder.parent if folder.name == HELD_OUT else folder

@@ -120,11 +120,11 @@ def _photos(assets: Path) -> Iterator[PhotoFile]:
 def cells(sheet: Path, rows: int) -> list[Box]:
     """The central squares of a sheet's framed cells, row by row, four per row."""
     try:
-        with Image.open(sheet) as picture:
-            size = picture.size
+        with Image.open(sheet) as image:
+            size = image.size
             # Decoding at a quarter of the size takes a tenth of the time.
-            picture.draft("L", (size[0] // 4, size[1] // 4))
-            white = np.asarray(picture.convert("L")) > FRAME_GREY
+            image.draft("L", (size[0] // 4, size[1] // 4))
+            white = np.asarray(image.convert("L")) > FRAME_GREY
     except OSError as error:
         raise DatasetError(f"{sheet}: cannot be read ({error}); install openpeople again") from error
     across, down = _edges(white.mean(0), size[0]), _edges(white.mean(1), size[1])
@@ -156,8 +156,8 @@ def _square(left: int, top: int, right: int, bottom: int) -> Box:
 def _upper_square(path: Path) -> Box:
     """Upper square of a portrait-format selfie, 5 % below the edge; it contains the head."""
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
+        with Image.open(path) as image:
+            width, height = image.size
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error}); install openpeople again") from error
     top = min(height // 20, height - width)

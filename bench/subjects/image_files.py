@@ -15,9 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.errors import DatasetError, PhotoError
 
-PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-TEXTS: Final = frozenset({".txt", ".json", ".jsonl", ".csv", ".md"})
-STRAY: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+TEXT_SUFFIXES: Final = frozenset({".txt", ".json", ".jsonl", ".csv", ".md"})
+SYSTEM_FILES: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """System files in lower case; names with a leading dot are ignored as well."""
 MAX_MEGAPIXELS: Final = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
 """Largest image that is opened."""
@@ -48,27 +48,27 @@ class ArrayRow:
 Part = Box | ArrayRow
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """The image files of a folder, sorted by name, ignoring hidden and system files (.DS_Store, Thumbs.db).
 
     Raises DatasetError for other formats: silently skipping a `.heic` photograph would change the benchmark.
     """
     paths = []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if is_stray(path) or path.is_dir() or path.suffix.lower() in TEXTS:
+        if is_system_file(path) or path.is_dir() or path.suffix.lower() in TEXT_SUFFIXES:
             continue
-        if path.suffix.lower() not in PICTURES:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise DatasetError(
                 f"{path}: {path.suffix or 'a file without suffix'} is not supported; "
-                f"convert it to one of {' '.join(sorted(PICTURES))}, or move it out of the folder"
+                f"convert it to one of {' '.join(sorted(IMAGE_SUFFIXES))}, or move it out of the folder"
             )
         paths.append(path)
     return paths
 
 
-def is_stray(path: Path) -> bool:
+def is_system_file(path: Path) -> bool:
     """Whether a file or folder is hidden or was created by the operating system."""
-    return path.name.startswith(".") or path.name.lower() in STRAY
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
 
 
 def load_photo(path: Path, part: Part | None = None) -> Image.Image:

@@ -44,7 +44,7 @@ class Layout:
         """Path of an annotation file, or None if it does not exist."""
         return next((path for path in self._candidates(name) if path.is_file()), None)
 
-    def pictures(self, *names: str) -> Path:
+    def image_folder(self, *names: str) -> Path:
         """The first existing image folder of these names. Raises DatasetError if there is none."""
         for name in names:
             for path in self._candidates(name):

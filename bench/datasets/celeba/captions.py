@@ -29,7 +29,7 @@ def caption(labels: Set[str], turn: float | None = None) -> str:
     """A template with the slot; `labels` are the true attributes, `turn` is the value of `head_turn`."""
     kind = "a blurry photo" if "Blurry" in labels else "a photo"
     features = [*_hair(labels), *_face(labels)]
-    subject = f"{kind} of {SUBJECT}" + (f" with {_listed(features)}" if features else "")
+    subject = f"{kind} of {SUBJECT}" + (f" with {_enumerated(features)}" if features else "")
     return ", ".join([subject, *_clauses(labels, turn)])
 
 
@@ -52,7 +52,7 @@ def _clauses(labels: Set[str], turn: float | None) -> Iterator[str]:
             yield "with the mouth slightly open"
     worn = [*(words for label, words in WORN.items() if label in labels), *_makeup(labels)]
     if worn:
-        yield f"wearing {_listed(worn)}"
+        yield f"wearing {_enumerated(worn)}"
     if turn is not None and abs(turn) <= MAX_FRONTAL_TURN:
         yield "facing the camera"
     elif turn is not None and abs(turn) >= MIN_SIDE_TURN:
@@ -113,6 +113,6 @@ def _only(words: dict[str, str], labels: Set[str]) -> str:
     return matching[0] if len(matching) == 1 else ""
 
 
-def _listed(things: list[str]) -> str:
-    *first, last = things
+def _enumerated(items: list[str]) -> str:
+    *first, last = items
     return f"{', '.join(first)} and {last}" if first else last

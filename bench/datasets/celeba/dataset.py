@@ -58,7 +58,7 @@ class CelebA:
         self._settings, self._layout = settings, Layout(root)
         self._wild = settings.pictures == "in-the-wild"
         folders = ("img_celeba",) if self._wild else ("img_align_celeba", "img_align_celeba_png")
-        self._folder = self._layout.pictures(*folders)
+        self._folder = self._layout.image_folder(*folders)
         self._suffixes = stems_in(self._folder)
         self._annotations = self._read_annotations()
         missing = sum(

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.errors import DatasetError, PhotoError
-from bench.subjects.image_files import ArrayRow, Box, content_of, load_photo, pictures_in
+from bench.subjects.image_files import ArrayRow, Box, content_of, list_images, load_photo
 
 
 def gradient() -> Image.Image:
@@ -128,13 +128,13 @@ def test_system_files_are_ignored(tmp_path: Path) -> None:
         (tmp_path / name).write_text("stray")
     (tmp_path / ".ipynb_checkpoints").mkdir()
     gradient().save(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png")
-    assert [path.name for path in pictures_in(tmp_path)] == ["a.JPG", "b.png"]
+    assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png"]
 
 
 def test_unsupported_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.heic").write_bytes(b"x")
     with pytest.raises(DatasetError, match=r"\.heic is not supported; convert it"):
-        pictures_in(tmp_path)
+        list_images(tmp_path)
 
 
 def test_part_of_a_sheet_is_read_as_a_photograph(tmp_path: Path) -> None:
