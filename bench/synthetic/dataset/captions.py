@@ -35,7 +35,7 @@ def subject_phrase(attributes: Attributes, rng: np.random.Generator) -> str:
     noun = attributes["noun"] if rng.random() >= 0.12 else "person"
     aged = f"{attributes['age']} {noun}" if rng.random() >= 0.5 else noun
     traits = list(_traits(attributes, rng))
-    return with_article(aged) + (f" with {_listed(traits)}" if traits else "")
+    return with_article(aged) + (f" with {_enumerated(traits)}" if traits else "")
 
 
 def random_caption(attributes: Attributes, rng: np.random.Generator) -> str:
@@ -120,11 +120,11 @@ def _shirt(attributes: Attributes) -> str:
     return f"a {attributes['shirt']} shirt"
 
 
-def _wearing(things: list[str]) -> str:
-    worn = [thing for thing in things if thing]
-    return f"wearing {_listed(worn)}" if worn else ""
+def _wearing(items: list[str]) -> str:
+    worn = [item for item in items if item]
+    return f"wearing {_enumerated(worn)}" if worn else ""
 
 
-def _listed(things: list[str]) -> str:
-    *first, last = things
+def _enumerated(items: list[str]) -> str:
+    *first, last = items
     return f"{', '.join(first)} and {last}" if first else last

@@ -1,4 +1,4 @@
-"""Render the three splits: identities that never meet, photographs in blocks that can be resumed."""
+"""Render a split of disjoint identities, in blocks that can be resumed."""
 
 import io
 import json
@@ -21,15 +21,15 @@ from bench.synthetic.renderer.render import RENDERER, SIZE
 __all__ = ["render_photos", "ship_test_set"]
 
 Progress = Callable[[int, int], None]
-"""Called with the number of finished identities and of all."""
+"""Called with the numbers of finished identities and of all identities."""
 
 BLOCK = 20
-"""Identities in one part file."""
+"""Number of identities in one part file."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A run of identities that is rendered into one part file."""
+    """Consecutive identities that are rendered into one part file."""
 
     first_seed: int
     identities: int
@@ -50,12 +50,12 @@ def render_photos(
     processes: int = 2,
     progress: Progress | None = None,
 ) -> None:
-    """Write `photos.npy`, `photos.jsonl` and `card.json`; finished blocks are not made again."""
+    """Write `photos.npy`, `photos.jsonl` and `card.json`; finished blocks are not rendered again."""
     started = time.monotonic()
     seeds = identity_seeds(split, identities)
     parts = out / "parts"
     parts.mkdir(parents=True, exist_ok=True)
-    _drop_other_renderers(parts)
+    _delete_outdated_parts(parts)
     blocks = [Block(seeds[i], min(BLOCK, identities - i), views, parts) for i in range(0, identities, BLOCK)]
     missing = [block for block in blocks if not block.path.exists()]
     done = sum(block.identities for block in blocks if block.path.exists())
@@ -78,12 +78,12 @@ def render_photos(
 
 
 def render_block(block: Block) -> Block:
-    """Render one part file, whole or not at all."""
+    """Render one part file and write it atomically."""
     pixels, records = [], []
     for seed in range(block.first_seed, block.first_seed + block.identities):
-        for photo, picture in photograph(seed, range(block.views), SIZE):
+        for photo, image in photograph(seed, range(block.views), SIZE):
             records.append(photo.line)
-            pixels.append(picture)
+            pixels.append(image)
     content = io.BytesIO()
     np.savez(content, pixels=np.stack(pixels), records=np.array(records))
     write_whole(block.path, content.getvalue())
@@ -100,23 +100,24 @@ def _rendered(blocks: list[Block], processes: int) -> Iterator[Block]:
 
 
 def _assemble(blocks: list[Block], out: Path) -> None:
-    """Join the parts in the order of their seeds."""
+    """Concatenate the part files in the order of their seeds."""
     count = sum(block.identities * block.views for block in blocks)
-    beside = out / "photos.npy.partial"
-    pixels = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
+    temporary = out / "photos.npy.partial"
+    pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
     lines: list[str] = []
     for block in blocks:
         with np.load(block.path) as part:
             pixels[len(lines) : len(lines) + len(part["pixels"])] = part["pixels"]
             lines += [str(line) for line in part["records"]]
     pixels.flush()
-    beside.rename(out / "photos.npy")
+    temporary.rename(out / "photos.npy")
     write_text(out / "photos.jsonl", "\n".join(lines) + "\n")
 
 
-def _drop_other_renderers(parts: Path) -> None:
-    stamp = parts / "renderer"
-    if stamp.exists() and stamp.read_text() != RENDERER:
+def _delete_outdated_parts(parts: Path) -> None:
+    """Delete part files of another renderer version."""
+    version_file = parts / "renderer"
+    if version_file.exists() and version_file.read_text() != RENDERER:
         for part in parts.glob("*.npz"):
             part.unlink()
-    write_text(stamp, RENDERER)
+    write_text(version_file, RENDERER)
