@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import train
-from bench.cli.options import Device, DeviceOption, JsonOption, SuiteOption
+from bench.cli.options import Device, DeviceOption, Format, JsonOption, SuiteOption
 from bench.cli.renamed_options import one_line_notices, with_present_options
 from bench.errors import BenchError, ExitStatus
 
@@ -35,14 +35,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(train.app, name="train")
-
-
-class Format(StrEnum):
-    """Format of a report."""
-
-    markdown = "markdown"
-    csv = "csv"
-    json = "json"
 
 
 class Catalogue(StrEnum):
