@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.analysis.comparison_table import compare
+from bench.atomic_io import write_text
 from bench.datasets.registry import open_people
 from bench.errors import ExitStatus, StoreError, SuiteError
 from bench.progress import Display, scoring_status
@@ -28,7 +29,6 @@ from bench.runner.session import (
     open_session,
     plan_run,
 )
-from bench.runs.atomic_io import write_text
 from bench.runs.fingerprint import digest_of
 from bench.runs.finished_run import latest_run, read_run
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked

@@ -1,11 +1,11 @@
-"""What can go wrong in the harness, and the exit status that each kind of trouble ends with.
+"""Errors of `bench` and its exit statuses.
 
 BenchError            wrong input: exit status 2
-|- SuiteError         a suite file or an option says something that cannot be meant
+|- SuiteError         a suite file or an option is invalid
 |- DatasetError       an identity's photographs or captions cannot be used
-|  `- PhotoError      one picture file cannot be read
+|  `- PhotoError      an image file cannot be read
 |- StoreError         the run folder is busy, unwritable or full
-`- ReportError        a run folder holds no table, or numbers that must not share a column
+`- ReportError        a run folder has no tables, or its numbers are not comparable
 """
 
 import difflib
@@ -14,24 +14,23 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """How `bench` ends."""
+    """Exit statuses of `bench`."""
 
     DONE = 0
-    INTERNAL = 1
     WRONG_INPUT = 2
     SOME_FAILED = 3
 
 
 class RenamedWarning(FutureWarning):
-    """An old name was used and is still understood; the message is one line."""
+    """A renamed key or option was used under its old name, which is still accepted."""
 
 
 class BenchError(Exception):
-    """Wrong input; the message is one line that says where, what was seen, what was wanted, what to do."""
+    """Wrong input; the message is one line: the place, the value found, what was expected, the remedy."""
 
 
 class SuiteError(BenchError):
-    """A suite file or an option says something that cannot be meant."""
+    """A suite file or an option is invalid."""
 
 
 class DatasetError(BenchError):
@@ -39,7 +38,7 @@ class DatasetError(BenchError):
 
 
 class PhotoError(DatasetError):
-    """One picture file cannot be read."""
+    """An image file cannot be read."""
 
 
 class StoreError(BenchError):
@@ -47,11 +46,11 @@ class StoreError(BenchError):
 
 
 class ReportError(BenchError):
-    """A run folder holds no table, or numbers that must not share a column."""
+    """A run folder has no tables, or its numbers are not comparable."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The advice after `unknown ...;`: the closest known name, or all of them."""
+    """Suggestion that follows `unknown ...;`: the closest known name, or all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"

@@ -1,10 +1,10 @@
-"""Tables that read well both as text and as Markdown."""
+"""Markdown formatting: padded tables, lists, numbers."""
 
 from collections.abc import Sequence
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, padded so that its columns stand below each other."""
+    """A Markdown table with padded cells, so that columns are aligned in plain text."""
     cells = [[_cell(text) for text in line] for line in (header, *lines)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
     rows = [
@@ -16,12 +16,12 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def bullets(lines: Sequence[str]) -> str:
-    """A list."""
+    """A bullet list."""
     return "\n".join(f"* {line}" for line in lines)
 
 
 def number(value: float, low: float | None = None, high: float | None = None) -> str:
-    """Three decimals below ten, fewer above; with its interval where there is one."""
+    """Three decimals below 10, one below 1000, none above; with its interval if both bounds are given."""
     decimals = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 3
     text = f"{value:.{decimals}f}"
     if low is None or high is None:
@@ -35,7 +35,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def dash() -> str:
-    """There is no such number."""
+    """Placeholder for a missing number."""
     return "-"
 
 

@@ -1,8 +1,8 @@
-"""Lets torchvision import beside a torch build that its compiled operators do not fit.
+"""Makes torchvision importable with a torch build that its compiled operators do not match.
 
-PyPI's torchvision is compiled against the CUDA build of torch. Beside a CPU-only torch its operators do not
-load, and `import torchvision` dies with "operator torchvision::nms does not exist", taking transformers,
-diffusers, peft, clean-fid and lpips with it. None of them calls those operators: declaring them is enough.
+PyPI's torchvision is compiled against the CUDA build of torch. With a CPU-only torch its operators do not
+load, and `import torchvision` fails with "operator torchvision::nms does not exist", as do transformers,
+diffusers, peft, clean-fid and lpips. None of them calls these operators, so declaring them is sufficient.
 """
 
 import importlib.util
@@ -15,10 +15,10 @@ DECLARATION = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 @cache
 def ensure_torchvision_imports() -> Any:
-    """Declare `torchvision::nms` and `::qnms` where torchvision's own operators cannot load.
+    """Declare `torchvision::nms` and `::qnms` if torchvision's own operators cannot be loaded.
 
-    Call before anything imports torchvision. Returns the `torch.library.Library` that holds the
-    declarations (it must stay alive; the cache keeps it), or None where nothing had to be done.
+    Call before any import of torchvision. Returns the `torch.library.Library` with the declarations (it must
+    stay alive; the cache keeps it), or None if nothing had to be declared.
     """
     import torch
 

@@ -32,8 +32,12 @@ class Subject:
     @property
     def phrase(self) -> str:
         """The plain noun phrase that fills a caption's slot: `a man`, `an elephant`."""
-        article = "an" if self.noun[:1].lower() in "aeiou" else "a"
-        return f"{article} {self.noun}"
+        return with_article(self.noun)
+
+
+def with_article(noun: str) -> str:
+    """`a man`, `an elephant`."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The three generic names belong to this repository, and the rooms keep to their layers."""
+"""The package names resolve to this repository, and imports follow the layers."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", ["bench", "methods", "metrics"])
-def test_a_package_is_this_repositorys_own_wherever_one_stands(name: str, tmp_path: Path) -> None:
+def test_packages_resolve_to_this_repository_from_any_folder(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", f"import {name}; print({name}.__file__)"],
         cwd=tmp_path,
@@ -23,11 +23,11 @@ def test_a_package_is_this_repositorys_own_wherever_one_stands(name: str, tmp_pa
 
 
 def test_no_test_folder_is_a_package() -> None:
-    # `tests/metrics/__init__.py` would make pytest take the folder for the package `metrics`.
+    # With `tests/metrics/__init__.py`, pytest would import the folder as the package `metrics`.
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
-def test_imports_go_down_only() -> None:
+def test_imports_follow_the_layers() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -1,1 +1,1 @@
-"""The command line: `bench run`, `report`, `score`, `plot`, `list`, `data`, `doctor`, `train`."""
+"""The command line: `bench run`, `report`, `plot`, `list`, `data`, `doctor`, `train`."""

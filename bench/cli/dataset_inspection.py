@@ -1,4 +1,4 @@
-"""`bench data`: whose photographs a run would use, under which captions, and what is wrong with them."""
+"""`bench data`: the identities, photographs and captions that a run would use, and their problems."""
 
 import json
 import statistics
@@ -19,10 +19,10 @@ from bench.subjects.identity import Identity
 from bench.suite.suite import DatasetSettings, open_suite
 from bench.suite.toml_schema import read_table
 
-QUICK: Final = 0.3
-"""Seconds that opening photographs may take where not all are asked for."""
-SHOWN: Final = 10
-"""Identities in the table."""
+SAMPLING_SECONDS: Final = 0.3
+"""Time limit for opening photographs without --check."""
+TABLE_ROWS: Final = 10
+"""Maximum number of identities in the table."""
 
 
 @dataclass(frozen=True)
@@ -39,132 +39,146 @@ class IdentitySummary:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """What a run would take from a dataset."""
+    """The part of a dataset that a run would use."""
 
     kind: str
     available: int
-    """Identities that could be used."""
+    """Number of usable identities."""
     used: tuple[IdentitySummary, ...]
     opened: int
-    """Identities whose photographs were opened and compared."""
+    """Number of identities whose photographs were opened and compared."""
     remarks: tuple[str, ...]
-    """What is missing or doubtful; a run would say it too and go on."""
+    """Irregularities that a run would report without stopping."""
     refusals: tuple[str, ...]
-    """Why a run would stop."""
+    """Errors that would stop a run."""
 
     @property
     def status(self) -> ExitStatus:
-        """DONE where a run would start."""
+        """DONE if a run would start."""
         return ExitStatus.SOME_FAILED if self.refusals else ExitStatus.DONE
 
 
-def asked(
-    name: str | None, suite: str | None, root: Path | None, given: Mapping[str, object]
+def requested_dataset(
+    name: str | None, suite: str | None, root: Path | None, options: Mapping[str, object]
 ) -> tuple[DatasetSettings, Path]:
-    """The dataset that the command names, or its suite; options that were `given` go before the suite's.
+    """Settings of the dataset or suite on the command line, and the base of relative paths.
 
-    The path is where relative ones start. Raises SuiteError where neither or both are named.
+    `options` that are not None override the suite's. Raises SuiteError unless exactly one of `name` and
+    `suite` is given.
     """
     if (name is None) == (suite is None):
-        raise SuiteError("bench data: name a dataset (`bench list datasets`) or give --suite, one of them")
-    changes = {key: value for key, value in given.items() if value is not None}
+        raise SuiteError("bench data: expected either a dataset (`bench list datasets`) or --suite")
+    changes = {key: value for key, value in options.items() if value is not None}
     if root is not None:
         changes["path"] = str(root.absolute())
     if suite is None:
         return read_table({"kind": name, **changes}, DatasetSettings, "bench data"), Path()
     file = open_suite(suite)
-    of_suite = {key: value for key, value in asdict(file.suite.dataset).items() if value is not None}
-    return read_table({**of_suite, **changes}, DatasetSettings, "bench data"), file.base
+    defaults = {key: value for key, value in asdict(file.suite.dataset).items() if value is not None}
+    return read_table({**defaults, **changes}, DatasetSettings, "bench data"), file.base
 
 
-def inspect_dataset(settings: DatasetSettings, base: Path, *, thorough: bool) -> DatasetSummary:
-    """Look at a dataset as a run would; open all photographs if `thorough`, else as many as are quickly open.
+def inspect_dataset(settings: DatasetSettings, base: Path, *, open_all: bool) -> DatasetSummary:
+    """Read a dataset as a run would; open all photographs, or as many as `SAMPLING_SECONDS` permit.
 
-    Raises DatasetError where not even the identities can be told.
+    Raises DatasetError if the identities cannot be listed.
     """
     dataset = open_dataset(settings, base)
-    people, refusals = [], []
+    identities, refusals = [], []
     names = dataset.names()
     for name in choose(names, settings):
         try:
-            people.append(dataset.identity(name))
+            identities.append(dataset.identity(name))
         except DatasetError as error:
             refusals.append(str(error))
-    near, opened = _compared(people, refusals, QUICK if not thorough else None)
-    remarks = (*dataset.remarks, *near, *_captions_in_doubt(people))
-    used = tuple(map(_used, people))
+    near_copies, opened = _find_near_copies(identities, refusals, None if open_all else SAMPLING_SECONDS)
+    remarks = (*dataset.remarks, *near_copies, *_caption_remarks(identities))
+    used = tuple(map(_identity_summary, identities))
     return DatasetSummary(settings.kind, len(names), used, opened, remarks, tuple(refusals))
 
 
-def _compared(
-    people: Sequence[Identity], refusals: list[str], seconds: float | None
+def _find_near_copies(
+    identities: Sequence[Identity], refusals: list[str], seconds: float | None
 ) -> tuple[list[str], int]:
-    """Near copies across the split, and of how many people that was looked at."""
-    until = None if seconds is None else time.monotonic() + seconds
-    found: list[str] = []
-    for opened, who in enumerate(people):
-        if until is not None and time.monotonic() > until:
-            return found, opened
+    """Near copies across the split, and the number of identities checked; adds errors to `refusals`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    near_copies: list[str] = []
+    for checked, identity in enumerate(identities):
+        if deadline is not None and time.monotonic() > deadline:
+            return near_copies, checked
         try:
-            found += who.check()
+            near_copies += identity.check()
         except DatasetError as error:
             refusals.append(str(error))
-    return found, len(people)
+    return near_copies, len(identities)
 
 
-def _captions_in_doubt(people: Sequence[Identity]) -> Iterator[str]:
-    captions = Counter(photo.caption for who in people for photo in (*who.references, *who.held_out))
+def _caption_remarks(identities: Sequence[Identity]) -> Iterator[str]:
+    photos = (photo for identity in identities for photo in (*identity.references, *identity.held_out))
+    captions = Counter(photo.caption for photo in photos)
     if sum(captions.values()) > 1 and len(captions) == 1:
-        yield f"all photographs share the caption {next(iter(captions))!r}: prompts cannot be told from faces"
+        yield (
+            f"all photographs share the caption {next(iter(captions))!r}: "
+            "methods cannot separate the prompt from the face"
+        )
 
 
-def _used(who: Identity) -> IdentitySummary:
-    attributes = ", ".join(f"{key} {value}" for key, value in who.attributes.items())
-    captions = tuple(photo.caption for photo in (*who.references, *who.held_out))
-    return IdentitySummary(who.id, who.noun, len(who.references), len(who.held_out), attributes, captions)
+def _identity_summary(identity: Identity) -> IdentitySummary:
+    photos = (*identity.references, *identity.held_out)
+    return IdentitySummary(
+        identity.id,
+        identity.noun,
+        len(identity.references),
+        len(identity.held_out),
+        ", ".join(f"{key} {value}" for key, value in identity.attributes.items()),
+        tuple(photo.caption for photo in photos),
+    )
 
 
-def as_json(stock: DatasetSummary) -> str:
-    """Everything, for programs."""
-    return json.dumps(asdict(stock), indent=2)
+def as_json(summary: DatasetSummary) -> str:
+    """The summary as JSON."""
+    return json.dumps(asdict(summary), indent=2)
 
 
-def show(stock: DatasetSummary, settings: DatasetSettings, console: Console) -> None:
-    """Tables and lines for people."""
-    console.print(escape(_summary(stock, settings)), soft_wrap=True)
+def show(summary: DatasetSummary, settings: DatasetSettings, console: Console) -> None:
+    """Print the summary as text."""
+    console.print(escape(_headline(summary, settings)), soft_wrap=True)
     console.print()
-    table = Table("identity", "noun", "refs", "held out", "attributes", "a caption", box=None, pad_edge=False)
-    for used in stock.used[:SHOWN]:
+    table = Table(
+        "identity", "noun", "refs", "held out", "attributes", "first caption", box=None, pad_edge=False
+    )
+    for used in summary.used[:TABLE_ROWS]:
         row = (used.id, used.noun, str(used.references), str(used.held_out), used.attributes)
         table.add_row(*map(escape, (*row, used.captions[0] if used.captions else "")))
     console.print(table)
-    if len(stock.used) > SHOWN:
-        console.print(f"... and {len(stock.used) - SHOWN} more")
+    if len(summary.used) > TABLE_ROWS:
+        console.print(f"... and {len(summary.used) - TABLE_ROWS} more")
     console.print()
-    for line in _problems(stock):
+    for line in _problems(summary):
         console.print(escape(line), soft_wrap=True)
 
 
-def _summary(stock: DatasetSummary, settings: DatasetSettings) -> str:
-    held = sorted(used.held_out for used in stock.used) or [0]
-    captions = {caption for used in stock.used for caption in used.captions}
-    photos = sum(used.references + used.held_out for used in stock.used)
-    spread = str(held[0]) if held[0] == held[-1] else f"{held[0]} to {held[-1]} ({statistics.median(held):g})"
-    where = f" in {settings.path}" if settings.path else ""
+def _headline(summary: DatasetSummary, settings: DatasetSettings) -> str:
+    held_out = sorted(used.held_out for used in summary.used) or [0]
+    captions = {caption for used in summary.used for caption in used.captions}
+    photos = sum(used.references + used.held_out for used in summary.used)
+    low, high = held_out[0], held_out[-1]
+    spread = str(low) if low == high else f"{low} to {high} ({statistics.median(held_out):g})"
+    folder = f" in {settings.path}" if settings.path else ""
     return (
-        f"{stock.kind}{where}: {len(stock.used)} of {stock.available} identities (seed {settings.seed}), "
-        f"{settings.references} references and {spread} held-out photos each; "
+        f"{summary.kind}{folder}: {len(summary.used)} of {summary.available} identities "
+        f"(seed {settings.seed}), {settings.references} references and {spread} held-out photos each; "
         f"{photos} photos, {len(captions)} different captions"
     )
 
 
-def _problems(stock: DatasetSummary) -> Iterator[str]:
-    yield from (f"refused: {line}" for line in stock.refusals)
-    yield from (f"note: {line}" for line in stock.remarks)
-    if stock.opened < len(stock.used):
+def _problems(summary: DatasetSummary) -> Iterator[str]:
+    yield from (f"refused: {line}" for line in summary.refusals)
+    yield from (f"note: {line}" for line in summary.remarks)
+    if summary.opened < len(summary.used):
         yield (
-            f"photographs of {stock.opened} of {len(stock.used)} identities were opened and compared; "
+            f"photographs of {summary.opened} of {len(summary.used)} identities were opened and compared; "
             "--check opens all"
         )
-    elif not stock.refusals and not stock.remarks:
+    elif not summary.refusals and not summary.remarks:
         yield "no problems found; every photograph was opened"

@@ -1,4 +1,4 @@
-"""What there is to choose from, as tables; no torch is needed to say it."""
+"""`bench list`: tables of methods, metrics, suites, prompts, datasets, aggregators and presets."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -6,19 +6,20 @@ from typing import Final
 
 from bench.datasets.registry import DATASETS
 from bench.markdown import table
-from bench.suite.prompt_sets import PROMPT_SETS
+from bench.suite.prompt_sets import PROMPT_SETS, prompt_set
+from bench.suite.prompts import Prompt
 from bench.suite.suite import open_suite, suite_names
 from methods.catalog import METHODS
 
 
 def listing(kinds: Sequence[str]) -> str:
-    """One table for each kind."""
-    return "\n\n".join(table([kind, "what it is"], LISTS[kind]()) for kind in kinds)
+    """One table per kind."""
+    return "\n\n".join(table([kind, "description"], LISTS[kind]()) for kind in kinds)
 
 
 def _methods() -> list[list[str]]:
     return [
-        [name, entry.summary + (f" (bring {entry.needs}; no part of `all`)" if entry.needs else "")]
+        [name, entry.summary + (f" (needs {entry.needs}; not part of `all`)" if entry.needs else "")]
         for name, entry in METHODS.items()
     ]
 
@@ -27,7 +28,7 @@ def _metrics() -> list[list[str]]:
     from metrics.catalog import METRICS
 
     return [
-        [name, entry.summary + (f" (bring {entry.needs})" if entry.needs else "")]
+        [name, entry.summary + (f" (needs {entry.needs})" if entry.needs else "")]
         for name, entry in METRICS.items()
     ]
 
@@ -37,17 +38,14 @@ def _suites() -> list[list[str]]:
 
 
 def _prompts() -> list[list[str]]:
-    rows = []
-    for name, prompts in PROMPT_SETS.items():
-        kinds = Counter(prompt.category for prompt in prompts)
-        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        rows.append(
-            [
-                name,
-                f"{len(prompts)} prompts: {listed}" if prompts else "for recaptions or prompts of your own",
-            ]
-        )
-    return rows
+    return [[name, _prompt_summary(prompt_set(name))] for name in PROMPT_SETS]
+
+
+def _prompt_summary(prompts: Sequence[Prompt]) -> str:
+    if not prompts:
+        return "empty, for recaptions or custom prompts"
+    categories = Counter(prompt.category for prompt in prompts)
+    return f"{len(prompts)} prompts: {', '.join(f'{count} {name}' for name, count in categories.items())}"
 
 
 def _datasets() -> list[list[str]]:

@@ -1,38 +1,30 @@
-"""The command line: `bench run`, `report`, `doctor`, `data`, `list`, `train`."""
+"""The commands `bench run`, `report`, `plot`, `doctor`, `data` and `list`."""
 
 import sys
-import warnings
-from collections.abc import Callable, Sequence
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
 from bench.cli import train
-from bench.errors import BenchError, ExitStatus, RenamedWarning
+from bench.cli.options import Device, DeviceOption, Format, JsonOption, SuiteOption
+from bench.cli.renamed_options import one_line_notices, with_present_options
+from bench.errors import BenchError, ExitStatus
 
-HELP = """Compares methods of personalising a text-to-image diffusion model.
+HELP = """Compare methods for personalising a text-to-image diffusion model.
 
-Give a method a few captioned photographs of one person, ask it for new pictures of that person,
-and measure what comes back: identity, fidelity, diversity, prompt match, cost.
+Each method receives a few captioned photographs of one person and generates new images of that person. The
+images are evaluated: identity, fidelity, diversity, prompt match, cost.
 
-    bench run --methods all        draw, measure, and print the table (minutes on two CPU cores)
+    bench run --methods all        generate and evaluate images (minutes)
 
-    bench report                   the tables of the latest run, in Markdown
+    bench report                   print the tables of the latest run
 
-    bench list methods             what can be compared
+    bench list methods             list the available methods
 
-    bench doctor                   is all there that a suite needs
+    bench doctor                   check that nothing is missing
 """
-
-RENAMED_OPTIONS: Final = {
-    "--again": "--overwrite",
-    "--lean": "--timestep-power",
-    "--summary": "--summary-loss-weight",
-}
-"""Options of version 0.1; accepted for one version, with a one-line notice."""
 
 app = typer.Typer(
     help=HELP,
@@ -45,24 +37,8 @@ app = typer.Typer(
 app.add_typer(train.app, name="train")
 
 
-class Device(StrEnum):
-    """Where the networks run."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Format(StrEnum):
-    """How a report is written."""
-
-    markdown = "markdown"
-    csv = "csv"
-    json = "json"
-
-
-class Listed(StrEnum):
-    """What can be listed."""
+class Catalogue(StrEnum):
+    """Tables of `bench list`."""
 
     methods = "methods"
     metrics = "metrics"
@@ -75,33 +51,29 @@ class Listed(StrEnum):
 
 @app.command()
 def run(
-    suite: Annotated[
-        str, typer.Option(help="A built-in suite's name, or a suite file ending in .toml.")
-    ] = "tiny",
+    suite: SuiteOption = "tiny",
     methods: Annotated[
         list[str],
-        typer.Option(metavar="<str>", help="Methods, joined by commas: names, package.module:Class, or all."),
-    ] = ["all"],  # noqa: B006  # typer reads it, nobody writes it
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder; results/<suite> without it.", show_default=False)
-    ] = None,
+        typer.Option(metavar="<str>", help="Comma-separated method names or package.module:Class, or all."),
+    ] = ["all"],  # noqa: B006  # typer reads the default and nothing changes it
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="results/<suite>")] = None,
     only: Annotated[
         str | None,
-        typer.Option(metavar="GLOB", help="Draw only cells whose id matches: '*/ada/*/s1'."),
+        typer.Option(metavar="GLOB", help="Generate only cells whose id matches, such as '*/ada/*/s1'."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
-    device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
+    device: DeviceOption = Device.auto,
     seed: Annotated[
         int | None,
-        typer.Option(help="The seed of every picture; the suite's without it.", show_default=False),
+        typer.Option(help="Seed of all images.", show_default="the suite's"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Regenerate existing images.")] = False,
     executor: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
 ) -> None:
-    """Fit, draw, measure, and print the table.
+    """Fit methods, generate and evaluate images, print the table.
 
-    A second run draws only what is missing, and a run that was killed goes on where it stopped.
-    Ends with 0 if every cell is there, 2 for wrong input, 3 if some cells failed (the table says which).
+    A second run generates only missing images, and an interrupted run resumes where it stopped.
+    Exit status: 0 if all cells are complete, 2 for wrong input, 3 if some cells failed (see the table).
 
     Examples:
 
@@ -149,13 +121,9 @@ def score(
 
 @app.command()
 def report(
-    run: Annotated[
-        Path | None, typer.Argument(help="A run folder; the latest one without it.", show_default=False)
-    ] = None,
-    format: Annotated[Format, typer.Option(help="How the report is written.")] = Format.markdown,
-    output: Annotated[
-        Path | None, typer.Option(help="A file to write instead of stdout.", show_default=False)
-    ] = None,
+    run: Annotated[Path | None, typer.Argument(help="Run folder.", show_default="the latest run")] = None,
+    format: Annotated[Format, typer.Option(help="Format of the report.")] = Format.markdown,
+    output: Annotated[Path | None, typer.Option(help="Output file.", show_default="stdout")] = None,
 ) -> None:
     """Print the tables of a finished run.
 
@@ -165,8 +133,8 @@ def report(
 
         bench report results/tiny --format json --output tiny.json
     """
+    from bench.atomic_io import write_text
     from bench.benchmark import render_report
-    from bench.runs.atomic_io import write_text
 
     text = render_report(run, format.value)
     if output is None:
@@ -177,16 +145,16 @@ def report(
 
 @app.command()
 def plot(
-    output: Annotated[Path, typer.Argument(help="The picture to write: .svg, .pdf or .png.")],
-    run: Annotated[
-        Path | None, typer.Option(help="A run folder; the latest one without it.", show_default=False)
-    ] = None,
+    output: Annotated[Path, typer.Argument(help="Output file: .svg, .pdf or .png.")],
+    run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="the latest run")] = None,
     x: Annotated[
         str, typer.Option(help="A setting that the suite sweeps, or a metric.")
     ] = "prompt-match@attributes",
-    y: Annotated[str, typer.Option(help="A metric with a score per picture.")] = "identity@sface",
+    y: Annotated[str, typer.Option(help="A metric with one score per image.")] = "identity@sface",
 ) -> None:
-    """Draw one metric against a swept setting or another metric, with 95 % intervals.
+    """Plot a metric against a setting or another metric.
+
+    Error bars are 95 % confidence intervals.
 
     Examples:
 
@@ -201,18 +169,15 @@ def plot(
 
 @app.command()
 def doctor(
-    suite: Annotated[
-        str, typer.Option(help="A built-in suite's name, or a suite file ending in .toml.")
-    ] = "tiny",
-    methods: Annotated[
-        str, typer.Option(help="The methods that are to run, joined by commas, or all.")
-    ] = "all",
-    json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
+    suite: SuiteOption = "tiny",
+    methods: Annotated[str, typer.Option(help="Comma-separated methods to check, or all.")] = "all",
+    json: JsonOption = False,
 ) -> None:
-    """Say what a suite needs, and whether it is there: packages, device, weights, photographs, disk.
+    """Check that everything a suite needs is available.
 
-    Opens every evaluation network for real, and downloads nothing. Ends with 0 if all is there, 2 for
-    wrong input, 3 if something is missing (the table says how to get it).
+    Checks packages, device, weights, photographs and disk space. Opens every evaluation network; downloads
+    nothing. Exit status: 0 if everything is available, 2 for wrong input, 3 if something is missing (the
+    output explains how to obtain it).
 
     Examples:
 
@@ -233,28 +198,28 @@ def doctor(
 @app.command()
 def data(
     name: Annotated[
-        str | None, typer.Argument(help="A name of `bench list datasets`.", show_default=False)
+        str | None, typer.Argument(help="Dataset, see `bench list datasets`.", show_default=False)
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="The dataset's folder.", show_default=False)] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset.", show_default=False)] = None,
     suite: Annotated[
-        str | None, typer.Option(help="The dataset as this suite would use it.", show_default=False)
+        str | None, typer.Option(help="Use the dataset and settings of this suite.", show_default=False)
     ] = None,
     identities: Annotated[
-        int | None, typer.Option(help="So many, drawn by the seed; all without it.", show_default=False)
+        int | None, typer.Option(help="Number of identities to sample.", show_default="all")
     ] = None,
     references: Annotated[
-        int | None, typer.Option(help="Photographs a method sees.", show_default="4")
+        int | None, typer.Option(help="Photographs per identity given to a method.", show_default="4")
     ] = None,
     partition: Annotated[
-        str | None, typer.Option(help="CelebA's: train, valid, test or all.", show_default="test")
+        str | None, typer.Option(help="CelebA's partition: train, valid, test or all.", show_default="test")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Open every photograph.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Open all photographs, not only a sample.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Show what a run would use of a dataset: identities, photographs, captions, and problems found.
+    """Show the photographs and captions that a run would use.
 
-    Near copies across the split are looked for among the photographs that a moment suffices to open; --check
-    opens all. Ends with 0 if a run would start, 2 for wrong input, 3 if it would refuse (the lines say why).
+    Also lists problems. Searches a sample of the photographs for near duplicates across the split; --check
+    scans all. Exit status: 0 if a run would start, 2 for wrong input, 3 if a run would refuse the dataset.
 
     Examples:
 
@@ -266,62 +231,42 @@ def data(
 
         bench data --suite celeba-sd15
     """
-    from bench.cli.dataset_inspection import as_json, asked, inspect_dataset, show
+    from bench.cli.dataset_inspection import as_json, inspect_dataset, requested_dataset, show
     from bench.doctor.diagnosis import console_of
 
-    given = {"identities": identities, "references": references, "partition": partition}
-    settings, base = asked(name, suite, root, given)
-    stock = inspect_dataset(settings, base, thorough=check)
+    options = {"identities": identities, "references": references, "partition": partition}
+    settings, base = requested_dataset(name, suite, root, options)
+    summary = inspect_dataset(settings, base, open_all=check)
     if json:
-        print(as_json(stock))
+        print(as_json(summary))
     else:
-        show(stock, settings, console_of(sys.stdout.isatty()))
-    raise typer.Exit(stock.status)
+        show(summary, settings, console_of(sys.stdout.isatty()))
+    raise typer.Exit(summary.status)
 
 
 @app.command(name="list")
 def list_(
-    what: Annotated[Listed | None, typer.Argument(help="All kinds without it.", show_default=False)] = None,
+    what: Annotated[Catalogue | None, typer.Argument(help="What to list.", show_default="everything")] = None,
 ) -> None:
-    """Say what there is: methods, metrics, suites, prompts, datasets, aggregators, presets."""
+    """List methods, metrics, suites, prompts, datasets, aggregators and presets."""
     from bench.cli.listing import listing
 
-    print(listing([what.value] if what else [kind.value for kind in Listed]))
-
-
-def _present_options(words: Sequence[str]) -> list[str]:
-    """The command line with options of version 0.1 replaced."""
-    for old in RENAMED_OPTIONS.keys() & set(words):
-        new = RENAMED_OPTIONS[old]
-        warnings.warn(
-            f"{old} is now {new}; the old name will be refused by the next version", RenamedWarning, 2
-        )
-    return [RENAMED_OPTIONS.get(word, word) for word in words]
-
-
-def _show_warning(usual: Callable[..., None], message: Warning, category: type, *place: Any) -> None:
-    """A renamed name is told in one line, without the place in our code."""
-    if issubclass(category, RenamedWarning):
-        print(f"bench: notice: {message}", file=sys.stderr)
-    else:
-        usual(message, category, *place)
+    print(listing([what.value] if what else [kind.value for kind in Catalogue]))
 
 
 def main() -> None:
-    """Run the command line; every expected trouble ends in one line on stderr."""
+    """Run the command line; expected errors are printed as one line on stderr."""
     from methods.errors import MethodError
     from metrics.interface import MetricError
 
-    # A person's own `package.module:Class` lies where they stand; last, so that it hides nothing of ours.
+    # A custom `package.module:Class` may be in the working folder; appended last, so that it shadows nothing.
     sys.path.append(str(Path.cwd()))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", RenamedWarning)
-            warnings.showwarning = partial(_show_warning, warnings.showwarning)
-            app(_present_options(sys.argv[1:]))
+        with one_line_notices():
+            app(with_present_options(sys.argv[1:]))
     except (BenchError, MethodError, MetricError) as error:
         print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(ExitStatus.WRONG_INPUT)
     except KeyboardInterrupt:
-        print("bench: stopped; run again to go on from here", file=sys.stderr)
+        print("bench: interrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)

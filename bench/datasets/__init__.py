@@ -1,1 +1,1 @@
-"""One file per dataset; `catalog` opens them by name."""
+"""Readers of the supported datasets, and the registry that opens them by name."""

@@ -1,11 +1,10 @@
-"""DreamBench (Ruiz et al. 2023): the layout of google/dreambooth, things and animals instead of people.
+"""DreamBench (Ruiz et al. 2023): objects and animals in the layout of google/dreambooth.
 
 ROOT/dataset/<subject>/00.jpg ...           4 to 6 photographs each; ROOT may also be `dataset` itself
-ROOT/dataset/prompts_and_classes.txt        every subject's class, and 25 prompts each for things and animals
+ROOT/dataset/prompts_and_classes.txt        every subject's class, 25 prompts each for objects and animals
 
-The prompts are read from that file, never from here; `own_prompts = true` puts them into a run. They are
-written around `a {token} {class}`, which is the slot here; where an adjective stands before the token it is
-put behind, since the slot brings its own article.
+The prompts are read from that file; `own_prompts = true` adds them to a run. Their `a {token} {class}`
+becomes the slot. An adjective before the token is moved behind it, because the slot includes its own article.
 """
 
 import re
@@ -16,27 +15,27 @@ from typing import Final
 
 from bench.errors import DatasetError
 from bench.subjects.identity import Identity, PhotoFile, split
-from bench.subjects.image_files import is_stray, pictures_in
+from bench.subjects.image_files import is_system_file, list_images
 from bench.suite.prompts import SLOT, Prompt
 from bench.suite.suite import DatasetSettings
 
 LISTING: Final = "prompts_and_classes.txt"
 LIVE: Final = frozenset({"cat", "dog"})
-"""The classes that get the prompts for living subjects; the file does not say which."""
+"""Classes that get the prompts for living subjects; the file does not specify them."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What `prompts_and_classes.txt` says."""
+    """Content of `prompts_and_classes.txt`."""
 
     classes: dict[str, str]
-    """By subject."""
+    """Class by subject."""
     prompts: dict[str, tuple[Prompt, ...]]
-    """By kind of subject: `object` or `live`."""
+    """Prompts by kind of subject: `object` or `live`."""
 
 
 class DreamBench:
-    """Reads a clone of google/dreambooth, whole or in part."""
+    """Reads a complete or partial clone of google/dreambooth."""
 
     def __init__(self, settings: DatasetSettings, base: Path) -> None:
         if not settings.path:
@@ -47,32 +46,32 @@ class DreamBench:
         self._settings = settings
         self._root = root / "dataset" if (root / "dataset").is_dir() else root
         self._listing = read_listing(self._root / LISTING)
-        folders = {path.name for path in self._root.iterdir() if path.is_dir() and not is_stray(path)}
+        folders = {path.name for path in self._root.iterdir() if path.is_dir() and not is_system_file(path)}
         self._names = sorted(folders & self._listing.classes.keys())
-        self._strange = sorted(folders - self._listing.classes.keys())
+        self._unlisted = sorted(folders - self._listing.classes.keys())
         if not self._names:
-            raise DatasetError(f"{self._root}: no folder of a subject that {LISTING} names")
+            raise DatasetError(f"{self._root}: no folder of a subject listed in {LISTING}")
 
     def names(self) -> list[str]:
-        """Subjects that are named and there, sorted."""
+        """Listed subjects that have a folder, sorted."""
         return self._names
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Subjects without photographs here, and folders without a class."""
+        """Listed subjects without a folder, and folders without a class."""
         missing = sorted(self._listing.classes.keys() - set(self._names))
-        found = []
+        remarks = []
         if missing:
-            found.append(
+            remarks.append(
                 f"{len(missing)} of {len(self._listing.classes)} subjects are not in {self._root}: "
                 f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
             )
-        if self._strange:
-            found.append(f"folders that {LISTING} does not name: {', '.join(self._strange)}")
-        return tuple(found)
+        if self._unlisted:
+            remarks.append(f"folders that {LISTING} does not list: {', '.join(self._unlisted)}")
+        return tuple(remarks)
 
     def identity(self, name: str) -> Identity:
-        """One subject, split by the suite's seed."""
+        """One subject, split with the suite's seed."""
         noun = self._listing.classes[name]
         kind = "live" if noun in LIVE else "object"
         references, held_out = split(name, self.photos(name), self._settings)
@@ -88,20 +87,20 @@ class DreamBench:
         )
 
     def photos(self, name: str) -> tuple[PhotoFile, ...]:
-        """All photographs of one subject, under the suite's caption."""
-        pictures = pictures_in(self._root / name)
-        if not pictures:
-            raise DatasetError(f"{self._root / name}: no pictures")
-        return tuple(PhotoFile(path, self._settings.caption) for path in pictures)
+        """All photographs of one subject, with the suite's caption."""
+        paths = list_images(self._root / name)
+        if not paths:
+            raise DatasetError(f"{self._root / name}: no images")
+        return tuple(PhotoFile(path, self._settings.caption) for path in paths)
 
 
 def read_listing(path: Path) -> Listing:
-    """Classes and prompts. Raises DatasetError where a part of the file is missing."""
+    """Read classes and prompts. Raises DatasetError if a part of the file is missing."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}); wanted is a clone of google/dreambooth"
+            f"{path}: cannot be read ({error.strerror}); expected a clone of google/dreambooth"
         ) from error
     classes: dict[str, str] = {}
     prompts: dict[str, list[Prompt]] = {"object": [], "live": []}
@@ -117,25 +116,25 @@ def read_listing(path: Path) -> Listing:
     if not classes or not all(prompts.values()):
         raise DatasetError(
             f"{path}: {len(classes)} subjects, {len(prompts['object'])} and {len(prompts['live'])} prompts; "
-            "wanted are `subject,class` lines, then Object Prompts and Live Subject Prompts"
+            "expected `subject,class` lines, then Object Prompts and Live Subject Prompts"
         )
-    return Listing(classes, {kind: tuple(_distinct(prompts)) for kind, prompts in prompts.items()})
+    return Listing(classes, {kind: tuple(_without_duplicates(prompts)) for kind, prompts in prompts.items()})
 
 
 def _prompt(line: str, where: str) -> Prompt:
-    r"""A line such as `'a {0} {1} in the snow'.format(unique_token, class_token),`."""
+    r"""Parse a line such as `'a {0} {1} in the snow'.format(unique_token, class_token),`."""
     quoted = re.match(r"(['\"])(.*)\1", line)
-    found = re.fullmatch(r"an? (.*?)\s*\{0\} \{1\}(.*)", quoted[2]) if quoted else None
-    if found is None:
-        raise DatasetError(f"{where}: {line!r}; wanted is a prompt around 'a {{0}} {{1}}'")
-    before, after = found[1].strip(), found[2].strip()
+    parts = re.fullmatch(r"an? (.*?)\s*\{0\} \{1\}(.*)", quoted[2]) if quoted else None
+    if parts is None:
+        raise DatasetError(f"{where}: {line!r}; expected a prompt with 'a {{0}} {{1}}'")
+    before, after = parts[1].strip(), parts[2].strip()
     words = " ".join(filter(None, (after, before)))
-    joint = ", " if before else " "
+    separator = ", " if before else " "
     id = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
     category = "property" if before else "accessory" if after.startswith("wearing") else "context"
-    return Prompt(id, f"{SLOT}{joint}{words}", category)
+    return Prompt(id, f"{SLOT}{separator}{words}", category)
 
 
-def _distinct(prompts: list[Prompt]) -> Iterator[Prompt]:
-    """Without a second prompt of one id."""
+def _without_duplicates(prompts: list[Prompt]) -> Iterator[Prompt]:
+    """The prompts with unique ids; the last one of an id is kept."""
     return iter({prompt.id: prompt for prompt in prompts}.values())

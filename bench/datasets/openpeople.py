@@ -1,8 +1,8 @@
-"""OpenPeople: photorealistic synthetic persons from PyPI, their sheets cut into captioned face photographs.
+"""OpenPeople: photorealistic synthetic people from PyPI, with sheets split into captioned face photographs.
 
-Every person comes as two sheets and single pictures, drawn by a generative model (MIT licence; nobody in them
-exists). A sheet's white frames are looked for, since they lie elsewhere on every sheet; of a cell the middle
-square is taken. Left out are the back of the head and the whole-body pictures, whose faces are small.
+Every person has two sheets and single images from a generative model (MIT licence; no real people). The white
+frames have a different position on every sheet and are detected; the central square of each cell is used. The
+back of the head and full-body images, whose faces are small, are left out.
 """
 
 import json
@@ -38,16 +38,16 @@ EXPRESSIONS: Final = {
     "playful": "looking playful",
     "determined": "looking determined",
 }
-"""In the order of the sheet, row by row."""
-# The sheets' own "left" and "right" are not to be trusted: some people look the same way in both.
+"""Caption phrase by expression, in the order of the sheet, row by row."""
+# The labels "left" and "right" of the sheets are unreliable: some people face the same way in both.
 VIEWS: Final = {0: "facing the camera", 1: "seen from the side", 3: "seen from the side"}
-"""Columns of the character sheet's first row; the third shows the back of the head."""
+"""Caption phrase by column of the character sheet's first row; column 2 shows the back of the head."""
 GROUPS: Final[tuple[str, ...]] = ("sex", "age_range", "skin_tone")
 SEXES: Final = {"male": "man", "female": "woman"}
-WHITE: Final = 200
-"""Grey value of a frame, 0..255; the grey around it is near 125, shirts are as white but not as wide."""
-INSIDE: Final = 8
-"""Pixels between the frame's measured edge, known to 4 pixels, and what is taken."""
+FRAME_GREY: Final = 200
+"""Minimum grey value of a frame, 0..255; the background is near 125, white shirts are narrower."""
+MARGIN: Final = 8
+"""Margin in pixels inside the detected frame, whose edge is known to 4 pixels."""
 
 
 class OpenPeople:
@@ -55,25 +55,25 @@ class OpenPeople:
 
     def __init__(self, settings: DatasetSettings, base: Path) -> None:
         self._settings = settings
-        self._root = base / settings.path if settings.path else _installed()
+        self._root = base / settings.path if settings.path else _package_folder()
         self._people = sorted(path.parent for path in self._root.glob("*/metadata.json"))
         if not self._people:
-            raise DatasetError(f"{self._root}: no */metadata.json; wanted is OpenPeople's folder `curated`")
+            raise DatasetError(f"{self._root}: no */metadata.json; expected OpenPeople's folder `curated`")
 
     def names(self) -> list[str]:
-        """`p001`, ..."""
+        """Ids of all people: `p001`, ..."""
         return [folder.name.lower() for folder in self._people]
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """None: a sheet that is missing or cannot be cut is refused where it is asked for."""
+        """Always empty: a missing or malformed sheet raises an error when it is read."""
         return ()
 
     def identity(self, name: str) -> Identity:
-        """One person, split by the suite's seed."""
-        about = self._about(name)
+        """One person, split with the suite's seed."""
+        demographics = self._demographics(name)
         references, held_out = split(name, self.photos(name), self._settings)
-        traits: dict[str, str] = {key: str(about[key]) for key in GROUPS if key in about}
+        traits: dict[str, str] = {key: str(demographics[key]) for key in GROUPS if key in demographics}
         noun = SEXES.get(traits.get("sex", ""), "person")
         return Identity(name, noun, tuple(references), tuple(held_out), traits, origin="openpeople")
 
@@ -84,16 +84,16 @@ class OpenPeople:
     def _folder(self, name: str) -> Path:
         return next(folder for folder in self._people if folder.name.lower() == name)
 
-    def _about(self, name: str) -> dict[str, Any]:
+    def _demographics(self, name: str) -> dict[str, Any]:
         path = self._folder(name) / "metadata.json"
         try:
-            about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return dict(about["character_details"]["demographics"])
+            metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return dict(metadata["character_details"]["demographics"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{path}: no character_details.demographics ({error})") from error
 
 
-def _installed() -> Path:
+def _package_folder() -> Path:
     found = find_spec("openpeople")
     if found is None or found.origin is None:
         raise DatasetError(
@@ -104,13 +104,13 @@ def _installed() -> Path:
 
 def _photos(assets: Path) -> Iterator[PhotoFile]:
     sheet = assets / "emotions_sheet.jpg"
-    for box, (expression, words) in zip(cells(sheet, rows=4), EXPRESSIONS.items(), strict=True):
-        caption = f"a studio photo of {{subject}} {words}, grey background"
+    for box, (expression, phrase) in zip(cells(sheet, rows=4), EXPRESSIONS.items(), strict=True):
+        caption = f"a studio photo of {{subject}} {phrase}, grey background"
         yield PhotoFile(sheet, caption, {"expression": expression}, box)
     sheet = assets / "character_sheet.jpg"
     boxes = cells(sheet, rows=2)
-    for column, words in VIEWS.items():
-        yield PhotoFile(sheet, f"a studio photo of {{subject}}, {words}, grey background", {}, boxes[column])
+    for column, phrase in VIEWS.items():
+        yield PhotoFile(sheet, f"a studio photo of {{subject}}, {phrase}, grey background", {}, boxes[column])
     portrait = "a studio portrait of {subject}, facing the camera, wearing a white top, grey background"
     yield PhotoFile(assets / "studio_portrait.jpg", portrait)
     selfie = assets / "amateur_selfie.jpg"
@@ -118,31 +118,31 @@ def _photos(assets: Path) -> Iterator[PhotoFile]:
 
 
 def cells(sheet: Path, rows: int) -> list[Box]:
-    """The middle squares of a sheet's framed cells, row by row, four in each."""
+    """The central squares of a sheet's framed cells, row by row, four per row."""
     try:
-        with Image.open(sheet) as picture:
-            size = picture.size
-            # A quarter of the size is decoded in a tenth of the time.
-            picture.draft("L", (size[0] // 4, size[1] // 4))
-            white = np.asarray(picture.convert("L")) > WHITE
+        with Image.open(sheet) as image:
+            size = image.size
+            # Decoding at a quarter of the size takes a tenth of the time.
+            image.draft("L", (size[0] // 4, size[1] // 4))
+            white = np.asarray(image.convert("L")) > FRAME_GREY
     except OSError as error:
         raise DatasetError(f"{sheet}: cannot be read ({error}); install openpeople again") from error
     across, down = _edges(white.mean(0), size[0]), _edges(white.mean(1), size[1])
     if (len(across), len(down)) != (4, rows):
         raise DatasetError(
-            f"{sheet}: {len(across)} x {len(down)} white frames found, wanted 4 x {rows}; "
+            f"{sheet}: {len(across)} x {len(down)} white frames found, expected 4 x {rows}; "
             "is this openpeople 0.1?"
         )
     return [_square(left, top, right, bottom) for top, bottom in down for left, right in across]
 
 
 def _edges(share: NDArray[np.float64], length: int) -> list[tuple[int, int]]:
-    """Where cells begin and end between the frames' lines, in pixels of the sheet."""
+    """Start and end of each cell between the frame lines, in pixels of the sheet."""
     on = np.flatnonzero(share > 0.85 * share.max())
     lines = np.split(on, np.flatnonzero(np.diff(on) > 1) + 1)
     scale = length / len(share)
     return [
-        (round((first[-1] + 1) * scale) + INSIDE, round(second[0] * scale) - INSIDE)
+        (round((first[-1] + 1) * scale) + MARGIN, round(second[0] * scale) - MARGIN)
         for first, second in zip(lines[::2], lines[1::2], strict=False)
     ]
 
@@ -154,10 +154,10 @@ def _square(left: int, top: int, right: int, bottom: int) -> Box:
 
 
 def _upper_square(path: Path) -> Box:
-    """Selfies stand upright with the head in the upper half, a hand's breadth below the edge."""
+    """Upper square of a portrait-format selfie, 5 % below the edge; it contains the head."""
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
+        with Image.open(path) as image:
+            width, height = image.size
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error}); install openpeople again") from error
     top = min(height // 20, height - width)

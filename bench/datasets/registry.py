@@ -1,4 +1,4 @@
-"""The table of datasets, and the one place where a suite's `[dataset]` becomes people."""
+"""Registry of datasets; opens the identities that a suite's `[dataset]` selects."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,25 +18,25 @@ from bench.suite.suite import DatasetSettings
 
 @dataclass(frozen=True)
 class People:
-    """What a suite takes from a dataset."""
+    """The identities and photographs that a suite uses of a dataset."""
 
     chosen: tuple[Identity, ...]
     others: tuple[PhotoFile, ...]
-    """Photographs of everybody else in the dataset: no method sees them; the real side of set metrics."""
+    """Photographs of unselected identities: given to no method, used as real images by set metrics."""
     remarks: tuple[str, ...] = ()
-    """What the dataset noticed about itself: photographs that are missing, files nobody asked for."""
+    """Irregularities of the dataset, such as missing photographs or unused files."""
 
 
 class Dataset(Protocol):
-    """Where identities come from. `open_people` calls it; a new one is one file in `bench/datasets/`."""
+    """Source of identities, called by `open_people`. A new dataset is one file in `bench/datasets/`."""
 
     def names(self) -> list[str]:
-        """Ids of all identities that can be used, sorted."""
+        """Ids of all usable identities, sorted."""
         ...
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is missing or strange and still no reason to stop, a line each, with counts."""
+        """Irregularities that do not prevent a run, one line each, with counts."""
         ...
 
     def identity(self, name: str) -> Identity:
@@ -49,54 +49,57 @@ class Dataset(Protocol):
 
 
 def open_people(settings: DatasetSettings, base: Path) -> People:
-    """The identities a suite asks for, sorted by id. Relative paths start at `base`."""
+    """Open the identities that a suite selects, sorted by id. Relative paths start at `base`."""
     dataset = open_dataset(settings, base)
     names = dataset.names()
     chosen = choose(names, settings)
     people = (dataset.identity(name) for name in chosen)
-    # A dataset that says nothing of its parts is all of one origin.
-    named = tuple(replace(who, origin=who.origin or settings.kind) for who in people)
+    # A dataset without partitions has one origin.
+    identities = tuple(replace(who, origin=who.origin or settings.kind) for who in people)
     rest = sorted(set(names).difference(chosen))
-    return People(named, tuple(_others(dataset, rest, settings)), dataset.remarks)
+    return People(identities, tuple(_others(dataset, rest, settings)), dataset.remarks)
 
 
 def choose(names: Sequence[str], settings: DatasetSettings) -> list[str]:
-    """The identities that the seed draws, sorted. Raises SuiteError where too many are asked for."""
+    """Sample identities with the seed, sorted. Raises SuiteError if there are too few."""
     if settings.identities is not None and settings.identities > len(names):
-        raise SuiteError(f"dataset: identities = {settings.identities}, {settings.kind} holds {len(names)}")
+        raise SuiteError(f"dataset: identities = {settings.identities}, {settings.kind} has {len(names)}")
     return sorted(shuffled(names, settings.seed, "identities")[: settings.identities])
 
 
 def open_dataset(settings: DatasetSettings, base: Path) -> Dataset:
-    """The dataset that `settings.kind` names."""
+    """Open the dataset named by `settings.kind`."""
     if settings.kind not in DATASETS:
         raise SuiteError(f"dataset: unknown kind {settings.kind!r}; {nearest(settings.kind, DATASETS)}")
     return DATASETS[settings.kind][0](settings, base)
 
 
 def _others(dataset: Dataset, names: Sequence[str], settings: DatasetSettings) -> Iterator[PhotoFile]:
-    """So many photographs of people that the seed draws among those left over."""
-    mixed = shuffled(names, settings.seed, "others")
-    photos = (photo for name in mixed for photo in dataset.photos(name))
+    """At most `settings.others` photographs of `names`, sampled with the seed, sorted by file name."""
+    order = shuffled(names, settings.seed, "others")
+    photos = (photo for name in order for photo in dataset.photos(name))
     return iter(sorted(islice(photos, settings.others), key=lambda photo: photo.name))
 
 
 DATASETS: Final[Mapping[str, tuple[Callable[[DatasetSettings, Path], Dataset], str]]] = {
     "rendered": (
         RenderedPeople,
-        "rendered people, 64 px, attributes known: 32 that ship, or as many as `bench train people` renders",
+        "rendered people, 64 px, with attributes: 32 that ship, or the output of `bench train people` (path)",
     ),
     "openpeople": (
         OpenPeople,
-        "ten photorealistic synthetic persons of the PyPI package, 21 captioned face photographs each",
+        "ten photorealistic synthetic people of the PyPI package, 21 captioned face photographs each",
     ),
     "celeba": (
         CelebA,
         "CelebA in its official layout (path): captions from the 40 attributes, partial copies work",
     ),
-    "folder": (FolderPeople, "your own (path): one directory per identity, captions beside the pictures"),
+    "folder": (
+        FolderPeople,
+        "custom photographs (path): one directory per identity, captions next to the images",
+    ),
     "dreambench": (
         DreamBench,
-        "a clone of google/dreambooth (path): 30 things and animals, with their classes and prompts",
+        "a clone of google/dreambooth (path): 30 objects and animals, with their classes and prompts",
     ),
 }

@@ -1,6 +1,6 @@
-"""Rendered people: those that ship with the package, or as many as `bench train people` has rendered.
+"""Rendered people: the set that ships with the package, or the output of `bench train people`.
 
-No real person's face; every attribute is known.
+No image shows a real person; every attribute is known.
 """
 
 import json
@@ -16,13 +16,13 @@ from bench.suite.suite import DatasetSettings
 
 ASSETS: Final = Path(__file__).parents[1] / "synthetic" / "assets" / "test"
 VISIBLE: Final = ("expression", "pose", "glasses", "hat", "shirt", "background")
-"""Labels that change from photograph to photograph; the other ones belong to the person."""
-OF_THE_PICTURE: Final = frozenset({*VISIBLE, "noun"})
+"""Labels that differ between photographs of a person; all others are permanent."""
+NOT_TRAITS: Final = frozenset({*VISIBLE, "noun"})
 
 
 @dataclass(frozen=True)
 class Record:
-    """One photograph: where it is, what it shows, and what its person is."""
+    """One photograph with its caption and labels."""
 
     path: Path
     part: Part | None
@@ -40,12 +40,12 @@ class RenderedPeople:
         if not self._records:
             raise DatasetError(
                 f"{self._folder}: neither people.jsonl nor photos.jsonl; "
-                "`bench train people --data DIR` writes DIR/test, which may stand here"
+                "`bench train people --data DIR` writes DIR/test, which is a valid path"
             )
         if settings.identities is not None and settings.identities > len(self._records):
             count = settings.identities
             raise DatasetError(
-                f"dataset: identities = {count}, {self._folder} holds {len(self._records)}; render more with "
+                f"dataset: identities = {count}, {self._folder} has {len(self._records)}; render more with "
                 f'`bench train people --data DIR --test {count}`, then path = "DIR/test"'
             )
 
@@ -55,14 +55,14 @@ class RenderedPeople:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """None: a renderer forgets nothing."""
+        """Always empty: rendered datasets are complete."""
         return ()
 
     def identity(self, name: str) -> Identity:
-        """One person, split by the suite's seed."""
+        """One person, split with the suite's seed."""
         references, held_out = split(name, self.photos(name), self._settings)
         labels = self._records[name][0].labels
-        traits = {key: value for key, value in labels.items() if key not in OF_THE_PICTURE}
+        traits = {key: value for key, value in labels.items() if key not in NOT_TRAITS}
         origin = f"rendered-people-{self._folder.name}"
         return Identity(name, labels["noun"], tuple(references), tuple(held_out), traits, origin)
 
@@ -75,7 +75,7 @@ class RenderedPeople:
 
 
 def _shipped(folder: Path) -> dict[str, list[Record]]:
-    """One WebP file for each view, under the person's name."""
+    """Records of a folder with one WebP file per view, by the person's name."""
     people: dict[str, list[Record]] = defaultdict(list)
     for line in _lines(folder / "people.jsonl"):
         name, view, caption = str(line.pop("identity")), int(line.pop("view")), str(line.pop("caption"))
@@ -85,7 +85,7 @@ def _shipped(folder: Path) -> dict[str, list[Record]]:
 
 
 def _rendered(folder: Path) -> dict[str, list[Record]]:
-    """All views in one array; people are called by their seeds."""
+    """Records of a folder with one array of all views; names are made of seeds."""
     people: dict[str, list[Record]] = defaultdict(list)
     array = folder / "photos.npy"
     for row, line in enumerate(_lines(folder / "photos.jsonl")):

@@ -1,4 +1,4 @@
-"""`bench doctor`: every weight, package, device, dataset and disk need of a suite, and whether it is met."""
+"""`bench doctor`: check the packages, device, weights, dataset and disk space that a suite needs."""
 
 import json
 import os
@@ -22,39 +22,39 @@ from bench.runs.plan import make_plan
 from bench.suite.suite import Suite, SuiteFile, open_suite
 
 COLOURS: Final = {State.found: "green", State.note: "yellow", State.missing: "red"}
-ROOT: Final = Path(__file__).parents[2]
+REPOSITORY: Final = Path(__file__).parents[2]
 PIPED_WIDTH: Final = 160
-"""Columns of the table where it is not a terminal that shows it."""
+"""Width of the table in characters if the output is not a terminal."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `bench doctor` says of one suite."""
+    """All findings about one suite."""
 
     suite: Suite
     findings: tuple[Finding, ...]
 
     @property
     def status(self) -> ExitStatus:
-        """DONE where every need is met."""
+        """DONE if every requirement is met."""
         return ExitStatus.DONE if all(line.met for line in self.findings) else ExitStatus.SOME_FAILED
 
 
 def diagnose(suite: str, methods: str) -> Diagnosis:
-    """Look for everything that `bench run --suite SUITE --methods METHODS` needs; raises SuiteError."""
+    """Check everything that `bench run --suite SUITE --methods METHODS` needs. Raises SuiteError."""
     file = open_suite(suite)
     lines = [
         *package_findings(),
         disk_finding(file.suite, RESULTS),
         *dataset_findings(file),
-        *asked_of_libraries(suite, methods=methods)[file.suite.name],
+        *library_findings(suite, methods=methods)[file.suite.name],
     ]
     return Diagnosis(file.suite, tuple(with_source(line, file.suite.needs.sources) for line in lines))
 
 
-def asked_of_libraries(*suites: str, methods: str) -> dict[str, list[Finding]]:
-    """Findings of `library_checks` by suite, from a subprocess: a broken torch cannot end this one."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+def library_findings(*suites: str, methods: str) -> dict[str, list[Finding]]:
+    """Findings of `library_checks` by suite, from a subprocess, as a broken torch may end the process."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
         [sys.executable, "-m", "bench.doctor.library_checks", methods, *suites],
         env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
@@ -63,18 +63,18 @@ def asked_of_libraries(*suites: str, methods: str) -> dict[str, list[Finding]]:
         check=False,
     )
     if done.returncode:
-        said = (done.stderr.strip() or "nothing").splitlines()[-1]
-        lines = [missing("machine", "libraries", f"ended with status {done.returncode}: {said}")]
+        message = (done.stderr.strip() or "no message").splitlines()[-1]
+        lines = [missing("machine", "libraries", f"checks ended with status {done.returncode}: {message}")]
         return {open_suite(name).suite.name: lines for name in suites}
-    told = json.loads(done.stdout.splitlines()[-1])
+    findings = json.loads(done.stdout.splitlines()[-1])
     return {
         name: [Finding(**{**line, "state": State(line["state"])}) for line in lines]
-        for name, lines in told.items()
+        for name, lines in findings.items()
     }
 
 
 def dataset_findings(file: SuiteFile) -> list[Finding]:
-    """Whose photographs there are, and how many pictures a row of the table takes."""
+    """Count the identities, their photographs and the images per method."""
     suite = file.suite
     try:
         people = open_people(suite.dataset, file.base)
@@ -91,61 +91,63 @@ def dataset_findings(file: SuiteFile) -> list[Finding]:
         return [missing("dataset", suite.dataset.kind, error)]
     photos = sum(len(who.references) + len(who.held_out) for who in people.chosen)
     text = f"{len(people.chosen)} identities with {photos} photographs, {len(people.others)} of others"
-    there = found("dataset", suite.dataset.kind, f"{text}; {len(plan.cells):,} pictures per method")
-    return [there, *(Finding("dataset", "to know", State.note, remark) for remark in people.remarks)]
+    counts = found("dataset", suite.dataset.kind, f"{text}; {len(plan.cells):,} images per method")
+    return [counts, *(Finding("dataset", "remark", State.note, remark) for remark in people.remarks)]
 
 
 def disk_finding(suite: Suite, folder: Path) -> Finding:
-    """Room for the run folder."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free / 1e9
-    text = f"{there} has {free:.1f} GB free, a run grows to about {suite.needs.disk:g} GB"
+    """Check the disk space for the run folder."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    text = f"{existing} has {free:.1f} GB free, a run needs about {suite.needs.disk:g} GB"
     if free < suite.needs.disk:
-        return missing("machine", "disk", f"{text}; make room, or give --out a folder on another disk")
+        return missing(
+            "machine", "disk", f"{text}; free some space, or set --out to a folder on another disk"
+        )
     return found("machine", "disk", text)
 
 
 def with_source(line: Finding, sources: dict[str, str]) -> Finding:
-    """With the suite's own words on how to get what is missing; the longest path that is named decides."""
-    named = [path for path in sources if path in f"{line.what} {line.detail}"]
-    return line if line.met or not named else replace(line, source=sources[max(named, key=len)])
+    """Add the suite's source of what is missing, chosen by the longest path contained in the finding."""
+    matching = [path for path in sources if path in f"{line.what} {line.detail}"]
+    return line if line.met or not matching else replace(line, source=sources[max(matching, key=len)])
 
 
 def show(diagnosis: Diagnosis, console: Console) -> None:
-    """The table, how to get what is missing, what the suite says of its time, and the verdict."""
+    """Print the table, the sources of what is missing, the expected duration and the summary line."""
     table = Table(title=diagnosis.suite.about)
-    for head, width in (("need", None), ("", 36), ("", None), ("where it is, or what is missing", None)):
-        table.add_column(head, max_width=width, overflow="fold")
+    for title, width in (("requirement", None), ("", 36), ("", None), ("location, or what is missing", None)):
+        table.add_column(title, max_width=width, overflow="fold")
     for line in diagnosis.findings:
         state = f"[{COLOURS[line.state]}]{line.state.value}[/]"
         table.add_row(line.kind, escape(line.what), state, escape(line.detail))
     console.print(table)
     lines = [f"\n{source}" for source in dict.fromkeys(line.source for line in diagnosis.findings) if source]
     if lines:
-        lines.insert(0, "\nHow to get what is missing:")
+        lines.insert(0, "\nHow to obtain what is missing:")
     if diagnosis.suite.needs.time:
         lines.append(f"\nA run takes {diagnosis.suite.needs.time}.")
-    for text in (*lines, verdict(diagnosis)):
-        # Whole lines, so that a command can be copied.
+    for text in (*lines, summary(diagnosis)):
+        # Unwrapped lines, so that a command can be copied.
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def verdict(diagnosis: Diagnosis) -> str:
-    """One line: is all there."""
-    lacking = [line for line in diagnosis.findings if not line.met]
+def summary(diagnosis: Diagnosis) -> str:
+    """One line: how many requirements are missing, and which."""
+    unmet = [line for line in diagnosis.findings if not line.met]
     total = len(diagnosis.findings)
-    if not lacking:
-        return f"{diagnosis.suite.name}: all {total} needs are met"
-    names = ", ".join(dict.fromkeys(f"{line.kind} {line.what}" for line in lacking))
-    return f"{diagnosis.suite.name}: {len(lacking)} of {total} needs are missing: {names}"
+    if not unmet:
+        return f"{diagnosis.suite.name}: all {total} requirements are met"
+    names = ", ".join(dict.fromkeys(f"{line.kind} {line.what}" for line in unmet))
+    return f"{diagnosis.suite.name}: {len(unmet)} of {total} requirements are missing: {names}"
 
 
 def as_json(diagnosis: Diagnosis) -> str:
-    """The same for programs."""
+    """The findings as JSON."""
     lines = [asdict(line) for line in diagnosis.findings]
     return json.dumps({"suite": diagnosis.suite.name, "needs": lines}, indent=2, ensure_ascii=False)
 
 
 def console_of(terminal: bool) -> Console:
-    """As wide as the terminal; wide enough for a path where there is none."""
+    """A console as wide as the terminal, or `PIPED_WIDTH` if the output is not a terminal."""
     return Console(width=None if terminal else PIPED_WIDTH)

@@ -1,42 +1,42 @@
-"""What `bench doctor` finds out: one need of a suite, and whether it is met."""
+"""Findings of `bench doctor`: one requirement of a suite and whether it is met."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """Whether a need is met."""
+    """Whether a requirement is met."""
 
     found = "found"
     note = "note"
-    """Met, but worth knowing."""
+    """Met, with a remark."""
     missing = "missing"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's table."""
+    """One row of the table."""
 
     kind: str
     """`package`, `machine`, `dataset`, `backbone`, `method`, `metric`."""
     what: str
     state: State
     detail: str
-    """Where it is and which; where it is missing, what was looked for and what to do."""
+    """Location and version; if missing, what was searched and what to do."""
     source: str = ""
-    """Of what is missing: the suite's own words on how to get it, often a command."""
+    """How to obtain what is missing, as written in the suite; often a command."""
 
     @property
     def met(self) -> bool:
-        """Whether the suite can run, as far as this goes."""
+        """Whether the requirement is met, with or without a remark."""
         return self.state is not State.missing
 
 
 def found(kind: str, what: str, detail: str) -> Finding:
-    """A need that is met."""
+    """A requirement that is met."""
     return Finding(kind, what, State.found, detail)
 
 
 def missing(kind: str, what: str, error: object) -> Finding:
-    """A need that is not met, in one line."""
+    """A requirement that is not met; the error is reduced to one line."""
     return Finding(kind, what, State.missing, " ".join(str(error).split()))

@@ -1,7 +1,7 @@
 """Checks that need torch and the other heavy libraries; `bench doctor` runs them in a subprocess.
 
-`python -m bench.doctor.library_checks METHODS SUITE ...` prints a JSON object: findings by suite. Nothing is
-downloaded.
+`python -m bench.doctor.library_checks METHODS SUITE ...` prints a JSON object with the findings by
+suite. Nothing is downloaded.
 """
 
 import dataclasses
@@ -24,85 +24,81 @@ from methods.errors import MethodError
 from methods.interface import needs
 from metrics.interface import MetricError
 
-SHIPPED: Final = Path(methods.catalog.__file__).parent / "weights"
-"""The weights that ship, which fit the embedded backbone alone; but for the image encoder."""
+SHIPPED_WEIGHTS: Final = Path(methods.catalog.__file__).parent / "weights"
+"""The shipped weights; all but the image encoder fit the embedded backbone only."""
 
 
 def examine(suite: Suite, labels: Sequence[str]) -> list[Finding]:
-    """Machine, backbone, methods and encoders, in this order."""
+    """Check machine, backbone, methods and encoders, in this order."""
     torch_line = torch_finding()
     lines = [torch_line]
     if torch_line.met:
         lines += [device_finding(suite), torchvision_finding()]
     lines.append(cv2_finding())
     if not all(line.met for line in lines if line.what != "device"):
-        rest = missing(
-            "machine", "the rest", "backbone, methods and metrics were not examined: mend these first"
-        )
-        return [*lines, rest]
-    of_methods = [line for label in labels for line in method_findings(label, suite)]
-    return [*lines, *backbone_findings(suite.backbone), *of_methods, *metric_findings(suite)]
+        reason = "backbone, methods and metrics were not checked; fix the findings above first"
+        return [*lines, missing("machine", "remaining checks", reason)]
+    method_lines = [line for label in labels for line in method_findings(label, suite)]
+    return [*lines, *backbone_findings(suite.backbone), *method_lines, *metric_findings(suite)]
 
 
 @cache
 def torch_finding() -> Finding:
-    """Does torch import, and which is it."""
+    """Check that torch can be imported."""
     try:
         import torch
     except (ImportError, OSError) as error:
-        return missing("machine", "torch", f"does not import ({error}); install it again")
+        return missing("machine", "torch", f"cannot be imported ({error}); reinstall it")
     threads = f"{torch.get_num_threads()} threads"
     return found("machine", "torch", f"{torch.__version__}, {threads}, {Path(torch.__file__).parent}")
 
 
 def device_finding(suite: Suite) -> Finding:
-    """The device that the suite would draw on, and whether its memory is enough."""
+    """Check that the suite's device exists and has enough memory."""
     import torch
 
-    wanted, needed = suite.backbone.device, suite.needs.gpu_memory
-    if wanted == "cpu" or not (torch.cuda.is_available() or wanted == "cuda" or needed):
+    device, needed = suite.backbone.device, suite.needs.gpu_memory
+    if device == "cpu" or not (torch.cuda.is_available() or device == "cuda" or needed):
         return found("machine", "device", f"cpu, {os.cpu_count()} cores")
     if not torch.cuda.is_available():
-        reason = f"torch {torch.__version__} sees no CUDA device, the suite wants one with {needed:g} GB"
-        return missing(
-            "machine", "device", f"{reason}; run it where there is one, with a CUDA build of torch"
-        )
+        reason = f"torch {torch.__version__} finds no CUDA device, the suite needs one with {needed:g} GB"
+        return missing("machine", "device", f"{reason}; use a machine with one and a CUDA build of torch")
     gpu = torch.cuda.get_device_properties(0)
-    has = gpu.total_memory / 1e9
-    if has < needed:
-        reason = f"{gpu.name} has {has:.0f} GB, the suite wants {needed:g} GB"
+    memory = gpu.total_memory / 1e9
+    if memory < needed:
+        reason = f"{gpu.name} has {memory:.0f} GB, the suite needs {needed:g} GB"
         return missing("machine", "device", f"{reason}; lower backbone.batch, or set backbone.cpu_offload")
-    return found("machine", "device", f"{gpu.name}, {has:.0f} GB")
+    return found("machine", "device", f"{gpu.name}, {memory:.0f} GB")
 
 
 @cache
 def torchvision_finding() -> Finding:
-    """Does torchvision import beside this torch, by its own operators or by declared ones."""
+    """Check that torchvision can be imported, with its own operators or with declared ones."""
     try:
         declared = ensure_torchvision_imports()
         import torchvision
     except (ImportError, OSError, RuntimeError) as error:
-        cure = "install the torchvision that was built for this torch"
-        return missing("machine", "torchvision", f"does not import ({error}); {cure}")
+        remedy = "install the torchvision that was built for this torch"
+        return missing("machine", "torchvision", f"cannot be imported ({error}); {remedy}")
     if declared is None:
         return found("machine", "torchvision", torchvision.__version__)
-    reason = "its compiled operators do not fit this torch; nothing here calls them, and they were declared"
+    reason = "its compiled operators do not match this torch; they are unused and were declared"
     return Finding("machine", "torchvision", State.note, f"{torchvision.__version__}: {reason}")
 
 
 @cache
 def cv2_finding() -> Finding:
-    """Does the module that OpenCV's distributions share import."""
+    """Check that OpenCV can be imported."""
     try:
         import cv2
     except (ImportError, OSError) as error:
-        cure = "uninstall every opencv package, then pip install opencv-python-headless"
-        return missing("machine", "cv2", f"does not import ({error}); {cure}")
+        remedy = "uninstall every opencv package, then pip install opencv-python-headless"
+        return missing("machine", "cv2", f"cannot be imported ({error}); {remedy}")
     return found("machine", "cv2", f"{cv2.__version__}, {Path(cv2.__file__).parent}")
 
 
 def backbone_findings(spec: BackboneSpec) -> list[Finding]:
-    """Where the backbone lies."""
+    """Check that the backbone's files exist."""
     if spec.path == NO_BACKBONE:
         return []
     what = spec.path if spec.revision is None else f"{spec.path} at {spec.revision[:12]}"
@@ -113,40 +109,41 @@ def backbone_findings(spec: BackboneSpec) -> list[Finding]:
 
 
 def method_findings(label: str, suite: Suite) -> list[Finding]:
-    """Can the method be built, and is every file and folder there that it reads."""
+    """Check that the method can be built and all its files and folders exist."""
     try:
         method = build_method(label, suite.settings)
     except (MethodError, SuiteError) as error:
         return [missing("method", label, error)]
-    lines = [_file(label, *need, suite.backbone) for need in needs(method).items()]
-    return lines or [found("method", label, "needs no files of its own")]
+    lines = [_file_finding(label, *need, suite.backbone) for need in needs(method).items()]
+    return lines or [found("method", label, "needs no files")]
 
 
-def _file(label: str, what: str, path: Path, spec: BackboneSpec) -> Finding:
-    """One file or folder that a method reads."""
+def _file_finding(label: str, what: str, path: Path, spec: BackboneSpec) -> Finding:
+    """Check one file or folder of a method."""
     path = path.expanduser().absolute()
-    embedded = spec.path in (EMBEDDED, NO_BACKBONE) or path.is_relative_to(SHIPPED / "clip")
-    if path.is_relative_to(SHIPPED) and not embedded:
-        reason = f"{what}: the one that ships fits the embedded backbone alone, not {spec.path}"
-        return missing("method", label, f"{reason}; train or fetch one, and name it in [methods.{label}]")
+    embedded = spec.path in (EMBEDDED, NO_BACKBONE) or path.is_relative_to(SHIPPED_WEIGHTS / "clip")
+    if path.is_relative_to(SHIPPED_WEIGHTS) and not embedded:
+        reason = f"{what}: the shipped one fits the embedded backbone only, not {spec.path}"
+        remedy = f"train or download one and set its path in [methods.{label}]"
+        return missing("method", label, f"{reason}; {remedy}")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        cure = f"put it there, or name another in [methods.{label}]"
-        return missing("method", label, f"{what}: {path} is not there; {cure}")
+        remedy = f"create it, or set another path in [methods.{label}]"
+        return missing("method", label, f"{what}: {path} does not exist; {remedy}")
     return found("method", label, f"{what}: {path}")
 
 
 def metric_findings(suite: Suite) -> list[Finding]:
-    """Every encoder, opened for real."""
-    from metrics.catalog import examine as opened
+    """Open every encoder."""
+    from metrics.catalog import examine as open_encoders
 
     try:
-        seen = opened(suite.metrics, suite.encoders)
+        opened = open_encoders(suite.metrics, suite.encoders)
     except MetricError as error:
         return [missing("metric", "encoders", error)]
-    return [_encoder(name, fingerprint, suite) for name, fingerprint in seen.items()]
+    return [_encoder_finding(name, fingerprint, suite) for name, fingerprint in opened.items()]
 
 
-def _encoder(name: str, fingerprint: Any, suite: Suite) -> Finding:
+def _encoder_finding(name: str, fingerprint: Any, suite: Suite) -> Finding:
     if isinstance(fingerprint, MetricError):
         return missing("metric", name, fingerprint)
     path = suite.encoders.get(name, {}).get("path")
@@ -155,13 +152,15 @@ def _encoder(name: str, fingerprint: Any, suite: Suite) -> Finding:
 
 
 def main() -> None:
-    """Print the findings of every suite named, with the methods that come first, joined by commas."""
+    """Print the findings of each suite; the first argument is the comma-separated list of methods."""
     sys.path.append(str(Path.cwd()))
-    asked, *names = sys.argv[1:]
+    method_list, *names = sys.argv[1:]
     suites = [open_suite(name).suite for name in names]
-    lines = {suite.name: examine(suite, method_labels(asked.split(","), suite)) for suite in suites}
-    told = {name: [dataclasses.asdict(line) for line in of_suite] for name, of_suite in lines.items()}
-    sys.stdout.write(json.dumps(told))
+    lines = {suite.name: examine(suite, method_labels(method_list.split(","), suite)) for suite in suites}
+    findings = {
+        name: [dataclasses.asdict(line) for line in suite_lines] for name, suite_lines in lines.items()
+    }
+    sys.stdout.write(json.dumps(findings))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which of the packages that this one asks for are installed, by their metadata; nothing is imported."""
+"""Check which required packages are installed, from their metadata; nothing is imported."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,61 +16,60 @@ PYPROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def package_findings() -> list[Finding]:
-    """One line for each required package, and one for OpenCV."""
-    lines = [examined(requirement) for requirement in requirements()]
-    return [*lines, *opencv_findings(_opencv())]
+    """One finding per required package, and one for OpenCV."""
+    findings = [package_finding(requirement) for requirement in requirements()]
+    return [*findings, *opencv_findings(_opencv_versions())]
 
 
 def requirements() -> list[Requirement]:
-    """What the installed package asks for; in a checkout that is not installed, what its pyproject says."""
+    """Dependencies of the installed package, or of pyproject.toml in a checkout that is not installed."""
     try:
-        asked: Iterable[str] = requires(NAME) or []
+        lines: Iterable[str] = requires(NAME) or []
     except PackageNotFoundError:
-        asked = _of_checkout()
-    found = [Requirement(text) for text in asked]
-    return [r for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
+        lines = _pyproject_dependencies()
+    return [r for r in map(Requirement, lines) if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
-def _of_checkout() -> list[str]:
+def _pyproject_dependencies() -> list[str]:
     try:
         project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise StoreError(
-            f"{NAME} is not installed, and {PYPROJECT} says nothing of it; install it"
+            f"{NAME} is not installed and {PYPROJECT} has no dependencies; install it"
         ) from error
     return list(project["dependencies"])
 
 
-def examined(requirement: Requirement) -> Finding:
-    """Is it installed, in a version that will do."""
+def package_finding(requirement: Requirement) -> Finding:
+    """Check that a package is installed in a matching version."""
     name = requirement.name
     try:
-        here = version(name)
+        installed = version(name)
     except PackageNotFoundError:
         return missing("package", name, f"not installed; pip install '{requirement}'")
-    if not requirement.specifier.contains(here, prereleases=True):
+    if not requirement.specifier.contains(installed, prereleases=True):
         return missing(
             "package",
             name,
-            f"{here} is installed, wanted {requirement.specifier}; pip install '{requirement}'",
+            f"{installed} is installed, expected {requirement.specifier}; pip install '{requirement}'",
         )
-    return found("package", name, here)
+    return found("package", name, installed)
 
 
-def _opencv() -> dict[str, str]:
-    """Versions of the distributions that bring the module cv2, by name."""
+def _opencv_versions() -> dict[str, str]:
+    """Versions of the distributions that provide the module cv2, by name."""
     names = ((d.metadata["Name"] or "", d.version) for d in distributions())
-    return {name.lower(): here for name, here in sorted(names) if name.lower().startswith("opencv-")}
+    return {name.lower(): version for name, version in sorted(names) if name.lower().startswith("opencv-")}
 
 
-def opencv_findings(there: Mapping[str, str]) -> list[Finding]:
-    """Several distributions write one folder `cv2`: harmless only where they are of one version."""
-    listed = " and ".join(f"{name} {here}" for name, here in there.items())
-    if len(set(there.values())) > 1:
-        cure = f"pip uninstall {' '.join(there)}, then pip install opencv-python-headless"
+def opencv_findings(versions: Mapping[str, str]) -> list[Finding]:
+    """Check the OpenCV distributions. All write the same folder `cv2`, so their versions must agree."""
+    listed = " and ".join(f"{name} {version}" for name, version in versions.items())
+    if len(set(versions.values())) > 1:
+        cure = f"pip uninstall {' '.join(versions)}, then pip install opencv-python-headless"
         reason = f"{listed} overwrite each other's folder cv2 in different versions; {cure}"
         return [missing("package", "opencv", reason)]
-    if len(there) > 1:
-        reason = f"{listed} share the folder cv2, of one version: it works, until one of them is uninstalled"
+    if len(versions) > 1:
+        reason = f"{listed} share the folder cv2 in one version; uninstalling one breaks the other"
         return [Finding("package", "opencv", State.note, reason)]
-    return [found("package", "opencv", listed)] if there else []
+    return [found("package", "opencv", listed)] if versions else []

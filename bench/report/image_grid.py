@@ -6,7 +6,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.runs.atomic_io import write_whole
+from bench.atomic_io import write_whole
 from bench.runs.run_folder import RunFolder
 from bench.runs.tables import CellRow
 from bench.subjects.identity import Identity

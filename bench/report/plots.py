@@ -8,8 +8,8 @@ from typing import Any, Final
 from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.statistics import Estimate
 from bench.analysis.sweeps import Curve, SweepPoint, curves
+from bench.atomic_io import write_whole
 from bench.errors import ReportError
-from bench.runs.atomic_io import write_whole
 
 SIZE: Final = (7.0, 4.5)
 """Inches."""

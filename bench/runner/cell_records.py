@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from bench.atomic_io import read_json
 from bench.runner.session import RunSession
-from bench.runs.atomic_io import read_json
 from bench.runs.fingerprint import digest_of
 from bench.runs.image_index import ImageIndex, index_images
 from bench.runs.plan import Cell

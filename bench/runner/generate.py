@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from PIL.Image import Image
 
+from bench.atomic_io import FULL, fresh_folder, read_json, refusal, write_json
 from bench.errors import StoreError
 from bench.runner.resources import measured
-from bench.runs.atomic_io import FULL, fresh_folder, read_json, refusal, write_json
 from bench.runs.events import Event, Failed, Fitted, Generated, Skipped
 from bench.runs.plan import Cell, fit_seed
 from bench.runs.run_folder import RunFolder

@@ -4,10 +4,10 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 
+from bench.atomic_io import write_text
 from bench.runner.fingerprint_parts import class_code
 from bench.runner.provenance import commit, machine, versions
 from bench.runner.session import RunSession, role_of
-from bench.runs.atomic_io import write_text
 from bench.runs.fingerprint import digest_of
 from bench.runs.run_folder import SUITE_COPY, RunFolder
 from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from bench.runs.atomic_io import read_json, write_json
+from bench.atomic_io import read_json, write_json
 
 LIBRARIES: Final = (
     "torch",

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from bench.atomic_io import read_json
 from bench.datasets.registry import People, open_people
 from bench.errors import StoreError, SuiteError
 from bench.runner.fingerprint_parts import class_code, method_parts, run_parts, subject_parts
 from bench.runner.provenance import FileDigests
-from bench.runs.atomic_io import read_json
 from bench.runs.fingerprint import FingerprintParts, differing
 from bench.runs.image_index import ImageIndex, index_images, with_missing
 from bench.runs.plan import Plan, make_plan

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
+from bench.atomic_io import read_json
 from bench.errors import ReportError, nearest
-from bench.runs.atomic_io import read_json
 from bench.runs.fingerprint import differing
 from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, read_run_manifest
 from bench.runs.tables import (

@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from bench.atomic_io import refusal, write_json, write_whole
 from bench.errors import StoreError
-from bench.runs.atomic_io import refusal, write_json, write_whole
 from bench.runs.plan import Cell
 from bench.runs.run_manifest import MANIFEST
 from bench.runs.tables import CellRow

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from bench.runs.atomic_io import read_json, write_json
+from bench.atomic_io import read_json, write_json
 from bench.runs.renamed import MANIFEST_KEYS, renamed
 from bench.runs.tables import FLOOR
 

@@ -11,8 +11,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO, TypeVar
 
+from bench.atomic_io import write_text
 from bench.errors import ReportError
-from bench.runs.atomic_io import write_text
 from bench.runs.renamed import CSV_COLUMNS, CSV_VALUES, renamed
 
 RowType = TypeVar("RowType")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Final
 
+from bench.atomic_io import read_json, write_json
 from bench.datasets.registry import People
-from bench.runs.atomic_io import read_json, write_json
 from bench.runs.fingerprint import digest, digest_of
 from bench.runs.run_folder import RunFolder
 from bench.runs.tables import (

@@ -1,4 +1,4 @@
-"""Ways in which a reference photograph can be bad, as functions of the picture."""
+"""Corruptions of a reference photograph."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -10,12 +10,12 @@ GREY: Final = (128, 128, 128)
 
 
 def blurred(photo: Image) -> Image:
-    """Out of focus: a Gaussian of a sixteenth of the short side, at which eyes and mouth run together."""
+    """Gaussian blur with sigma = short side / 16; eyes and mouth are no longer separable."""
     return photo.filter(ImageFilter.GaussianBlur(min(photo.size) / 16))
 
 
 def occluded(photo: Image) -> Image:
-    """A grey square over the middle, half as wide as the short side: over the face, in a portrait."""
+    """Grey square over the centre, half as wide as the short side; covers the face of a portrait."""
     covered = photo.copy()
     (width, height), half = photo.size, min(photo.size) / 4
     box = (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)

@@ -1,4 +1,4 @@
-"""Identities: whose photographs a method sees, and which others it is judged by."""
+"""Identities with their reference and held-out photographs."""
 
 import hashlib
 import random
@@ -15,7 +15,7 @@ from bench.subjects.image_files import Part, content_of, load_photo
 from bench.subjects.near_duplicates import near_copies, signature_of
 from bench.suite.prompts import SLOT, Prompt, prior, recaption
 from bench.suite.suite import DatasetSettings
-from methods.subject import Photo, Subject
+from methods.subject import Photo, Subject, with_article
 
 T = TypeVar("T")
 
@@ -28,24 +28,24 @@ class PhotoFile:
     caption: str
     """A sentence with the slot `{subject}`."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """Visible attributes, where the dataset knows them."""
+    """Visible attributes, if the dataset provides them."""
     part: Part | None = None
-    """Which part of the file is the photograph; None is all of it."""
+    """The part of the file that is the photograph (default: the whole file)."""
     corruption: str = ""
-    """A name of `SPOILS`: the photograph is shown so; empty as it is."""
+    """Name in `CORRUPTIONS` applied when the photograph is loaded; empty for none."""
 
     @property
     def name(self) -> str:
-        """The file, and the part of it."""
+        """The file name, and the part if there is one."""
         return f"{self.path}" if self.part is None else f"{self.path} {self.part}"
 
     def load(self) -> Image:
-        """Upright RGB."""
+        """Read the photograph as upright RGB, with its corruption applied."""
         photo = load_photo(self.path, self.part)
         return CORRUPTIONS[self.corruption](photo) if self.corruption else photo
 
     def content(self) -> bytes:
-        """The bytes that a digest of the photograph is taken of."""
+        """The bytes from which the photograph's digest is computed."""
         return content_of(self.path, self.part) + self.corruption.encode()
 
 
@@ -58,28 +58,28 @@ class Identity:
     references: tuple[PhotoFile, ...]
     held_out: tuple[PhotoFile, ...]
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """What belongs to the person, where the dataset knows it: `age`, `skin`."""
+    """Permanent attributes, such as `age` and `skin`, if the dataset provides them."""
     origin: str = ""
-    """The dataset and its part, for the leak ledger: `rendered-people-test`, `celeba-train`."""
+    """Dataset and partition, for the training overlap: `rendered-people-test`, `celeba-train`."""
     person: bool = True
-    """Whether it is somebody with a face: of anything else the face metrics say nothing."""
+    """Whether the subject is a person; face metrics skip all others."""
     own_prompts: tuple[Prompt, ...] = ()
-    """Prompts that come with the dataset, where the suite asks for them."""
+    """Prompts provided by the dataset, if the suite enables them."""
 
     @property
     def subject(self) -> Subject:
-        """What a method may know: the references alone."""
+        """The subject as given to a method: the references only."""
         photos = tuple(Photo(photo.load(), photo.caption) for photo in self.references)
         return Subject(self.id, self.noun, photos)
 
     @property
     def phrase(self) -> str:
         """The plain noun phrase, `a man`."""
-        return Subject(self.id, self.noun, ()).phrase
+        return with_article(self.noun)
 
     @property
     def prior(self) -> Prompt:
-        """The prompt for somebody else of this noun."""
+        """The class prompt of this noun, without the subject."""
         return prior(self.phrase)
 
     def recaptions(self, count: int) -> tuple[Prompt, ...]:
@@ -94,28 +94,29 @@ class Identity:
         )
 
     def check(self) -> list[str]:
-        """Open every photograph once, before hours of work depend on them; near copies across the split.
+        """Open every photograph and return a line for each near copy across the split.
 
-        Raises DatasetError where one cannot be opened, or is a reference and held out.
+        Raises DatasetError if one cannot be opened, or is both a reference and held out.
         """
-        seen = [signature_of(photo.name, photo.load()) for photo in self.references]
-        return near_copies(self.id, seen, [signature_of(photo.name, photo.load()) for photo in self.held_out])
+        references = [signature_of(photo.name, photo.load()) for photo in self.references]
+        held_out = [signature_of(photo.name, photo.load()) for photo in self.held_out]
+        return near_copies(self.id, references, held_out)
 
 
 def shuffled(items: Sequence[T], seed: int, name: str) -> list[T]:
-    """The items in an order that only the seed and the name decide, on every machine."""
+    """The items in an order that depends only on the seed and the name, on every machine."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    mixed = list(items)
-    random.Random(int.from_bytes(digest[:8], "big")).shuffle(mixed)
-    return mixed
+    order = list(items)
+    random.Random(int.from_bytes(digest[:8], "big")).shuffle(order)
+    return order
 
 
 def split(
     id: str, photos: Sequence[PhotoFile], settings: DatasetSettings
 ) -> tuple[list[PhotoFile], list[PhotoFile]]:
-    """References and held-out photographs, drawn by the seed."""
-    mixed = shuffled(photos, settings.seed, id)
-    references, rest = mixed[: settings.references], mixed[settings.references :]
+    """Reference and held-out photographs, sampled with the seed."""
+    order = shuffled(photos, settings.seed, id)
+    references, rest = order[: settings.references], order[settings.references :]
     if len(photos) < settings.split_needs:
         raise DatasetError(
             f"{id}: {len(photos)} photos, {settings.references} references and "
@@ -125,10 +126,10 @@ def split(
 
 
 def checked_caption(caption: str, where: str, phrase: str) -> str:
-    """The caption with its slot; a plain noun phrase is taken for the slot."""
+    """The caption with its slot; if the slot is missing, the plain noun phrase is replaced by it."""
     text = " ".join(caption.split())
     if text.count(SLOT) == 1:
         return text
     if SLOT not in text and text.count(phrase) == 1:
         return text.replace(phrase, SLOT)
-    raise DatasetError(f"{where}: the caption {text!r} must hold {SLOT} (or {phrase!r}) once")
+    raise DatasetError(f"{where}: the caption {text!r} must contain {SLOT} (or {phrase!r}) once")

@@ -1,9 +1,8 @@
-"""One photograph on both sides of a split: an exact copy is refused, a near one is found and reported."""
+"""Duplicates across a split: exact copies are refused, near copies are reported."""
 
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import numpy as np
@@ -13,30 +12,32 @@ from PIL.Image import Image, Resampling, Transpose
 from bench.errors import DatasetError
 
 SIDE: Final = 16
-"""The hash has SIDE x SIDE bits. The usual 64 cannot tell two rendered views of a person from one view and
-its recompressed copy: both differ in 4. Of 256, two views differ in 12 and more, most copies in 0 to 10."""
-NEAR: Final = 10
-"""So many different bits at most make two photographs near copies."""
+"""The hash has SIDE x SIDE = 256 bits. The usual 64 do not separate two rendered views of a person from a
+view and its recompressed copy: both pairs differ in 4 bits. Of 256 bits, two views differ in at least 12,
+most copies in 0 to 10."""
+MAX_DISTANCE: Final = 10
+"""Maximum number of different bits between near copies."""
 
-FLAT: Final = 4
-"""Grey values, 0..255, between the darkest and the lightest pixel."""
+MIN_CONTRAST: Final = 4
+"""Minimum range of grey values (0..255) that is required for a hash."""
 
 Bits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class ImageSignature:
-    """What is compared of a photograph."""
+    """Digest and perceptual hashes of one photograph."""
 
     name: str
     exact: tuple[tuple[int, int], int, int]
     bits: Bits | None
+    """None if the image has too little contrast for a hash."""
     mirrored: Bits | None
-    """None where the picture is too flat to have a look."""
+    """The hash of the mirror image."""
 
 
 def signature_of(name: str, photo: Image) -> ImageSignature:
-    """Digest and perceptual hash of one photograph."""
+    """Compute the digest and the perceptual hashes of one photograph."""
     content = photo.tobytes()
     exact = (photo.size, zlib.crc32(content), zlib.adler32(content))
     turned = photo.transpose(Transpose.FLIP_LEFT_RIGHT)
@@ -44,32 +45,33 @@ def signature_of(name: str, photo: Image) -> ImageSignature:
 
 
 def perceptual_hash(photo: Image) -> Bits | None:
-    """256 bits: which low frequencies of the grey picture are above their median (Zauner 2010, `pHash`).
+    """256 bits: whether each low DCT frequency of the grey image exceeds their median (Zauner 2010, `pHash`).
 
-    Recompressing, scaling and brightening change few of them; another expression or background many, and a
-    narrower crop as well. None for a flat picture, whose frequencies are nothing but rounding.
+    Recompression, scaling and brightening change few bits; another expression, background or crop changes
+    many. None for an image without contrast, whose frequencies are rounding errors.
     """
+    from scipy.fft import dctn
+
     small = photo.convert("L").resize((4 * SIDE, 4 * SIDE), Resampling.LANCZOS)
     grey = np.asarray(small, np.float64)
-    if np.ptp(grey) < FLAT:
+    if np.ptp(grey) < MIN_CONTRAST:
         return None
-    cosines = _cosines(4 * SIDE)[:SIDE]
-    low = (cosines @ grey @ cosines.T).ravel()
+    low = dctn(grey)[:SIDE, :SIDE].ravel()
     bits: Bits = low > np.median(low[1:])
     return bits
 
 
-def bits_apart(one: Bits | None, other: Bits | None) -> int | None:
-    """In how many bits two hashes differ; None where one picture is flat."""
+def hamming_distance(one: Bits | None, other: Bits | None) -> int | None:
+    """Number of different bits; None if one image has no hash."""
     return None if one is None or other is None else int((one != other).sum())
 
 
 def near_copies(
     identity: str, references: Sequence[ImageSignature], held_out: Sequence[ImageSignature]
 ) -> list[str]:
-    """A line for each held-out photograph that nearly is a reference, or its mirror image.
+    """A line for each held-out photograph that is a near copy of a reference or of its mirror image.
 
-    Raises DatasetError where one is the other, pixel by pixel: that would be no test.
+    Raises DatasetError if a held-out photograph equals a reference pixel by pixel.
     """
     return list(_copies(identity, references, held_out))
 
@@ -79,27 +81,19 @@ def _copies(
 ) -> Iterator[str]:
     for held in held_out:
         near = []
-        for seen in references:
-            if held.exact == seen.exact:
+        for reference in references:
+            if held.exact == reference.exact:
                 raise DatasetError(
-                    f"{identity}: {seen.name} and {held.name} are one picture, a reference and held out; "
-                    f"remove one"
+                    f"{identity}: {reference.name} and {held.name} are the same image, "
+                    "a reference and held out; remove one"
                 )
-            for bits, how in ((seen.bits, ""), (seen.mirrored, ", mirrored")):
-                apart = bits_apart(held.bits, bits)
-                if apart is not None and apart <= NEAR:
-                    near.append((apart, seen.name + how))
+            for bits, suffix in ((reference.bits, ""), (reference.mirrored, ", mirrored")):
+                distance = hamming_distance(held.bits, bits)
+                if distance is not None and distance <= MAX_DISTANCE:
+                    near.append((distance, reference.name + suffix))
         if near:
-            apart, which = min(near)
+            distance, name = min(near)
             yield (
-                f"{identity}: {held.name} is held out and nearly the reference {which} "
-                f"({apart} of {SIDE * SIDE} bits apart)"
+                f"{identity}: {held.name} is held out and a near copy of the reference {name} "
+                f"({distance} of {SIDE * SIDE} bits differ)"
             )
-
-
-@cache
-def _cosines(size: int) -> NDArray[np.float64]:
-    """The discrete cosine transform (type II, not normalised) as a matrix."""
-    place = np.arange(size)
-    matrix: NDArray[np.float64] = np.cos(np.pi / size * np.outer(place, place + 0.5))
-    return matrix

@@ -1,4 +1,4 @@
-"""A suite says what is compared: dataset, prompts, backbone and sampling, methods' settings, metrics."""
+"""Suites: which dataset, prompts, backbone, sampling, method settings and metrics a run compares."""
 
 import re
 import tomllib
@@ -15,90 +15,79 @@ from bench.suite.toml_schema import read_table
 from methods.backbone.spec import BackboneSpec
 
 BUILT_IN: Final = Path(__file__).parent / "builtin"
-DEFAULT: Final = "tiny"
 NO_BACKBONE: Final = "none"
-"""As `backbone.path`: no backbone is opened, for methods that need none."""
+"""Value of `backbone.path` that opens no backbone, for methods that need none."""
 
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """`[dataset]`: whose photographs, and how many of them a method may see."""
+    """`[dataset]`: which identities, and how their photographs are split."""
 
     kind: str
-    """A name of `bench list datasets`."""
+    """A name listed by `bench list datasets`."""
     path: str = ""
-    """The dataset's folder; relative to the suite file."""
+    """Folder of the dataset, relative to the suite file."""
     identities: int | None = None
-    """How many people, drawn by the seed; all without it."""
+    """Number of identities to sample with the seed (default: all)."""
     references: int = 4
-    """Photographs each method sees."""
+    """Photographs per identity given to each method."""
     held_out: int | None = None
-    """Photographs it is judged by; all the others without it."""
+    """Photographs per identity used for evaluation (default: all remaining)."""
     seed: int = 0
-    """Draws the people, and splits their photographs."""
+    """Samples the identities and splits their photographs."""
     noun: str = "person"
-    """What a folder's subjects are; a rendered person knows its own."""
+    """Class noun of a folder's subjects; other datasets provide their own."""
     caption: str = f"a photo of {SLOT}"
-    """For photographs without captions."""
+    """Caption of photographs without one."""
     partition: Literal["train", "valid", "test", "all"] = "test"
-    """CelebA's; what is trained on `train` has not seen who is tested."""
+    """CelebA's partition; networks trained on `train` have not seen the people of `test`."""
     pictures: Literal["aligned", "in-the-wild"] = "aligned"
-    """CelebA's; in the wild, a square around the face is cut out."""
+    """CelebA's image version; `in-the-wild` images are cropped to a square around the face."""
     min_photos: int | None = None
-    """Of CelebA, only people with so many photographs; as many as the split needs without it."""
+    """Minimum number of photographs per person in CelebA (default: as many as the split needs)."""
     others: int = 5000
-    """So many photographs at most of everybody who is not chosen, as the real side of set metrics."""
+    """Maximum number of photographs of unselected identities, used as real images by set metrics."""
     own_prompts: bool = False
-    """Also the prompts that come with the dataset, where it brings some (dreambench)."""
+    """Whether to add the prompts that the dataset provides (dreambench)."""
 
     @property
     def split_needs(self) -> int:
-        """Photographs that a person must have."""
+        """Minimum number of photographs for one split."""
         return self.references + (self.held_out or 1)
 
     @property
     def least_photos(self) -> int:
-        """Photographs that a person must have to be among those that are drawn."""
+        """Minimum number of photographs of an identity that can be sampled."""
         return max(self.split_needs, self.min_photos or 0)
 
 
 @dataclass(frozen=True)
-class CustomPrompt:
-    """`[[prompts.custom]]`: a prompt of the suite's own."""
-
-    id: str
-    template: str
-    category: str = "free"
-    expected_attributes: dict[str, str] = field(default_factory=dict)
-    suits: str = ""
-
-
-@dataclass(frozen=True)
 class PromptSettings:
-    """`[prompts]`: a built-in set, or a part of it, and prompts of the suite's own."""
+    """`[prompts]`: a built-in set or a part of it, and custom prompts."""
 
     set: str = "portrait"
     count: int | None = None
-    """The first so many prompts of the set."""
+    """Use only the first `count` prompts of the set."""
     ids: tuple[str, ...] = ()
-    """Or these prompts of the set."""
+    """Use only these prompts of the set."""
     recaptions: int = 0
-    """So many captions of held-out photographs of each person."""
+    """Number of captions of held-out photographs used as prompts, per identity."""
     priors: int = 0
-    """So many pictures of somebody else per method and person, for prior drift and identity bleed."""
-    custom: tuple[CustomPrompt, ...] = ()
+    """Number of class images without the subject per method and identity, for drift and bleed."""
+    custom: tuple[Prompt, ...] = ()
+    """`[[prompts.custom]]`: prompts defined in the suite file."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """`[[sweep]]`: for each of some rows, further ones in which one setting takes each of some values."""
+    """`[[sweep]]`: additional rows in which one setting takes each of several values."""
 
     methods: tuple[str, ...]
-    """Rows of the catalogue or of `[methods]`."""
+    """Methods of the catalogue or of `[methods]` to vary."""
     setting: str
-    """A method's own, or the harness's `references`, `spoil` and `guidance`."""
+    """A setting of the method, or `references`, `corruption` or `guidance` of the runner."""
     values: tuple[object, ...]
-    """Numbers, texts, or true and false."""
+    """Numbers, strings or booleans."""
 
     def label(self, method: str, value: object) -> str:
         """`ip-adapter@scale=0.5`."""
@@ -107,21 +96,21 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Needs:
-    """`[needs]`: what a run takes, for `bench doctor` and for people; no picture depends on it."""
+    """`[needs]`: resources of a run, for `bench doctor` and readers; no image depends on them."""
 
     time: str = ""
-    """How long it takes, on what, and how that is known."""
+    """Duration, hardware, and how the duration was determined."""
     disk: float = 0.0
-    """Gigabytes that the run folder grows to."""
+    """Final size of the run folder in gigabytes."""
     gpu_memory: float = 0.0
-    """Gigabytes of a CUDA device; 0 where a CPU will do."""
+    """Required CUDA memory in gigabytes; 0 if a CPU is sufficient."""
     sources: dict[str, str] = field(default_factory=dict)
-    """By a path that the suite names or a hub id: the command or the words by which it is got."""
+    """How to obtain a file, as a command or instruction, by a path in the suite or a hub id."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite file, read and checked. Tables that other rooms understand stay tables."""
+    """A parsed and checked suite file. `methods` and `encoders` stay dicts; other packages check them."""
 
     name: str
     dataset: DatasetSettings
@@ -129,25 +118,25 @@ class Suite:
     about: str = ""
     seed: int = 0
     samples: int = 1
-    """Pictures per person and prompt, each from its own noise."""
+    """Images per identity and prompt, each with its own noise."""
     prompts: PromptSettings = field(default_factory=PromptSettings)
     backbone: BackboneSpec = field(default_factory=BackboneSpec)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Settings by method; `like = "loo-mean"` makes a further row of a known method.
+    """Settings by method; `base = "loo-mean"` defines an additional row of a known method.
 
-    `references = 2` shows it only the first so many photographs, `spoil = "blurred"` (or `occluded`,
-    `wrong-person`) makes the last of them a bad one, `guidance = 5.0` draws by another guidance scale.
+    `references = 2` gives the method only the first 2 photographs, `corruption = "blurred"` (or `occluded`,
+    `wrong-person`) corrupts the last one, `guidance = 5.0` sets the guidance scale of the row.
     """
     sweep: tuple[Sweep, ...] = ()
     rows: tuple[str, ...] | None = None
-    """What `--methods all` stands for; the whole catalogue and all rows of this file without it."""
+    """Rows selected by `--methods all` (default: the whole catalogue and all rows of this file)."""
     encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings by encoder, such as the path of its weights."""
     needs: Needs = field(default_factory=Needs)
 
     @cached_property
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Settings by row: those of `methods`, and the rows that the sweeps make of them."""
+        """Settings by row, including the rows that the sweeps add."""
         rows = dict(self.methods)
         for sweep in self.sweep:
             for method in sweep.methods:
@@ -158,17 +147,14 @@ class Suite:
 
     @property
     def shared_prompts(self) -> tuple[Prompt, ...]:
-        """The prompts that are the same for everybody."""
+        """The prompts used for all identities."""
         chosen = choose_prompts(self.prompts.set, count=self.prompts.count, ids=self.prompts.ids)
-        own = tuple(
-            Prompt(c.id, c.template, c.category, c.expected_attributes, c.suits) for c in self.prompts.custom
-        )
-        return chosen + own
+        return chosen + self.prompts.custom
 
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """A suite beside the text it was read from, which is copied into the run folder."""
+    """A suite with its source text, which is copied into the run folder."""
 
     suite: Suite
     path: Path
@@ -178,7 +164,7 @@ class SuiteFile:
 
     @property
     def base(self) -> Path:
-        """Where `dataset.path` starts: the working folder for a built-in suite, else the file's own."""
+        """Base of `dataset.path`: the working folder for a built-in suite, else the file's folder."""
         if self.start is not None:
             return self.start
         return Path.cwd() if self.path.parent == BUILT_IN else self.path.parent
@@ -190,7 +176,7 @@ def suite_names() -> list[str]:
 
 
 def open_suite(name: str) -> SuiteFile:
-    """Read a built-in suite by its name or any other by its path."""
+    """Read a built-in suite by name, or a suite file by its path ending in `.toml`."""
     path = Path(name) if name.endswith(".toml") else BUILT_IN / f"{name}.toml"
     if path.parent == BUILT_IN and not path.exists():
         raise SuiteError(
@@ -204,7 +190,7 @@ def open_suite(name: str) -> SuiteFile:
 
 
 def read_suite(text: str, path: Path) -> Suite:
-    """Parse and check a suite's text; `path` opens every message."""
+    """Parse and check a suite's text; `path` starts every error message."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -216,34 +202,36 @@ def read_suite(text: str, path: Path) -> Suite:
 
 def _check(suite: Suite, path: Path) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", suite.name):
-        raise SuiteError(f"{path}: name = {suite.name!r}; wanted are letters, digits, '-', '_' and '.'")
+        raise SuiteError(f"{path}: name = {suite.name!r}; expected letters, digits, '-', '_' and '.'")
     least: dict[str, tuple[int | None, int]] = {
         "samples": (suite.samples, 1),
         "dataset: references": (suite.dataset.references, 0),
         "dataset: held_out": (suite.dataset.held_out, 1),
         "dataset: identities": (suite.dataset.identities, 1),
-        "dataset: at_least": (suite.dataset.min_photos, 1),
+        "dataset: min_photos": (suite.dataset.min_photos, 1),
         "dataset: others": (suite.dataset.others, 0),
         "prompts: recaptions": (suite.prompts.recaptions, 0),
         "prompts: priors": (suite.prompts.priors, 0),
     }
     for key, (value, minimum) in least.items():
         if value is not None and value < minimum:
-            raise SuiteError(f"{path}: {key} = {value}; wanted is at least {minimum}")
+            raise SuiteError(f"{path}: {key} = {value}; expected at least {minimum}")
     _check_rows(suite, path)
     ids = [prompt.id for prompt in suite.shared_prompts]
     for id in ids:
         if ids.count(id) > 1:
-            raise SuiteError(f"{path}: two prompts are called {id!r}")
+            raise SuiteError(f"{path}: two prompts have the id {id!r}")
     if not ids and not suite.prompts.recaptions and not suite.dataset.own_prompts:
-        raise SuiteError(f"{path}: no prompts; name a set, add prompts, or ask for recaptions")
+        raise SuiteError(f"{path}: no prompts; choose a set, add custom prompts, or set recaptions")
 
 
 def _check_rows(suite: Suite, path: Path) -> None:
     for sweep in suite.sweep:
-        if odd := [value for value in sweep.values if isinstance(value, list | dict)]:
-            raise SuiteError(f"{path}: sweep: values: {odd[0]!r}; wanted is a number, a text, true or false")
+        if nested := [value for value in sweep.values if isinstance(value, list | dict)]:
+            raise SuiteError(
+                f"{path}: sweep: values: {nested[0]!r}; expected a number, a string, true or false"
+            )
     for kind in ("methods", "encoders"):
         for name, settings in getattr(suite, kind).items():
             if not isinstance(settings, dict):
-                raise SuiteError(f"{path}: {kind}: {name} = {settings!r}; wanted is a table [{kind}.{name}]")
+                raise SuiteError(f"{path}: {kind}: {name} = {settings!r}; expected a table [{kind}.{name}]")

@@ -1,4 +1,4 @@
-"""A TOML table becomes a frozen dataclass: unknown keys and wrong types are refused."""
+"""Convert TOML tables to frozen dataclasses; unknown keys and wrong types are refused."""
 
 import dataclasses
 import types
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def read_table(table: object, cls: type[T], where: str) -> T:
-    """Build `cls` from `table`; `where` opens the message of a SuiteError."""
+    """Build `cls` from `table`; `where` starts the message of a SuiteError."""
     if not isinstance(table, Mapping):
         raise SuiteError(f"{where}: {table!r} is not a table")
     hints = typing.get_type_hints(cls)
@@ -26,7 +26,7 @@ def read_table(table: object, cls: type[T], where: str) -> T:
 
 
 def refuse_unknown(table: Mapping[str, Any], known: Mapping[str, Any] | set[str], where: str) -> None:
-    """Raise SuiteError for the first key that is not known, naming the nearest one that is."""
+    """Raise SuiteError for the first unknown key, naming the closest known one."""
     for key in table:
         if key not in known:
             raise SuiteError(f"{where}: unknown key {key!r}; {nearest(key, known)}")
@@ -48,21 +48,21 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     return _plain(value, origin or hint, where)
 
 
-def _plain(value: Any, wanted: Any, where: str) -> Any:
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+def _plain(value: Any, expected: Any, where: str) -> Any:
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    # bool is an int in Python, and `samples = true` is not a number to anybody else.
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise SuiteError(f"{where} = {value!r}; wanted is {_words(wanted)}")
+    # bool is a subclass of int in Python, but `samples = true` is not a number.
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        raise SuiteError(f"{where} = {value!r}; expected {_type_name(expected)}")
     return value
 
 
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
-        raise SuiteError(f"{where} = {value!r}; wanted is a list")
+        raise SuiteError(f"{where} = {value!r}; expected a list")
     return value
 
 
-def _words(wanted: Any) -> str:
-    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-    return words.get(wanted, "a table")
+def _type_name(expected: Any) -> str:
+    names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+    return names.get(expected, "a table")

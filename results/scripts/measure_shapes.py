@@ -25,9 +25,9 @@ from world.people import SEED, Images, RenderedPeople
 from world.statistics import REPLICATES, Floats, Measured
 
 from bench.analysis.statistics import LEVEL
+from bench.atomic_io import write_text
 from bench.errors import BenchError
 from bench.markdown import table
-from bench.synthetic.dataset.photo_files import write_whole
 from bench.synthetic.parameters.persona import HairColour, Persona, Style, sample_persona
 from bench.synthetic.parameters.persona_vector import local_shapes, one_hot
 from bench.training.workspace import ENCODERS, PACKAGE, ROOT, TrainingPaths
@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "explained": measure(fitted, test),
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    write_whole(args.out / "shapes.json", json.dumps(numbers, indent=1) + "\n")
-    write_whole(args.out / "shapes.md", render(numbers))
+    write_text(args.out / "shapes.json", json.dumps(numbers, indent=1) + "\n")
+    write_text(args.out / "shapes.md", render(numbers))
 
 
 def measure(fitted: RenderedPeople, test: RenderedPeople) -> dict[str, dict[str, dict[str, Any]]]:

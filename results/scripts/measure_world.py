@@ -29,11 +29,11 @@ from world.people import SEED, Images, RenderedPeople, Rows
 from world.provenance import PHOTOS_PER_PERSON, SUITE, mismatched_files, provenance
 from world.statistics import Floats, Measured, area, distance, mean, share
 
+from bench.atomic_io import write_text
 from bench.errors import BenchError
 from bench.progress import reporting
 from bench.runs.finished_run import read_run
 from bench.suite.suite import open_suite
-from bench.synthetic.dataset.photo_files import write_whole
 from bench.training.workspace import ROOT, TrainingPaths
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import pictures_of
@@ -186,8 +186,8 @@ def measure_speed(generated: Generated) -> Measurements:
 def write(out: Path, numbers: dict[str, Any]) -> None:
     """Write numbers.json and the page rendered from it."""
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "numbers.json", json.dumps(numbers, indent=1) + "\n")
-    write_whole(out / "README.md", render(numbers))
+    write_text(out / "numbers.json", json.dumps(numbers, indent=1) + "\n")
+    write_text(out / "README.md", render(numbers))
 
 
 def write_sheet(path: Path, images: Images, *, across: int, side: int) -> None:

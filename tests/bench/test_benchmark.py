@@ -182,8 +182,8 @@ def test_wrong_options_are_refused_in_one_line(
     ("before", "after", "line"),
     [
         ("samples = 2", "sampels = 2", "unknown key 'sampels'; did you mean 'samples'?"),
-        ("samples = 2", "samples = 0", "samples = 0; wanted is at least 1"),
-        ("samples = 2", 'samples = "two"', "samples = 'two'; wanted is a whole number"),
+        ("samples = 2", "samples = 0", "samples = 0; expected at least 1"),
+        ("samples = 2", 'samples = "two"', "samples = 'two'; expected an integer"),
         ('"portrait"', '"portraits"', "unknown prompt set 'portraits'; did you mean 'portrait'?"),
         (
             '"red-shirt"',

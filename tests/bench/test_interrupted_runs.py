@@ -113,7 +113,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_keeps_what_is_there(suite: Pat
     kept.write_bytes((tmp_path / "whole" / kept.relative_to(out)).read_bytes())
     refused = bench(suite, out, preexec_fn=no_room)
     assert refused.returncode == 2, refused.stderr
-    assert "run again: what is there is kept" in refused.stderr.splitlines()[-1]
+    assert "run again; existing files are kept" in refused.stderr.splitlines()[-1]
     assert pictures(out) == {
         k: v
         for k, v in pictures(tmp_path / "whole").items()

@@ -1,4 +1,4 @@
-"""torchvision imports beside this torch, whichever build it is, once its operators are declared."""
+"""torchvision can be imported with any build of torch once its operators are declared."""
 
 import subprocess
 import sys
@@ -10,17 +10,17 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
 
 
-def test_everything_that_needs_torchvision_imports_after_the_cure() -> None:
+def test_packages_that_need_torchvision_can_be_imported() -> None:
     done = run(
-        "from bench.torchvision_compat import ensure_torchvision_imports as cure\n"
-        "cure()\n"
+        "from bench.torchvision_compat import ensure_torchvision_imports\n"
+        "ensure_torchvision_imports()\n"
         "import torchvision, diffusers, transformers, peft, cleanfid, lpips\n"
         "from diffusers import StableDiffusionPipeline\n"
     )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_cure_declares_operators_only_where_torchvisions_own_do_not_load() -> None:
+def test_operators_are_declared_only_if_torchvisions_own_cannot_be_loaded() -> None:
     without = run("import torchvision")
     if without.returncode:
         assert "torchvision::nms does not exist" in without.stderr
@@ -30,5 +30,5 @@ def test_the_cure_declares_operators_only_where_torchvisions_own_do_not_load() -
     assert needed.stdout.strip() == str(without.returncode != 0)
 
 
-def test_calling_it_twice_declares_once() -> None:
+def test_second_call_returns_the_same_library() -> None:
     assert ensure_torchvision_imports() is ensure_torchvision_imports()

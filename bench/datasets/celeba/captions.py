@@ -1,9 +1,9 @@
-"""CelebA's forty attributes as a sentence: what is seen of this photograph, and nothing that cannot be true.
+"""Captions from CelebA's 40 attributes, without contradictory labels.
 
-Said are hair, beard, make-up, what is worn, expression and, from the landmarks, which way the head is turned.
-Not said are the shapes of face, nose, eyes, lips and brows, age and attractiveness: the first belong to the
-person, whose place is the slot, and labellers disagree about all of them. Where two labels exclude each other
-(no beard and a goatee, two colours of hair) neither is said.
+A caption mentions hair, beard, make-up, accessories, expression and, from the landmarks, the direction of the
+head. It omits the shapes of face, nose, eyes, lips and brows, age and attractiveness: most belong to the
+person, who is the slot, and annotators disagree about all of them. If two labels contradict each other (no
+beard and a goatee, two hair colours), neither is mentioned.
 """
 
 from collections.abc import Iterator, Set
@@ -19,27 +19,27 @@ WORN: Final = {
     "Wearing_Necklace": "a necklace",
     "Wearing_Necktie": "a necktie",
 }
-FACING: Final = 0.12
-TURNED: Final = 0.3
-"""Of the distance between the eyes: how far the nose may lie from the middle of a face that looks at the
-camera, and how far it must for one that is turned. In between nothing is said."""
+MAX_FRONTAL_TURN: Final = 0.12
+MIN_SIDE_TURN: Final = 0.3
+"""Maximum `head_turn` of a face towards the camera and minimum of a turned one; in between, the caption does
+not mention the direction."""
 
 
 def caption(labels: Set[str], turn: float | None = None) -> str:
-    """A template with the slot; `labels` are the attributes that hold, `turn` as `head_turn` gives it."""
+    """A template with the slot; `labels` are the true attributes, `turn` is the value of `head_turn`."""
     kind = "a blurry photo" if "Blurry" in labels else "a photo"
     features = [*_hair(labels), *_face(labels)]
-    subject = f"{kind} of {SUBJECT}" + (f" with {_listed(features)}" if features else "")
+    subject = f"{kind} of {SUBJECT}" + (f" with {_enumerated(features)}" if features else "")
     return ", ".join([subject, *_clauses(labels, turn)])
 
 
 def head_turn(left_eye: int, right_eye: int, nose: int) -> float | None:
-    """Where the nose lies between the eyes, by their horizontal positions: 0 in the middle, -1..1 and beyond.
+    """Horizontal offset of the nose from the middle of the eyes, divided by the distance between the eyes.
 
-    Below 0 the head is turned to the viewer's left. None where the eyes lie on each other.
+    Negative if the head is turned to the viewer's left; None if the eyes coincide.
     """
-    apart = right_eye - left_eye
-    return (nose - (left_eye + right_eye) / 2) / apart if apart > 0 else None
+    distance = right_eye - left_eye
+    return (nose - (left_eye + right_eye) / 2) / distance if distance > 0 else None
 
 
 def _clauses(labels: Set[str], turn: float | None) -> Iterator[str]:
@@ -52,10 +52,10 @@ def _clauses(labels: Set[str], turn: float | None) -> Iterator[str]:
             yield "with the mouth slightly open"
     worn = [*(words for label, words in WORN.items() if label in labels), *_makeup(labels)]
     if worn:
-        yield f"wearing {_listed(worn)}"
-    if turn is not None and abs(turn) <= FACING:
+        yield f"wearing {_enumerated(worn)}"
+    if turn is not None and abs(turn) <= MAX_FRONTAL_TURN:
         yield "facing the camera"
-    elif turn is not None and abs(turn) >= TURNED:
+    elif turn is not None and abs(turn) >= MIN_SIDE_TURN:
         yield "turned left" if turn < 0 else "turned right"
 
 
@@ -86,7 +86,7 @@ def _face(labels: Set[str]) -> Iterator[str]:
 
 
 def _beard(labels: Set[str]) -> Iterator[str]:
-    """A women's beard is a slip of the labeller, so only men are asked."""
+    """Facial hair; called for men only, because such labels of women are annotation errors."""
     clean, goatee, stubble = "No_Beard" in labels, "Goatee" in labels, "5_o_Clock_Shadow" in labels
     if goatee and not clean:
         yield "a goatee"
@@ -108,11 +108,11 @@ def _makeup(labels: Set[str]) -> Iterator[str]:
 
 
 def _only(words: dict[str, str], labels: Set[str]) -> str:
-    """The one that holds; nothing where several exclude each other."""
-    held = [word for label, word in words.items() if label in labels]
-    return held[0] if len(held) == 1 else ""
+    """The only matching word; empty if none or several match."""
+    matching = [word for label, word in words.items() if label in labels]
+    return matching[0] if len(matching) == 1 else ""
 
 
-def _listed(things: list[str]) -> str:
-    *first, last = things
+def _enumerated(items: list[str]) -> str:
+    *first, last = items
     return f"{', '.join(first)} and {last}" if first else last

@@ -1,19 +1,21 @@
-"""Captions: a sentence about one photograph, with a slot for the subject."""
+"""Captions of rendered photographs, from their attributes."""
 
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from methods.subject import with_article
+
 Attributes = Mapping[str, str]
 
 SUBJECT = "{subject}"
-HIDDEN_BY_A_HAT = frozenset({"bald", "buzz", "short", "curly", "bun"})
+HIDDEN_BY_HAT = frozenset({"bald", "buzz", "short", "curly", "bun"})
 POSES = {"front": "facing the camera", "left": "turned left", "right": "turned right"}
 MIRRORED = {"left": "right", "right": "left"}
 
 
 def caption_template(attributes: Attributes) -> str:
-    """Everything that is true of the shot, with `{subject}` in place of the person."""
+    """A complete description of the shot, with `{subject}` in place of the person."""
     clauses = [
         _expression(attributes),
         _wearing([_glasses(attributes), _hat(attributes), _shirt(attributes)]),
@@ -25,26 +27,19 @@ def caption_template(attributes: Attributes) -> str:
 
 def noun_phrase(attributes: Attributes) -> str:
     """`a man` or `a woman`."""
-    return _with_article(attributes["noun"])
+    return with_article(attributes["noun"])
 
 
 def subject_phrase(attributes: Attributes, rng: np.random.Generator) -> str:
-    """The person by a random choice of age, skin, hair and beard."""
+    """A description of the person by a random subset of age, skin, hair and beard."""
     noun = attributes["noun"] if rng.random() >= 0.12 else "person"
     aged = f"{attributes['age']} {noun}" if rng.random() >= 0.5 else noun
     traits = list(_traits(attributes, rng))
-    return _with_article(aged) + (f" with {_listed(traits)}" if traits else "")
-
-
-def full_subject_phrase(attributes: Attributes) -> str:
-    """The person by everything that is seen of age, skin, hair and beard."""
-    traits = [f"{attributes['skin']} skin", hair_phrase(attributes), _beard(attributes)]
-    aged = _with_article(f"{attributes['age']} {attributes['noun']}")
-    return f"{aged} with {_listed([trait for trait in traits if trait])}"
+    return with_article(aged) + (f" with {_enumerated(traits)}" if traits else "")
 
 
 def random_caption(attributes: Attributes, rng: np.random.Generator) -> str:
-    """A caption as people write them: some things are said, others left out."""
+    """A caption that mentions a random subset of the attributes, like captions written by people."""
     if rng.random() < 0.06:
         return f"a photo of {noun_phrase(attributes)}"
     worn = [
@@ -58,14 +53,13 @@ def random_caption(attributes: Attributes, rng: np.random.Generator) -> str:
         POSES[attributes["pose"]] if rng.random() >= 0.3 else "",
         f"{attributes['background']} background" if rng.random() >= 0.15 else "",
     ]
-    said = [f"a photo of {subject_phrase(attributes, rng)}", *filter(None, clauses)]
-    return ", ".join(said)
+    return ", ".join([f"a photo of {subject_phrase(attributes, rng)}", *filter(None, clauses)])
 
 
 def hair_phrase(attributes: Attributes) -> str:
-    """The hairstyle, or nothing where a hat hides it."""
+    """The hairstyle, or an empty string if a hat hides it."""
     style, colour = attributes["style"], attributes["hair"]
-    if attributes["hat"] != "none" and style in HIDDEN_BY_A_HAT:
+    if attributes["hat"] != "none" and style in HIDDEN_BY_HAT:
         return ""
     match style:
         case "bald":
@@ -81,7 +75,7 @@ def hair_phrase(attributes: Attributes) -> str:
 
 
 def mirrored(attributes: Attributes) -> dict[str, str]:
-    """The attributes of the same picture flipped left to right."""
+    """The attributes of the same image flipped left to right."""
     pose = attributes["pose"]
     return {**attributes, "pose": MIRRORED.get(pose, pose)}
 
@@ -99,8 +93,8 @@ def _traits(attributes: Attributes, rng: np.random.Generator) -> Iterator[str]:
 
 
 def _beard(attributes: Attributes) -> str:
-    named = {"none": "", "stubble": "stubble", "moustache": "a moustache", "full": "a full beard"}
-    return named[attributes["beard"]]
+    phrases = {"none": "", "stubble": "stubble", "moustache": "a moustache", "full": "a full beard"}
+    return phrases[attributes["beard"]]
 
 
 def _expression(attributes: Attributes) -> str:
@@ -126,15 +120,11 @@ def _shirt(attributes: Attributes) -> str:
     return f"a {attributes['shirt']} shirt"
 
 
-def _wearing(things: list[str]) -> str:
-    worn = [thing for thing in things if thing]
-    return f"wearing {_listed(worn)}" if worn else ""
+def _wearing(items: list[str]) -> str:
+    worn = [item for item in items if item]
+    return f"wearing {_enumerated(worn)}" if worn else ""
 
 
-def _listed(things: list[str]) -> str:
-    *first, last = things
+def _enumerated(items: list[str]) -> str:
+    *first, last = items
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _with_article(words: str) -> str:
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

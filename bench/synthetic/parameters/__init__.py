@@ -1,1 +1,1 @@
-"""Parameters of a synthetic person and of a photograph."""
+"""Parameters of synthetic people and their photographs, and how they are sampled."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bench.synthetic.parameters.shot import Expression, Shot
 
-# Nobody's face is blank: a resting mouth lifts a little.
+# A neutral face is not blank: the corners of the mouth are slightly raised.
 ACTIONS: Mapping[Expression, Mapping[str, float]] = {
     "neutral": {"mouthSmile": 0.15, "browInnerUp": 0.05},
     "smiling": {"mouthSmile": 1.05, "cheekSquint": 0.5, "eyeSquint": 0.2, "mouthDimple": 0.2},
@@ -34,7 +34,7 @@ ACTIONS: Mapping[Expression, Mapping[str, float]] = {
 
 
 def actions(shot: Shot) -> dict[str, float]:
-    """What the face does in one photograph."""
-    played = {name: shot.strength * amount for name, amount in ACTIONS[shot.expression].items()}
-    played["eyeBlink"] = played.get("eyeBlink", 0.0) + shot.blink
-    return played
+    """Amount of each facial action in one photograph."""
+    amounts = {name: shot.strength * amount for name, amount in ACTIONS[shot.expression].items()}
+    amounts["eyeBlink"] = amounts.get("eyeBlink", 0.0) + shot.blink
+    return amounts

@@ -1,4 +1,4 @@
-"""First names by which the shipped identities are called; none of them is a real person."""
+"""First names used as ids of the shipped identities."""
 
 import numpy as np
 
@@ -15,6 +15,6 @@ marc max nico noah omar otto paul pete rob sam tom yuri
 
 
 def name_people(nouns: list[Noun], rng: np.random.Generator) -> list[str]:
-    """A different name for each, by noun."""
+    """Assign a different random name to each noun."""
     shuffled = {"woman": iter(rng.permutation(WOMEN.split())), "man": iter(rng.permutation(MEN.split()))}
     return [str(next(shuffled[noun])) for noun in nouns]

@@ -1,4 +1,4 @@
-"""A synthetic person: every parameter that stays the same from photograph to photograph."""
+"""Parameters of a synthetic person that are the same in all photographs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ EYE_COLOURS: Mapping[Eyes, Rgb] = {
     "blue": (0.22, 0.42, 0.72),
     "grey": (0.44, 0.50, 0.55),
 }
-# From fair to very dark, in steps that look equal.
+# From fair to very dark, in perceptually equal steps.
 SKIN_TONES: Sequence[Rgb] = (
     (0.95, 0.78, 0.68),
     (0.91, 0.73, 0.61),
@@ -81,7 +81,7 @@ class Persona:
     eyes: Eyes
     phenotype: Phenotype
     amounts: Mapping[str, float]
-    """How far each local shape target is applied, between -1 and 1."""
+    """Weight of each local shape target, between -1 and 1."""
     brows: Brows
     skin_tone: float
     """A position on `SKIN_TONES`."""
@@ -96,17 +96,17 @@ class Persona:
     volume: float
     length: float
     parting: Literal[-1, 1]
-    """The side of the bun and of the waves: 1 is the person's left."""
+    """The side of the bun and the waves: 1 is the person's left, -1 the right."""
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The labels that a caption may name."""
+        """The labels that a caption may contain."""
         labels = ("noun", "age", "skin", "hair", "style", "beard", "eyes")
         return {label: str(getattr(self, label)) for label in labels}
 
 
 def sample_persona(seed: int) -> Persona:
-    """Draw one identity; the same seed is always the same person."""
+    """Sample one identity; the same seed always gives the same person."""
     rng = np.random.default_rng(seed)
     noun: Noun = pick(rng, {"man": 0.5, "woman": 0.5})
     age: Age = pick(rng, {"young": 0.52, "middle-aged": 0.36, "old": 0.12})
@@ -189,7 +189,7 @@ def _sample_phenotype(rng: np.random.Generator, noun: Noun, age: Age, skin: Skin
     years = rng.uniform(*AGEING[age])
     return Phenotype(
         femininity=float(np.clip(femininity, 0, 1)),
-        # Whole-body ageing makes a woman's face heavy long before it makes it old.
+        # The whole-body ageing target makes a female face heavy before it looks old.
         ageing=float(years * (0.75 if noun == "woman" else 0.9)),
         weight=float(np.clip(rng.normal(0.45, 0.18), 0.05, 0.95)),
         ancestry=(float(african), float(asian), float(caucasian)),

@@ -1,6 +1,6 @@
-"""A synthetic person as numbers: what the renderer knows and no caption says.
+"""A synthetic person as a vector of renderer parameters, in more detail than any caption.
 
-All but the side of the parting, which is another in a mirrored photograph.
+The side of the parting is left out, because it changes in a mirrored photograph.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bench.synthetic.parameters.persona import Age, Beard, Eyes, HairColour, Noun, Persona, Skin, Style
 
-FARTHEST: Final = 4.0
-"""Deviations; a rare trait is not told louder than this."""
+MAX_DEVIATIONS: Final = 4.0
+"""Values are clipped to this number of standard deviations, which limits rare traits."""
 
 
 @dataclass(frozen=True)
@@ -27,47 +27,58 @@ class Descriptions:
 
 
 def describe(people: Sequence[Persona]) -> Descriptions:
-    """One row for each of them, columns of mean 0 and deviation 1 over them (0 where they do not differ)."""
-    by_group = [np.array([traits(who) for who in people], np.float64) for traits in GROUPS.values()]
+    """One row per person; columns have mean 0 and standard deviation 1 over `people` (0 if constant)."""
+    by_group = [np.array([traits(persona) for persona in people], np.float64) for traits in GROUPS.values()]
     columns = np.concatenate(by_group, axis=1)
     spread = columns.std(0)
     scaled = (columns - columns.mean(0)) / np.where(spread > 0, spread, 1)
-    numbers = scaled.clip(-FARTHEST, FARTHEST).astype(np.float32)
+    numbers = scaled.clip(-MAX_DEVIATIONS, MAX_DEVIATIONS).astype(np.float32)
     return Descriptions(numbers, tuple(part.shape[1] for part in by_group))
 
 
-def local_shapes(who: Persona, *prefixes: str) -> list[float]:
-    """How far the local shape targets of these names are applied."""
-    return [amount for name, amount in sorted(who.amounts.items()) if name.startswith(prefixes)]
+def local_shapes(persona: Persona, *prefixes: str) -> list[float]:
+    """Weights of the local shape targets whose names start with one of `prefixes`."""
+    return [amount for name, amount in sorted(persona.amounts.items()) if name.startswith(prefixes)]
 
 
 def one_hot(label: str, labels: object) -> list[float]:
-    """A class as zeros and a one."""
+    """One-hot encoding of `label` among the values of the Literal type `labels`."""
     return [float(label == other) for other in get_args(labels)]
 
 
-def _skin(who: Persona) -> list[float]:
-    return [*one_hot(who.skin, Skin), who.skin_tone, *who.skin_tint, who.freckles, who.blush]
+def _skin(persona: Persona) -> list[float]:
+    return [
+        *one_hot(persona.skin, Skin),
+        persona.skin_tone,
+        *persona.skin_tint,
+        persona.freckles,
+        persona.blush,
+    ]
 
 
-def _age(who: Persona) -> list[float]:
-    body = who.phenotype
-    built = (body.femininity, body.ageing, body.weight, *body.ancestry, who.wrinkles)
-    return [*one_hot(who.noun, Noun), *one_hot(who.age, Age), *built]
+def _age(persona: Persona) -> list[float]:
+    body = persona.phenotype
+    built = (body.femininity, body.ageing, body.weight, *body.ancestry, persona.wrinkles)
+    return [*one_hot(persona.noun, Noun), *one_hot(persona.age, Age), *built]
 
 
 GROUPS: Final[Mapping[str, Callable[[Persona], list[float]]]] = {
-    "nose": lambda who: local_shapes(who, "nose"),
-    "eye": lambda who: [*local_shapes(who, "eye-"), *one_hot(who.eyes, Eyes)],
-    "brow": lambda who: [*local_shapes(who, "eyebrow"), *asdict(who.brows).values()],
-    "mouth": lambda who: [*local_shapes(who, "mouth"), who.lip_redness, who.lipstick],
-    "chin": lambda who: local_shapes(who, "chin"),
-    "cheek": lambda who: local_shapes(who, "cheek"),
-    "head": lambda who: local_shapes(who, "head", "forehead"),
-    "outline": lambda who: local_shapes(who, "ear", "neck", "measure"),
+    "nose": lambda persona: local_shapes(persona, "nose"),
+    "eye": lambda persona: [*local_shapes(persona, "eye-"), *one_hot(persona.eyes, Eyes)],
+    "brow": lambda persona: [*local_shapes(persona, "eyebrow"), *asdict(persona.brows).values()],
+    "mouth": lambda persona: [*local_shapes(persona, "mouth"), persona.lip_redness, persona.lipstick],
+    "chin": lambda persona: local_shapes(persona, "chin"),
+    "cheek": lambda persona: local_shapes(persona, "cheek"),
+    "head": lambda persona: local_shapes(persona, "head", "forehead"),
+    "outline": lambda persona: local_shapes(persona, "ear", "neck", "measure"),
     "skin": _skin,
-    "hair": lambda who: [*one_hot(who.hair, HairColour), who.hair_tint],
-    "style": lambda who: [*one_hot(who.style, Style), who.hairline, who.volume, who.length],
-    "beard": lambda who: one_hot(who.beard, Beard),
+    "hair": lambda persona: [*one_hot(persona.hair, HairColour), persona.hair_tint],
+    "style": lambda persona: [
+        *one_hot(persona.style, Style),
+        persona.hairline,
+        persona.volume,
+        persona.length,
+    ],
+    "beard": lambda persona: one_hot(persona.beard, Beard),
     "age": _age,
 }

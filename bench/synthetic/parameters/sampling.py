@@ -1,4 +1,4 @@
-"""Drawing from a table of odds."""
+"""Sampling from a table of weights."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -9,6 +9,6 @@ Label = TypeVar("Label", bound=str)
 
 
 def pick(rng: np.random.Generator, odds: Mapping[Label, float]) -> Label:
-    """One of the keys; the values need not sum to 1."""
+    """Sample one key with probability proportional to its value."""
     shares = np.cumsum(list(odds.values()))
     return list(odds)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]

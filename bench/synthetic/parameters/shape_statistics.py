@@ -1,12 +1,12 @@
-"""How far the local shape targets of a face are applied: means and spreads."""
+"""Means and standard deviations of the weights of local shape targets."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 from bench.synthetic.geometry.head_model import load_head
 
-# Standard deviations of the local targets: the first prefix that fits counts. They are wide: to a face
-# network that knows photographs, rendered people differ less than real ones do.
+# Standard deviations of the local targets, by the first matching prefix. They are large, because a face
+# network trained on photographs separates rendered people less well than real ones.
 SPREADS: Sequence[tuple[str, float]] = (
     ("mouth-scale-horiz", 0.36),
     ("mouth-trans-up", 0.36),
@@ -70,7 +70,7 @@ FEMININE_MEANS: Mapping[str, float] = {
 
 @cache
 def amount_odds(feminine: bool) -> tuple[list[str], list[float], list[float]]:
-    """Names of the targets with the mean and the standard deviation of their amounts."""
+    """Names of the targets, means and standard deviations of their weights."""
     names = [name[:-1] for name in load_head().shapes.names if name.endswith("+")]
     spreads = [next(spread for prefix, spread in SPREADS if name.startswith(prefix)) for name in names]
     if not feminine:

@@ -1,4 +1,4 @@
-"""One photograph of a person: everything that changes from picture to picture."""
+"""Parameters of one photograph: pose, expression, accessories, background and light."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bench.synthetic.parameters.persona import Persona, Rgb
 from bench.synthetic.parameters.sampling import pick
 
 Pose = Literal["front", "left", "right"]
-"""Sides are the viewer's: on `left` the face looks to the left edge of the picture."""
+"""Named from the viewer's side: with `left` the face is turned to the left edge of the image."""
 Expression = Literal["neutral", "smiling", "laughing", "surprised", "sad", "angry"]
 GlassesColour = Literal["none", "black", "red"]
 HatColour = Literal["none", "red", "blue", "green", "black", "yellow"]
@@ -29,7 +29,7 @@ EXPRESSION_ODDS: Mapping[Expression, float] = {
 GLASSES_ODDS: Mapping[GlassesColour, float] = {"none": 0.75, "black": 0.17, "red": 0.08}
 HAT_SHARE = 0.20
 
-# Exact sRGB between 0 and 1. Cloth is darker than a wall of the same name, so both stay apart.
+# Exact sRGB values between 0 and 1. Cloth is darker than a wall of the same name, so that they differ.
 CLOTH: Mapping[str, Rgb] = {
     "white": (0.93, 0.93, 0.93),
     "black": (0.10, 0.10, 0.11),
@@ -54,7 +54,7 @@ WALL: Mapping[BackgroundColour, Rgb] = {
 
 @dataclass(frozen=True)
 class Shot:
-    """Angles are in radians; a positive yaw turns the face to the right edge of the picture."""
+    """Angles are in radians; a positive yaw turns the face to the right edge of the image."""
 
     pose: Pose
     expression: Expression
@@ -65,7 +65,7 @@ class Shot:
     yaw: float
     pitch: float
     strength: float
-    """How strongly the expression is played, around 1."""
+    """Intensity of the expression, around 1."""
     blink: float
     gaze: tuple[float, float]
     light: tuple[float, float, float]
@@ -74,13 +74,13 @@ class Shot:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The labels that a caption may name."""
+        """The labels that a caption may contain."""
         labels = ("expression", "pose", "glasses", "hat", "shirt", "background")
         return {label: str(getattr(self, label)) for label in labels}
 
 
 def sample_shot(persona: Persona, seed: int) -> Shot:
-    """Draw one photograph; persona and seed together fix it."""
+    """Sample one photograph; it is determined by persona and seed."""
     rng = np.random.default_rng((persona.seed, seed))
     pose = pick(rng, POSE_ODDS)
     yaw = np.radians(rng.uniform(14, 25) if pose != "front" else rng.uniform(-6, 6))

@@ -1,1 +1,1 @@
-"""Meshes, materials and rasterisation."""
+"""Rendering of a person and a shot: meshes, textures, rasterisation, shading."""

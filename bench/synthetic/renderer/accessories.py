@@ -1,4 +1,4 @@
-"""Glasses and a beanie, fitted to the head."""
+"""Meshes of glasses and a beanie, fitted to the head."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from bench.synthetic.geometry.head_model import Floats, Part
 from bench.synthetic.renderer.hair import Dome, Piece, grid_piece, join
 
 FRAME = 0.030
-"""Radius of a frame's wire; below 0.025 it is lost at 64 pixels."""
+"""Radius of the frame's wire; below 0.025 it is invisible at 64 pixels."""
 
 
 def make_glasses(left_eye: Floats, right_eye: Floats, front: float, temple: float) -> Piece:
-    """Rounded frames before both eyes, a bridge and two arms.
+    """Rounded frames in front of both eyes, a bridge and two arms.
 
-    `front` is the eyeballs' foremost z, `temple` half the width of the head beside the eyes.
+    `front` is the largest z of the eyeballs, `temple` half the width of the head next to the eyes.
     """
     half = (left_eye[0] - right_eye[0]) / 2
     wide, tall = min(0.255, half - 0.05), 0.20
@@ -27,8 +27,8 @@ def make_glasses(left_eye: Floats, right_eye: Floats, front: float, temple: floa
         z = depth - 0.35 * np.maximum(0, np.abs(x) - 0.25) ** 1.3
         wires.append(_wire(np.stack([x, y, z], -1)))
         hinge = [centre[0] + side * (wide + 0.015), height + 0.08, depth - 0.12]
-        beside = [side * temple, height + 0.09, 0.75]
-        wires.append(_wire(np.array([hinge, beside, [side * (temple + 0.04), height + 0.06, 0.4]])))
+        bend = [side * temple, height + 0.09, 0.75]
+        wires.append(_wire(np.array([hinge, bend, [side * (temple + 0.04), height + 0.06, 0.4]])))
     bridge = [[right_eye[0] + wide, height + 0.05, depth], [0, height + 0.09, depth + 0.05]]
     wires.append(_wire(np.array([*bridge, [left_eye[0] - wide, height + 0.05, depth]])))
     return join(wires)
@@ -54,7 +54,7 @@ def make_hat(dome: Dome) -> Piece:
 
 
 def _rounded(x: Floats) -> Floats:
-    """Turns a circle into a rounded rectangle."""
+    """Map a coordinate of a circle to a rounded rectangle."""
     squared: Floats = np.sign(x) * np.abs(x) ** (2 / 3)
     return squared
 

@@ -1,4 +1,4 @@
-"""Hair: a lifted scalp for short styles, a curtain for long ones, a ball for a bun."""
+"""Hair: a raised scalp for short styles, a curtain for long ones, a ball for a bun."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ LINE_HEIGHT = (0.72, 0.72, 0.62, 0.40, 0.12, -0.02, -0.05, -0.35, -0.62, -0.7)
 
 @dataclass(frozen=True)
 class Piece:
-    """A mesh worn on the head; it turns with the skull."""
+    """A mesh worn on the head, which turns with the skull."""
 
     part: Part
     vertices: Floats
@@ -27,13 +27,13 @@ class Piece:
 
 @dataclass(frozen=True)
 class Dome:
-    """An ellipsoid just around the skull."""
+    """An ellipsoid that encloses the skull."""
 
     centre: Floats
     radii: Floats
 
     def surface(self, angle: Floats, height: Floats, margin: float) -> Floats:
-        """Points at an angle around the head and a height; below the centre it is a cylinder."""
+        """Surface points by angle around the head and height; below the centre, the surface is a cylinder."""
         up = np.clip((height - self.centre[1]) / (self.radii[1] + margin), 0, 1)
         round_ = np.sqrt(1 - up**2)
         x = self.centre[0] + (self.radii[0] + margin) * round_ * np.sin(angle)
@@ -43,7 +43,7 @@ class Dome:
 
 
 def fit_dome(head: Head, placed: Floats) -> Dome:
-    """The smallest ellipsoid of the skull's proportions that holds the scalp."""
+    """The smallest ellipsoid with the skull's proportions that encloses the scalp."""
     skull = placed[(head.vertex_part == Part.SKIN) & (head.neutral[:, 1] > 0.42)]
     low = np.float32(0.1)
     middle = (skull[:, 2].max() + skull[:, 2].min()) / 2
@@ -59,7 +59,7 @@ def hair_colour(persona: Persona) -> Floats:
 
 
 def covered(persona: Persona, angle: Floats, height: Floats) -> Floats:
-    """How far a point of the head lies behind the hairline."""
+    """Degree to which a point of the head is behind the hairline, 0..1."""
     side = np.abs(angle)
     line = np.interp(side, LINE_ANGLE, LINE_HEIGHT)
     line = line + (persona.hairline + _fringe(persona)) * smoothstep(1.2, 0.3, side)
@@ -67,7 +67,7 @@ def covered(persona: Persona, angle: Floats, height: Floats) -> Floats:
 
 
 def scalp_lift(persona: Persona, head: Head, placed: Floats) -> Floats:
-    """How far the hair raises each vertex of the head above the skin."""
+    """Height of the hair above the skin at each vertex of the head."""
     thickness = {"buzz": 0.02, "short": 0.10, "curly": 0.20, "bob": 0.10, "long": 0.08, "bun": 0.04}
     if persona.style not in thickness:
         return np.zeros(len(placed), np.float32)
@@ -85,7 +85,7 @@ def scalp_lift(persona: Persona, head: Head, placed: Floats) -> Floats:
 
 
 def hair_pieces(persona: Persona, head: Head, placed: Floats, dome: Dome) -> tuple[Piece, ...]:
-    """Meshes beyond the lifted scalp, empty for most short styles."""
+    """Additional meshes of a hairstyle; empty for most short styles."""
     match persona.style:
         case "curly":
             return (_curls(persona, head, placed),)
@@ -98,7 +98,7 @@ def hair_pieces(persona: Persona, head: Head, placed: Floats, dome: Dome) -> tup
 
 
 def stays_below_a_hat(persona: Persona) -> bool:
-    """Whether the style still shows when the scalp is covered."""
+    """Whether the style is visible below a hat."""
     return persona.style in ("bob", "long")
 
 
@@ -123,7 +123,7 @@ def _curtain(persona: Persona, dome: Dome) -> Piece:
     angle = opening + (2 * np.pi - 2 * opening) * across
     strand = rng.normal(0, 1, columns)
     wave = 0.022 * np.sin(14 * down * persona.length + 9 * across) * smoothstep(0.2, -0.6, height)
-    # Wide enough to hide the ears, but flush with the scalp at the top.
+    # Wide enough to hide the ears, but close to the scalp at the top.
     hang = max(0.09 * persona.volume, 0.84 - dome.radii[0]) * smoothstep(0.95, 0.45, height)
     margin = hang + 0.012 * strand + wave * (persona.style == "long")
     points = dome.surface(angle, height, 0.0)
@@ -145,7 +145,7 @@ def _bun(persona: Persona, dome: Dome) -> Piece:
 
 
 def _curls(persona: Persona, head: Head, placed: Floats) -> Piece:
-    """Low balls scattered over the scalp; together they read as curls."""
+    """Flat balls at random points of the scalp, which look like curls."""
     rng = np.random.default_rng((persona.seed, 4))
     behind = covered(persona, head.angle, head.neutral[:, 1] - 0.08)
     ears = (np.abs(head.neutral[:, 0]) > 0.78) & (head.neutral[:, 1] < 0.25)
@@ -182,7 +182,7 @@ def grid_piece(part: Part, points: Floats, tone: Floats) -> Piece:
 
 
 def join(pieces: list[Piece]) -> Piece:
-    """Several pieces of one part as one."""
+    """Merge several pieces of the same part."""
     starts = np.cumsum([0, *(len(piece.vertices) for piece in pieces[:-1])])
     return Piece(
         part=pieces[0].part,

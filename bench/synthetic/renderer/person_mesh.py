@@ -1,4 +1,4 @@
-"""A persona turned into meshes and a texture, ready for any number of photographs."""
+"""Meshes and texture of a persona, reused for all its photographs."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ EYE_DEPTH = 1.19
 
 @dataclass(frozen=True)
 class Person:
-    """Everything a renderer needs that does not change with the shot.
+    """Everything of a person that does not depend on the shot.
 
-    The head is upright, its crown 2.15 above its chin, the middle between its eyes at (0, 0, 1.19).
+    The head is upright, with the crown 2.15 above the chin and the middle of the eyes at (0, 0, 1.19).
     """
 
     persona: Persona
@@ -38,7 +38,7 @@ class Person:
 
 
 def make_person(persona: Persona) -> Person:
-    """Build one person; this takes about as long as a few photographs."""
+    """Build one person; takes about as long as rendering a few photographs."""
     head = load_head()
     placed = head.vertices(persona.phenotype, persona.amounts)
     scale = HEAD_HEIGHT / _head_height(head, placed)
@@ -76,12 +76,12 @@ def _head_height(head: Head, placed: Floats) -> float:
 
 def _temple(head: Head, placed: Floats) -> float:
     x, y, z = np.abs(head.neutral).T
-    beside = (head.vertex_part == Part.SKIN) & (x < 0.8) & (y < 0.2) & (z > 0.55) & (z < 0.9)
-    return float(np.abs(placed[beside, 0]).max())
+    region = (head.vertex_part == Part.SKIN) & (x < 0.8) & (y < 0.2) & (z > 0.55) & (z < 0.9)
+    return float(np.abs(placed[region, 0]).max())
 
 
 def _flat_ears(head: Head, placed: Floats) -> Floats:
-    """Hair that hangs over the ears presses them to the head."""
+    """Move the ears towards the head, as below hair that covers them."""
     ears = smoothstep(0.76, 0.86, np.abs(head.neutral[:, 0])) * (head.neutral[:, 1] > -0.7)
     pressed = placed.copy()
     pressed[:, 0] *= 1 - 0.12 * ears

@@ -1,4 +1,4 @@
-"""A z-buffer: which triangle a pixel shows, and values interpolated over it."""
+"""Z-buffer rasterisation and interpolation of vertex values."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from bench.synthetic.geometry.head_model import Floats, Ints
 
 @dataclass(frozen=True)
 class Hits:
-    """The pixels that show something, row after row."""
+    """The pixels covered by a triangle, in row order."""
 
     pixel: NDArray[np.int64]
-    """Index into the flattened picture."""
+    """Index into the flattened image."""
     triangle: Ints
     corner: Ints
     """The three vertices of each pixel's triangle."""
@@ -22,28 +22,28 @@ class Hits:
     """Barycentric coordinates, (pixels, 3)."""
 
     def interpolate(self, values: Floats) -> Floats:
-        """Values at the vertices, seen at the pixels."""
+        """Interpolate vertex values at the pixels."""
         flat = np.ascontiguousarray(values.reshape(len(values), -1), np.float32)
-        seen: Floats = _interpolate(flat, self.corner, self.share)
-        return seen.reshape((len(self.pixel), *values.shape[1:]))
+        interpolated: Floats = _interpolate(flat, self.corner, self.share)
+        return interpolated.reshape((len(self.pixel), *values.shape[1:]))
 
 
 def rasterise(
     screen: Floats, depth: Floats, triangles: Ints, two_sided: NDArray[np.bool_], size: int
 ) -> Hits:
-    """Find the nearest triangle at each pixel centre of a square picture.
+    """Find the nearest triangle at each pixel centre of a square image.
 
-    `screen` is in pixels with y down, a smaller `depth` is nearer, and triangles turned away are
-    left out unless they are two-sided.
+    `screen` is in pixels with y down; a smaller `depth` is nearer. Triangles that face away are skipped
+    unless they are two-sided.
     """
-    shown, share = _rasterise(screen, depth, triangles, two_sided, size)
-    pixel = np.flatnonzero(shown >= 0)
-    triangle = shown[pixel]
+    nearest_triangle, share = _rasterise(screen, depth, triangles, two_sided, size)
+    pixel = np.flatnonzero(nearest_triangle >= 0)
+    triangle = nearest_triangle[pixel]
     return Hits(pixel, triangle, triangles[triangle], share[pixel])
 
 
 def vertex_normals(placed: Floats, triangles: Ints) -> Floats:
-    """Area-weighted mean of the normals of the adjoining triangles."""
+    """Area-weighted mean of the normals of the adjacent triangles."""
     normals: Floats = _vertex_normals(np.ascontiguousarray(placed, np.float32), triangles)
     return normals
 
@@ -51,7 +51,7 @@ def vertex_normals(placed: Floats, triangles: Ints) -> Floats:
 @njit(cache=True)
 def _rasterise(screen, depth, triangles, two_sided, size):  # type: ignore[no-untyped-def]
     nearest = np.full(size * size, np.inf, np.float32)
-    shown = np.full(size * size, -1, np.int32)
+    nearest_triangle = np.full(size * size, -1, np.int32)
     share = np.zeros((size * size, 3), np.float32)
     for k in range(triangles.shape[0]):
         a, b, c = triangles[k]
@@ -78,20 +78,20 @@ def _rasterise(screen, depth, triangles, two_sided, size):  # type: ignore[no-un
                 pixel = row * size + column
                 if z < nearest[pixel]:
                     nearest[pixel] = z
-                    shown[pixel] = k
+                    nearest_triangle[pixel] = k
                     share[pixel] = u, v, w
-    return shown, share
+    return nearest_triangle, share
 
 
 @njit(cache=True)
 def _interpolate(values, corner, share):  # type: ignore[no-untyped-def]
-    seen = np.empty((len(corner), values.shape[1]), np.float32)
+    result = np.empty((len(corner), values.shape[1]), np.float32)
     for i in range(len(corner)):
         a, b, c = corner[i]
         u, v, w = share[i]
         for j in range(values.shape[1]):
-            seen[i, j] = u * values[a, j] + v * values[b, j] + w * values[c, j]
-    return seen
+            result[i, j] = u * values[a, j] + v * values[b, j] + w * values[c, j]
+    return result
 
 
 @njit(cache=True)
@@ -114,9 +114,9 @@ def _vertex_normals(placed, triangles):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def sample_texture(texture, column, row):  # type: ignore[no-untyped-def]
-    """Bilinear look-up, wrapped around horizontally, in pixels from the first centre."""
+    """Bilinear lookup with horizontal wrapping, in texels from the centre of the first one."""
     height, width, channels = texture.shape
-    seen = np.empty((len(column), channels), np.float32)
+    result = np.empty((len(column), channels), np.float32)
     for i in range(len(column)):
         y = min(max(row[i], 0.0), height - 1.001)
         x = column[i] % width
@@ -127,5 +127,5 @@ def sample_texture(texture, column, row):  # type: ignore[no-untyped-def]
         for j in range(channels):
             above = texture[top, left, j] * (1 - along) + texture[top, right, j] * along
             below = texture[top + 1, left, j] * (1 - along) + texture[top + 1, right, j] * along
-            seen[i, j] = above * (1 - down) + below * down
-    return seen
+            result[i, j] = above * (1 - down) + below * down
+    return result

@@ -1,4 +1,4 @@
-"""A photograph: a person and a shot in, pixels out."""
+"""Render a photograph of a person."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,35 +9,35 @@ from bench.synthetic.geometry.head_model import Floats, Part
 from bench.synthetic.parameters.shot import WALL, Shot
 from bench.synthetic.renderer.person_mesh import Person
 from bench.synthetic.renderer.rasterizer import Hits, rasterise
-from bench.synthetic.renderer.scene import CAMERA_DISTANCE, Scene, stage
+from bench.synthetic.renderer.scene import CAMERA_DISTANCE, Scene, make_scene
 from bench.synthetic.renderer.surface_colors import Paint, paint
 
 RENDERER = "3"
-"""Changes whenever the same seeds give other pixels."""
+"""Renderer version; must change whenever the same seeds give different pixels."""
 SIZE = 64
-"""The native edge: alignment, frames and hair are made for it."""
+"""Native image size; face position, glasses and hair are designed for it."""
 SUPERSAMPLING = 3
 KEY, FILL = 0.62, 0.42
 BLEED = vector(0.38, 0.20, 0.14)
-"""How far light reaches around the curve of skin, by colour."""
+"""Subsurface scattering of skin by colour: how far light wraps around it."""
 
 
 def render(person: Person, shot: Shot, size: int = SIZE) -> NDArray[np.uint8]:
-    """Photograph a person: (size, size, 3) in sRGB."""
+    """Render one shot of a person as (size, size, 3) in sRGB."""
     fine = size * SUPERSAMPLING
-    scene = stage(person, shot)
+    scene = make_scene(person, shot)
     screen, depth = scene.project(fine)
     hits = rasterise(screen, depth, scene.triangles, scene.part >= Part.TEETH, fine)
-    picture = np.empty((fine * fine, 3), np.float32)
-    picture[:] = linear(WALL[shot.background])
-    picture[hits.pixel] = _lit(person, shot, scene, hits, depth, fine)
-    pooled = picture.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3))
+    image = np.empty((fine * fine, 3), np.float32)
+    image[:] = linear(WALL[shot.background])
+    image[hits.pixel] = _lit(person, shot, scene, hits, depth, fine)
+    pooled = image.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3))
     pixels: NDArray[np.uint8] = (np.clip(pooled, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
     return pixels
 
 
 def _lit(person: Person, shot: Shot, scene: Scene, hits: Hits, depth: Floats, size: int) -> Floats:
-    """Colour of the hit pixels under a soft light from the front."""
+    """Colour of the covered pixels under a soft light from the front."""
     normals = unit(hits.interpolate(scene.normals))
     towards = unit(vector(0, 0, CAMERA_DISTANCE) - hits.interpolate(scene.vertices))
     part = scene.part[hits.triangle]
@@ -64,12 +64,12 @@ def _shade(surface: Paint, normals: Floats, towards: Floats, openness: Floats, s
 
 
 def _openness(hits: Hits, depth: Floats, size: int) -> Floats:
-    """Ambient occlusion from the depth picture alone: hollows lie behind their surroundings."""
+    """Ambient occlusion in screen space: pixels deeper than their surroundings are darkened."""
     buffer = np.full(size * size, CAMERA_DISTANCE + 1.2, np.float32)
     buffer[hits.pixel] = np.minimum(depth, CAMERA_DISTANCE + 1.2)
-    picture = buffer.reshape(size, size)
-    hollow = np.zeros_like(picture)
+    depth_map = buffer.reshape(size, size)
+    hollow = np.zeros_like(depth_map)
     for radius, strength in ((0.012, 2.0), (0.035, 0.7)):
-        around = gaussian_filter(picture, radius * size, truncate=2.0)
-        hollow += np.clip((picture - around) * strength, 0, 0.35)
+        around = gaussian_filter(depth_map, radius * size, truncate=2.0)
+        hollow += np.clip((depth_map - around) * strength, 0, 0.35)
     return np.clip(1 - hollow, 0.3, 1).ravel()[hits.pixel]

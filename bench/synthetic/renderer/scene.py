@@ -1,4 +1,4 @@
-"""Person and shot brought together: one mesh, posed, before the camera."""
+"""The posed mesh of a person in one shot, and its camera."""
 
 from dataclasses import dataclass
 
@@ -19,20 +19,20 @@ COLLAR = -1.02
 
 @dataclass(frozen=True)
 class Scene:
-    """Posed vertices with the middle of the eyes at the origin; the camera looks along -z."""
+    """Posed mesh with the middle of the eyes at the origin; the camera looks along -z."""
 
     vertices: Floats
     normals: Floats
     triangles: Ints
     part: Ints
-    """Of each triangle."""
+    """Part of each triangle."""
     tone: Floats
     head_turn: Floats
     """The skull's rotation."""
     eye_distance: float
 
     def project(self, size: int) -> tuple[Floats, Floats]:
-        """Pixel positions and depth; the eyes come to (32 +- 7.5, 28) of 64."""
+        """Pixel positions and depth; the eyes are projected to (32 +- 7.5, 28) of 64."""
         depth = CAMERA_DISTANCE - self.vertices[:, 2]
         scale = 15 / 64 * size * CAMERA_DISTANCE / self.eye_distance / depth
         x = size / 2 + scale * self.vertices[:, 0]
@@ -40,7 +40,7 @@ class Scene:
         return np.stack([x, y], -1).astype(np.float32), depth.astype(np.float32)
 
 
-def stage(person: Person, shot: Shot) -> Scene:
+def make_scene(person: Person, shot: Shot) -> Scene:
     """Dress and pose a person."""
     head = person.head
     pieces = _worn(person, shot)
@@ -50,7 +50,7 @@ def stage(person: Person, shot: Shot) -> Scene:
     vertices = np.concatenate([body, *(piece.vertices for piece in pieces)])
     skull = _rotation(shot.yaw, shot.pitch)
     torso = _rotation(0.25 * shot.yaw, 0.0)
-    follows = _follows_the_skull(head, pieces)[:, None]
+    follows = _skull_weights(head, pieces)[:, None]
     around = vertices - NECK
     posed = (around @ skull.T) * follows + (around @ torso.T) * (1 - follows)
     directions = np.concatenate([normals, *(piece.normals for piece in pieces)])
@@ -74,7 +74,7 @@ def stage(person: Person, shot: Shot) -> Scene:
 
 
 def shirt_amount(neutral: Floats, softness: float) -> Floats:
-    """How far a point lies below the collar; its last axis is the position in the neutral pose."""
+    """Degree to which a point is below the collar, 0..1; the last axis is its neutral position."""
     x, y, z = neutral[..., 0], neutral[..., 1], neutral[..., 2]
     above = y + 0.30 * z - 0.2 * np.maximum(np.abs(x) - 0.4, 0) - COLLAR
     return smoothstep(softness, -softness, above) * (y < -0.9)
@@ -92,7 +92,7 @@ def _worn(person: Person, shot: Shot) -> list[Piece]:
 
 
 def _tucked(hair: Piece) -> Piece:
-    """What of a hairstyle is seen below a hat."""
+    """The part of a hairstyle that is visible below a hat."""
     height = hair.vertices[:, 1]
     below = height[hair.triangles].max(1) < 0.55
     pressed = hair.vertices.copy()
@@ -105,7 +105,7 @@ def _body(person: Person, shot: Shot) -> Floats:
     body = person.placed.copy()
     scaled = {name: person.scale * amount for name, amount in actions(shot).items()}
     head.actions.add(scaled, body)
-    # Teeth sit a little too far forward for strongly altered lips.
+    # Without this, the teeth protrude through strongly deformed lips.
     teeth = head.vertex_part == Part.TEETH
     body[teeth] = body[teeth] * vector(0.94, 1, 1) - vector(0, 0, 0.04)
     lift = person.beard_lift if shot.hat != "none" else person.beard_lift + person.hair_lift
@@ -124,14 +124,14 @@ def _body_normals(head: Head, body: Floats) -> Floats:
 
 
 def _body_tone(head: Head) -> Floats:
-    """Teeth darken towards the throat."""
+    """Brightness of the head's vertices; teeth darken towards the throat."""
     inside = 0.12 + 0.88 * smoothstep(0.95, 1.22, head.neutral[:, 2])
     tone: Floats = np.where(head.vertex_part == Part.TEETH, inside, np.float32(1))
     return tone
 
 
-def _follows_the_skull(head: Head, pieces: list[Piece]) -> Floats:
-    """1 for the head, 0 for the shoulders, between on the neck and in long hair."""
+def _skull_weights(head: Head, pieces: list[Piece]) -> Floats:
+    """Weight of the skull's rotation: 1 for the head, 0 for the shoulders, between for neck and long hair."""
     height = head.neutral[:, 1] - 0.25 * (head.neutral[:, 2] - 0.6)
     follows = [smoothstep(-1.75, -0.95, height)]
     follows += [smoothstep(-2.3, -1.0, piece.vertices[:, 1]) for piece in pieces]
@@ -144,7 +144,7 @@ def _turned_eye(person: Person, skull: Floats, side: Part) -> Floats:
 
 
 def _rotation(yaw: float, pitch: float) -> Floats:
-    """Nod first, then turn, so that the eyes stay level."""
+    """Rotation by pitch, then yaw, which keeps the eyes level."""
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     nod = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])

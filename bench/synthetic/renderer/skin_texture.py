@@ -1,4 +1,4 @@
-"""The skin texture: complexion, brows, beard and scalp around the unrolled head."""
+"""The skin texture over the unrolled head: complexion, brows, beard and scalp."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -25,14 +25,14 @@ class SkinTexture:
 
 
 def texel(angle: Floats, height: Floats) -> tuple[Floats, Floats]:
-    """Column and row of a point, counted from the first texel's centre."""
+    """Column and row of a point, relative to the centre of the first texel."""
     column = (angle + np.pi) / (2 * np.pi) * WIDTH - 0.5
     row = (TOP - height) / (TOP - BOTTOM) * HEIGHT - 0.5
     return column, row
 
 
 def skin_colour(persona: Persona) -> Floats:
-    """Linear colour of the unblemished skin."""
+    """Linear base colour of the skin."""
     step = int(persona.skin_tone)
     share = persona.skin_tone - step
     tone = (1 - share) * np.array(SKIN_TONES[step]) + share * np.array(SKIN_TONES[step + 1])
@@ -65,7 +65,7 @@ def bake_skin(persona: Persona) -> SkinTexture:
 
 
 def _flush(colour: Floats, persona: Persona, coarse: Floats) -> Floats:
-    """Blood in cheeks, nose and ears, and the darker ring around the eyes."""
+    """Redden cheeks, nose and ears, and darken the skin around the eyes."""
     unroll = _unrolled()
     paleness = 1 - smoothstep(3, 5, persona.skin_tone)
     red = np.clip(persona.blush * unroll.blush + 0.08 * coarse, -0.2, 1.0) * (0.35 + 0.65 * paleness)
@@ -138,7 +138,7 @@ class _Unrolled:
 
 @cache
 def _unrolled() -> _Unrolled:
-    """Everything about the texture that is the same for everybody."""
+    """Masks of the texture that are the same for all people."""
     column, row = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
     angle = (column / WIDTH * 2 * np.pi - np.pi).astype(np.float32)
     height = (TOP - row / HEIGHT * (TOP - BOTTOM)).astype(np.float32)
@@ -174,12 +174,12 @@ def _wrinkles(angle: Floats, side: Floats, height: Floats) -> Floats:
     lines += 1.2 * fold * smoothstep(-0.30, -0.40, height) * smoothstep(-0.92, -0.8, height)
     bag = bump(height + 0.18 - 0.05 * np.cos(6 * (side - 0.38)), 0, 0.018)
     lines += bag * smoothstep(0.2, 0.3, side) * smoothstep(0.62, 0.5, side)
-    drawn: Floats = np.clip(lines, 0, 1)
-    return drawn
+    mask: Floats = np.clip(lines, 0, 1)
+    return mask
 
 
 def _beards(side: Floats, height: Floats) -> tuple[Floats, Floats]:
-    """Moustache and full beard, with the lips left free."""
+    """Masks of moustache and full beard, which leave the lips free."""
     cheek = -0.62 + 0.42 * smoothstep(0.35, 1.15, side)
     full = smoothstep(cheek + 0.06, cheek - 0.06, height) * smoothstep(1.50, 1.32, side)
     full *= smoothstep(-1.60, -1.25, height)

@@ -1,4 +1,4 @@
-"""The colour of each visible point before any light falls on it."""
+"""Unlit surface colours of the visible points."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,22 +18,22 @@ from bench.synthetic.renderer.scene import Scene, shirt_amount
 from bench.synthetic.renderer.skin_texture import skin_colour, texel
 
 IRIS = 0.60
-"""Angle from the iris's centre to its rim, in radians; a little larger than life, to be seen."""
+"""Angular radius of the iris in radians; larger than natural, to be visible at 64 pixels."""
 FRAME_COLOURS = {"black": (0.06, 0.06, 0.07), "red": (0.80, 0.08, 0.12)}
 
 
 @dataclass(frozen=True)
 class Paint:
-    """Surface of every hit pixel."""
+    """Surface properties of every covered pixel."""
 
     colour: Floats
     shine: Floats
     skin: Floats
-    """How far light bleeds through, as it does through skin."""
+    """Degree to which the surface scatters light like skin, 0..1."""
 
 
 def paint(person: Person, shot: Shot, scene: Scene, hits: Hits, normals: Floats) -> Paint:
-    """Colour the hit pixels by what they belong to."""
+    """Colour the covered pixels by the part they belong to."""
     part = scene.part[hits.triangle]
     colour = np.zeros((len(part), 3), np.float32)
     shine = np.zeros(len(part), np.float32)
@@ -93,7 +93,7 @@ def _lip_colour(person: Person) -> Floats:
 
 
 def _paint_eye(person: Person, shot: Shot, local: Floats, inward: int) -> Floats:
-    """White, iris and pupil by the angle from the line of sight."""
+    """Colour of sclera, iris and pupil by the angle from the line of sight."""
     gaze_x = shot.gaze[0] - 0.35 * shot.yaw + 0.03 * inward
     sight = unit(vector(gaze_x, shot.gaze[1], 1))
     away = np.arccos(np.clip(local @ sight, -1, 1)) / IRIS
@@ -107,7 +107,7 @@ def _paint_eye(person: Person, shot: Shot, local: Floats, inward: int) -> Floats
 
 @cache
 def _masks() -> Floats:
-    """Lips, inside of the mouth, roots of the lashes and ears, at the vertices."""
+    """Masks of lips, inside of the mouth, lash roots and ears at the vertices: (n, 4)."""
     head = load_head()
     lashes = cKDTree(head.neutral[head.vertex_part == Part.LASHES])
     distance, _ = lashes.query(head.neutral)

@@ -1,4 +1,4 @@
-"""The command line itself: its help, its lists, and how light it is."""
+"""The command line: help texts, lists, and no import of heavy libraries."""
 
 import subprocess
 import sys
@@ -9,13 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli.listing import LISTS
-from bench.cli.main import Listed, app
+from bench.cli.main import Catalogue, app
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "diffusers", "transformers", "onnxruntime", "cv2", "insightface", "pandas"}
 
 
-def test_the_help_of_every_command(golden: Callable[[str, str], None]) -> None:
+def test_help_text_of_every_command(golden: Callable[[str, str], None]) -> None:
     runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
     commands = ([], ["run"], ["report"], ["doctor"], ["data"], ["list"])
     texts = [runner.invoke(app, [*command, "--help"], prog_name="bench").output for command in commands]
@@ -25,7 +25,7 @@ def test_the_help_of_every_command(golden: Callable[[str, str], None]) -> None:
 @pytest.mark.parametrize(
     "words", [["--help"], ["list"], ["run", "--dry-run"], ["report", "--help"], ["data", "rendered"]]
 )
-def test_what_does_not_draw_imports_no_torch(words: list[str], tmp_path: Path) -> None:
+def test_commands_without_generation_do_not_import_torch(words: list[str], tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['bench', *{words!r}]\n"
         "from bench.cli.main import main\n"
@@ -39,14 +39,14 @@ def test_what_does_not_draw_imports_no_torch(words: list[str], tmp_path: Path) -
     assert done.returncode == 0, done.stderr
 
 
-def test_every_list_names_something() -> None:
-    assert {kind.value for kind in Listed} == set(LISTS)
+def test_every_list_has_entries_with_descriptions() -> None:
+    assert {kind.value for kind in Catalogue} == set(LISTS)
     for kind, entries in LISTS.items():
         assert all(name and about for name, about in entries()), kind
         assert entries(), kind
 
 
-def test_methods_may_be_given_one_by_one() -> None:
+def test_methods_option_may_be_repeated() -> None:
     words = ["run", "--suite", "smoke", "--dry-run", "--methods", "text-only", "--methods", "photo-copy"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0

@@ -1,4 +1,4 @@
-"""The layout of google/dreambooth: subjects, classes and prompts of things and animals."""
+"""The layout of google/dreambooth: subjects, classes and prompts of objects and animals."""
 
 import csv
 from collections.abc import Callable
@@ -42,7 +42,7 @@ prompt_list = [
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone that lacks one subject."""
+    """A clone without the photographs of one subject."""
     rng = np.random.default_rng(0)
     for name in ("kettle", "rex"):
         folder = tmp_path / "dataset" / name
@@ -54,7 +54,7 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_subjects_have_their_class_and_are_no_persons(clone: Path) -> None:
+def test_subjects_have_a_class_and_are_not_persons(clone: Path) -> None:
     opened = open_people(DatasetSettings("dreambench", str(clone)), Path())
     kettle, rex = opened.chosen
     assert (kettle.phrase, kettle.attributes["kind"], kettle.person) == ("a kettle", "object", False)
@@ -63,13 +63,13 @@ def test_subjects_have_their_class_and_are_no_persons(clone: Path) -> None:
     assert opened.remarks[0].startswith("1 of 3 subjects are not in")
 
 
-def test_the_folder_inside_the_clone_may_be_named_as_well(clone: Path) -> None:
+def test_path_may_be_the_inner_dataset_folder(clone: Path) -> None:
     outer = open_people(DatasetSettings("dreambench", str(clone)), Path())
     inner = open_people(DatasetSettings("dreambench", str(clone / "dataset")), Path())
     assert inner == outer
 
 
-def test_its_own_prompts_are_each_kinds_own(clone: Path) -> None:
+def test_own_prompts_depend_on_the_kind_of_subject(clone: Path) -> None:
     settings = DatasetSettings("dreambench", str(clone), own_prompts=True)
     people = open_people(settings, Path()).chosen
     plan = make_plan(["m"], people, (), recaptions=0, samples=1, seed=0)
@@ -84,23 +84,23 @@ def test_its_own_prompts_are_each_kinds_own(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
-        ("'a green {0} {1}'", "'green {1}'", r"line \d+: .* wanted is a prompt around"),
-        ("Live Subject Prompts", "", "4 and 0 prompts; wanted are"),
+        ("'a green {0} {1}'", "'green {1}'", r"line \d+: .* expected a prompt with"),
+        ("Live Subject Prompts", "", "4 and 0 prompts; expected"),
         ("kettle,kettle\nrex,dog\nold_orange,toy\n", "", "0 subjects"),
     ],
 )
-def test_a_listing_of_another_form_is_refused(old: str, new: str, said: str, clone: Path) -> None:
+def test_malformed_listing_is_refused(old: str, new: str, message: str, clone: Path) -> None:
     path = clone / "dataset" / "prompts_and_classes.txt"
     path.write_text(LISTING.replace(old, new))
-    with pytest.raises(DatasetError, match=said):
+    with pytest.raises(DatasetError, match=message):
         read_listing(path)
 
 
-def test_a_folder_without_the_listing_is_refused(clone: Path) -> None:
+def test_missing_listing_is_refused(clone: Path) -> None:
     (clone / "dataset" / "prompts_and_classes.txt").unlink()
-    with pytest.raises(DatasetError, match="wanted is a clone of google/dreambooth"):
+    with pytest.raises(DatasetError, match="expected a clone of google/dreambooth"):
         open_people(DatasetSettings("dreambench", str(clone)), Path())
 
 
@@ -113,7 +113,7 @@ backbone = { path = "none" }
 """
 
 
-def test_metrics_of_faces_say_nothing_of_what_is_no_person(clone: Path, bench: Callable[..., int]) -> None:
+def test_face_metrics_skip_subjects_that_are_not_persons(clone: Path, bench: Callable[..., int]) -> None:
     (clone / "things.toml").write_text(SUITE)
     out = clone / "run"
     suite = clone / "things.toml"

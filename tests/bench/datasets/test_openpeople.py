@@ -1,4 +1,4 @@
-"""OpenPeople's sheets: frames are found wherever they lie; the package itself where it is installed."""
+"""OpenPeople's sheets: detection of the frames, and the package itself if it is installed."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CELL = (480, 300)
 
 
 def draw_sheet(path: Path, rows: int, left: int, top: int) -> None:
-    """Framed cells, each of its own colour, white shirts at their feet and captions between them."""
+    """Write a sheet of framed cells with different colours, white shirts and captions."""
     sheet = Image.new("RGB", (2400, 1792), GREY)
     pen = ImageDraw.Draw(sheet)
     pen.text((left, top - 20), "FACE EMOTIONS", fill="white", font_size=16)
@@ -48,7 +48,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "curated"
 
 
-def test_every_cell_is_cut_inside_its_frame(root: Path) -> None:
+def test_crops_are_inside_the_frames(root: Path) -> None:
     for path, left, top in (("P001", 97, 111), ("P002", 40, 61)):
         boxes = cells(root / path / "assets" / "emotions_sheet.jpg", rows=4)
         assert len(boxes) == 16
@@ -60,7 +60,7 @@ def test_every_cell_is_cut_inside_its_frame(root: Path) -> None:
             assert abs((box.left + box.right) / 2 - (x + CELL[0] / 2)) <= 4
 
 
-def test_a_person_has_twenty_one_photos_with_captions(root: Path) -> None:
+def test_a_person_has_21_photos_with_captions(root: Path) -> None:
     people = open_people(DatasetSettings("openpeople", str(root)), Path()).chosen
     assert [(who.id, who.noun, who.attributes["age_range"]) for who in people] == [
         ("p001", "woman", "35-45"),
@@ -74,7 +74,7 @@ def test_a_person_has_twenty_one_photos_with_captions(root: Path) -> None:
         assert all(photo.load().width == photo.load().height for photo in photos)
 
 
-def test_the_caption_belongs_to_the_cell(root: Path) -> None:
+def test_captions_match_the_cells(root: Path) -> None:
     dataset = OpenPeople(DatasetSettings("openpeople", str(root)), Path())
     for number, photo in enumerate(dataset.photos("p001")[:16]):
         colour = np.asarray(photo.load())[40, 40]
@@ -85,47 +85,45 @@ def test_the_caption_belongs_to_the_cell(root: Path) -> None:
     assert "seen from the side" in side.caption
 
 
-def spoil_frames(person: Path) -> None:
+def remove_frames(person: Path) -> None:
     Image.new("RGB", (2400, 1792), GREY).save(person / "assets" / "emotions_sheet.jpg")
 
 
-def spoil_metadata(person: Path) -> None:
+def remove_metadata(person: Path) -> None:
     (person / "metadata.json").write_text("{}")
 
 
-def spoil_sheet(person: Path) -> None:
+def remove_sheet(person: Path) -> None:
     (person / "assets" / "character_sheet.jpg").unlink()
 
 
 @pytest.mark.parametrize(
-    ("corruption", "said"),
+    ("damage", "message"),
     [
-        (spoil_frames, "white frames found, wanted 4 x 4"),
-        (spoil_metadata, r"no character_details\.demographics"),
-        (spoil_sheet, "cannot be read"),
+        (remove_frames, "white frames found, expected 4 x 4"),
+        (remove_metadata, r"no character_details\.demographics"),
+        (remove_sheet, "cannot be read"),
     ],
 )
-def test_another_version_of_the_package_is_refused(
-    corruption: Callable[[Path], None], said: str, root: Path
-) -> None:
-    corruption(root / "P001")
-    with pytest.raises(DatasetError, match=said):
+def test_unexpected_layout_is_refused(damage: Callable[[Path], None], message: str, root: Path) -> None:
+    damage(root / "P001")
+    with pytest.raises(DatasetError, match=message):
         open_people(DatasetSettings("openpeople", str(root)), Path())
 
 
-def test_a_folder_that_is_not_openpeople_is_refused(tmp_path: Path) -> None:
+def test_folder_without_metadata_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no \*/metadata\.json"):
         OpenPeople(DatasetSettings("openpeople", str(tmp_path)), Path())
 
 
 @pytest.mark.skipif(find_spec("openpeople") is not None, reason="the package is installed")
-def test_without_the_package_the_cure_is_named() -> None:
+def test_missing_package_error_names_the_extra() -> None:
     with pytest.raises(DatasetError, match=r"pip install 'personabench\[openpeople\]'"):
         OpenPeople(DatasetSettings("openpeople"), Path())
 
 
 @pytest.mark.skipif(find_spec("openpeople") is None, reason="needs the package openpeople")
-def test_the_packages_own_sheets_are_cut_without_a_rest_of_their_frames() -> None:
+def test_crops_of_the_installed_package_contain_no_frames() -> None:
     dataset = OpenPeople(DatasetSettings("openpeople"), Path())
     assert len(dataset.names()) == 10
     for name in dataset.names():
@@ -133,7 +131,7 @@ def test_the_packages_own_sheets_are_cut_without_a_rest_of_their_frames() -> Non
         assert len(photos) >= 20
         for photo in photos[:19]:
             pixels = np.asarray(photo.load().convert("L"), int)
-            # Shirts may be white at the foot, so only the upper half of the sides is looked at.
+            # Shirts at the bottom may be white, so only the upper half of the sides is checked.
             half = len(pixels) // 2
             rim = np.concatenate([pixels[0], pixels[:half, 0], pixels[:half, -1]])
             assert (rim > 200).mean() < 0.02, photo.name

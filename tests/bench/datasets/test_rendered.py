@@ -1,4 +1,4 @@
-"""Rendered people: those that ship, and folders of as many as one likes."""
+"""Rendered people: the shipped set and custom folders."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LABELS = {
 
 @pytest.fixture
 def rendered(tmp_path: Path) -> Path:
-    """Three people in the layout that `bench train people` writes."""
+    """Three people in the layout of `bench train people`."""
     folder = tmp_path / "test"
     folder.mkdir()
     records = [
@@ -29,7 +29,7 @@ def rendered(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder_of_rendered_people_is_read_by_its_path(rendered: Path) -> None:
+def test_folder_of_rendered_people_is_read(rendered: Path) -> None:
     opened = open_people(DatasetSettings("rendered", str(rendered), references=2), Path())
     assert [who.id for who in opened.chosen] == ["person-2000000", "person-2000001", "person-2000002"]
     who = opened.chosen[1]
@@ -41,22 +41,22 @@ def test_a_folder_of_rendered_people_is_read_by_its_path(rendered: Path) -> None
     assert who.held_out[0].attributes["shirt"] == "red"
     assert who.check() == []
     pixels = np.load(rendered / "photos.npy")
-    shown = {photo.load().tobytes() for photo in (*who.references, *who.held_out)}
-    assert shown == {row.tobytes() for row in pixels[3:6]}
-    assert {photo.content() for photo in (*who.references, *who.held_out)} == shown
+    loaded = {photo.load().tobytes() for photo in (*who.references, *who.held_out)}
+    assert loaded == {row.tobytes() for row in pixels[3:6]}
+    assert {photo.content() for photo in (*who.references, *who.held_out)} == loaded
 
 
-def test_more_people_than_ship_are_asked_of_the_renderer() -> None:
+def test_error_for_too_many_people_names_the_render_command() -> None:
     with pytest.raises(DatasetError, match=r"identities = 40, .* `bench train people --data DIR --test 40`"):
         open_people(DatasetSettings("rendered", identities=40), Path())
 
 
-def test_a_folder_without_people_is_refused(tmp_path: Path) -> None:
+def test_folder_without_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"neither people\.jsonl nor photos\.jsonl"):
         open_people(DatasetSettings("rendered", str(tmp_path)), Path())
 
 
-def test_an_array_that_was_cut_short_is_refused(rendered: Path) -> None:
+def test_truncated_array_is_refused(rendered: Path) -> None:
     np.save(rendered / "photos.npy", np.zeros((4, 64, 64, 3), np.uint8))
     who = open_people(DatasetSettings("rendered", str(rendered), references=2), Path()).chosen[2]
     with pytest.raises(DatasetError, match=r"photograph \d of 4; render it again"):

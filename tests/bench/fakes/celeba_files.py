@@ -1,4 +1,4 @@
-"""Fixtures that write CelebA folders of a few people."""
+"""Fixtures that write CelebA folders with a few people."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +17,8 @@ PARTITIONS = {"train": 0, "valid": 1, "test": 2}
 WriteCelebA = Callable[..., Path]
 
 
-def noise(path: Path, seed: int, size: tuple[int, int] = (36, 44)) -> None:
-    """A picture like no other."""
+def write_noise(path: Path, seed: int, size: tuple[int, int] = (36, 44)) -> None:
+    """Write an image that is unique for the seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
     Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(path)
@@ -26,7 +26,7 @@ def noise(path: Path, seed: int, size: tuple[int, int] = (36, 44)) -> None:
 
 @pytest.fixture
 def celeba(tmp_path: Path) -> WriteCelebA:
-    """Writes CelebA's files for some people: number -> (partition, photographs)."""
+    """Writes CelebA's files for people given as number -> (partition, number of photographs)."""
 
     def write(
         people: Mapping[int, tuple[str, int]],
@@ -39,13 +39,14 @@ def celeba(tmp_path: Path) -> WriteCelebA:
         root = tmp_path / "celeba"
         rows = [(who, part) for who, (part, count) in people.items() for _ in range(count)]
         names = [f"{number:06d}.jpg" for number in range(1, len(rows) + 1)]
-        held = labels or {}
+        true_labels = labels or {}
         texts = {
             f"{anno}/list_attr_celeba.txt": [str(len(rows)), " ".join(ATTRIBUTES)]
             + [
                 f"{name} "
                 + " ".join(
-                    " 1" if label in held.get(number, {"Male", "No_Beard"}) else "-1" for label in ATTRIBUTES
+                    " 1" if label in true_labels.get(number, {"Male", "No_Beard"}) else "-1"
+                    for label in ATTRIBUTES
                 )
                 for number, name in enumerate(names, start=1)
             ],
@@ -63,13 +64,13 @@ def celeba(tmp_path: Path) -> WriteCelebA:
                 for i, name in enumerate(names)
             ],
         }
-        for place, lines in texts.items():
-            path = root / place.strip("/")
+        for name, lines in texts.items():
+            path = root / name.strip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(lines) + "\n")
         folder = root / img.strip("/") / ("img_celeba" if wild else "img_align_celeba")
         for number, name in enumerate(names, start=1):
-            noise(folder / name, number, (120, 100) if wild else (36, 44))
+            write_noise(folder / name, number, (120, 100) if wild else (36, 44))
         return root
 
     return write
@@ -79,7 +80,7 @@ def celeba(tmp_path: Path) -> WriteCelebA:
 def settings() -> Callable[..., DatasetSettings]:
     """Settings with one reference photograph."""
 
-    def of(kind: str, path: Path, **changes: object) -> DatasetSettings:
+    def make(kind: str, path: Path, **changes: object) -> DatasetSettings:
         return DatasetSettings(kind, str(path), **{"references": 1, **changes})  # type: ignore[arg-type]
 
-    return of
+    return make

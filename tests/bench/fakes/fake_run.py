@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.runs.atomic_io import write_json
+from bench.atomic_io import write_json
 from bench.runs.finished_run import Column, FinishedRun
 from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
 from bench.runs.tables import (

@@ -8,8 +8,8 @@ import pytest
 from fake_run import write_run
 from known_run import known_run
 
+from bench.atomic_io import read_json, write_json
 from bench.errors import ReportError
-from bench.runs.atomic_io import read_json, write_json
 from bench.runs.finished_run import FinishedRun, latest_run, read_run
 from bench.runs.tables import CELLS, FITS, METRICS, SCORES, SETS, CellRow, ScoreRow, SetRow, write_rows
 

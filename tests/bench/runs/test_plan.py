@@ -75,5 +75,5 @@ def test_a_subject_whom_no_card_suits_is_refused() -> None:
 
 @pytest.mark.parametrize("template", ["no slot", "{subject} and {subject}"])
 def test_a_prompt_has_its_slot_once(template: str) -> None:
-    with pytest.raises(SuiteError, match="must hold the slot"):
+    with pytest.raises(SuiteError, match="must contain the slot"):
         Prompt("x", template)

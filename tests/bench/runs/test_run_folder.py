@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.atomic_io import fresh_folder, read_json, write_json, write_whole
 from bench.errors import StoreError
-from bench.runs.atomic_io import fresh_folder, read_json, write_json, write_whole
 from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder, locked, safe
 from bench.suite.prompts import Prompt

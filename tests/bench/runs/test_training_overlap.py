@@ -91,7 +91,7 @@ def test_method_without_training_data_has_an_empty_set() -> None:
 
 
 def test_run_records_training_data_and_origins(run_folder: Path) -> None:
-    from bench.runs.atomic_io import read_json
+    from bench.atomic_io import read_json
 
     manifest = read_json(run_folder / "run.json")
     (method,) = manifest["methods"].values()

@@ -1,4 +1,4 @@
-"""Folders of people, and the rendered ones that ship."""
+"""Identities from folders and from the shipped rendered set."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def opened(people: Path, **changes: object) -> tuple[Identity, ...]:
     return open_people(settings(**changes), people.parent).chosen
 
 
-def test_references_and_held_out_photos_never_meet(people: Path) -> None:
+def test_references_and_held_out_photos_are_disjoint(people: Path) -> None:
     for who in opened(people, held_out=3):
         references = {photo.path for photo in who.references}
         held_out = {photo.path for photo in who.held_out}
@@ -29,12 +29,12 @@ def test_references_and_held_out_photos_never_meet(people: Path) -> None:
         assert not references & held_out
 
 
-def test_the_split_comes_from_the_seed_alone(people: Path) -> None:
+def test_split_depends_only_on_the_seed(people: Path) -> None:
     assert opened(people) == opened(people)
     assert opened(people) != opened(people, seed=1)
 
 
-def test_a_further_person_changes_nobodys_split(people: Path) -> None:
+def test_additional_person_does_not_change_other_splits(people: Path) -> None:
     before = {who.id: who for who in opened(people)}
     extra = people / "dora"
     extra.mkdir()
@@ -44,7 +44,7 @@ def test_a_further_person_changes_nobodys_split(people: Path) -> None:
     assert {name: after[name] for name in before} == before
 
 
-def test_a_folder_for_held_out_photos_decides_the_split(people: Path) -> None:
+def test_heldout_folder_defines_the_split(people: Path) -> None:
     (people / "ada" / "heldout").mkdir()
     for name in ("03.png", "03.txt", "04.png", "04.txt"):
         (people / "ada" / name).rename(people / "ada" / "heldout" / name)
@@ -53,7 +53,7 @@ def test_a_folder_for_held_out_photos_decides_the_split(people: Path) -> None:
     assert [photo.path.name for photo in ada.held_out] == ["03.png", "04.png"]
 
 
-def test_captions_come_from_json_or_jsonl_as_well(people: Path) -> None:
+def test_captions_are_read_from_json_and_jsonl(people: Path) -> None:
     for name in ("ada", "bob"):
         for text in (people / name).glob("*.txt"):
             text.unlink()
@@ -68,73 +68,71 @@ def test_captions_come_from_json_or_jsonl_as_well(people: Path) -> None:
     assert captions["bob"] == [f"{{subject}}, {name}" for name in names]
 
 
-def test_a_folder_without_captions_takes_the_suites(people: Path) -> None:
+def test_default_caption_is_used_without_captions(people: Path) -> None:
     for text in people.rglob("*.txt"):
         text.unlink()
     assert {p.caption for who in opened(people) for p in who.references} == {"a photo of {subject}"}
 
 
-def test_the_noun_may_stand_in_the_folder(people: Path) -> None:
+def test_noun_file_overrides_the_suites_noun(people: Path) -> None:
     (people / "ada" / "noun.txt").write_text("elephant\n")
     assert [who.phrase for who in opened(people, noun="woman")] == ["an elephant", "a woman", "a woman"]
 
 
-def spoil_caption(people: Path) -> None:
-    (people / "ada" / "00.txt").write_text("somebody smiles")
+def write_bad_caption(people: Path) -> None:
+    (people / "ada" / "00.txt").write_text("someone smiles")
 
 
-def spoil_one_caption_away(people: Path) -> None:
+def remove_one_caption(people: Path) -> None:
     (people / "ada" / "00.txt").unlink()
 
 
-def spoil_orphan(people: Path) -> None:
+def write_orphan_caption(people: Path) -> None:
     (people / "ada" / "captions.json").write_text('{"99.png": "{subject}"}')
 
 
-def spoil_json(people: Path) -> None:
+def write_bad_json(people: Path) -> None:
     (people / "ada" / "captions.json").write_text("{")
 
 
-def spoil_lines(people: Path) -> None:
+def write_bad_jsonl(people: Path) -> None:
     (people / "ada" / "metadata.jsonl").write_text('{"file": "00.png"}')
 
 
-def spoil_empty(people: Path) -> None:
+def add_empty_folder(people: Path) -> None:
     (people / "empty").mkdir()
 
 
 @pytest.mark.parametrize(
-    ("corruption", "line"),
+    ("damage", "line"),
     [
-        (spoil_caption, r"must hold \{subject\} \(or 'a person'\) once"),
-        (spoil_one_caption_away, "no caption, but 4 others"),
-        (spoil_orphan, "a caption for '99.png', but there is no such picture"),
-        (spoil_json, "not JSON"),
-        (spoil_lines, "line 1 is not"),
-        (spoil_empty, "no pictures"),
+        (write_bad_caption, r"must contain \{subject\} \(or 'a person'\) once"),
+        (remove_one_caption, "no caption, but 4 others"),
+        (write_orphan_caption, "a caption for '99.png', but there is no such image"),
+        (write_bad_json, "not JSON"),
+        (write_bad_jsonl, "line 1 is not"),
+        (add_empty_folder, "no images"),
     ],
 )
-def test_a_folder_that_cannot_be_meant_is_refused(
-    corruption: Callable[[Path], None], line: str, people: Path
-) -> None:
-    corruption(people)
+def test_invalid_folders_are_refused(damage: Callable[[Path], None], line: str, people: Path) -> None:
+    damage(people)
     with pytest.raises(DatasetError, match=line):
         opened(people)
 
 
-def test_more_people_than_there_are_is_refused(people: Path) -> None:
-    with pytest.raises(SuiteError, match="identities = 9, folder holds 3"):
+def test_too_many_identities_are_refused(people: Path) -> None:
+    with pytest.raises(SuiteError, match="identities = 9, folder has 3"):
         opened(people, identities=9)
 
 
-def test_a_damaged_photo_is_found_before_the_work_begins(people: Path) -> None:
+def test_damaged_photo_is_found_by_check(people: Path) -> None:
     (people / "ada" / "00.png").write_bytes(b"")
     ada = opened(people, identities=None)[0]
     with pytest.raises(DatasetError, match="the file is empty"):
         ada.check()
 
 
-def test_the_rendered_people_ship_with_captions_and_attributes() -> None:
+def test_shipped_people_have_captions_and_attributes() -> None:
     people = open_people(DatasetSettings("rendered", identities=3, references=4, held_out=8), Path())
     assert len(people.chosen) == 3
     for who in people.chosen:

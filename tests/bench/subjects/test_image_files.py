@@ -1,4 +1,4 @@
-"""Picture files of every kind."""
+"""Image files of every format."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from bench.errors import DatasetError, PhotoError
-from bench.subjects.image_files import ArrayRow, Box, content_of, load_photo, pictures_in
+from bench.subjects.image_files import ArrayRow, Box, content_of, list_images, load_photo
 
 
 def gradient() -> Image.Image:
-    """Dark on the left, light on the right, 20 x 10."""
+    """An image of 20 x 10 pixels, dark on the left and light on the right."""
     row = np.linspace(0, 255, 20).astype(np.uint8)
     return Image.fromarray(np.tile(row, (10, 1)))
 
@@ -35,7 +35,7 @@ def brightness(image: Image.Image, side: str) -> float:
         ("a.tif", "CMYK"),
     ],
 )
-def test_every_mode_becomes_rgb_of_the_same_look(name: str, mode: str, tmp_path: Path) -> None:
+def test_every_mode_is_converted_to_rgb(name: str, mode: str, tmp_path: Path) -> None:
     gradient().convert("RGB").convert(mode).save(tmp_path / name)
     photo = load_photo(tmp_path / name)
     assert photo.mode == "RGB"
@@ -44,14 +44,14 @@ def test_every_mode_becomes_rgb_of_the_same_look(name: str, mode: str, tmp_path:
     assert brightness(photo, "right") > 190
 
 
-def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+def test_sixteen_bit_values_are_scaled(tmp_path: Path) -> None:
     grey = (np.asarray(gradient()).astype(np.uint16) * 257).astype(np.uint16)
     Image.fromarray(grey).save(tmp_path / "deep.png")
     photo = load_photo(tmp_path / "deep.png")
     assert np.abs(np.asarray(photo)[..., 0].astype(int) - np.asarray(gradient()).astype(int)).max() <= 1
 
 
-def test_a_photo_turned_by_exif_stands_upright(tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     gradient().convert("RGB").save(tmp_path / "turned.jpg", exif=exif)
@@ -74,7 +74,7 @@ def _empty(path: Path) -> None:
 
 
 def _text(path: Path) -> None:
-    path.write_text("no picture")
+    path.write_text("no image")
 
 
 def _cut(path: Path) -> None:
@@ -93,51 +93,51 @@ def _animated(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("corruption", "line"),
+    ("write", "line"),
     [
-        (_missing, "no such picture"),
+        (_missing, "no such image"),
         (_empty, "the file is empty"),
-        (_text, "not a picture"),
+        (_text, "not an image"),
         (_cut, "damaged"),
         (_huge, "more than 89 megapixels"),
         (_animated, "3 frames"),
     ],
 )
-def test_what_is_no_photograph_is_refused_in_one_line(
-    corruption: Callable[[Path], None], line: str, tmp_path: Path
+def test_unusable_files_are_refused_in_one_line(
+    write: Callable[[Path], None], line: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "photo.png"
-    corruption(path)
+    write(path)
     with pytest.raises(PhotoError, match=line) as refused:
         load_photo(path)
     assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
 
 
-def test_a_large_photo_is_scaled_to_what_a_backbone_can_use(tmp_path: Path) -> None:
+def test_large_photos_are_downscaled(tmp_path: Path) -> None:
     gradient().resize((4000, 2000)).save(tmp_path / "large.png")
     photo = load_photo(tmp_path / "large.png")
     assert photo.size == (2048, 1024)
     assert brightness(photo, "left") < 60
 
 
-def test_stray_files_are_passed_over(tmp_path: Path) -> None:
+def test_system_files_are_ignored(tmp_path: Path) -> None:
     gradient().save(tmp_path / "b.png")
     gradient().save(tmp_path / "a.JPG")
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._a.png", "a.txt"):
         (tmp_path / name).write_text("stray")
     (tmp_path / ".ipynb_checkpoints").mkdir()
     gradient().save(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png")
-    assert [path.name for path in pictures_in(tmp_path)] == ["a.JPG", "b.png"]
+    assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png"]
 
 
-def test_a_kind_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
+def test_unsupported_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.heic").write_bytes(b"x")
-    with pytest.raises(DatasetError, match=r"\.heic is not read here; convert it"):
-        pictures_in(tmp_path)
+    with pytest.raises(DatasetError, match=r"\.heic is not supported; convert it"):
+        list_images(tmp_path)
 
 
-def test_a_part_of_a_sheet_is_a_photograph_of_its_own(tmp_path: Path) -> None:
+def test_part_of_a_sheet_is_read_as_a_photograph(tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     gradient().save(path)
     left, right = Box(0, 0, 10, 10), Box(10, 0, 20, 10)
@@ -148,13 +148,13 @@ def test_a_part_of_a_sheet_is_a_photograph_of_its_own(tmp_path: Path) -> None:
     assert brightness(load_photo(path, left), "left") > 190
 
 
-def test_a_part_outside_the_sheet_is_refused(tmp_path: Path) -> None:
+def test_part_outside_the_sheet_is_refused(tmp_path: Path) -> None:
     gradient().save(tmp_path / "sheet.png")
-    with pytest.raises(PhotoError, match="lies outside a picture of 20 x 10"):
+    with pytest.raises(PhotoError, match="is outside the image of 20 x 10"):
         load_photo(tmp_path / "sheet.png", Box(5, 0, 25, 10))
 
 
-def test_a_row_of_an_array_is_a_photograph(tmp_path: Path) -> None:
+def test_row_of_an_array_is_read_as_a_photograph(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "photos.npy", pixels)
     assert np.array_equal(np.asarray(load_photo(tmp_path / "photos.npy", ArrayRow(2))), pixels[2])
@@ -162,5 +162,5 @@ def test_a_row_of_an_array_is_a_photograph(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="photograph 3 of 3"):
         load_photo(tmp_path / "photos.npy", ArrayRow(3))
     (tmp_path / "photos.npy").write_text("no array")
-    with pytest.raises(PhotoError, match="not an array of photographs"):
+    with pytest.raises(PhotoError, match="not an array of images"):
         load_photo(tmp_path / "photos.npy", ArrayRow(0))

@@ -1,4 +1,4 @@
-"""Copies across the split: found when recompressed, scaled, brightened or mirrored; views are no copies."""
+"""Near copies: found after recompression, scaling, brightening or mirroring; other views are not copies."""
 
 import io
 from collections.abc import Callable
@@ -10,28 +10,34 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bench.datasets.registry import open_people
 from bench.errors import DatasetError
-from bench.subjects.near_duplicates import NEAR, ImageSignature, bits_apart, near_copies, signature_of
+from bench.subjects.near_duplicates import (
+    MAX_DISTANCE,
+    ImageSignature,
+    hamming_distance,
+    near_copies,
+    signature_of,
+)
 from bench.suite.suite import DatasetSettings
 
 
 @pytest.fixture(scope="module")
 def people() -> list[list[Image.Image]]:
-    """Everybody's photographs that ship."""
+    """All shipped photographs, by person."""
     chosen = open_people(DatasetSettings("rendered"), Path()).chosen
     return [[photo.load() for photo in (*who.references, *who.held_out)] for who in chosen]
 
 
-def looks(photos: list[Image.Image]) -> list[ImageSignature]:
+def signatures(photos: list[Image.Image]) -> list[ImageSignature]:
     return [signature_of(str(number), photo) for number, photo in enumerate(photos)]
 
 
-def test_no_two_views_of_a_shipped_person_are_taken_for_copies(people: list[list[Image.Image]]) -> None:
+def test_different_views_of_a_shipped_person_are_not_copies(people: list[list[Image.Image]]) -> None:
     nearest = min(
-        min(bits_apart(a.bits, b.bits) or 0, bits_apart(a.bits, b.mirrored) or 0)
+        min(hamming_distance(a.bits, b.bits) or 0, hamming_distance(a.bits, b.mirrored) or 0)
         for photos in people
-        for a, b in combinations(looks(photos), 2)
+        for a, b in combinations(signatures(photos), 2)
     )
-    assert nearest > NEAR
+    assert nearest > MAX_DISTANCE
 
 
 def recompressed(photo: Image.Image) -> Image.Image:
@@ -49,7 +55,7 @@ def brighter(photo: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize("change", [recompressed, half, brighter, ImageOps.mirror])
-def test_a_changed_copy_is_found(
+def test_modified_copies_are_found(
     change: Callable[[Image.Image], Image.Image], people: list[list[Image.Image]]
 ) -> None:
     photos = [person[0] for person in people]
@@ -60,19 +66,20 @@ def test_a_changed_copy_is_found(
     assert found >= 0.9 * len(photos)
 
 
-def test_the_line_says_who_and_which(people: list[list[Image.Image]]) -> None:
-    seen, held = signature_of("01.webp", people[0][0]), signature_of("07.webp", ImageOps.mirror(people[0][0]))
-    assert near_copies("ada", [seen], [held]) == [
-        "ada: 07.webp is held out and nearly the reference 01.webp, mirrored (0 of 256 bits apart)"
+def test_message_names_the_identity_and_both_photographs(people: list[list[Image.Image]]) -> None:
+    reference = signature_of("01.webp", people[0][0])
+    held_out = signature_of("07.webp", ImageOps.mirror(people[0][0]))
+    assert near_copies("ada", [reference], [held_out]) == [
+        "ada: 07.webp is held out and a near copy of the reference 01.webp, mirrored (0 of 256 bits differ)"
     ]
 
 
-def test_one_picture_as_reference_and_held_out_is_refused(people: list[list[Image.Image]]) -> None:
+def test_same_image_as_reference_and_held_out_is_refused(people: list[list[Image.Image]]) -> None:
     photo = people[0][0]
-    with pytest.raises(DatasetError, match=r"a\.png and b\.webp are one picture"):
+    with pytest.raises(DatasetError, match=r"a\.png and b\.webp are the same image"):
         near_copies("ada", [signature_of("a.png", photo)], [signature_of("b.webp", photo.copy())])
 
 
-def test_flat_pictures_have_no_look_and_are_no_copies() -> None:
+def test_images_without_contrast_are_not_copies() -> None:
     flat = [signature_of(str(shade), Image.new("RGB", (40, 40), (shade, shade, 9))) for shade in (80, 90)]
     assert near_copies("ada", flat[:1], flat[1:]) == []

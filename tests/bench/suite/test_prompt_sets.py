@@ -1,5 +1,6 @@
-"""The built-in prompt sets: their ids, slots, categories, grammar, and what they ask of the classifier."""
+"""The built-in prompt sets: content, ids, slots, categories, grammar, and expected attributes."""
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -9,10 +10,10 @@ import pytest
 from safetensors import safe_open
 
 from bench.errors import SuiteError
-from bench.suite.prompt_sets import PROMPT_SETS, choose_prompts
+from bench.suite.prompt_sets import PROMPT_SETS, choose_prompts, prompt_set
 from bench.suite.prompts import Prompt
 
-FILLED = {name: cards for name, cards in PROMPT_SETS.items() if cards}
+FILLED = [name for name in PROMPT_SETS if prompt_set(name)]
 REAL = {"person", "live", "object", "live-or-object"}
 CATEGORIES = {
     "person": {"recontextualisation", "accessory", "style", "action", "expression", "attribute"},
@@ -21,76 +22,91 @@ CATEGORIES = {
 }
 WORDS = {"front": "facing the camera", "left": "turned left", "right": "turned right"}
 # An article, a possessive, a finite verb or a pronoun would not agree with every noun phrase.
-BESIDE = re.compile(
+DISAGREEING = re.compile(
     r"\b(a|an|the|this|his|her|its|their) \{subject\}|\{subject\}('s?| (is|are|has|have|was|were)\b)"
 )
 PRONOUNS = re.compile(r"\b(he|she|they|him|her|his|hers|them|their|its)\b")
 
 CLASSIFIER = Path(__file__).parents[3] / "metrics" / "weights" / "attributes.safetensors"
 
-each_set = pytest.mark.parametrize("cards", FILLED.values(), ids=FILLED.keys())
+each_set = pytest.mark.parametrize("prompts", [prompt_set(name) for name in FILLED], ids=FILLED)
 
 
 @pytest.fixture(scope="module")
 def attribute_classes() -> dict[str, list[str]]:
-    """What the shipped attribute classifier can tell apart, by its own file."""
+    """The classes of the shipped attribute classifier, read from its file."""
     with safe_open(CLASSIFIER, "np") as file:
         classes: dict[str, list[str]] = json.loads(file.metadata()["classes"])
     return classes
 
 
-@each_set
-def test_no_two_cards_share_an_id_or_a_template(cards: tuple[Prompt, ...]) -> None:
-    templates = {" ".join(re.findall(r"\w+", card.template.lower())) for card in cards}
-    assert len({card.id for card in cards}) == len(templates) == len(cards)
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("portrait", "7d7dec570dba99da"),
+        ("person", "5b75d361cc78320a"),
+        ("live", "f50153b09c30e2d7"),
+        ("object", "bca398791e25dbfd"),
+        ("live-or-object", "cd7073ab5002d330"),
+    ],
+)
+def test_prompts_are_those_of_the_published_results(name: str, digest: str) -> None:
+    content = "\n".join(map(repr, prompt_set(name)))
+    assert hashlib.sha256(content.encode()).hexdigest().startswith(digest)
 
 
 @each_set
-def test_every_card_names_its_subject_once(cards: tuple[Prompt, ...]) -> None:
-    for card in cards:
-        assert card.template.count("{subject}") == 1, card.id
-        assert card.text("a man") != card.template
+def test_ids_and_templates_are_unique(prompts: tuple[Prompt, ...]) -> None:
+    templates = {" ".join(re.findall(r"\w+", prompt.template.lower())) for prompt in prompts}
+    assert len({prompt.id for prompt in prompts}) == len(templates) == len(prompts)
 
 
 @each_set
-def test_every_template_reads_well_with_any_noun_phrase(cards: tuple[Prompt, ...]) -> None:
-    for card in cards:
-        assert not BESIDE.search(card.template), card.template
-        assert not PRONOUNS.search(card.template), card.template
-        assert not re.search(r"  |[.,]$|^\s|\s$", card.template), card.template
-        # No template has one of the exceptions, such as `hour`.
-        assert not re.search(r"\b(a [aeiou]|an [^aeiou])", card.template), card.template
+def test_every_template_has_one_slot(prompts: tuple[Prompt, ...]) -> None:
+    for prompt in prompts:
+        assert prompt.template.count("{subject}") == 1, prompt.id
+        assert prompt.text("a man") != prompt.template
 
 
 @each_set
-def test_what_a_card_asks_for_stands_in_its_words(cards: tuple[Prompt, ...]) -> None:
-    for card in cards:
-        for label, value in card.expected_attributes.items():
-            assert WORDS.get(value, value) in card.template, (card.id, label)
+def test_every_template_agrees_with_any_noun_phrase(prompts: tuple[Prompt, ...]) -> None:
+    for prompt in prompts:
+        assert not DISAGREEING.search(prompt.template), prompt.template
+        assert not PRONOUNS.search(prompt.template), prompt.template
+        assert not re.search(r"  |[.,]$|^\s|\s$", prompt.template), prompt.template
+        # No template contains an exception such as `hour`.
+        assert not re.search(r"\b(a [aeiou]|an [^aeiou])", prompt.template), prompt.template
 
 
 @each_set
-def test_the_attribute_classifier_knows_everything_that_is_asked(
-    cards: tuple[Prompt, ...], attribute_classes: dict[str, list[str]]
+def test_expected_attributes_occur_in_the_template(prompts: tuple[Prompt, ...]) -> None:
+    for prompt in prompts:
+        for label, value in prompt.expected_attributes.items():
+            assert WORDS.get(value, value) in prompt.template, (prompt.id, label)
+
+
+@each_set
+def test_expected_attributes_are_classes_of_the_classifier(
+    prompts: tuple[Prompt, ...], attribute_classes: dict[str, list[str]]
 ) -> None:
     assert len(attribute_classes) > 5
-    for card in cards:
-        for label, value in card.expected_attributes.items():
-            assert value in attribute_classes[label], (card.id, label, value)
+    for prompt in prompts:
+        for label, value in prompt.expected_attributes.items():
+            assert value in attribute_classes[label], (prompt.id, label, value)
 
 
 @pytest.mark.parametrize("name", sorted(CATEGORIES))
-def test_the_categories_are_those_of_the_published_sets(name: str) -> None:
-    cards = PROMPT_SETS[name]
-    counts = Counter(card.category for card in cards)
+def test_categories_match_the_published_sets(name: str) -> None:
+    prompts = prompt_set(name)
+    counts = Counter(prompt.category for prompt in prompts)
     assert set(counts) == CATEGORIES[name]
     assert min(counts.values()) >= 5
-    first = {card.category for card in cards[: len(counts)]}
-    assert first == set(counts), "the first cards cover every category"
+    first = {prompt.category for prompt in prompts[: len(counts)]}
+    assert first == set(counts), "the first prompts must cover every category"
 
 
-def test_the_sets_have_the_sizes_that_the_suites_count_with() -> None:
-    assert {name: len(PROMPT_SETS[name]) for name in REAL} == {
+def test_sets_have_the_sizes_used_in_the_suites() -> None:
+    assert {name: len(prompt_set(name)) for name in REAL} == {
         "person": 36,
         "live": 25,
         "object": 25,
@@ -98,24 +114,24 @@ def test_the_sets_have_the_sizes_that_the_suites_count_with() -> None:
     }
 
 
-def test_animals_and_objects_get_as_many_cards_of_the_joint_set() -> None:
-    kinds = [card.suits for card in PROMPT_SETS["live-or-object"]]
+def test_joint_set_has_as_many_prompts_for_animals_as_for_objects() -> None:
+    kinds = [prompt.suits for prompt in prompt_set("live-or-object")]
     assert Counter(kinds) == {"live": 25, "object": 25}
     assert kinds[:4] == ["live", "object", "live", "object"]
-    assert not {card.suits for name in ("person", "live", "object") for card in PROMPT_SETS[name]} - {""}
+    assert not {prompt.suits for name in ("person", "live", "object") for prompt in prompt_set(name)} - {""}
 
 
-def test_persons_animals_and_objects_share_no_prompt() -> None:
-    templates = [card.template for name in CATEGORIES for card in PROMPT_SETS[name]]
+def test_person_live_and_object_share_no_template() -> None:
+    templates = [prompt.template for name in CATEGORIES for prompt in prompt_set(name)]
     assert len(set(templates)) == len(templates) == 36 + 25 + 25
 
 
-def test_an_unknown_set_an_unknown_card_and_too_many_are_refused() -> None:
+def test_unknown_sets_unknown_prompts_and_too_large_counts_are_refused() -> None:
     with pytest.raises(SuiteError, match="unknown prompt set 'persons'; did you mean 'person'"):
         choose_prompts("persons", count=None, ids=())
     with pytest.raises(
         SuiteError, match="unknown prompt 'harbor' in the set 'person'; did you mean 'harbour'"
     ):
         choose_prompts("person", count=None, ids=("harbor",))
-    with pytest.raises(SuiteError, match="count = 37, the set 'person' holds 36"):
+    with pytest.raises(SuiteError, match="count = 37, the set 'person' has 36 prompts"):
         choose_prompts("person", count=37, ids=())

@@ -1,4 +1,4 @@
-"""Suites of version 0.1 are still read, with a notice."""
+"""Suites of version 0.1 are read with a notice."""
 
 from pathlib import Path
 
@@ -29,15 +29,15 @@ values = ["blurred"]
 """
 
 
-def test_old_keys_mean_what_they_meant() -> None:
+def test_old_keys_keep_their_meaning() -> None:
     with pytest.warns(RenamedWarning) as noticed:
         suite = read_suite(OLD, Path("old.toml"))
     assert suite.dataset.min_photos == 5
     assert suite.shared_prompts[-1].expected_attributes == {"hat": "red"}
     assert suite.methods == {"mine": {"base": "loo-mean", "corruption": "blurred"}}
     assert suite.settings["ip-adapter@corruption=blurred"] == {"base": "ip-adapter", "corruption": "blurred"}
-    told = sorted(str(notice.message).partition(";")[0] for notice in noticed)
-    assert told == [
+    notices = sorted(str(notice.message).partition(";")[0] for notice in noticed)
+    assert notices == [
         "old.toml: 'asks' is now 'expected_attributes'",
         "old.toml: 'at_least' is now 'min_photos'",
         "old.toml: 'cards' is now 'custom'",
@@ -46,7 +46,7 @@ def test_old_keys_mean_what_they_meant() -> None:
     ]
 
 
-def test_a_key_that_is_new_elsewhere_is_left_alone(recwarn: pytest.WarningsRecorder) -> None:
+def test_same_key_in_another_table_is_not_renamed(recwarn: pytest.WarningsRecorder) -> None:
     text = OLD.partition("[dataset]")[0] + '[dataset]\nkind = "rendered"\n[encoders.arcface]\nlike = "x"\n'
     assert read_suite(text, Path("new.toml")).encoders == {"arcface": {"like": "x"}}
     assert not [notice for notice in recwarn if issubclass(notice.category, RenamedWarning)]

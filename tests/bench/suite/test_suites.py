@@ -1,4 +1,4 @@
-"""The built-in suites: what they say of themselves, and that it is so."""
+"""The built-in suites: their comments agree with their settings, and all names are known."""
 
 import re
 from collections.abc import Callable
@@ -33,7 +33,7 @@ NAMES = (
 ROOT = Path(__file__).parents[3]
 REAL = tuple(name for name in NAMES if "sd" in name)
 DREAMBENCH = 30
-"""Subjects in DreamBench, of which the suite takes all."""
+"""Number of subjects in DreamBench, all of which the suite uses."""
 LISTING = """subject_name,class
 rex,dog
 clock,clock
@@ -50,26 +50,26 @@ each_study = pytest.mark.parametrize("file", [*map(open_suite, STUDY)], ids=STUD
 each_real_suite = pytest.mark.parametrize("file", [*map(open_suite, REAL)], ids=REAL)
 
 
-def pictures_a_row(file: SuiteFile) -> int:
-    """What one method draws: everybody gets the cards of one kind."""
+def images_per_row(file: SuiteFile) -> int:
+    """Number of images per method; every subject gets the prompts of one kind."""
     suite = file.suite
-    cards = [card for card in suite.shared_prompts if card.suits in ("", "live")]
-    each = (len(cards) + suite.prompts.recaptions) * suite.samples + suite.prompts.priors
+    prompts = [prompt for prompt in suite.shared_prompts if prompt.suits in ("", "live")]
+    each = (len(prompts) + suite.prompts.recaptions) * suite.samples + suite.prompts.priors
     return (suite.dataset.identities or DREAMBENCH) * each
 
 
 def settings_of(file: SuiteFile) -> list[str]:
-    """Every text among the settings of methods and encoders."""
+    """Every string among the settings of methods and encoders."""
     tables = (*file.suite.methods.values(), *file.suite.encoders.values())
     return [value for table in tables for value in table.values() if isinstance(value, str)]
 
 
-def test_these_suites_ship() -> None:
+def test_shipped_suites() -> None:
     assert tuple(suite_names()) == NAMES
 
 
 @each_suite
-def test_a_suite_says_what_it_is_needs_takes_and_costs(file: SuiteFile) -> None:
+def test_every_suite_states_its_needs_duration_and_disk_space(file: SuiteFile) -> None:
     assert file.suite.name == file.path.stem
     assert file.suite.about
     assert file.suite.needs.time
@@ -80,10 +80,10 @@ def test_a_suite_says_what_it_is_needs_takes_and_costs(file: SuiteFile) -> None:
 
 
 @each_real_suite
-def test_the_numbers_in_the_comments_are_the_suites_own(file: SuiteFile) -> None:
-    said = re.search(r"([\d,]+) pictures a row", file.text)
-    assert said
-    assert int(said[1].replace(",", "")) == pictures_a_row(file)
+def test_numbers_in_the_comments_match_the_settings(file: SuiteFile) -> None:
+    stated = re.search(r"([\d,]+) images per row", file.text)
+    assert stated
+    assert int(stated[1].replace(",", "")) == images_per_row(file)
     assert f"about {file.suite.needs.time.split()[1]} hours" in file.text
     gigabytes = {float(text) for text in re.findall(r"([\d.]+) GB for the run folder", file.text)}
     assert gigabytes == {file.suite.needs.disk}
@@ -91,7 +91,7 @@ def test_the_numbers_in_the_comments_are_the_suites_own(file: SuiteFile) -> None
 
 
 @each_real_suite
-def test_an_estimate_says_what_it_stands_on(file: SuiteFile) -> None:
+def test_estimated_durations_state_their_basis(file: SuiteFile) -> None:
     assert "counted, not measured" in file.suite.needs.time
     assert "TFLOP" in file.text
 
@@ -111,7 +111,7 @@ def test_every_row_of_the_study_can_be_built(file: SuiteFile) -> None:
         build_method(label, file.suite.settings)
 
 
-def test_the_studys_networks_are_made_by_its_script() -> None:
+def test_training_script_makes_all_networks_of_the_study() -> None:
     script = (ROOT / "results" / "scripts" / "train_study.sh").read_text()
     aggregators = re.search(r"for aggregator in (.*); do", script)
     assert aggregators
@@ -129,8 +129,8 @@ def test_the_studys_networks_are_made_by_its_script() -> None:
     }
 
 
-def test_every_command_of_the_studys_script_is_understood() -> None:
-    """Each line is given to the command line itself, up to the point where photographs would be needed."""
+def test_training_script_contains_only_valid_commands() -> None:
+    """Every line is parsed by the command line, without running it."""
     script = (ROOT / "results" / "scripts" / "train_study.sh").read_text().replace("\\\n", " ")
     variables = dict(re.findall(r'^(\w+)="(.*)"$', script, re.MULTILINE))
     lines = [line.strip() for line in script.splitlines() if line.strip().startswith("bench train loo")]
@@ -159,7 +159,7 @@ def test_every_hub_id_is_pinned_to_a_commit(file: SuiteFile) -> None:
 
 
 @each_real_suite
-def test_everything_that_must_be_fetched_has_a_source(file: SuiteFile) -> None:
+def test_every_download_has_a_source(file: SuiteFile) -> None:
     sources = file.suite.needs.sources
     paths = [text for text in settings_of(file) if text.startswith("models/")]
     assert len(paths) >= 8
@@ -169,20 +169,20 @@ def test_everything_that_must_be_fetched_has_a_source(file: SuiteFile) -> None:
 
 
 @each_real_suite
-def test_a_source_is_for_something_the_suite_names(file: SuiteFile) -> None:
+def test_every_source_is_used_by_the_suite(file: SuiteFile) -> None:
     named = [*settings_of(file), file.suite.backbone.path, file.suite.dataset.path, file.suite.dataset.kind]
     for source in file.suite.needs.sources:
         assert source.endswith("buffalo_l") or any(source in text for text in named), source
 
 
-def test_metrics_that_rank_have_two_independent_face_networks() -> None:
+def test_face_suites_have_two_independent_face_networks() -> None:
     for name in ("celeba-sd15", "celeba-sdxl", "openpeople-sd15"):
         metrics = open_suite(name).suite.metrics
         assert {"identity@arcface", "identity@sface"} <= set(metrics)
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_dry_run_without_data_says_in_one_line_what_is_missing(
+def test_dry_run_without_data_names_what_is_missing_in_one_line(
     name: str, bench: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     if name == "openpeople-sd15" and find_spec("openpeople"):
@@ -194,11 +194,11 @@ def test_a_dry_run_without_data_says_in_one_line_what_is_missing(
     assert err.count("\n") == 1
     assert err.startswith("bench: ")
     assert {"celeba": "data/celeba", "dream": "data/dreambooth", "openp": "openpeople"}[
-        re.match("celeba|dream|openp", name)[0]  # type: ignore[index]  # every name begins so
+        re.match("celeba|dream|openp", name)[0]  # type: ignore[index]  # every name starts like this
     ] in err
 
 
-def test_a_built_in_suites_data_lie_where_one_stands(
+def test_data_of_a_built_in_suite_are_in_the_working_folder(
     bench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "data" / "dreambooth" / "dataset"
@@ -217,12 +217,12 @@ def test_a_built_in_suites_data_lie_where_one_stands(
         _, who, prompt, _ = line.split("/")
         prompts[who].add(prompt.split("-")[0])
     assert prompts == {"rex": {"live", "prior"}, "clock": {"object", "prior"}}
-    there, *notes = dataset_findings(open_suite("dreambench-sd15"))
-    assert "2 identities with 8 photographs" in there.detail
+    summary, *notes = dataset_findings(open_suite("dreambench-sd15"))
+    assert "2 identities with 8 photographs" in summary.detail
     assert [line.state for line in notes] == [State.note]
     assert "gone" in notes[0].detail
 
 
-def test_an_own_suites_data_lie_beside_it(suite: Path) -> None:
+def test_data_of_a_custom_suite_are_next_to_its_file(suite: Path) -> None:
     assert open_suite(str(suite)).base == suite.parent
     assert open_suite(str(BUILT_IN / "tiny.toml")).base == Path.cwd()

@@ -12,10 +12,10 @@ def _person(seed: int) -> Person:
 
 
 @pytest.fixture
-def somebody() -> Person:
+def person() -> Person:
     return _person(2)
 
 
 @pytest.fixture
-def somebody_else() -> Person:
+def other_person() -> Person:
     return _person(6)

@@ -1,4 +1,4 @@
-"""Sentences from CelebA's labels: grammatical, free of contradictions, rich enough to vary."""
+"""Captions from CelebA's labels: grammatical, free of contradictions, and varied."""
 
 import random
 import re
@@ -8,18 +8,18 @@ import pytest
 from bench.datasets.celeba.annotations import ATTRIBUTES
 from bench.datasets.celeba.captions import COLOURS, SHAPES, WORN, caption, head_turn
 
-UNSEEN = re.compile(r"\b(attractive|young|old|nose|lips|oval|chubby|eyebrows|chin|cheekbones)\b")
+OMITTED = re.compile(r"\b(attractive|young|old|nose|lips|oval|chubby|eyebrows|chin|cheekbones)\b")
 
 
-def drawn(seed: int) -> tuple[set[str], str]:
-    """Labels with CelebA's own frequency of ones, about a fifth."""
+def random_caption(seed: int) -> tuple[set[str], str]:
+    """Random labels, with about a fifth of them true as in CelebA, and their caption."""
     rng = random.Random(seed)
     labels = {name for name in ATTRIBUTES if rng.random() < 0.22}
     return labels, caption(labels, rng.choice([None, -0.5, -0.2, 0.0, 0.2, 0.5]))
 
 
 @pytest.mark.parametrize(
-    ("labels", "turn", "said"),
+    ("labels", "turn", "expected"),
     [
         (set(), None, "a photo of {subject}"),
         ({"Blurry", "Smiling"}, 0.0, "a blurry photo of {subject}, smiling, facing the camera"),
@@ -39,11 +39,11 @@ def drawn(seed: int) -> tuple[set[str], str]:
         ({"Male", "Goatee"}, -0.4, "a photo of {subject} with a goatee, turned left"),
     ],
 )
-def test_a_sentence_as_people_write_it(labels: set[str], turn: float | None, said: str) -> None:
-    assert caption(labels, turn) == said
+def test_captions_of_typical_labels(labels: set[str], turn: float | None, expected: str) -> None:
+    assert caption(labels, turn) == expected
 
 
-def test_contradictions_are_not_said() -> None:
+def test_contradictory_labels_are_omitted() -> None:
     assert caption({"Black_Hair", "Blond_Hair", "Straight_Hair", "Wavy_Hair"}) == "a photo of {subject}"
     assert caption({"Male", "No_Beard", "Goatee"}) == "a photo of {subject}"
     assert (
@@ -55,12 +55,12 @@ def test_contradictions_are_not_said() -> None:
     assert caption({"Goatee", "Mustache", "5_o_Clock_Shadow"}) == "a photo of {subject}"
 
 
-def test_every_sentence_is_well_formed_and_names_nothing_unseen() -> None:
+def test_captions_are_well_formed_and_omit_unreliable_labels() -> None:
     for seed in range(2000):
-        labels, text = drawn(seed)
+        labels, text = random_caption(seed)
         assert text.count("{subject}") == 1
         assert re.fullmatch(r"an? [a-z]*\s?photo of \{subject\}( with [a-z ,-]+)?(, [a-z ,-]+)*", text), text
-        assert not UNSEEN.search(text), text
+        assert not OMITTED.search(text), text
         assert not re.search(r"  |,,| ,|and and|and,|with,|\ba [aeiou]", text), text
         assert sum(word in text.split() for word in COLOURS.values()) <= 1, text
         assert not ("bald" in text and "hair" in text), text
@@ -69,23 +69,26 @@ def test_every_sentence_is_well_formed_and_names_nothing_unseen() -> None:
         assert sum(word in text.split() for word in SHAPES.values()) <= 1, text
 
 
-def test_sentences_vary() -> None:
-    assert len({drawn(seed)[1] for seed in range(1000)}) > 900
+def test_captions_vary() -> None:
+    assert len({random_caption(seed)[1] for seed in range(1000)}) > 900
 
 
-def test_every_label_that_is_said_changes_some_sentence() -> None:
-    silent = {
+def test_all_but_the_omitted_labels_change_some_caption() -> None:
+    unused = {
         name
         for name in ATTRIBUTES
-        if all(caption(drawn(s)[0] - {name}) == caption(drawn(s)[0] | {name}) for s in range(100))
+        if all(
+            caption(random_caption(s)[0] - {name}) == caption(random_caption(s)[0] | {name})
+            for s in range(100)
+        )
     }
-    assert silent == {
+    assert unused == {
         *("Arched_Eyebrows", "Attractive", "Big_Lips", "Big_Nose", "Bushy_Eyebrows", "Chubby", "Double_Chin"),
         *("High_Cheekbones", "Narrow_Eyes", "Oval_Face", "Pointy_Nose", "Young"),
     }
 
 
-def test_the_nose_says_which_way_a_head_is_turned() -> None:
+def test_head_turn_is_the_relative_offset_of_the_nose() -> None:
     assert head_turn(70, 110, 90) == 0
     assert head_turn(70, 110, 74) == pytest.approx(-0.4)
     assert head_turn(90, 90, 90) is None

@@ -1,4 +1,4 @@
-"""CelebA's official files: whole, partial, spread over folders, in the wild, and malformed."""
+"""CelebA's official files: complete, partial, in several folders, in the wild, and malformed."""
 
 import json
 import subprocess
@@ -32,30 +32,30 @@ def test_people_of_the_partition_with_enough_photos_are_used(
         assert who.check() == []
 
 
-def test_at_least_k_photos_may_be_more_than_the_split_needs(
+def test_min_photos_may_exceed_the_needs_of_the_split(
     celeba: Callable[..., Path], settings: Settings
 ) -> None:
     root = celeba(PEOPLE)
     assert open_dataset(settings("celeba", root, min_photos=4), Path()).names() == ["c02880"]
-    with pytest.raises(DatasetError, match=r"nobody in partition 'test' has 5 photographs .*4 at most"):
+    with pytest.raises(DatasetError, match=r"no person in partition 'test' has 5 photographs .*at most 4"):
         open_dataset(settings("celeba", root, min_photos=5), Path())
 
 
-def test_the_seed_draws_the_people_and_the_rest_are_the_real_side(
+def test_seed_samples_the_people_and_others_are_disjoint(
     celeba: Callable[..., Path], settings: Settings
 ) -> None:
     root = celeba(dict.fromkeys(range(1, 9), ("test", 3)))
-    drawn = [
+    opened = [
         open_people(settings("celeba", root, identities=3, others=5, seed=seed), Path()) for seed in (0, 0, 1)
     ]
-    assert drawn[0] == drawn[1]
-    assert [who.id for who in drawn[0].chosen] != [who.id for who in drawn[2].chosen]
-    mine = {photo.path for who in drawn[0].chosen for photo in (*who.references, *who.held_out)}
-    assert len(drawn[0].others) == 5
-    assert not mine & {photo.path for photo in drawn[0].others}
+    assert opened[0] == opened[1]
+    assert [who.id for who in opened[0].chosen] != [who.id for who in opened[2].chosen]
+    used = {photo.path for who in opened[0].chosen for photo in (*who.references, *who.held_out)}
+    assert len(opened[0].others) == 5
+    assert not used & {photo.path for photo in opened[0].others}
 
 
-def test_a_partial_copy_works_and_counts_what_is_missing(
+def test_partial_copy_reports_the_number_of_missing_photos(
     celeba: Callable[..., Path], settings: Settings
 ) -> None:
     root = celeba(PEOPLE)
@@ -65,7 +65,7 @@ def test_a_partial_copy_works_and_counts_what_is_missing(
     assert "1 of 8 photographs of partition 'test' are not in" in dataset.remarks[0]
 
 
-def test_labels_become_noun_groups_and_captions(celeba: Callable[..., Path], settings: Settings) -> None:
+def test_labels_determine_noun_groups_and_captions(celeba: Callable[..., Path], settings: Settings) -> None:
     labels = {1: {"Smiling", "Blond_Hair"}, 2: {"Young"}, 3: {"Young", "Male", "No_Beard", "Eyeglasses"}}
     root = celeba({5: ("test", 3)}, labels)
     who = open_people(settings("celeba", root), Path()).chosen[0]
@@ -77,17 +77,17 @@ def test_labels_become_noun_groups_and_captions(celeba: Callable[..., Path], set
     assert glasses == {"000001": "no", "000002": "no", "000003": "yes"}
 
 
-def test_in_the_wild_a_square_around_the_face_is_cut_out(
+def test_in_the_wild_images_are_cropped_to_a_square_around_the_face(
     celeba: Callable[..., Path], settings: Settings
 ) -> None:
     root = celeba({5: ("test", 2)}, wild=True)
     photo = open_dataset(settings("celeba", root, pictures="in-the-wild"), Path()).photos("c00005")[0]
-    # Around (50, 45), 1.8 times 50 wide.
+    # Centred at (50, 45), side 1.8 * 50.
     assert photo.part == Box(5, 0, 95, 90)
     assert photo.load().size == (90, 90)
 
 
-def test_landmarks_are_not_needed(celeba: Callable[..., Path], settings: Settings) -> None:
+def test_landmarks_are_optional(celeba: Callable[..., Path], settings: Settings) -> None:
     root = celeba({5: ("test", 2)})
     (root / "list_landmarks_align_celeba.txt").unlink()
     caption = open_dataset(settings("celeba", root), Path()).photos("c00005")[0].caption
@@ -95,45 +95,45 @@ def test_landmarks_are_not_needed(celeba: Callable[..., Path], settings: Setting
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "text", "said"),
+    ("name", "line", "text", "message"),
     [
-        ("list_attr_celeba.txt", 2, "5_o_Clock_Shadow Bald", "line 1 is '11' and line 2 names 2 attributes"),
-        ("list_attr_celeba.txt", 4, "000002.jpg 1 -1", "line 4: 2 values; wanted are 40"),
-        ("list_attr_celeba.txt", 4, "000002.jpg" + 39 * " 1" + " 7", "line 4: 40 values; wanted are 40 of 1"),
-        ("identity_CelebA.txt", 3, "000003.jpg x", "line 3: '000003.jpg x'; wanted is a file name and"),
-        ("list_eval_partition.txt", 1, "000001.jpg", "line 1: '000001.jpg'; wanted is a file name and"),
-        ("list_eval_partition.txt", 1, "000001.jpg 3", "partition 3, wanted is one of 0, 1, 2"),
-        ("list_landmarks_align_celeba.txt", 3, "000001.jpg 1 2", "line 3: .* wanted is a file name and five"),
+        ("list_attr_celeba.txt", 2, "5_o_Clock_Shadow Bald", "line 1 is '11' and line 2 has 2 attributes"),
+        ("list_attr_celeba.txt", 4, "000002.jpg 1 -1", "line 4: 2 values; expected 40"),
+        ("list_attr_celeba.txt", 4, "000002.jpg" + 39 * " 1" + " 7", "line 4: 40 values; expected 40 of 1"),
+        ("identity_CelebA.txt", 3, "000003.jpg x", "line 3: '000003.jpg x'; expected a file name and"),
+        ("list_eval_partition.txt", 1, "000001.jpg", "line 1: '000001.jpg'; expected a file name and"),
+        ("list_eval_partition.txt", 1, "000001.jpg 3", "partition 3, expected one of 0, 1, 2"),
+        ("list_landmarks_align_celeba.txt", 3, "000001.jpg 1 2", "line 3: .* expected a file name and five"),
     ],
 )
-def test_a_malformed_line_is_named_with_its_file(
-    name: str, line: int, text: str, said: str, celeba: Callable[..., Path], settings: Settings
+def test_malformed_line_is_reported_with_its_file(
+    name: str, line: int, text: str, message: str, celeba: Callable[..., Path], settings: Settings
 ) -> None:
     root = celeba(PEOPLE)
     lines = (root / name).read_text().splitlines()
     lines[line - 1] = text
     (root / name).write_text("\n".join(lines))
-    with pytest.raises(DatasetError, match=said) as refused:
+    with pytest.raises(DatasetError, match=message) as refused:
         open_people(settings("celeba", root), Path())
     assert str(root / name) in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"])
-def test_a_missing_file_is_named(name: str, celeba: Callable[..., Path], settings: Settings) -> None:
+def test_missing_file_is_reported(name: str, celeba: Callable[..., Path], settings: Settings) -> None:
     root = celeba(PEOPLE)
     (root / name).unlink()
     with pytest.raises(DatasetError, match=f"no {name}, neither here nor in Anno/ or Eval/"):
         open_dataset(settings("celeba", root), Path())
 
 
-def test_all_needs_no_partition_file(celeba: Callable[..., Path], settings: Settings) -> None:
+def test_partition_all_needs_no_partition_file(celeba: Callable[..., Path], settings: Settings) -> None:
     root = celeba(PEOPLE)
     (root / "list_eval_partition.txt").unlink()
     names = open_dataset(settings("celeba", root, partition="all"), Path()).names()
     assert names == ["c00007", "c00031", "c02880"]
 
 
-def test_without_pictures_the_folder_is_named(celeba: Callable[..., Path], settings: Settings) -> None:
+def test_missing_image_folder_is_reported(celeba: Callable[..., Path], settings: Settings) -> None:
     root = celeba(PEOPLE)
     (root / "img_align_celeba").rename(root / "elsewhere")
     with pytest.raises(DatasetError, match="no folder img_align_celeba"):
@@ -156,7 +156,7 @@ print(json.dumps([people, seconds, kilobytes]))
 """
 
 
-def test_the_full_set_opens_in_seconds_and_little_memory(tmp_path: Path) -> None:
+def test_full_dataset_opens_quickly_with_little_memory(tmp_path: Path) -> None:
     rows = range(1, FULL + 1)
     bits = [" 1" if place % 3 else " -1" for place in range(43)]
     values = ["".join(bits[i : i + 40]) for i in range(3)]
@@ -168,7 +168,7 @@ def test_the_full_set_opens_in_seconds_and_little_memory(tmp_path: Path) -> None
     (tmp_path / "list_eval_partition.txt").write_text("".join(f"{i:06d}.jpg {i % 3}\n" for i in rows))
     folder = tmp_path / "img_align_celeba"
     folder.mkdir()
-    # All of them would take longer to write than everything here takes to run: two of a hundred people.
+    # Writing all images would take too long: two images each of a hundred people.
     for i in range(1, 101):
         (folder / f"{i:06d}.jpg").touch()
         (folder / f"{i + 10177:06d}.jpg").touch()

@@ -8,10 +8,10 @@ import pytest
 from fake_run import cell, column, finished_run, scores
 
 from bench.analysis.comparison_table import compare
+from bench.atomic_io import read_json
 from bench.errors import SuiteError
 from bench.report.markdown_report import head
 from bench.report.sections.prior_drift import drift_section
-from bench.runs.atomic_io import read_json
 from bench.runs.finished_run import read_run
 from bench.runs.plan import Plan, make_plan
 from bench.subjects.identity import Identity, PhotoFile
@@ -53,7 +53,7 @@ def test_method_that_generates_only_its_subject_has_no_prior_cells() -> None:
 
 
 def test_prior_prompt_with_a_slot_is_refused() -> None:
-    with pytest.raises(SuiteError, match="has no slot"):
+    with pytest.raises(SuiteError, match="must not contain"):
         Prompt("x", "a photo of {subject}", PRIOR)
 
 

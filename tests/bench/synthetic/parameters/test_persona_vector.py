@@ -1,4 +1,4 @@
-"""What the U-Net is told of a synthetic person besides the captions."""
+"""The vector of a synthetic person's parameters."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 import pytest
 
 from bench.synthetic.parameters.persona import Persona, sample_persona
-from bench.synthetic.parameters.persona_vector import FARTHEST, GROUPS, describe
+from bench.synthetic.parameters.persona_vector import GROUPS, MAX_DEVIATIONS, describe
 
 PEOPLE = [sample_persona(seed) for seed in range(60)]
 
 
 def columns_of(group: str) -> slice:
     sizes = describe(PEOPLE).groups
-    place = list(GROUPS).index(group)
-    start = sum(sizes[:place])
-    return slice(start, start + sizes[place])
+    index = list(GROUPS).index(group)
+    start = sum(sizes[:index])
+    return slice(start, start + sizes[index])
 
 
-def test_columns_have_mean_0_and_deviation_1_and_the_groups_cover_them() -> None:
+def test_columns_are_standardised_and_divided_into_groups() -> None:
     described = describe(PEOPLE)
     assert sum(described.groups) == described.numbers.shape[1]
-    assert np.abs(described.numbers).max() <= FARTHEST
+    assert np.abs(described.numbers).max() <= MAX_DEVIATIONS
     spreads = described.numbers.std(0)
     assert np.abs(described.numbers.mean(0)).max() < 0.2
-    # 1 but for what is cut off at FARTHEST, and for traits that nobody here has.
+    # 1, except for columns clipped at MAX_DEVIATIONS and constant columns.
     assert np.all((spreads < 1.01) & ((spreads > 0.7) | (spreads == 0)))
 
 
@@ -38,21 +38,21 @@ def test_every_local_shape_is_in_one_group() -> None:
     assert sum(sizes[group] - others.get(group, 0) for group in shapes) == local
 
 
-def _other_nose(who: Persona) -> Persona:
-    amounts = {name: -value if name.startswith("nose") else value for name, value in who.amounts.items()}
-    return replace(who, amounts=amounts)
+def _other_nose(persona: Persona) -> Persona:
+    amounts = {name: -value if name.startswith("nose") else value for name, value in persona.amounts.items()}
+    return replace(persona, amounts=amounts)
 
 
 @pytest.mark.parametrize(
     ("group", "changed"),
     [
         ("nose", _other_nose),
-        ("brow", lambda who: replace(who, brows=replace(who.brows, width=0.2))),
-        ("style", lambda who: replace(who, volume=3.0)),
-        ("skin", lambda who: replace(who, skin_tone=6.0)),
+        ("brow", lambda persona: replace(persona, brows=replace(persona.brows, width=0.2))),
+        ("style", lambda persona: replace(persona, volume=3.0)),
+        ("skin", lambda persona: replace(persona, skin_tone=6.0)),
     ],
 )
-def test_a_changed_trait_shows_in_its_group_alone(group: str, changed: object) -> None:
+def test_changed_trait_changes_only_its_group(group: str, changed: object) -> None:
     assert callable(changed)
     before = describe(PEOPLE).numbers[1:]
     after = describe([PEOPLE[0], changed(PEOPLE[0]), *PEOPLE[1:]]).numbers
@@ -62,7 +62,7 @@ def test_a_changed_trait_shows_in_its_group_alone(group: str, changed: object) -
     assert before.shape[1] == after.shape[1]
 
 
-def test_the_parting_is_not_told_as_a_mirror_would_turn_it() -> None:
-    who = PEOPLE[0]
-    pair = describe([who, replace(who, parting=-1 if who.parting == 1 else 1)]).numbers
+def test_side_of_the_parting_is_left_out() -> None:
+    persona = PEOPLE[0]
+    pair = describe([persona, replace(persona, parting=-1 if persona.parting == 1 else 1)]).numbers
     assert np.array_equal(pair[0], pair[1])

@@ -9,7 +9,7 @@ from bench.synthetic.parameters.persona import sample_persona
 from bench.synthetic.parameters.shot import CLOTH, WALL, Pose, Shot, sample_shot
 from bench.synthetic.renderer.person_mesh import Person, make_person
 from bench.synthetic.renderer.render import render
-from bench.synthetic.renderer.scene import stage
+from bench.synthetic.renderer.scene import make_scene
 
 
 def shot_of(person: Person, **changes: object) -> Shot:
@@ -18,102 +18,102 @@ def shot_of(person: Person, **changes: object) -> Shot:
 
 
 def eyes_of(person: Person, shot: Shot) -> np.ndarray:
-    screen, _ = stage(person, shot).project(64)
+    screen, _ = make_scene(person, shot).project(64)
     body = screen[: len(person.placed)]
     sides = (Part.RIGHT_EYE, Part.LEFT_EYE)
     return np.stack([body[person.head.vertex_part == side].mean(0) for side in sides])
 
 
-def test_the_same_seeds_give_the_same_pixels(somebody: Person) -> None:
-    again = make_person(sample_persona(somebody.persona.seed))
-    shot = sample_shot(somebody.persona, 5)
-    assert np.array_equal(render(somebody, shot), render(again, sample_shot(again.persona, 5)))
+def test_same_seeds_give_the_same_pixels(person: Person) -> None:
+    again = make_person(sample_persona(person.persona.seed))
+    shot = sample_shot(person.persona, 5)
+    assert np.array_equal(render(person, shot), render(again, sample_shot(again.persona, 5)))
 
 
-def test_a_picture_is_square_and_eight_bit(somebody: Person) -> None:
-    picture = render(somebody, sample_shot(somebody.persona, 0), 32)
-    assert picture.shape == (32, 32, 3)
-    assert picture.dtype == np.uint8
+def test_image_is_square_and_uint8(person: Person) -> None:
+    image = render(person, sample_shot(person.persona, 0), 32)
+    assert image.shape == (32, 32, 3)
+    assert image.dtype == np.uint8
 
 
-def test_frontal_eyes_lie_at_the_promised_pixels(somebody: Person, somebody_else: Person) -> None:
-    for person in (somebody, somebody_else):
+def test_frontal_eyes_are_at_the_documented_pixels(person: Person, other_person: Person) -> None:
+    for each in (person, other_person):
         expected = [(24.5, 28), (39.5, 28)]
-        assert eyes_of(person, shot_of(person)) == pytest.approx(np.array(expected), abs=0.1)
+        assert eyes_of(each, shot_of(each)) == pytest.approx(np.array(expected), abs=0.1)
 
 
 @pytest.mark.parametrize("degrees", [-25, -14, 14, 25])
-def test_turned_heads_keep_the_middle_of_their_eyes_and_their_level(somebody: Person, degrees: float) -> None:
-    eyes = eyes_of(somebody, shot_of(somebody, yaw=np.radians(degrees), pitch=np.radians(5)))
+def test_turned_heads_keep_the_position_and_level_of_the_eyes(person: Person, degrees: float) -> None:
+    eyes = eyes_of(person, shot_of(person, yaw=np.radians(degrees), pitch=np.radians(5)))
     assert eyes.mean(0) == pytest.approx(np.array([32, 28]), abs=0.3)
     assert eyes[0, 1] == pytest.approx(eyes[1, 1], abs=0.1)
 
 
-def test_turned_heads_keep_their_size(somebody: Person) -> None:
+def test_turned_heads_keep_their_size(person: Person) -> None:
     def height(yaw: float) -> float:
-        screen, _ = stage(somebody, shot_of(somebody, yaw=yaw)).project(64)
-        nose, middle = np.argmax(somebody.head.neutral[:, 2]), 28
+        screen, _ = make_scene(person, shot_of(person, yaw=yaw)).project(64)
+        nose, middle = np.argmax(person.head.neutral[:, 2]), 28
         return float(screen[nose, 1] - middle)
 
     assert height(0.4) == pytest.approx(height(0.0), rel=0.05)
 
 
 @pytest.mark.parametrize(("pose", "side"), [("left", -1), ("right", 1)])
-def test_poses_are_named_from_the_viewers_side(somebody: Person, pose: Pose, side: int) -> None:
-    shots = [sample_shot(somebody.persona, view) for view in range(60)]
+def test_poses_are_named_from_the_viewers_side(person: Person, pose: Pose, side: int) -> None:
+    shots = [sample_shot(person.persona, view) for view in range(60)]
     turned = [shot for shot in shots if shot.pose == pose]
     assert turned
     for shot in turned:
-        screen, _ = stage(somebody, shot).project(64)
-        nose = screen[np.argmax(somebody.head.neutral[:, 2]), 0]
+        screen, _ = make_scene(person, shot).project(64)
+        nose = screen[np.argmax(person.head.neutral[:, 2]), 0]
         assert (nose - 32) * side > 1
 
 
-def test_shots_keep_to_their_angles(somebody: Person) -> None:
-    for shot in (sample_shot(somebody.persona, view) for view in range(300)):
+def test_angles_of_shots_are_within_their_ranges(person: Person) -> None:
+    for shot in (sample_shot(person.persona, view) for view in range(300)):
         yaw = abs(np.degrees(shot.yaw))
         assert yaw <= 6 if shot.pose == "front" else 14 <= yaw <= 25
         assert abs(np.degrees(shot.pitch)) <= 5
 
 
-def test_the_background_is_one_exact_colour(somebody: Person) -> None:
-    picture = render(somebody, shot_of(somebody, background="pink"))
-    assert picture[20, 0] == pytest.approx(255 * np.array(WALL["pink"]), abs=1)
+def test_background_has_one_exact_colour(person: Person) -> None:
+    image = render(person, shot_of(person, background="pink"))
+    assert image[20, 0] == pytest.approx(255 * np.array(WALL["pink"]), abs=1)
 
 
-def pictures_by_shirt(person: Person) -> dict[str, np.ndarray]:
+def images_by_shirt(person: Person) -> dict[str, np.ndarray]:
     return {shirt: render(person, shot_of(person, shirt=shirt)).astype(int) for shirt in CLOTH}
 
 
-def test_every_shirt_is_seen_and_told_from_the_others(somebody: Person, somebody_else: Person) -> None:
-    for person in (somebody, somebody_else):
-        for one, other in combinations(pictures_by_shirt(person).values(), 2):
+def test_shirts_of_different_colours_are_distinguishable(person: Person, other_person: Person) -> None:
+    for each in (person, other_person):
+        for one, other in combinations(images_by_shirt(each).values(), 2):
             assert (np.abs(one - other).max(-1) > 35).sum() > 150
 
 
 @pytest.mark.parametrize("shirt", CLOTH)
-def test_a_shirt_looks_most_like_its_own_name(somebody: Person, shirt: str) -> None:
-    picture = render(somebody, shot_of(somebody, shirt=shirt))
-    seen = picture[61:, 28:36].reshape(-1, 3).mean(0) / 255
-    assert min(CLOTH, key=lambda name: float(np.abs(seen - CLOTH[name]).max())) == shirt
+def test_shirt_is_closest_to_its_own_colour(person: Person, shirt: str) -> None:
+    image = render(person, shot_of(person, shirt=shirt))
+    mean = image[61:, 28:36].reshape(-1, 3).mean(0) / 255
+    assert min(CLOTH, key=lambda name: float(np.abs(mean - CLOTH[name]).max())) == shirt
 
 
 @pytest.mark.parametrize("change", [{"glasses": "black"}, {"hat": "red"}, {"expression": "laughing"}])
-def test_what_a_caption_names_changes_the_picture(somebody: Person, change: dict[str, str]) -> None:
-    plain = render(somebody, shot_of(somebody)).astype(int)
-    changed = render(somebody, shot_of(somebody, **change)).astype(int)
+def test_attributes_in_captions_change_the_image(person: Person, change: dict[str, str]) -> None:
+    plain = render(person, shot_of(person)).astype(int)
+    changed = render(person, shot_of(person, **change)).astype(int)
     assert (np.abs(plain - changed).max(-1) > 40).sum() > 20
 
 
-def test_two_people_differ_in_the_middle_of_the_face(somebody: Person, somebody_else: Person) -> None:
-    one = render(somebody, shot_of(somebody))[20:50, 20:44].astype(int)
-    other = render(somebody_else, shot_of(somebody_else))[20:50, 20:44].astype(int)
+def test_two_people_differ_in_the_middle_of_the_face(person: Person, other_person: Person) -> None:
+    one = render(person, shot_of(person))[20:50, 20:44].astype(int)
+    other = render(other_person, shot_of(other_person))[20:50, 20:44].astype(int)
     assert np.abs(one - other).mean() > 5
 
 
-def test_drawing_leaves_the_global_generator_alone(somebody: Person) -> None:
+def test_rendering_does_not_use_the_global_generator(person: Person) -> None:
     before = np.random.get_state()[1].tobytes()  # type: ignore[union-attr,index]
-    render(make_person(sample_persona(3)), sample_shot(somebody.persona, 1))
+    render(make_person(sample_persona(3)), sample_shot(person.persona, 1))
     assert np.random.get_state()[1].tobytes() == before  # type: ignore[union-attr,index]
 
 

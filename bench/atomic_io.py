@@ -12,37 +12,37 @@ from typing import Any, Final
 from bench.errors import StoreError
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
-"""Errors that no further cell can escape."""
+"""Errors that all further writes would raise as well."""
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole."""
+    """Write JSON atomically."""
     write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8, whole."""
+    """Write UTF-8 text atomically."""
     write_whole(path, text.encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write beside, flush to disk, rename: a reader never sees half a file, not even after a power cut."""
-    beside = path.with_name(f".{path.name}.partial")
+    """Write a temporary file, flush it to disk and rename it, so that no reader sees a partial file."""
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise refusal(path, error) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object at `path`, or an empty one where there is none."""
+    """The JSON object at `path`, or an empty one if there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -52,23 +52,23 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
-    """An empty folder that takes the place of `path` once filled; after an error nothing has changed."""
-    beside = path.with_name(f".{path.name}.partial")
+    """Yield an empty folder that replaces `path` on exit; after an error, `path` is unchanged."""
+    temporary = path.with_name(f".{path.name}.partial")
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        yield beside
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
         shutil.rmtree(path, ignore_errors=True)
-        beside.replace(path)
+        temporary.replace(path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def refusal(path: Path, error: OSError) -> StoreError:
-    """One line for a folder that is unwritable or full."""
-    room = (
-        "make room, then run again: what is there is kept"
+    """The error for a folder that is unwritable or full."""
+    remedy = (
+        "free some space, then run again; existing files are kept"
         if error.errno in FULL
         else "give --out another folder"
     )
-    return StoreError(f"{path}: cannot be written ({error.strerror or error}); {room}")
+    return StoreError(f"{path}: cannot be written ({error.strerror or error}); {remedy}")

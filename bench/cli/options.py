@@ -1,0 +1,27 @@
+"""Option types shared by the commands."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Device(StrEnum):
+    """Device of the networks; `auto` uses a GPU if there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Format(StrEnum):
+    """Format of a report."""
+
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+
+
+DeviceOption = Annotated[Device, typer.Option(help="Device of the networks; auto uses a GPU if available.")]
+SuiteOption = Annotated[str, typer.Option(help="Name of a built-in suite, or path of a .toml suite file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
