@@ -124,7 +124,7 @@ def optimize(
 
 def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -> torch.optim.Optimizer:
     check_optimizer(optimization.name, optimization.optimizer)
-    # No default `lr`: diffusers' polynomial schedule ends at a fraction of it.
+    # torch's default `lr` stays: diffusers' polynomial schedule computes its end value from it.
     settings: dict[str, Any] = {
         "betas": (optimization.adam_beta1, optimization.adam_beta2),
         "eps": optimization.adam_epsilon,
