@@ -31,9 +31,9 @@ def generate_split(
     return [next(images[request.names_subject]) for request in requests]
 
 
-def drawn_apart(requests: Sequence[Request], draw: Generate, backbone: Backbone) -> list[Image]:
-    """Generate requests that name the subject by `draw`, the others by the unchanged backbone."""
-    return generate_split(requests, draw, partial(_backbone_images, backbone=backbone))
+def drawn_apart(requests: Sequence[Request], generate: Generate, backbone: Backbone) -> list[Image]:
+    """Generate requests that name the subject by `generate`, the others by the unchanged backbone."""
+    return generate_split(requests, generate, partial(_backbone_images, backbone=backbone))
 
 
 def _backbone_images(requests: Sequence[Request], backbone: Backbone) -> list[Image]:

@@ -57,7 +57,7 @@ class OptimizationConfig:
     def of(cls, method: Any, **others: Any) -> OptimizationConfig:
         """Copy the method's settings of the same names; `others` are fields that it has no setting for."""
         names = {field.name for field in dataclasses.fields(cls)}
-        settings = {field.name for field in dataclasses.fields(method)} & names
+        settings = {field.name for field in dataclasses.fields(method)} & names - {"name"}
         return cls(method.name, **{name: getattr(method, name) for name in settings}, **others)
 
     def group(self, parameters: Sequence[Tensor], **others: float) -> dict[str, Any]:
@@ -87,14 +87,7 @@ def optimize(
     """
     parameters = [p for group in groups for p in group["params"]]
     optimizer = _optimizer(groups, optimization)
-    schedule = get_scheduler(
-        optimization.lr_scheduler,
-        optimizer,
-        num_warmup_steps=optimization.warm_up,
-        num_training_steps=optimization.steps,
-        num_cycles=optimization.lr_cycles,
-        power=optimization.lr_power,
-    )
+    schedule = _schedule(optimizer, optimization)
     # Without loss scaling, small gradients underflow to zero in fp16.
     half = optimization.mixed_precision == "fp16" or backbone.dtype == torch.float16
     scaler = torch.amp.GradScaler(backbone.device.type, enabled=half)
@@ -135,6 +128,17 @@ def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -
         return optimizer
     # Fused: one kernel for the many small matrices.
     return torch.optim.AdamW(groups, **settings, fused=True)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, optimization: OptimizationConfig) -> Any:
+    return get_scheduler(
+        optimization.lr_scheduler,
+        optimizer,
+        num_warmup_steps=optimization.warm_up,
+        num_training_steps=optimization.steps,
+        num_cycles=optimization.lr_cycles,
+        power=optimization.lr_power,
+    )
 
 
 def _attention_context(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[None]:

@@ -194,7 +194,7 @@ def test_half_precision_keeps_sdxl_autoencoder_in_fp32(
 def test_sdxl_autoencoder_without_force_upcast_is_loaded_in_fp16(
     tiny_pipelines: SmallFolders, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(tiny_pipelines["sdxl"], tmp_path / "mended")
+    folder = shutil.copytree(tiny_pipelines["sdxl"], tmp_path / "no-upcast")
     config = json.loads((folder / "vae" / "config.json").read_text())
     (folder / "vae" / "config.json").write_text(json.dumps({**config, "force_upcast": False}))
     pipe = load_pipeline(locate_checkpoint(BackboneSpec(path=str(folder)), fetch=False), torch.float16)

@@ -14,12 +14,12 @@ from methods.finetuning.instance_images import EpochShuffler, InstanceImages
 
 
 def gradient(width: int, height: int) -> Image.Image:
-    """A picture each of whose pixels is different from its neighbours'."""
+    """An image in which neighbouring pixels differ."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     return Image.fromarray(np.stack([x * 7 % 256, y * 11 % 256, (x + y) * 5 % 256], axis=2).astype(np.uint8))
 
 
-def shown(backbone: Backbone, image: Image.Image, **settings: Any) -> InstanceImages:
+def instance_images(backbone: Backbone, image: Image.Image, **settings: Any) -> InstanceImages:
     chosen: dict[str, Any] = {"crop": "centre", "flip": False, "latents": "mode", **settings}
     return InstanceImages([image], backbone, **chosen)
 
@@ -30,14 +30,14 @@ def seeded(seed: int) -> torch.Generator:
 
 def test_centre_crop_is_the_central_square(backbone: Backbone) -> None:
     image = gradient(20, 16)
-    latents, ids = shown(backbone, image).show([0], seeded(0))
+    latents, ids = instance_images(backbone, image).show([0], seeded(0))
     assert torch.equal(latents, backbone.encode_pixels(tensor([image.crop((2, 0, 18, 16))])))
     assert ids.tolist() == [[16, 20, 0, 2, 16, 16]]
 
 
 def test_random_crop_reports_its_position(backbone: Backbone) -> None:
     image = gradient(16, 24)
-    photos = shown(backbone, image, crop="random")
+    photos = instance_images(backbone, image, crop="random")
     tops = set()
     for seed in range(8):
         latents, ids = photos.show([0], seeded(seed))
@@ -52,7 +52,7 @@ def test_random_crop_reports_its_position(backbone: Backbone) -> None:
 
 def test_squeeze_resizes_the_whole_photograph(backbone: Backbone) -> None:
     image = gradient(40, 16)
-    latents, ids = shown(backbone, image, crop="squeeze").show([0], seeded(0))
+    latents, ids = instance_images(backbone, image, crop="squeeze").show([0], seeded(0))
     squeezed = image.resize((16, 16), Image.Resampling.BICUBIC)
     assert torch.equal(latents, backbone.encode_pixels(tensor([squeezed])))
     assert ids.tolist() == [[16, 40, 0, 0, 16, 16]]
@@ -61,17 +61,17 @@ def test_squeeze_resizes_the_whole_photograph(backbone: Backbone) -> None:
 def test_flip_mirrors_half_of_the_photographs(backbone: Backbone) -> None:
     image = gradient(16, 16)
     plain, mirrored = (backbone.encode_pixels(tensor([view]))[0] for view in (image, ImageOps.mirror(image)))
-    latents, _ = shown(backbone, image, flip=True).show([0] * 40, seeded(0))
-    turned = [bool(torch.equal(each, mirrored)) for each in latents]
-    wanted = [mirrored if flipped else plain for flipped in turned]
-    assert torch.equal(latents, torch.stack(wanted))
-    assert 10 < sum(turned) < 30
+    latents, _ = instance_images(backbone, image, flip=True).show([0] * 40, seeded(0))
+    flipped = [bool(torch.equal(each, mirrored)) for each in latents]
+    expected = [mirrored if is_flipped else plain for is_flipped in flipped]
+    assert torch.equal(latents, torch.stack(expected))
+    assert 10 < sum(flipped) < 30
 
 
 def test_latents_are_new_samples_of_the_posterior(backbone: Backbone) -> None:
     image = gradient(16, 16)
     mean, deviation = backbone.encode_posterior(tensor([image]))
-    latents, _ = shown(backbone, image, latents="sample").show([0] * 400, seeded(0))
+    latents, _ = instance_images(backbone, image, latents="sample").show([0] * 400, seeded(0))
     assert not torch.equal(latents[0], latents[1])
     assert torch.allclose(latents.mean(dim=0), mean[0], atol=5 * float(deviation.max()) / 20)
     assert torch.allclose(latents.std(dim=0), deviation[0], rtol=0.3)
