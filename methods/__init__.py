@@ -1,1 +1,1 @@
-"""The methods under test: each personalises a shared text-to-image backbone from captioned photographs."""
+"""Methods under test: each personalises a shared text-to-image backbone from captioned photographs."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from methods.backbone.spec import BackboneSpec
 from methods.errors import MethodError
-from methods.interface import Method
+from methods.interface import Method, MethodBase
 from methods.presets import DREAMBOOTH, TEXTUAL_INVERSION, Preset
 
 if TYPE_CHECKING:
@@ -21,21 +23,26 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS: Final = "personabench.methods"
 
+OLD_MEMBERS: Final = {
+    "objection": "unsupported_reason",
+    "sees": "conditioning_encoders",
+    "needs": "required_files",
+}
+"""Members of the contract by their former names."""
+
 
 @dataclass(frozen=True)
 class MethodEntry:
     """One line of the catalogue."""
 
     target: str
-    """Where the class stands: `package.module:Class`."""
+    """Import path of the class: `package.module:Class`."""
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    priors: bool = True
-    """Whether it can draw somebody else: a template without the slot `{subject}`."""
-    needs: str = ""
-    """What only its user can give, in words: it is no part of `all` unless the suite has settings for it."""
+    requires: str = ""
+    """Input that only the user can provide; such a method is in `all` only if the suite configures it."""
     presets: Mapping[str, Preset] = field(default_factory=dict)
-    """Recipes that the setting `preset` can name."""
+    """Values of the setting `preset`."""
 
 
 METHODS: Final[dict[str, MethodEntry]] = {
@@ -43,9 +50,7 @@ METHODS: Final[dict[str, MethodEntry]] = {
         "methods.baselines.text_only:TextOnly", "the backbone without the person: the floor of identity"
     ),
     "photo-copy": MethodEntry(
-        "methods.baselines.photo_copy:PhotoCopy",
-        "hands back a reference photo: the ceiling of identity",
-        priors=False,
+        "methods.baselines.photo_copy:PhotoCopy", "returns a reference photo: the ceiling of identity"
     ),
     "dreambooth-lora": MethodEntry(
         "methods.dreambooth_lora.method:DreamBoothLora",
@@ -55,26 +60,26 @@ METHODS: Final[dict[str, MethodEntry]] = {
     "lora-folder": MethodEntry(
         "methods.lora.pretrained:LoraFolder",
         "LoRA files trained elsewhere, one for each person: diffusers' or kohya's layout",
-        needs="a path",
+        requires="a path",
     ),
     "textual-inversion": MethodEntry(
         "methods.textual_inversion.method:TextualInversion",
-        "new words whose embeddings alone are learnt, all weights frozen (Gal et al. 2022)",
+        "learned embeddings of a new token, all weights frozen (Gal et al. 2022)",
         presets=TEXTUAL_INVERSION,
     ),
     "ip-adapter": MethodEntry(
         "methods.ip_adapter.method:IPAdapter",
-        "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023); its own weights are "
-        "leave-one-out's control: target = condition",
+        "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023); the weights that ship "
+        "are leave-one-out's control: target = condition",
     ),
     "ip-adapter-faceid": MethodEntry(
         "methods.ip_adapter.faceid:IPAdapterFaceID",
-        "ArcFace's embedding as image tokens, with the checkpoint's own LoRA (h94/IP-Adapter-FaceID)",
-        needs="an adapter and an insightface model folder",
+        "ArcFace embeddings as image tokens, with the checkpoint's own LoRA (h94/IP-Adapter-FaceID)",
+        requires="an adapter and an insightface model folder",
     ),
     "loo-mean": MethodEntry(
         "methods.leave_one_out.method:LeaveOneOut",
-        "leave-one-out aggregator, photos joined by their mean",
+        "leave-one-out aggregator, the mean over photos",
         {"aggregator": "mean"},
     ),
     "loo-attention": MethodEntry(
@@ -84,7 +89,7 @@ METHODS: Final[dict[str, MethodEntry]] = {
     ),
     "loo-caption-attention": MethodEntry(
         "methods.leave_one_out.method:LeaveOneOut",
-        "leave-one-out aggregator, photos weighed by how well their captions fit the prompt",
+        "leave-one-out aggregator, photos weighted by how well their captions match the prompt",
         {"aggregator": "caption-attention"},
     ),
 }
@@ -95,17 +100,17 @@ AGGREGATORS: Final[dict[str, str]] = {
     "median": "the middle value of each feature over the photos",
     "deep-sets": "a network of the mean of a network of each photo (Zaheer et al. 2017)",
     "attention": "learned queries over all photos (Lee et al. 2019)",
-    "caption-attention": "photos weighed by how well their captions fit the prompt",
-    "concat": "all photos' tokens side by side in one attention",
+    "caption-attention": "photos weighted by how well their captions match the prompt",
+    "concat": "all photos' tokens concatenated in one attention",
 }
-"""What `methods.leave_one_out` knows, in words; its own table needs torch."""
+"""Descriptions of the aggregators of `methods.leave_one_out`, whose own table needs torch."""
 
 
 def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:
     """Build the method called `name`: a catalogue name, an entry point's, or `package.module:Class`.
 
-    The setting `preset` names a recipe, which all other settings go before. Raises MethodError for an
-    unknown name or preset, an import that fails, or a setting the method does not have.
+    The setting `preset` selects a preset; all other settings override it. Raises MethodError for an unknown
+    name or preset, a failing import, a class with members by old names, or an unknown setting.
     """
     entry = _entry(name)
     module_name, _, class_name = entry.target.partition(":")
@@ -113,15 +118,30 @@ def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise MethodError(f"method {name!r}: cannot load {entry.target} ({error})") from error
-    given = dict(settings or {})
-    preset = _preset(name, entry, given.pop("preset")) if "preset" in given else {}
-    chosen = {**entry.settings, **preset, **given}
     known = [f.name for f in dataclasses.fields(cls)]
+    _check_member_names(name, cls, known)
+    own = dict(settings or {})
+    preset = _preset(name, entry, own.pop("preset")) if "preset" in own else {}
+    chosen = {**entry.settings, **preset, **own}
     for key in chosen:
         if key not in known:
-            raise MethodError(f"method {name!r}: unknown setting {key!r}; {_nearest(key, known)}")
+            raise MethodError(f"method {name!r}: unknown setting {key!r}; {_suggestion(key, known)}")
     method: Method = cls(**chosen)
     return method
+
+
+def generates_class_images(name: str) -> bool:
+    """Return the class attribute of this name, read from the source: a plan must not import torch.
+
+    True where the class body does not set it, and for an unknown or missing method, which `make` reports.
+    """
+    try:
+        module_name, _, class_name = _entry(name).target.partition(":")
+        source = _source_file(module_name)
+        constants = _class_constants(source.read_text(encoding="utf-8"), class_name) if source else {}
+    except (MethodError, OSError, SyntaxError, ValueError):
+        return True
+    return bool(constants.get("generates_class_images", True))
 
 
 def open_backbone(spec: BackboneSpec) -> Backbone:
@@ -132,24 +152,37 @@ def open_backbone(spec: BackboneSpec) -> Backbone:
 
 
 def locate_backbone(spec: BackboneSpec) -> Path:
-    """Where `open_backbone` would find it, with all its parts; nothing is fetched or loaded.
+    """Return the path that `open_backbone` would load, checked for completeness; downloads and loads nothing.
 
-    Raises MethodError where it is not there, or not whole.
+    Raises MethodError where the backbone is missing or incomplete.
     """
-    from methods.backbone.locate import source_of
+    from methods.backbone.locate import locate_checkpoint
 
-    return source_of(spec, fetch=False).place
+    return locate_checkpoint(spec, fetch=False).place
+
+
+def self_contained() -> list[str]:
+    """Return the methods that need no input from the user."""
+    return [name for name, entry in METHODS.items() if not entry.requires]
 
 
 def _entry(name: str) -> MethodEntry:
     if name in METHODS:
         return METHODS[name]
     if ":" in name:
-        return MethodEntry(name, "a method of your own")
-    offered = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    if name in offered:
-        return MethodEntry(offered[name], "offered by an installed package")
-    raise MethodError(f"unknown method {name!r}; {_nearest(name, [*METHODS, *offered])}")
+        return MethodEntry(name, "a custom method")
+    installed = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    if name in installed:
+        return MethodEntry(installed[name], "a method of an installed package")
+    raise MethodError(f"unknown method {name!r}; {_suggestion(name, [*METHODS, *installed])}")
+
+
+def _check_member_names(name: str, cls: type, settings: list[str]) -> None:
+    for old, new in OLD_MEMBERS.items():
+        has_new = getattr(cls, new, None) is not getattr(MethodBase, new) and hasattr(cls, new)
+        # A custom method may have a setting of an old name.
+        if hasattr(cls, old) and old not in settings and not has_new:
+            raise MethodError(f"method {name!r}: the member `{old}` is now called `{new}`; rename it")
 
 
 def _preset(name: str, entry: MethodEntry, preset: Any) -> Mapping[str, Any]:
@@ -157,15 +190,33 @@ def _preset(name: str, entry: MethodEntry, preset: Any) -> Mapping[str, Any]:
         return entry.presets[preset].settings
     if not entry.presets:
         raise MethodError(f"method {name!r}: it has no presets; set its settings one by one")
-    told = _nearest(str(preset), [*entry.presets])
-    raise MethodError(f"method {name!r}: unknown preset {preset!r}; {told}")
+    suggestion = _suggestion(str(preset), [*entry.presets])
+    raise MethodError(f"method {name!r}: unknown preset {preset!r}; {suggestion}")
 
 
-def self_contained() -> list[str]:
-    """The methods that run without anything only their user can give."""
-    return [name for name, entry in METHODS.items() if not entry.needs]
+def _source_file(module_name: str) -> Path | None:
+    """Return the module's file without importing it: `find_spec` of `a.b` would import `a`."""
+    root, *inner = module_name.split(".")
+    spec = importlib.util.find_spec(root)
+    if spec is None or not inner:
+        return Path(spec.origin) if spec is not None and spec.origin else None
+    files = (Path(folder, *inner).with_suffix(".py") for folder in spec.submodule_search_locations or ())
+    return next((file for file in files if file.is_file()), None)
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def _class_constants(source: str, class_name: str) -> dict[str, Any]:
+    """Return the literals assigned in the body of a class of the module."""
+    classes = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
+    found: dict[str, Any] = {}
+    for node in (node for cls in classes if cls.name == class_name for node in cls.body):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value)):
+                found[name] = value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=value)):
+                found[name] = value
+    return found
+
+
+def _suggestion(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class MethodError(Exception):
-    """A method cannot do what was asked; the message says where, what was seen, and what to do."""
+    """A method cannot do what was requested; one line with the place, the value found and the next step."""

@@ -1,10 +1,10 @@
-"""What a personalisation method is: it fits one subject's photographs and draws that subject on request."""
+"""The contract of a personalisation method: fit one subject's photographs, then generate images of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from PIL.Image import Image
 
@@ -13,23 +13,24 @@ from methods.subject import Request, Subject
 if TYPE_CHECKING:
     from methods.backbone.backbone import Backbone
 
+Role = Literal["floor", "ceiling", "method"]
+"""Lower bound of identity, upper bound of identity, or a method to compare with both."""
+
 
 class Personalised(Protocol):
-    """A method after fitting one subject. The generator calls it; it leaves the backbone clean."""
+    """A method after fitting one subject. The runner calls it; it leaves the backbone unchanged."""
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        """Draw one RGB picture per request, in order; a picture depends on its own request alone."""
+        """Return one RGB image per request, in order; an image depends on its own request alone."""
         ...
 
 
 class Method(Protocol):
-    """A way to personalise. Implement it by a frozen dataclass whose fields are its settings.
+    """A personalisation method: a frozen dataclass whose fields are its settings.
 
-    A method whose weights were trained on people may further say on which, by a property `trained_on`, and
-    one that reads files or folders which, by a property `needs` (see the functions of these names).
-
-    The runner calls `objection`, then `fit`, then `load`, possibly in different processes: everything
-    that `load` needs must lie in the folder that `fit` wrote. Both hand the backbone back as they got it.
+    The runner calls `unsupported_reason`, then `fit`, then `load`, possibly in different processes: `load`
+    reads nothing but the folder that `fit` wrote. Both leave the backbone unchanged. `MethodBase` has
+    defaults for all members but `name`, `fit` and `load`.
     """
 
     @property
@@ -39,20 +40,46 @@ class Method(Protocol):
 
     @property
     def conditioning_encoders(self) -> frozenset[str]:
-        """Names of the encoders the method conditions on, for the leak ledger (`clip-embedded`, ...)."""
+        """Names of the encoders the method conditions on (`clip-embedded`, ...).
+
+        A metric that uses the same encoder is marked as overlapping.
+        """
         ...
 
     @property
     def weights(self) -> tuple[Path, ...]:
-        """The method's own pretrained files, whose digests enter every picture's fingerprint."""
+        """The method's own pretrained files, whose digests are part of every image's fingerprint."""
+        ...
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """Datasets, parts of them, or single people that the pretrained weights were trained on.
+
+        `celeba`, `celeba-train`, `celeba-train/2880`: the longer name is a part of the shorter one.
+        """
+        ...
+
+    @property
+    def required_files(self) -> Mapping[str, Path]:
+        """Files and folders that must exist before `fit`, by what they are (`adapter`)."""
+        ...
+
+    @property
+    def role(self) -> Role:
+        """The method's place in a comparison; a class attribute."""
+        ...
+
+    @property
+    def generates_class_images(self) -> bool:
+        """Whether requests without the subject are supported; a literal in the class body."""
         ...
 
     def unsupported_reason(self, subject: Subject) -> str | None:
-        """Why this subject cannot be fitted (one clear line), or None."""
+        """Return one line on why this subject cannot be fitted, or None."""
         ...
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
-        """Learn the subject and write what was learnt into the folder `into`, which exists and is empty."""
+        """Learn the subject and write the result into the folder `into`, which exists and is empty."""
         ...
 
     def load(self, fitted: Path, *, backbone: Backbone) -> Personalised:
@@ -60,21 +87,46 @@ class Method(Protocol):
         ...
 
 
-def trained_on(method: Method) -> frozenset[str]:
-    """Datasets, parts of them, or single people that the method's pretrained weights were trained on.
+class MethodBase:
+    """Defaults for the optional members of `Method`: no encoders, no weights, at least one reference."""
 
-    `celeba`, `celeba-train`, `celeba-train/2880`: the longer name is a part of the shorter one. What a
-    method does not say is taken for nothing.
-    """
+    role: ClassVar[Role] = "method"
+    generates_class_images: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def conditioning_encoders(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        return ()
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def required_files(self) -> Mapping[str, Path]:
+        return {path.name: path for path in self.weights}
+
+    def unsupported_reason(self, subject: Subject) -> str | None:
+        if not subject.references:
+            return f"{subject.id}: no reference photos; {self.name} needs at least 1"
+        return None
+
+
+def trained_on(method: Method) -> frozenset[str]:
+    """`method.trained_on`; empty for a class without the member that does not derive from `MethodBase`."""
     found: frozenset[str] = getattr(method, "trained_on", frozenset())
     return found
 
 
-def needs(method: Method) -> Mapping[str, Path]:
-    """Files and folders that must be there before the method can fit, by what they are (`adapter`).
-
-    A method may say so by a property `needs`; of one that does not, its `weights` are asked for.
-    """
-    found = getattr(method, "needs", None)
-    # A method of somebody's own may have a setting of this name.
-    return found if isinstance(found, Mapping) else {path.name: path for path in method.weights}
+def required_files(method: Method) -> Mapping[str, Path]:
+    """`method.required_files`; its `weights` for a class without the member, as `trained_on`."""
+    weights = {path.name: path for path in method.weights}
+    found: Mapping[str, Path] = getattr(method, "required_files", weights)
+    return found

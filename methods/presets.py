@@ -1,4 +1,4 @@
-"""Recipes by name, each with its source; a suite's own settings go before a preset's."""
+"""Published settings by name, each with its source; a suite's own settings override a preset's."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Final
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings that belong together: what differs from the method's defaults."""
+    """Settings that belong together: the differences from the method's defaults."""
 
     source: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Learning SDXL, the scripts keep other weights small, and compute in half precision.
+# The SDXL scripts use other weight decays and compute in half precision.
 _SDXL: Final = {
     "weight_decay": 1e-4,
     "text_weight_decay": 1e-3,
@@ -31,9 +31,9 @@ _EMBEDDED_TARGETS: Final = (
 
 DREAMBOOTH: Final[dict[str, Preset]] = {
     "embedded": Preset(
-        "this project: for the embedded world, by a trial on two of the shipped people (emma, ruth); steps "
-        "and rate by one on six validation people, where 120 steps at 2e-3 gave .01 less identity by sface "
-        "and .06 more by face-rendered",
+        "this project: for the built-in synthetic benchmark, chosen on two of the shipped people (emma, "
+        "ruth); steps and rate chosen on six validation people, where 120 steps at 2e-3 gave .01 less "
+        "identity by sface and .06 more by face-rendered",
         {
             "steps": 80,
             "batch": 4,
@@ -58,7 +58,7 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
     ),
     "faces": Preset(
         "huggingface.co/blog/dreambooth for faces: 800 to 1200 steps of 2, prior preservation, text encoder "
-        "trained; class pictures and LoRA's rates as in diffusers examples/dreambooth/README.md",
+        "trained; class images and LoRA's rates as in diffusers examples/dreambooth/README.md",
         {"steps": 1200, "batch": 2, "prior_weight": 1.0, "class_pictures": 200, "text_encoder": True},
     ),
     "dreambench-plus": Preset(
@@ -73,8 +73,8 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
 
 TEXTUAL_INVERSION: Final[dict[str, Preset]] = {
     "embedded": Preset(
-        "this project: for the embedded world, by the same trial: a few vectors, and far fewer steps, of "
-        "more photographs",
+        "this project: for the built-in synthetic benchmark, chosen in the same way: a few vectors, and far "
+        "fewer steps with more photographs each",
         {
             "captions": "per-photo",
             "flip": False,
@@ -88,8 +88,8 @@ TEXTUAL_INVERSION: Final[dict[str, Preset]] = {
         },
     ),
     "diffusers-readme": Preset(
-        "diffusers examples/textual_inversion/README.md, the command for textual_inversion.py, its "
-        "--scale_lr worked out: 5e-4 times 4; the defaults"
+        "diffusers examples/textual_inversion/README.md, the command for textual_inversion.py, with "
+        "--scale_lr applied: 5e-4 times 4; the defaults"
     ),
     "diffusers-readme-sdxl": Preset(
         "diffusers examples/textual_inversion/README_sdxl.md, the command for textual_inversion_sdxl.py",

@@ -1,4 +1,4 @@
-"""A method's settings as a suite file gives them, checked against the types of their fields."""
+"""Checks of a method's settings against the types and bounds of its fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from methods.errors import MethodError
 
-WORDS = {
+TYPE_NAMES = {
     int: "a whole number",
     float: "a number",
     str: "a text",
@@ -19,43 +19,43 @@ WORDS = {
 
 
 def check_settings(method: Any) -> None:
-    """Raise MethodError, naming the setting, where a dataclass's field holds what its type does not allow."""
+    """Raise MethodError, naming the setting, where a dataclass field has a value of the wrong type."""
     hints = get_type_hints(type(method))
     for field in dataclasses.fields(method):
-        value, wanted = getattr(method, field.name), hints[field.name]
-        if not _fits(value, wanted):
-            raise MethodError(f"{method.name}: {field.name} is {value!r}; wanted is {_words(wanted)}")
+        value, expected = getattr(method, field.name), hints[field.name]
+        if not _has_type(value, expected):
+            raise MethodError(f"{method.name}: {field.name} is {value!r}; expected {_type_name(expected)}")
 
 
-def check_bounds(method: Any, least: Mapping[str, float]) -> None:
-    """Raise MethodError, naming the setting, where a number is below its least value."""
-    for setting, bound in least.items():
+def check_bounds(method: Any, minima: Mapping[str, float]) -> None:
+    """Raise MethodError, naming the setting, where a number is below its minimum."""
+    for setting, minimum in minima.items():
         value = getattr(method, setting)
-        if value is not None and not value >= bound:
-            raise MethodError(f"{method.name}: {setting} is {value}; wanted at least {bound:g}")
+        if value is not None and not value >= minimum:
+            raise MethodError(f"{method.name}: {setting} is {value}; expected at least {minimum:g}")
 
 
-def _fits(value: Any, wanted: Any) -> bool:
-    origin = get_origin(wanted)
+def _has_type(value: Any, expected: Any) -> bool:
+    origin = get_origin(expected)
     if origin is Literal:
-        return value in get_args(wanted)
+        return value in get_args(expected)
     if origin in (Union, types.UnionType):
-        return any(_fits(value, kind) for kind in get_args(wanted))
+        return any(_has_type(value, option) for option in get_args(expected))
     if origin is tuple:
-        one = get_args(wanted)[0]
-        several = isinstance(value, Sequence) and not isinstance(value, str)
-        return several and all(_fits(each, one) for each in value)
+        item_type = get_args(expected)[0]
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        return is_list and all(_has_type(item, item_type) for item in value)
     if isinstance(value, bool):
-        return wanted is bool
-    return isinstance(value, (int, float) if wanted is float else wanted)
+        return expected is bool
+    return isinstance(value, (int, float) if expected is float else expected)
 
 
-def _words(wanted: Any) -> str:
-    origin = get_origin(wanted)
+def _type_name(expected: Any) -> str:
+    origin = get_origin(expected)
     if origin is Literal:
-        return f"one of {', '.join(map(repr, get_args(wanted)))}"
+        return f"one of {', '.join(map(repr, get_args(expected)))}"
     if origin in (Union, types.UnionType):
-        return " or ".join(_words(kind) for kind in get_args(wanted))
+        return " or ".join(_type_name(option) for option in get_args(expected))
     if origin is tuple:
-        return f"a list, each of it {_words(get_args(wanted)[0])}"
-    return WORDS.get(wanted, str(wanted))
+        return f"a list, each item {_type_name(get_args(expected)[0])}"
+    return TYPE_NAMES.get(expected, str(expected))

@@ -1,4 +1,4 @@
-"""What a method receives: a subject with its reference photographs, and requests for images."""
+"""Input of a method: a subject with its reference photographs, and requests for images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import Final
 from PIL.Image import Image
 
 SLOT: Final = "{subject}"
+
+
+def with_article(noun: str) -> str:
+    """`a man`, `an elephant`: the article by the noun's first letter."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Subject:
-    """All that a method may know of a person: never the held-out photographs it is judged by."""
+    """All data of a person that a method receives; held-out photographs are never part of it."""
 
     id: str
     noun: str
@@ -35,35 +40,29 @@ class Subject:
         return with_article(self.noun)
 
 
-def with_article(noun: str) -> str:
-    """`a man`, `an elephant`."""
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
-
-
 @dataclass(frozen=True)
 class Request:
-    """One picture to draw.
+    """One image to generate.
 
-    A template without the slot, such as `a photo of a man`, asks for somebody else of that noun: the
-    personalised model as it stands, without whatever names the subject. The backbone's changed weights
-    (LoRA) stay loaded, for they are the model; an adapter's image tokens are its name for the subject and
-    stay away, so that it draws the backbone's own picture.
+    A template without the slot, such as `a photo of a man`, requests a class image: the personalised model
+    without the phrase that names the subject. Changed weights (LoRA) stay loaded, because they are the model.
+    An adapter's image tokens stand for the subject and are left out: the result is the backbone's own image.
     """
 
     template: str
-    """The prompt with the slot `{subject}`, which the method fills with its own words."""
+    """The prompt with the slot `{subject}`, which the method fills with its own phrase."""
     seed: int
-    """The seed of this picture's starting noise; the same for every method."""
+    """Seed of this image's starting noise; the same for every method."""
 
     def prompt(self, phrase: str) -> str:
-        """The template with `phrase` in the subject's place."""
+        """The template with `phrase` in place of the slot."""
         return self.template.replace(SLOT, phrase)
 
     @property
     def names_subject(self) -> bool:
-        """Whether the subject is asked for."""
+        """Whether the template has the slot."""
         return SLOT in self.template
 
 
 FLAW: Final = "flaw"
-"""Key of a picture's `info` by which it says why it shows nothing: `nan` where it was not numbers."""
+"""Key of `image.info` with the reason why an image is unusable: `nan` for non-finite pixels."""

@@ -1,4 +1,4 @@
-"""What a weight file says of the people it was trained on, for the leak ledger."""
+"""Names of the training data in a weight file's metadata, for the report on training overlap."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-BETWEEN = ", "
-"""Stands between the names of several training sets."""
+SEPARATOR = ", "
+"""Between the names of several training sets."""
 
 
 def data_named(path: Path, table: str, key: str) -> frozenset[str]:
-    """The training data that a safetensors file names in its metadata: `key` of the JSON under `table`.
+    """Return the training data named in a safetensors file's metadata: `key` of the JSON under `table`.
 
-    Empty where it names none, and where the file cannot be read, which its reader says better.
+    Empty where there is no name. Also empty for an unreadable file, which the loader reports in detail.
     """
     try:
         with safe_open(path, "np") as stored:
@@ -22,10 +22,10 @@ def data_named(path: Path, table: str, key: str) -> frozenset[str]:
     except (OSError, SafetensorError, ValueError):
         return frozenset()
     name = content.get(key) if isinstance(content, dict) else None
-    return frozenset(str(name).split(BETWEEN)) if name else frozenset()
+    return frozenset(str(name).split(SEPARATOR)) if name else frozenset()
 
 
 def data_learnt(own: str, start: Path | None, table: str, key: str) -> str:
-    """What weights trained on `own` name, where they went on from the file `start`: its data, too."""
+    """Return the names for weights trained on `own` from the initial weights `start`, whose data included."""
     before = frozenset[str]() if start is None else data_named(start, table, key)
-    return BETWEEN.join(sorted(before | ({own} if own else frozenset())))
+    return SEPARATOR.join(sorted(before | ({own} if own else frozenset())))

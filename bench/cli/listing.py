@@ -19,7 +19,7 @@ def listing(kinds: Sequence[str]) -> str:
 
 def _methods() -> list[list[str]]:
     return [
-        [name, entry.summary + (f" (needs {entry.needs}; not part of `all`)" if entry.needs else "")]
+        [name, entry.summary + (f" (requires {entry.requires}; not in `all`)" if entry.requires else "")]
         for name, entry in METHODS.items()
     ]
 

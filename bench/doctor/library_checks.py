@@ -21,7 +21,7 @@ from bench.suite.suite import NO_BACKBONE, Suite, open_suite
 from bench.torchvision_compat import ensure_torchvision_imports
 from methods.backbone.spec import EMBEDDED, BackboneSpec
 from methods.errors import MethodError
-from methods.interface import needs
+from methods.interface import required_files
 from metrics.interface import MetricError
 
 SHIPPED_WEIGHTS: Final = Path(methods.catalog.__file__).parent / "weights"
@@ -114,7 +114,7 @@ def method_findings(label: str, suite: Suite) -> list[Finding]:
         method = build_method(label, suite.settings)
     except (MethodError, SuiteError) as error:
         return [missing("method", label, error)]
-    lines = [_file_finding(label, *need, suite.backbone) for need in needs(method).items()]
+    lines = [_file_finding(label, *need, suite.backbone) for need in required_files(method).items()]
     return lines or [found("method", label, "needs no files")]
 
 

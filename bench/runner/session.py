@@ -20,7 +20,7 @@ from bench.runs.tables import FLOOR
 from bench.runs.task import GroupTask
 from bench.suite.suite import NO_BACKBONE, Suite, SuiteFile
 from methods.backbone.spec import BackboneSpec
-from methods.catalog import METHODS, make, open_backbone, self_contained
+from methods.catalog import generates_class_images, make, open_backbone, self_contained
 from methods.errors import MethodError
 from methods.interface import Method
 
@@ -119,9 +119,9 @@ def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
 
 
 def _without_priors(labels: Sequence[str], suite: Suite) -> frozenset[str]:
-    """Rows of methods that draw nothing but their subject."""
+    """Rows of methods that cannot generate class images: images without the subject."""
     names = {label: str(suite.settings.get(label, {}).get("base", label)) for label in labels}
-    return frozenset(label for label, name in names.items() if name in METHODS and not METHODS[name].priors)
+    return frozenset(label for label, name in names.items() if not generates_class_images(name))
 
 
 def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSession:

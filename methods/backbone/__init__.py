@@ -1,1 +1,1 @@
-"""The shared diffusion backbone."""
+"""The shared diffusion backbone: locate, load, sample, encode."""

@@ -1,4 +1,4 @@
-"""The text-to-image model that all methods of a run share: a Stable Diffusion folder, opened once."""
+"""The frozen Stable Diffusion that all methods of a run share."""
 
 from __future__ import annotations
 
@@ -15,75 +15,75 @@ from diffusers import DDPMScheduler
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from methods.backbone import memory_options as backbone_savers
 from methods.backbone.images import pictures_of, square, tensor
-from methods.backbone.load import pipeline_of, scheduler_of
-from methods.backbone.locate import CheckpointLocation, source_of
+from methods.backbone.load import load_pipeline, make_scheduler
+from methods.backbone.locate import CheckpointLocation, locate_checkpoint
+from methods.backbone.memory_options import check_memory_options, compile_unet, move_to_device
 from methods.backbone.noise_schedule import NoiseSchedule
-from methods.backbone.sampling import Rows, decode, denoise
-from methods.backbone.spec import BackboneSpec
+from methods.backbone.sampling import SamplingBatch, decode, denoise
+from methods.backbone.spec import BackboneSpec, Family
 from methods.backbone.state_guard import BackboneState
-from methods.backbone.text_encoding import Family, TextFeatures, conditioning, family_of, text_features
+from methods.backbone.text_encoding import TextFeatures, conditioning, family_of, text_features
 from methods.compute.device import resolve_device
 from methods.errors import MethodError
 
 Before = Callable[[Sequence[int]], Mapping[str, Any]]
-"""Called before each batch with the rows about to be drawn; returns more arguments for the pipeline."""
+"""Called before each batch with its row numbers; returns additional arguments for the pipeline."""
 
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen Stable Diffusion: it draws, encodes and noises. Methods change it only inside `clean`."""
+    """A frozen Stable Diffusion with sampling, encoders and noise schedule. Change it only inside `clean`."""
 
     spec: BackboneSpec
     source: CheckpointLocation
     pipe: Any
-    """A stock StableDiffusionPipeline or StableDiffusionXLPipeline."""
+    """An unmodified StableDiffusionPipeline or StableDiffusionXLPipeline of diffusers."""
     device: torch.device
     noise: NoiseSchedule
     state: BackboneState
     compiled: Any = None
-    """The U-Net as it draws where the spec says `compile`; training is not compiled."""
-    remembered: dict[tuple[object, ...], Any] = field(default_factory=dict)
-    """What methods keep for the run, such as class pictures shared by several subjects."""
+    """The compiled U-Net used for sampling where the spec sets `compile`; training is not compiled."""
+    cache: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    """Objects that methods keep for the whole run, such as class images shared by several subjects."""
 
     @classmethod
     def open(cls, spec: BackboneSpec) -> Backbone:
-        """Load it; raises MethodError where it is missing, broken, or cannot be had in that way."""
+        """Load the backbone; raises MethodError where it is missing, broken, or the options contradict."""
         if spec.dtype not in DTYPES:
             raise MethodError(f"backbone: unknown dtype {spec.dtype!r}; known are {', '.join(DTYPES)}")
         device = resolve_device(spec.device)
-        backbone_savers.check(spec, device)
-        source = source_of(spec, fetch=True)
-        pipe = pipeline_of(source, DTYPES[spec.dtype])
+        check_memory_options(spec, device)
+        source = locate_checkpoint(spec, fetch=True)
+        pipe = load_pipeline(source, DTYPES[spec.dtype])
         if spec.resolution is not None and spec.resolution % pipe.vae_scale_factor:
             raise MethodError(
-                f"backbone: resolution {spec.resolution}; wanted is a multiple of {pipe.vae_scale_factor}"
+                f"backbone: resolution {spec.resolution}; expected a multiple of {pipe.vae_scale_factor}"
             )
-        backbone_savers.place(pipe, spec, device)
+        move_to_device(pipe, spec, device)
         training = DDPMScheduler.from_config(pipe.scheduler.config)
         noise = NoiseSchedule(training.alphas_cumprod.clone(), training.config.prediction_type)
-        pipe.scheduler = scheduler_of(spec.scheduler, pipe.scheduler)
+        pipe.scheduler = make_scheduler(spec.scheduler, pipe.scheduler)
         pipe.set_progress_bar_config(disable=True)
-        compiled = backbone_savers.compiled(pipe, spec)
+        compiled = compile_unet(pipe, spec)
         return cls(spec, source, pipe, device, noise, BackboneState.of(pipe), compiled)
 
     def guided(self, scale: float) -> Backbone:
-        """The same networks, drawing by this guidance scale; one for each scale and run.
+        """Return a backbone with the same networks and another guidance scale; one per scale and run.
 
-        What this one remembers was drawn by its own scale, and stays behind.
+        It has its own, empty cache: cached images depend on the guidance scale.
         """
-        key = ("guided by", scale)
-        if key not in self.remembered:
-            self.remembered[key] = replace(self, spec=replace(self.spec, guidance=scale), remembered={})
-        backbone: Backbone = self.remembered[key]
+        key = ("guidance", scale)
+        if key not in self.cache:
+            self.cache[key] = replace(self, spec=replace(self.spec, guidance=scale), cache={})
+        backbone: Backbone = self.cache[key]
         return backbone
 
     @property
     def folder(self) -> Path:
-        """Where the configs and tokenizers lie, and the weights too unless they are a single file."""
+        """The folder of the configs and tokenizers, and of the weights unless they are a single file."""
         return self.source.folder
 
     @property
@@ -102,7 +102,7 @@ class Backbone:
 
     @property
     def resolution(self) -> int:
-        """Side of a picture in pixels."""
+        """Side of an image in pixels."""
         own: int = self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
         return self.spec.resolution or own
 
@@ -112,14 +112,14 @@ class Backbone:
         return width
 
     def files(self) -> tuple[Path, ...]:
-        """Every file the backbone is made of: weights, configs, tokenizers."""
+        """All files of the backbone: weights, configs, tokenizers."""
         return self.source.files()
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the weight files' names and bytes: what adapters say they were trained for.
+        """SHA-256 over the weight files' names and bytes; adapters store it to name their backbone.
 
-        A single file counts by its bytes, whatever it is called.
+        Of a single file only the bytes count, not the name.
         """
         digest = hashlib.sha256()
         for path in sorted(path for path in self.source.weights if path.suffix == ".safetensors"):
@@ -131,10 +131,10 @@ class Backbone:
 
     @contextmanager
     def clean(self) -> Iterator[None]:
-        """Around all that changes the backbone: what is left behind is taken away, and is an error.
+        """Context for every change to the backbone: remaining changes are undone and are an error.
 
-        Raises MethodError, naming what stayed, where the body ended well; a body that failed keeps its
-        own exception and the backbone is mended all the same.
+        Raises MethodError, naming the remaining changes, where the body succeeded. An exception of the body
+        is re-raised after the backbone is restored.
         """
         try:
             yield
@@ -143,7 +143,7 @@ class Backbone:
             raise
         if leftovers := self.state.leftovers(self.pipe):
             self.state.restore(self.pipe)
-            raise MethodError(f"backbone handed back changed: {'; '.join(leftovers)}")
+            raise MethodError(f"backbone was left changed: {'; '.join(leftovers)}")
 
     def generate(
         self,
@@ -151,92 +151,82 @@ class Backbone:
         seeds: Sequence[int],
         *,
         before: Before | None = None,
-        few: bool = False,
+        small_batches: bool = False,
     ) -> list[Image]:
-        """One RGB picture per prompt and seed, by classifier-free guidance.
+        """Return one RGB image per prompt and seed, sampled with classifier-free guidance.
 
-        A picture's noise comes from its own seed alone, through a CPU generator, and every batch has
-        exactly `spec.batch` rows, or with `few` a quarter of them, filled up where there are no more
-        prompts; so its bytes depend neither on its neighbours nor on their order. One that came out as no
-        numbers (half precision) is black and says so: `image.info["flaw"] == "nan"`.
+        An image's noise depends on its own seed alone and comes from a CPU generator. Every batch has
+        exactly `spec.batch` rows, or a quarter of them with `small_batches`; the last batch is padded. So an
+        image's bytes depend neither on the other rows nor on their order. A non-finite image (half
+        precision) is black and marked: `image.info["flaw"] == "nan"`.
         """
-        size = max(1, self.spec.batch // 4) if few else self.spec.batch
+        size = max(1, self.spec.batch // 4) if small_batches else self.spec.batch
         images: list[Image] = []
         for rows, latents in self._batches(prompts, seeds, size, before):
             images += pictures_of(decode(self.pipe, latents)[:rows])
         return images
 
     def generate_latents(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
-        """As `draw`, before the decoder: (N, C, h, w), scaled as the U-Net wants them, on the CPU.
+        """As `generate`, without decoding: (N, C, h, w), scaled as the U-Net's input, on the CPU.
 
-        Raises MethodError where they are not all numbers: nothing can be learnt from such a picture.
+        Raises MethodError where a value is not finite: such images are useless for training.
         """
         batches = self._batches(prompts, seeds, self.spec.batch, None)
         latents = torch.cat([batch[:rows].cpu() for rows, batch in batches])
         if not bool(latents.isfinite().all()):
             raise MethodError(
-                f"backbone: what it draws in {self.spec.dtype} is not finite; use dtype = 'bf16' or 'fp32'"
+                f"backbone: latents in {self.spec.dtype} are not finite; use dtype = 'bf16' or 'fp32'"
             )
         return latents
 
     def _batches(
         self, prompts: Sequence[str], seeds: Sequence[int], size: int, before: Before | None
     ) -> Iterator[tuple[int, Tensor]]:
-        """Whole batches of `size` latents, each with the number of its rows that were asked for."""
+        """Yield padded batches of `size` latents, each with the number of rows that are not padding."""
         for start in range(0, len(prompts), size):
             rows = list(range(start, min(start + size, len(prompts))))
             padded = rows + [rows[-1]] * (size - len(rows))
-            further = before(padded) if before else {}
-            batch = Rows(
-                [prompts[row] for row in padded], [seeds[row] for row in padded], self.resolution, further
+            arguments = before(padded) if before else {}
+            batch = SamplingBatch(
+                [prompts[row] for row in padded], [seeds[row] for row in padded], self.resolution, arguments
             )
             latents = denoise(self.pipe, self.spec, self.compiled, batch)
             yield len(rows), latents
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> TextFeatures:
-        """Features of N sentences, padded to the tokenizer's length as when drawing; one forward pass.
+        """Encode N prompts in one forward pass, padded to the tokenizer's length as in sampling.
 
-        The empty sentence gives what guidance reads without a negative prompt (zeros for most of SDXL).
+        The empty prompt gives the features that guidance uses without a negative prompt (zeros for most SDXL
+        checkpoints).
         """
         return text_features(self.pipe, prompts, self.device)
 
-    def encode_text_to_learn(self, prompts: Sequence[str]) -> TextFeatures:
+    def encode_text_with_grad(self, prompts: Sequence[str]) -> TextFeatures:
         """As `encode_text`, with gradients to the text encoders."""
         return text_features(self.pipe, prompts, self.device)
 
     def conditioning(self, text: TextFeatures, time_ids: Tensor | None = None) -> dict[str, Any]:
-        """The U-Net's keyword arguments for N sentences: `unet(x_t, t, **backbone.conditioning(text))`.
+        """Return the U-Net's keyword arguments: `unet(x_t, t, **backbone.conditioning(text))`.
 
         `time_ids`, (N, 6), are SDXL's original height and width, top and left of the crop, and target
-        height and width, in pixels; None is a whole picture of the backbone's resolution, as when drawing.
-        The other families have no use for them.
+        height and width, in pixels. None means an uncropped image of the backbone's resolution, as in
+        sampling. The other families ignore them.
         """
         return conditioning(self.pipe, text, resolution=self.resolution, time_ids=time_ids)
 
     def encode_images(self, images: Sequence[Image]) -> Tensor:
-        """Latents of pictures, cut to the backbone's square: (N, C, h, w), the posterior's mode, scaled."""
+        """Encode images, cropped to the backbone's square: (N, C, h, w), the posterior's mode, scaled."""
         return self.encode_pixels(tensor([square(image, self.resolution) for image in images]))
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """Latents of (N, 3, H, W) in [0, 1], the posterior's mode, scaled."""
+        """Encode (N, 3, H, W) in [0, 1]: the posterior's mode, scaled."""
         return self.encode_posterior(pixels)[0]
 
     @torch.no_grad()
     def encode_posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the latents of (N, 3, H, W) in [0, 1], both scaled."""
+        """Encode (N, 3, H, W) in [0, 1]: mean and standard deviation of the posterior, both scaled."""
         vae = self.pipe.vae
         posterior = vae.encode((pixels * 2 - 1).to(self.device, vae.dtype)).latent_dist
         scale = vae.config.scaling_factor
         return (posterior.mean * scale).to(self.dtype), (posterior.std * scale).to(self.dtype)
-
-    def reset_peak_memory(self) -> None:
-        """Start measuring the device's peak memory anew."""
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-
-    def peak_memory(self) -> int | None:
-        """Most bytes held on the device since the last reset; None on a CPU."""
-        if self.device.type != "cuda":
-            return None
-        return torch.cuda.max_memory_allocated(self.device)

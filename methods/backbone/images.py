@@ -1,4 +1,4 @@
-"""Photographs as the networks want them: square, of one size, as numbers."""
+"""Conversion between images and tensors: square, of one size, values in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from methods.subject import FLAW
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
-    """The middle square of a photograph, `size` pixels wide; one of that size already is not resampled."""
+    """Return the central square, resized to `size` pixels; an image of that size is not resampled."""
     image = image.convert("RGB")
     if image.size == (size, size):
         return image
@@ -22,7 +22,7 @@ def square(image: Image.Image, size: int) -> Image.Image:
 
 
 def squeezed(image: Image.Image, size: int) -> Image.Image:
-    """The whole photograph, squeezed to a square: nothing of a face is cut away."""
+    """Return the whole image, resized to a square without cropping, so that no part of a face is lost."""
     image = image.convert("RGB")
     if image.size == (size, size):
         return image
@@ -30,25 +30,24 @@ def squeezed(image: Image.Image, size: int) -> Image.Image:
 
 
 def tensor(images: Sequence[Image.Image]) -> Tensor:
-    """Pictures of one size as (N, 3, H, W) in [0, 1]."""
+    """Stack images of one size: (N, 3, H, W) in [0, 1]."""
     return from_bytes(np.stack([np.asarray(image) for image in images]))
 
 
 def from_bytes(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    """N x H x W x 3 bytes as (N, 3, H, W) in [0, 1]."""
+    """Convert N x H x W x 3 bytes to (N, 3, H, W) in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
 
 
 def pictures_of(pixels: NDArray[np.floating]) -> list[Image.Image]:
-    """N x H x W x 3 in 0..1 as RGB pictures, rounded as diffusers does.
+    """Convert N x H x W x 3 in [0, 1] to RGB images, rounded as diffusers does.
 
-    A picture with a NaN or an infinity, which diffusers would make black in silence, is black too, and
-    carries `info["flaw"] = "nan"`.
+    An image with a NaN or an infinity is black, as in diffusers, and marked with `info["flaw"] = "nan"`.
     """
-    whole = np.isfinite(pixels).all(axis=(1, 2, 3))
-    shown = np.where(whole[:, None, None, None], pixels, 0.0)
-    images = [Image.fromarray(row) for row in (shown * 255).round().astype(np.uint8)]
-    for image, sound in zip(images, whole, strict=True):
-        if not sound:
+    finite = np.isfinite(pixels).all(axis=(1, 2, 3))
+    valid = np.where(finite[:, None, None, None], pixels, 0.0)
+    images = [Image.fromarray(row) for row in (valid * 255).round().astype(np.uint8)]
+    for image, is_finite in zip(images, finite, strict=True):
+        if not is_finite:
             image.info[FLAW] = "nan"
     return images

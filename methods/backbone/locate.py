@@ -1,4 +1,4 @@
-"""Where the parts of a backbone lie: a folder, a hub id's snapshot, or a single file; needs no torch."""
+"""Find a backbone's files: a folder, a hub snapshot, or a single file. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from methods.backbone.single_file import EXAMPLES, Family, checkpoint_family
-from methods.backbone.spec import EMBEDDED, BackboneSpec
+from methods.backbone.single_file import EXAMPLE_CONFIGS, checkpoint_family
+from methods.backbone.spec import EMBEDDED, BackboneSpec, Family
 from methods.errors import MethodError
 from methods.shipped import WEIGHTS
 
@@ -19,7 +19,7 @@ NETWORKS: Final = {
     "text_encoder": "model",
     "text_encoder_2": "model",
 }
-"""The networks of a folder, and what their weight files are called."""
+"""The networks of a folder, and the stems of their weight files."""
 
 PARTS: Final = (*NETWORKS, "tokenizer", "tokenizer_2", "scheduler")
 
@@ -27,89 +27,89 @@ PIPELINES: Final[dict[str, tuple[str, ...]]] = {
     "StableDiffusionPipeline": ("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
     "StableDiffusionXLPipeline": PARTS,
 }
-"""The pipelines known here, each with the parts that it needs."""
+"""The supported pipelines with their parts."""
 
 
 @dataclass(frozen=True)
 class CheckpointLocation:
-    """All that a backbone is read from."""
+    """The files of one backbone."""
 
     folder: Path
-    """Configs and tokenizers, and the weights too unless there is a single file."""
+    """Folder of the configs and tokenizers, and of the weights unless there is a single file."""
     pipeline: str
-    """The class that model_index.json names."""
+    """The class name in model_index.json."""
     single: Path | None = None
     """The one file with all weights, under the original names."""
     variant: str | None = None
 
     @property
     def place(self) -> Path:
-        """What the user would call the backbone's place."""
+        """The path to show to the user: the single file or the folder."""
         return self.single or self.folder
 
     @property
     def weights(self) -> tuple[Path, ...]:
-        """The weight files that are read, and no others."""
+        """The weight files that are loaded, and no others."""
         if self.single is not None:
             return (self.single,)
         parts = (part for part in PIPELINES[self.pipeline] if part in NETWORKS)
         return tuple(path for part in parts for path in weight_files(self.folder / part, self.variant))
 
     def files(self) -> tuple[Path, ...]:
-        """Every file that the backbone is made of: weights, configs, tokenizers."""
+        """All files of the backbone: weights, configs, tokenizers."""
         index = self.folder / "model_index.json"
         inside = [path for part in PIPELINES[self.pipeline] for path in (self.folder / part).rglob("*")]
-        said = [p for p in inside if p.suffix in (".json", ".txt") and not p.name.endswith(".index.json")]
-        return tuple(sorted({index, *said, *self.weights}))
+        configs = [p for p in inside if p.suffix in (".json", ".txt") and not p.name.endswith(".index.json")]
+        return tuple(sorted({index, *configs, *self.weights}))
 
 
-def source_of(spec: BackboneSpec, *, fetch: bool) -> CheckpointLocation:
-    """Find the backbone, and see that no part is missing; `fetch` lets the hub be asked for what is not here.
+def locate_checkpoint(spec: BackboneSpec, *, fetch: bool) -> CheckpointLocation:
+    """Find the backbone and check that no part is missing; `fetch` allows downloads from the hub.
 
-    Raises MethodError, in one line that says what to do.
+    Raises MethodError with the next step in one line.
     """
     path = Path(spec.path).expanduser()
     if path.suffix in (".safetensors", ".ckpt", ".pt", ".pth", ".bin") and not path.is_dir():
-        return _single(spec, fetch)
+        return _single_file(spec, fetch)
     if spec.config is not None:
         raise MethodError(
-            f"backbone {spec.path}: config goes with a single .safetensors file only; leave it out"
+            f"backbone {spec.path}: config is only for a single .safetensors file; leave it out"
         )
     folder = _folder(spec, fetch)
-    source = CheckpointLocation(folder, _pipeline(folder), variant=spec.variant)
-    for part in PIPELINES[source.pipeline]:
-        if not (source.folder / part).is_dir():
+    location = CheckpointLocation(folder, _pipeline(folder), variant=spec.variant)
+    for part in PIPELINES[location.pipeline]:
+        if not (location.folder / part).is_dir():
             raise MethodError(
-                f"{source.folder / part}: no such folder; get the backbone again, with all its parts"
+                f"{location.folder / part}: no such folder; get the backbone again, with all its parts"
             )
-    # Looked for here, so that what is missing is told before anything is loaded.
-    _ = source.weights
-    return source
+    # Raises for missing weights before anything is loaded.
+    _ = location.weights
+    return location
 
 
 def networks_of(pipe: Any) -> dict[str, Any]:
-    """A pipeline's networks by the names of their folders."""
+    """Return a pipeline's networks by folder name."""
     return {name: module for name in NETWORKS if (module := getattr(pipe, name, None)) is not None}
 
 
 def weight_files(part: Path, variant: str | None) -> tuple[Path, ...]:
-    """One part's safetensors files of the variant: one, or the shards that its index names."""
-    stem, mark = NETWORKS[part.name], f".{variant}" if variant else ""
-    whole = part / f"{stem}{mark}.safetensors"
+    """Return one network's safetensors files of the variant: one file, or the index and its shards."""
+    stem, infix = NETWORKS[part.name], f".{variant}" if variant else ""
+    whole = part / f"{stem}{infix}.safetensors"
     if whole.is_file():
         return (whole,)
-    index = part / f"{stem}.safetensors.index{mark}.json"
+    index = part / f"{stem}.safetensors.index{infix}.json"
     if index.is_file():
         shards = sorted({part / name for name in _json(index)["weight_map"].values()})
         if missing := [shard.name for shard in shards if not shard.is_file()]:
             raise MethodError(f"{part}: {', '.join(missing)} is missing; get the backbone again")
         return (index, *shards)
-    there = sorted(path.name for path in part.glob("*") if path.suffix in (".safetensors", ".bin"))
-    seen = ", ".join(there) or "no weights"
-    if variant is None and any(re.fullmatch(rf"{stem}\.\w+\.safetensors", name) for name in there):
-        raise MethodError(f"{part}: no {whole.name}, only {seen}; set variant, such as variant = 'fp16'")
+    names = sorted(path.name for path in part.glob("*") if path.suffix in (".safetensors", ".bin"))
+    found = ", ".join(names) or "no weights"
+    if variant is None and any(re.fullmatch(rf"{stem}\.\w+\.safetensors", name) for name in names):
+        raise MethodError(f"{part}: no {whole.name}, only {found}; set variant, such as variant = 'fp16'")
     raise MethodError(
-        f"{part}: no {whole.name}, but {seen}; wanted are safetensors weights: get or convert them"
+        f"{part}: no {whole.name}, but {found}; expected safetensors weights: get or convert them"
     )
 
 
@@ -119,7 +119,7 @@ def _folder(spec: BackboneSpec, fetch: bool) -> Path:
         return folder
     if folder.exists():
         raise MethodError(
-            f"{folder}: no model_index.json; wanted a Stable Diffusion folder in diffusers' layout"
+            f"{folder}: no model_index.json; expected a Stable Diffusion folder in diffusers' layout"
         )
     if spec.path == EMBEDDED:
         raise MethodError(f"{folder}: the embedded backbone is missing; make it with 'bench train backbone'")
@@ -131,26 +131,26 @@ def _folder(spec: BackboneSpec, fetch: bool) -> Path:
     return _snapshot(spec.path, spec.revision, _patterns(spec.variant), fetch)
 
 
-def _single(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
+def _single_file(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
     file = Path(spec.path).expanduser()
     if file.suffix != ".safetensors":
         raise MethodError(
-            f"{file}: only .safetensors checkpoints are read, for a pickle can run code; convert it"
+            f"{file}: only .safetensors checkpoints are supported, because a pickle can run code; convert it"
         )
     if not file.is_file():
-        raise MethodError(f"{file}: no such file; wanted a Stable Diffusion checkpoint")
+        raise MethodError(f"{file}: no such file; expected a Stable Diffusion checkpoint")
     if spec.variant is not None:
         raise MethodError(f"{file}: a single file has no variants; leave variant out")
     family = checkpoint_family(file)
     if spec.config is None:
         raise MethodError(
-            f"{file}: a single file of {family} holds no configs and no tokenizer; set config to the folder "
-            f"or the hub id of the model that it was made from, such as {EXAMPLES[family]}"
+            f"{file}: a single file of {family} contains no configs and no tokenizer; set config to the "
+            f"folder or the hub id of the model that it was made from, such as {EXAMPLE_CONFIGS[family]}"
         )
     folder = _configs(spec.config, fetch)
-    wanted, pipeline = _family(folder), _pipeline(folder)
-    if family != wanted:
-        raise MethodError(f"{file}: the file is of {family}, but config {spec.config} is of {wanted}")
+    expected, pipeline = _family(folder), _pipeline(folder)
+    if family != expected:
+        raise MethodError(f"{file}: the file is of {family}, but config {spec.config} is of {expected}")
     return CheckpointLocation(folder, pipeline, single=file.absolute())
 
 
@@ -161,7 +161,7 @@ def _configs(config: str, fetch: bool) -> Path:
     path, _, revision = config.partition("@")
     if folder.exists() or not _is_hub_id(path):
         raise MethodError(
-            f"config {config}: no model_index.json there; wanted a folder in diffusers' layout "
+            f"config {config}: no model_index.json there; expected a folder in diffusers' layout "
             "or a hub id with its commit, 'owner/name@commit'"
         )
     return _snapshot(
@@ -170,14 +170,14 @@ def _configs(config: str, fetch: bool) -> Path:
 
 
 def _snapshot(path: str, revision: str | None, patterns: list[str], fetch: bool) -> Path:
-    """A hub id's files in huggingface_hub's cache."""
+    """Return the folder of a hub id in huggingface_hub's cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise MethodError(
             f"backbone {path!r}: revision is {revision!r}; a hub id needs the 40 digits of a commit, "
-            "for a name such as 'main' can mean other weights tomorrow"
+            "because a branch name such as 'main' can point to other weights later"
         )
     try:
         return Path(
@@ -185,7 +185,7 @@ def _snapshot(path: str, revision: str | None, patterns: list[str], fetch: bool)
                 path,
                 revision=revision,
                 allow_patterns=["model_index.json", *patterns],
-                # Other precisions, and weights for going on with training.
+                # Weights for further training, and other frameworks.
                 ignore_patterns=["*.non_ema*", "openvino*", "flax*"],
                 local_files_only=not fetch,
             )
@@ -199,18 +199,18 @@ def _snapshot(path: str, revision: str | None, patterns: list[str], fetch: bool)
 
 
 def _patterns(variant: str | None) -> list[str]:
-    """A hub id's files that are of use here."""
-    mark = f".{variant}" if variant else ""
+    """Return the patterns of the files to download."""
+    infix = f".{variant}" if variant else ""
     patterns = [f"{part}/*.{end}" for part in PARTS for end in ("json", "txt")]
     for part, stem in NETWORKS.items():
-        patterns += [f"{part}/{stem}{mark}.safetensors", f"{part}/{stem}{mark}-*-of-*.safetensors"]
+        patterns += [f"{part}/{stem}{infix}.safetensors", f"{part}/{stem}{infix}-*-of-*.safetensors"]
     return patterns
 
 
 def _pipeline(folder: Path) -> str:
     name = _json(folder / "model_index.json").get("_class_name")
     if name not in PIPELINES:
-        raise MethodError(f"{folder}: a {name}; wanted is one of {', '.join(PIPELINES)}")
+        raise MethodError(f"{folder}: a {name}; expected one of {', '.join(PIPELINES)}")
     return str(name)
 
 
@@ -226,7 +226,7 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise MethodError(f"{path}: cannot be read ({error}); get the backbone again") from error
     if not isinstance(content, dict):
-        raise MethodError(f"{path}: not a table; get the backbone again")
+        raise MethodError(f"{path}: not a JSON object; get the backbone again")
     return content
 
 

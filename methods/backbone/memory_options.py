@@ -1,4 +1,4 @@
-"""Ways to draw with less memory or faster: slices, tiles, offload to the CPU, compilation."""
+"""Options for less memory or faster sampling: slicing, tiling, CPU offload, compilation."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from methods.backbone.spec import BackboneSpec
 from methods.errors import MethodError
 
 
-def check(spec: BackboneSpec, device: torch.device) -> None:
-    """Raise MethodError for numbers out of range and for options that cannot go together."""
+def check_memory_options(spec: BackboneSpec, device: torch.device) -> None:
+    """Raise MethodError for numbers out of range and for options that exclude each other."""
     if spec.batch < 1 or spec.steps < 1:
         raise MethodError(f"backbone: batch {spec.batch}, steps {spec.steps}; both must be at least 1")
     if spec.cpu_offload and device.type == "cpu":
         raise MethodError("backbone: cpu_offload is for a GPU, and the device is the CPU; leave it out")
     if spec.compile and (spec.cpu_offload or spec.attention_slicing):
         other = "cpu_offload" if spec.cpu_offload else "attention_slicing"
-        raise MethodError(f"backbone: compile and {other} undo each other; choose one")
+        raise MethodError(f"backbone: compile and {other} exclude each other; choose one")
 
 
-def place(pipe: Any, spec: BackboneSpec, device: torch.device) -> None:
-    """Bring the pipeline to its device, in the way the spec asks for."""
+def move_to_device(pipe: Any, spec: BackboneSpec, device: torch.device) -> None:
+    """Move the pipeline to its device, with the memory options of the spec."""
     if spec.vae_slicing:
         pipe.vae.enable_slicing()
     if spec.vae_tiling:
@@ -38,18 +38,18 @@ def place(pipe: Any, spec: BackboneSpec, device: torch.device) -> None:
 
 
 @contextmanager
-def drawing(pipe: Any, spec: BackboneSpec, compiled: Any) -> Iterator[None]:
-    """Around a call of the pipeline: the U-Net works in the way the spec asks for.
+def memory_options_on(pipe: Any, spec: BackboneSpec, compiled: Any) -> Iterator[None]:
+    """Apply the spec's U-Net options (slicing, compilation) while the pipeline runs.
 
-    Only the stock attention is sliced: what a method has put on the U-Net stays as it is.
+    Only diffusers' default attention is sliced; attention processors of a method are not touched.
     """
     unet = pipe.unet
-    stock = {}
+    sliced = {}
     if spec.attention_slicing:
-        stock = {name: p for name, p in unet.attn_processors.items() if type(p) is AttnProcessor2_0}
-    attentions = {name: unet.get_submodule(name.removesuffix(".processor")) for name in stock}
+        sliced = {name: p for name, p in unet.attn_processors.items() if type(p) is AttnProcessor2_0}
+    attentions = {name: unet.get_submodule(name.removesuffix(".processor")) for name in sliced}
     for attention in attentions.values():
-        # All heads of one picture at a time: a picture never shares a slice with another.
+        # All heads of one image at a time: two images never share a slice.
         attention.set_processor(SlicedAttnProcessor(attention.heads))
     if compiled is not None:
         pipe.unet = compiled
@@ -58,23 +58,22 @@ def drawing(pipe: Any, spec: BackboneSpec, compiled: Any) -> Iterator[None]:
     finally:
         pipe.unet = unet
         for name, attention in attentions.items():
-            attention.set_processor(stock[name])
+            attention.set_processor(sliced[name])
 
 
-def compiled(pipe: Any, spec: BackboneSpec) -> Any:
-    """The compiled U-Net where the spec asks for it, else None.
+def compile_unet(pipe: Any, spec: BackboneSpec) -> Any:
+    """Return the compiled U-Net where the spec sets `compile`, else None.
 
-    Shapes are compiled one by one: a graph for any shape would make a picture depend on what was drawn
-    before it.
+    Each shape is compiled separately: with dynamic shapes an image would depend on earlier calls.
     """
     return torch.compile(pipe.unet, dynamic=False) if spec.compile else None
 
 
-def compiling(call: Callable[[], Tensor]) -> Tensor:
-    """Call what runs the compiled U-Net; it is never silently drawn uncompiled.
+def run_compiled(call: Callable[[], Tensor]) -> Tensor:
+    """Call a function that runs the compiled U-Net, without torch's silent fallback to eager mode.
 
-    Every change that a method makes to the U-Net is compiled anew. torch keeps so many versions and no
-    more; then all are thrown away and the batch begins again.
+    Every change that a method makes to the U-Net is compiled again. At torch's limit of cached versions
+    all of them are dropped and the batch is repeated.
     """
     from torch._dynamo import config
     from torch._dynamo.exc import FailOnRecompileLimitHit

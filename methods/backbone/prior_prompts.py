@@ -1,4 +1,4 @@
-"""Requests without the subject, for methods whose tokens name it: the backbone's own pictures."""
+"""Requests without the subject, for methods that leave the backbone's weights unchanged."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from methods.subject import Request
 if TYPE_CHECKING:
     from methods.backbone.backbone import Backbone
 
-Draw = Callable[[Sequence[Request]], list[Image]]
+Generate = Callable[[Sequence[Request]], list[Image]]
 
-KEPT: Final = 256
-"""Pictures that are kept: of 512 pixels, 200 MB."""
+CACHE_SIZE: Final = 256
+"""Maximum number of cached images: 200 MB at 512 pixels."""
 
 
-def apart(requests: Sequence[Request], named: Draw, others: Draw) -> list[Image]:
-    """Those that name the subject by `named`, the others by `others`; in the order asked."""
-    asked = {kind: [r for r in requests if r.names_subject is kind] for kind in (True, False)}
-    pictures = {
-        True: iter(named(asked[True]) if asked[True] else []),
-        False: iter(others(asked[False]) if asked[False] else []),
+def generate_split(
+    requests: Sequence[Request], with_subject: Generate, without_subject: Generate
+) -> list[Image]:
+    """Generate requests that name the subject by one function, the others by another; in request order."""
+    by_kind = {kind: [r for r in requests if r.names_subject is kind] for kind in (True, False)}
+    images = {
+        True: iter(with_subject(by_kind[True]) if by_kind[True] else []),
+        False: iter(without_subject(by_kind[False]) if by_kind[False] else []),
     }
-    return [next(pictures[request.names_subject]) for request in requests]
+    return [next(images[request.names_subject]) for request in requests]
 
 
-def drawn_apart(requests: Sequence[Request], draw: Draw, backbone: Backbone) -> list[Image]:
-    """As `apart`, the others by the backbone as it is."""
-    return apart(requests, draw, partial(_own, backbone=backbone))
+def drawn_apart(requests: Sequence[Request], generate: Generate, backbone: Backbone) -> list[Image]:
+    """Generate requests that name the subject by `generate`, the others by the unchanged backbone."""
+    return generate_split(requests, generate, partial(_backbone_images, backbone=backbone))
 
 
-def _own(requests: Sequence[Request], backbone: Backbone) -> list[Image]:
-    """The backbone's own pictures, drawn once for all methods and people that ask for the same."""
-    kept: dict[Request, Image] = backbone.remembered.setdefault(("somebody else",), {})
-    missing = [request for request in dict.fromkeys(requests) if request not in kept]
-    drawn = backbone.generate([r.template for r in missing], [r.seed for r in missing], few=True)
-    there = {**kept, **dict(zip(missing, drawn, strict=True))}
-    kept.update((r, there[r]) for r in missing[: max(0, KEPT - len(kept))])
-    return [there[request].copy() for request in requests]
+def _backbone_images(requests: Sequence[Request], backbone: Backbone) -> list[Image]:
+    """Return the backbone's own images, cached for all methods and people with the same requests."""
+    cached: dict[Request, Image] = backbone.cache.setdefault(("prior images",), {})
+    missing = [request for request in dict.fromkeys(requests) if request not in cached]
+    new = backbone.generate([r.template for r in missing], [r.seed for r in missing], small_batches=True)
+    images = {**cached, **dict(zip(missing, new, strict=True))}
+    cached.update((r, images[r]) for r in missing[: max(0, CACHE_SIZE - len(cached))])
+    return [images[request].copy() for request in requests]

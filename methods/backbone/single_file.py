@@ -1,23 +1,23 @@
-"""Single-file checkpoints: which family one is of, told by its header alone."""
+"""Detect the family of a single-file checkpoint from its header."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from safetensors import SafetensorError, safe_open
 
+from methods.backbone.spec import Family
 from methods.errors import MethodError
 
-Family = Literal["sd1", "sd2", "sdxl"]
-MARKS: Final[dict[str, Family]] = {
+MARKER_TENSORS: Final[dict[str, Family]] = {
     "conditioner.embedders.1.model.positional_embedding": "sdxl",
     "cond_stage_model.model.positional_embedding": "sd2",
     "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": "sd1",
 }
-"""Names that only one family's single files hold."""
+"""Tensor names that occur in only one family."""
 
-EXAMPLES: Final[dict[Family, str]] = {
+EXAMPLE_CONFIGS: Final[dict[Family, str]] = {
     "sd1": "stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
     "sd2": "a folder of SD 2.x of the same prediction type",
     "sdxl": "stabilityai/stable-diffusion-xl-base-1.0@462165984030d82259a11f4367a4eed129e94a7b",
@@ -25,9 +25,9 @@ EXAMPLES: Final[dict[Family, str]] = {
 
 
 def checkpoint_family(file: Path) -> Family:
-    """Which family a single file is of, by the names of its text encoders."""
-    names = header(file)
-    for name, family in MARKS.items():
+    """Return the family of a single file, by the names of its text encoders."""
+    names = tensor_names(file)
+    for name, family in MARKER_TENSORS.items():
         if name in names:
             return family
     raise MethodError(
@@ -36,10 +36,10 @@ def checkpoint_family(file: Path) -> Family:
     )
 
 
-def header(file: Path) -> set[str]:
-    """The names of a safetensors file's tensors."""
+def tensor_names(file: Path) -> set[str]:
+    """Return the names of a safetensors file's tensors."""
     try:
         with safe_open(file, framework="np") as stream:
             return set(stream.keys())
     except (OSError, SafetensorError) as error:
-        raise MethodError(f"{file}: no whole safetensors file ({error}); get it again") from error
+        raise MethodError(f"{file}: not a complete safetensors file ({error}); get it again") from error

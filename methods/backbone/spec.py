@@ -1,4 +1,4 @@
-"""Which backbone to load and how to sample from it."""
+"""Settings of the backbone: the checkpoint to load and the sampler."""
 
 from __future__ import annotations
 
@@ -6,40 +6,44 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 EMBEDDED: Final = "embedded"
+"""Setting value for the backbone, encoder or adapter that ships with the package."""
+
+Family = Literal["sd1", "sd2", "sdxl"]
+"""Stable Diffusion 1.x, 2.x or XL."""
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Which backbone, and how it draws."""
+    """The checkpoint and the sampling settings of a run."""
 
     path: str = EMBEDDED
     """A Stable Diffusion (1, 2 or XL) folder in diffusers' layout, a hub id, a single `.safetensors` file,
-    or `embedded` for the one that ships here."""
+    or `embedded` for the one that ships with the package."""
     revision: str | None = None
-    """The hub's commit, 40 digits, which a hub id needs; of no meaning for a folder."""
+    """The hub's commit, 40 digits; required for a hub id, ignored for a folder."""
     variant: str | None = None
-    """Which of a folder's weights, such as `fp16` for `model.fp16.safetensors`; None: the unmarked."""
+    """Variant of the weight files, such as `fp16` for `model.fp16.safetensors`; None: no variant."""
     config: str | None = None
     """For a single file: the folder, or hub id and commit (`owner/name@commit`), of the model it was made
-    from, whose configs, tokenizers and scheduler it goes with. Above all they say what the U-Net predicts."""
+    from. Supplies configs, tokenizers and scheduler, including the U-Net's prediction type."""
     scheduler: str = "own"
-    """`ddim`, `dpm++`, `euler`, `unipc`, `pndm`, or `own` for the folder's."""
+    """`ddim`, `dpm++`, `euler`, `unipc`, `pndm`, or `own` for the checkpoint's."""
     steps: int = 30
     guidance: float = 7.5
     negative_prompt: str = ""
     resolution: int | None = None
-    """Side of a picture in pixels; None is the one the U-Net was made for."""
+    """Side of an image in pixels; None is the U-Net's native size."""
     dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch: int = 8
-    """Pictures drawn at once. Always exactly so many: a picture's bytes depend on the batch's size."""
+    """Images per batch. Batches are padded to this size: an image's bytes depend on the batch size."""
     attention_slicing: bool = False
-    """Draw with attention to one picture at a time: less memory, slower. A method's own layers stay whole."""
+    """Compute attention one image at a time: less memory, slower. Not applied to a method's own layers."""
     vae_slicing: bool = False
-    """Decode and encode one picture at a time."""
+    """Decode and encode one image at a time."""
     vae_tiling: bool = False
-    """Decode and encode large pictures in overlapping tiles, with faint differences where they meet."""
+    """Decode and encode large images in overlapping tiles, with faint differences at the seams."""
     cpu_offload: bool = False
-    """Each network on the GPU only while it works: fits a small GPU, slower."""
+    """Keep each network on the GPU only while it runs: for small GPUs, slower."""
     compile: bool = False
-    """Draw with a compiled U-Net (`torch.compile`): minutes to begin with, then faster. Needs a compiler."""
+    """Sample with a compiled U-Net (`torch.compile`): minutes of start-up, then faster. Needs a compiler."""

@@ -1,4 +1,4 @@
-"""What an untouched backbone looks like, so that whatever a method leaves on it is found and taken away."""
+"""A record of the unchanged backbone, to find and undo changes that a method left on it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ TOKENIZERS = ("tokenizer", "tokenizer_2")
 
 @dataclass(frozen=True)
 class BackboneState:
-    """Taken right after loading."""
+    """The backbone's state right after loading."""
 
     weights: Mapping[str, tuple[Tensor, int]]
-    """Every weight by name, with torch's count of in-place changes to it."""
+    """Every weight by name, with torch's count of its in-place changes."""
     buffers: Mapping[str, Tensor]
-    """A copy of every buffer: moving a network between devices makes new ones."""
+    """A copy of every buffer: moving a network between devices creates new ones."""
     processors: Mapping[str, Any]
     """The attention processors of the U-Net."""
     scheduler: Any
     scheduler_config: Mapping[str, Any]
     tokenizers: Mapping[str, tuple[Any, int]]
-    """Each with the size of its vocabulary."""
+    """Each tokenizer with its vocabulary size."""
     hidden_projection: object
-    """The U-Net config's `encoder_hid_dim_type`, which loading an IP-Adapter changes."""
+    """The U-Net config's `encoder_hid_dim_type`, which diffusers changes when it loads an IP-Adapter."""
 
     @classmethod
     def of(cls, pipe: Any) -> BackboneState:
@@ -45,43 +45,43 @@ class BackboneState:
         )
 
     def leftovers(self, pipe: Any) -> list[str]:
-        """What differs from the untouched backbone, in words; empty if nothing does."""
-        found = self._weights(pipe)
-        if _types(pipe.unet.attn_processors) != _types(self.processors):
-            found.append("attention processors were exchanged")
+        """Return descriptions of all differences from the recorded state; empty if there are none."""
+        found = self._weight_changes(pipe)
+        if _processor_types(pipe.unet.attn_processors) != _processor_types(self.processors):
+            found.append("attention processors were replaced")
         if pipe.unet.config.encoder_hid_dim_type != self.hidden_projection:
             found.append("the U-Net still expects image embeddings")
         if pipe.scheduler is not self.scheduler or dict(pipe.scheduler.config) != self.scheduler_config:
             found.append("the scheduler was changed")
-        found += self._words(pipe)
+        found += self._tokenizer_changes(pipe)
         for part, module in networks_of(pipe).items():
             if getattr(module, "peft_config", None):
-                found.append(f"LoRA adapters {sorted(module.peft_config)} stayed on {part}")
+                found.append(f"LoRA adapters {sorted(module.peft_config)} remain on {part}")
             if any(child.training for child in module.modules()):
                 found.append(f"{part} is in training mode")
             if any(p.requires_grad for p in module.parameters()):
-                found.append(f"{part} has weights that still learn")
+                found.append(f"{part} has trainable weights")
         if pipe.image_encoder is not None or pipe.feature_extractor is not None:
-            found.append("an image encoder stayed on the pipeline")
+            found.append("an image encoder remains on the pipeline")
         return found
 
-    def _words(self, pipe: Any) -> list[str]:
+    def _tokenizer_changes(self, pipe: Any) -> list[str]:
         found = []
         for name, tokenizer in _tokenizers(pipe).items():
-            own, size = self.tokenizers[name]
-            if tokenizer is not own:
-                found.append(f"the {name} was exchanged")
+            original, size = self.tokenizers[name]
+            if tokenizer is not original:
+                found.append(f"the {name} was replaced")
             elif len(tokenizer) != size:
                 found.append(f"the {name} has {len(tokenizer)} tokens, had {size}")
         return found
 
-    def _weights(self, pipe: Any) -> list[str]:
+    def _weight_changes(self, pipe: Any) -> list[str]:
         weights, buffers, found = _weights(pipe), _buffers(pipe), []
-        held, kept = weights.keys() | buffers.keys(), self.weights.keys() | self.buffers.keys()
-        if added := sorted(held - kept):
+        current, recorded = weights.keys() | buffers.keys(), self.weights.keys() | self.buffers.keys()
+        if added := sorted(current - recorded):
             found.append(f"{len(added)} weights were added, such as {added[0]}")
-        if gone := sorted(kept - held):
-            found.append(f"{len(gone)} weights are gone, such as {gone[0]}")
+        if removed := sorted(recorded - current):
+            found.append(f"{len(removed)} weights were removed, such as {removed[0]}")
         for name, (weight, version) in self.weights.items():
             if name in weights and (weights[name] is not weight or weight._version != version):
                 found.append(f"weight {name} was changed")
@@ -92,29 +92,30 @@ class BackboneState:
         return found
 
     def restore(self, pipe: Any) -> None:
-        """Take away what was added; raises MethodError where a weight itself was overwritten."""
+        """Remove everything that was added; raises MethodError where a weight itself was overwritten."""
         pipe.unload_lora_weights()
         if self.hidden_projection is None:
             pipe.unet.encoder_hid_proj = None
-        # Before unloading: diffusers makes a new processor of each foreign class, without arguments.
+        # Before unloading: diffusers creates processors of unknown classes again, without arguments.
         pipe.unet.set_attn_processor(dict(self.processors))
         pipe.unload_ip_adapter()
-        own = {name: tokenizer for name, (tokenizer, _) in self.tokenizers.items()}
-        pipe.register_modules(image_encoder=None, feature_extractor=None, **own)
+        originals = {name: tokenizer for name, (tokenizer, _) in self.tokenizers.items()}
+        pipe.register_modules(image_encoder=None, feature_extractor=None, **originals)
         pipe.unet.config.encoder_hid_dim_type = self.hidden_projection
         pipe.scheduler = self.scheduler
         pipe.scheduler.register_to_config(**self.scheduler_config)
         for module in networks_of(pipe).values():
             module.requires_grad_(False).eval()
         if leftovers := self.leftovers(pipe):
-            raise MethodError(f"backbone cannot be mended: {'; '.join(leftovers)}; start the run again")
+            raise MethodError(f"backbone cannot be restored: {'; '.join(leftovers)}; start the run again")
 
 
 def _tokenizers(pipe: Any) -> dict[str, Any]:
-    return {name: own for name in TOKENIZERS if (own := getattr(pipe, name, None)) is not None}
+    found = {name: getattr(pipe, name, None) for name in TOKENIZERS}
+    return {name: tokenizer for name, tokenizer in found.items() if tokenizer is not None}
 
 
-def _types(processors: Mapping[str, Any]) -> dict[str, type]:
+def _processor_types(processors: Mapping[str, Any]) -> dict[str, type]:
     return {name: type(processor) for name, processor in processors.items()}
 
 

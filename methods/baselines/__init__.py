@@ -1,1 +1,1 @@
-"""Rows that every table carries: floor and ceiling."""
+"""Baselines in every table: the floor and the ceiling of identity."""

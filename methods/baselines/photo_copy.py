@@ -1,4 +1,4 @@
-"""Hands back a reference photograph: the ceiling of identity, the floor of prompt match, and all copying."""
+"""Baseline that returns a reference photograph: ceiling of identity and of copying, floor of prompt match."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from PIL import Image
 
 from methods.backbone.images import square
+from methods.interface import MethodBase, Role
 from methods.subject import Request, Subject
 
 if TYPE_CHECKING:
@@ -17,23 +18,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PhotoCopy:
-    """Chooses the photograph by the request's seed, and cuts it to the backbone's square."""
+class PhotoCopy(MethodBase):
+    """Choose the photograph by the request's seed, and crop it to the backbone's square."""
 
     name: ClassVar[str] = "photo-copy"
-
-    @property
-    def conditioning_encoders(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def weights(self) -> tuple[Path, ...]:
-        return ()
-
-    def unsupported_reason(self, subject: Subject) -> str | None:
-        if not subject.references:
-            return f"{subject.id}: no reference photos; photo-copy needs 1 to hand back"
-        return None
+    role: ClassVar[Role] = "ceiling"
+    generates_class_images: ClassVar[bool] = False
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         for index, photo in enumerate(subject.references):
@@ -45,7 +35,7 @@ class PhotoCopy:
 
 @dataclass(frozen=True)
 class CopiedPhotos:
-    """The photographs, by file."""
+    """The files of the copied photographs."""
 
     paths: tuple[Path, ...]
 

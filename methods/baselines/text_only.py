@@ -1,4 +1,4 @@
-"""The backbone without the person: the floor of identity and the ceiling of prompt match."""
+"""Baseline of the backbone without the person: floor of identity, ceiling of prompt match."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from PIL.Image import Image
 
 from methods.backbone.prior_prompts import drawn_apart
+from methods.interface import MethodBase, Role
 from methods.subject import Request, Subject
 
 if TYPE_CHECKING:
@@ -19,23 +20,11 @@ PHRASE = "phrase.txt"
 
 
 @dataclass(frozen=True)
-class TextOnly:
-    """Draws the prompt with the plain noun phrase in the subject's place."""
+class TextOnly(MethodBase):
+    """Generate from the prompt with the plain noun phrase in place of the subject."""
 
     name: ClassVar[str] = "text-only"
-
-    @property
-    def conditioning_encoders(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def weights(self) -> tuple[Path, ...]:
-        return ()
-
-    def unsupported_reason(self, subject: Subject) -> str | None:
-        if not subject.references:
-            return f"{subject.id}: no reference photos; give at least 1"
-        return None
+    role: ClassVar[Role] = "floor"
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         (into / PHRASE).write_text(subject.phrase, encoding="utf-8")
@@ -46,14 +35,14 @@ class TextOnly:
 
 @dataclass(frozen=True)
 class PersonalisedText:
-    """Knows of the person only what a noun says."""
+    """The subject's noun phrase, such as `a man`, and the backbone."""
 
     phrase: str
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        return drawn_apart(requests, self._draw, self.backbone)
+        return drawn_apart(requests, self._generate, self.backbone)
 
-    def _draw(self, requests: Sequence[Request]) -> list[Image]:
+    def _generate(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.prompt(self.phrase) for request in requests]
         return self.backbone.generate(prompts, [request.seed for request in requests])

@@ -1,1 +1,1 @@
-"""Devices, precision, seeding, loading."""
+"""Devices, precision, seeding and loading."""

@@ -8,10 +8,10 @@ from methods.errors import MethodError
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is a device, and the CPU elsewhere."""
+    """Return the torch device; `auto` is CUDA where available, else the CPU."""
     if name == "cuda" and not torch.cuda.is_available():
         raise MethodError(
-            "backbone: device 'cuda' was asked for, but torch sees none; use --device cpu or auto"
+            "backbone: device is 'cuda', but torch finds no CUDA device; use --device cpu or auto"
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Errors and log settings shared by everything that loads pretrained files."""
+"""Errors and log settings for loading pretrained files."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import transformers
 from safetensors import SafetensorError
 
 LOAD_FAULTS: Final = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
-"""What the loaders of diffusers and transformers raise for a missing, cut or foreign file."""
+"""Errors that diffusers and transformers raise for a missing, truncated or unrelated file."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, cut to one line."""
+    """Return the first line of an error's message, or its type."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Loading says nothing: the harness has its own progress bars."""
-    loud = transformers.logging.get_verbosity(), diffusers.logging.get_verbosity()
+    """Silence the libraries' logs and progress bars; the harness has its own."""
+    verbosity = transformers.logging.get_verbosity(), diffusers.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled(), diffusers.utils.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
     diffusers.logging.set_verbosity_error()
@@ -32,12 +32,12 @@ def quiet() -> Iterator[None]:
     diffusers.utils.logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # The pipeline's advice on a folder's scheduler settings.
+            # diffusers' advice on scheduler settings of a checkpoint.
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
-        transformers.logging.set_verbosity(loud[0])
-        diffusers.logging.set_verbosity(loud[1])
+        transformers.logging.set_verbosity(verbosity[0])
+        diffusers.logging.set_verbosity(verbosity[1])
         if bars[0]:
             transformers.logging.enable_progress_bar()
         if bars[1]:

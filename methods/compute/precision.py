@@ -12,16 +12,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 @contextmanager
 def fast_backward_attention(device: torch.device) -> Iterator[None]:
-    """Around a forward pass that will be differentiated.
+    """Use the attention kernel with the fastest backward pass; wrap the forward pass in it.
 
-    On a CPU, the flash kernel's backward pass takes over half of a small U-Net's; plain matrix products
-    take a tenth of that, if they may stay in half precision: left alone, torch computes them in float32. A
-    kernel's backward is chosen with its forward, so only the forward needs this.
+    On a CPU, the flash kernel's backward pass takes over half of a small U-Net's. Plain matrix products take
+    a tenth of that, if they stay in half precision; by default torch computes them in float32. The backward
+    kernel is chosen in the forward pass, so only the forward pass needs this context.
     """
     if device.type != "cpu":
         yield
         return
-    # The setting is called cuda's, and is that of the plain products on every device.
+    # In spite of its name, the setting applies to the plain products on every device.
     allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
     try:
@@ -36,7 +36,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 @contextmanager
 def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[None]:
-    """The forward pass in `precision`; attention by the fastest way to learn."""
+    """Run the forward pass in `precision`; `auto` is bf16 with hardware support, else fp32."""
     dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     dtype = dtypes[("bf16" if _has_bf16(device) else "fp32") if precision == "auto" else precision]
     if dtype is None:

@@ -6,7 +6,7 @@ import torch
 
 
 def generator_of(*key: int) -> torch.Generator:
-    """A CPU generator seeded by the whole key; equal keys draw equal numbers."""
+    """Return a CPU generator seeded by the whole key; equal keys give equal numbers."""
     state = 0
     for part in key:
         state = (state * 1_000_003 + part + 1) % (2**63 - 1)

@@ -1,4 +1,4 @@
-"""DreamBooth (Ruiz et al. 2023) with LoRA (Hu et al. 2022): low-rank weights tie a rare token to a person."""
+"""DreamBooth (Ruiz et al. 2023) with LoRA (Hu et al. 2022): low-rank weights bind a token to a person."""
 
 from __future__ import annotations
 
@@ -10,47 +10,54 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import encoders_of
-from methods.dreambooth_lora.training import ClassPictures, Instances, LoraTraining, train_lora
+from methods.dreambooth_lora.training import ClassImages, Instances, LoraTraining, train_lora
 from methods.errors import MethodError
 from methods.finetuning.instance_images import Crop, InstanceImages, Latents
-from methods.finetuning.loop import MixedPrecision, OptimizationConfig, Optimizer, Rates, check_optimizer
+from methods.finetuning.loop import (
+    LRScheduler,
+    MixedPrecision,
+    OptimizationConfig,
+    Optimizer,
+    check_optimizer,
+)
+from methods.interface import MethodBase
 from methods.lora.checkpoint import PHRASE, PersonalisedWeights, load_person
 from methods.setting_checks import check_bounds, check_settings
-from methods.subject import Subject
+from methods.subject import SLOT, Subject
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
 CLASS_SEED = 7_000_000
-"""Seeds of class pictures count from here: they are the same for all subjects of a noun."""
+"""First seed of the class images, which all subjects of a noun share."""
 
 
 @dataclass(frozen=True)
-class DreamBoothLora:
-    """The defaults are diffusers' README command for train_dreambooth_lora.py; `methods.presets` has others.
+class DreamBoothLora(MethodBase):
+    """Defaults from diffusers' README command for train_dreambooth_lora.py; see `methods.presets` for others.
 
-    Class pictures stay the latents they were drawn as: the script saves them as JPEG and encodes them again.
+    Class images are kept as latents, where the script saves JPEG files and encodes them again.
     """
 
     name: ClassVar[str] = "dreambooth-lora"
 
     token: str = "sks"
-    """The rare word; the subject is called `token noun`. Empty leaves the noun alone."""
+    """The rare token; prompts name the subject by `token noun`, or by the noun alone where empty."""
     captions: Literal["instance", "per-photo"] = "instance"
-    """One prompt for all photographs, or each one's own caption."""
+    """One prompt for all photographs, or one caption per photograph."""
     instance_prompt: str = "a photo of {subject}"
-    """The one prompt where `captions` is `instance`."""
+    """The prompt for `captions = "instance"`."""
     crop: Crop = "random"
     flip: bool = False
-    """Show half of the photographs mirrored, under the same captions: wrong where these say left or right."""
+    """Mirror half of the photographs. Captions are unchanged: wrong where they mention left or right."""
     latents: Latents = "sample"
     steps: int = 500
     batch: int = 1
-    """Photographs at once; with prior preservation as many class pictures beside them."""
+    """Photographs per batch; with prior preservation, plus the same number of class images."""
     accumulation: int = 1
-    """Batches whose mean gradient makes one step."""
+    """Batches per step; their gradients are averaged."""
     learning_rate: float = 1e-4
-    lr_scheduler: Rates = "constant"
+    lr_scheduler: LRScheduler = "constant"
     warm_up: int = 0
-    """Steps over which the rate rises from 0; `constant` has no such rise."""
+    """Steps over which the learning rate rises from 0; not used by `constant`."""
     lr_cycles: int = 1
     """Restarts of `cosine_with_restarts`."""
     lr_power: float = 1.0
@@ -63,29 +70,29 @@ class DreamBoothLora:
     max_grad_norm: float | None = 1.0
     rank: int = 4
     alpha: float | None = None
-    """The update's scale is alpha / rank; None makes it 1."""
+    """The update is scaled by alpha / rank; None means 1."""
     dropout: float = 0.0
-    """Share of LoRA's inputs that are left out in training."""
+    """Dropout probability of LoRA's inputs."""
     targets: tuple[str, ...] = ATTENTION
-    """Ends of the names of the U-Net's layers that get LoRA; such as `ff.net.2`, `conv1`, `proj_in`."""
+    """Name suffixes of the U-Net layers with LoRA, such as `ff.net.2`, `conv1`, `proj_in`."""
     text_encoder: bool = False
-    """Also train LoRA on the text encoders' attention; text is then encoded anew for each batch."""
+    """Also train LoRA on the text encoders' attention; prompts are then encoded for every batch."""
     text_learning_rate: float | None = None
-    """None is `learning_rate`, as in the script for SD; the one for SDXL has 5e-6."""
+    """None means `learning_rate`, as in the script for SD; the script for SDXL uses 5e-6."""
     text_weight_decay: float | None = None
-    """None is `weight_decay`."""
+    """None means `weight_decay`."""
     prior_weight: float = 0.0
-    """Weight of the class pictures' loss: prior preservation; 0 leaves them away."""
+    """Weight of the class images' loss (prior preservation); 0 disables it."""
     class_pictures: int = 100
     class_prompt: str = "a photo of {subject}"
     min_snr: float | None = None
-    """Gamma of Min-SNR weighting of the photographs' loss (Hang et al. 2023); None weighs all steps alike."""
+    """Gamma of Min-SNR weighting of the photographs' loss (Hang et al. 2023); None: equal weights."""
     gradient_checkpointing: bool = False
     mixed_precision: MixedPrecision = "no"
     merged: bool = False
-    """Compute with W + BA instead of with BA beside W: faster where LoRA is on many small layers."""
+    """Compute with W + BA instead of adding BA's output: faster with LoRA on many small layers."""
     scale: float = 1.0
-    """Weight of the LoRA when drawing."""
+    """Weight of the LoRA in sampling."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -97,30 +104,17 @@ class DreamBoothLora:
         check_optimizer(self.name, self.optimizer)
         if self.prior_weight > 0 and self.class_pictures < 1:
             raise MethodError(
-                "dreambooth-lora: prior preservation without class pictures; set prior_weight = 0"
+                "dreambooth-lora: prior preservation without class images; set prior_weight = 0"
             )
         if not self.targets:
             raise MethodError("dreambooth-lora: no targets; name layers of the U-Net, such as to_k")
         if self.dropout >= 1:
-            raise MethodError(f"dreambooth-lora: dropout is {self.dropout}; wanted less than 1")
+            raise MethodError(f"dreambooth-lora: dropout is {self.dropout}; expected less than 1")
         if self.merged and self.dropout:
-            raise MethodError("dreambooth-lora: merged leaves no inputs to drop; set dropout = 0")
-
-    @property
-    def conditioning_encoders(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def weights(self) -> tuple[Path, ...]:
-        return ()
-
-    def unsupported_reason(self, subject: Subject) -> str | None:
-        if not subject.references:
-            return f"{subject.id}: no reference photos; dreambooth-lora needs at least 1"
-        return None
+            raise MethodError("dreambooth-lora: merged has no inputs for dropout; set dropout = 0")
 
     def phrase(self, subject: Subject) -> str:
-        """What stands for the person in a prompt: `sks man`."""
+        """Return the phrase for the person in prompts: `sks man`."""
         return f"{self.token} {subject.noun}".strip()
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
@@ -128,54 +122,34 @@ class DreamBoothLora:
         (into / PHRASE).write_text(self.phrase(subject), encoding="utf-8")
 
     def learn(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> Tensor:
-        """Write the LoRA; gives the loss of each step, (steps,)."""
+        """Train and write the LoRA; returns the loss of each step, (steps,)."""
         for tokenizer, _ in encoders_of(backbone.pipe):
             if self.token and not tokenizer.tokenize(self.token):
                 raise MethodError(
-                    f"dreambooth-lora: the backbone's tokenizer has nothing for token {self.token!r}"
+                    f"dreambooth-lora: the backbone's tokenizer cannot encode token {self.token!r}"
                 )
         instances = self._instances(subject, backbone)
-        classes = self._classes(subject, backbone) if self.prior_weight > 0 else None
+        classes = self._class_images(subject, backbone) if self.prior_weight > 0 else None
         return train_lora(backbone, instances, classes, self._training(), into, seed=seed)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedWeights:
         return load_person(fitted, self.scale, backbone, merge=self.merged)
 
     def _training(self) -> LoraTraining:
-        text_rate = self.learning_rate if self.text_learning_rate is None else self.text_learning_rate
+        text_learning_rate, text_weight_decay = self.text_learning_rate, self.text_weight_decay
         return LoraTraining(
-            optimization=self._optimization(),
+            optimization=OptimizationConfig.of(self),
             batch=self.batch,
-            rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            text_rate=text_rate if self.text_encoder else None,
-            text_weight_decay=(
-                self.weight_decay if self.text_weight_decay is None else self.text_weight_decay
-            ),
+            text_encoder=self.text_encoder,
+            text_learning_rate=self.learning_rate if text_learning_rate is None else text_learning_rate,
+            text_weight_decay=self.weight_decay if text_weight_decay is None else text_weight_decay,
             rank=self.rank,
             alpha=float(self.rank) if self.alpha is None else self.alpha,
             dropout=self.dropout,
             targets=self.targets,
             prior_weight=self.prior_weight,
             min_snr=self.min_snr,
-            checkpointing=self.gradient_checkpointing,
             merged=self.merged,
-        )
-
-    def _optimization(self) -> OptimizationConfig:
-        return OptimizationConfig(
-            self.name,
-            self.steps,
-            accumulation=self.accumulation,
-            rates=self.lr_scheduler,
-            warm_up=self.warm_up,
-            cycles=self.lr_cycles,
-            power=self.lr_power,
-            optimizer=self.optimizer,
-            betas=(self.adam_beta1, self.adam_beta2),
-            epsilon=self.adam_epsilon,
-            max_grad_norm=self.max_grad_norm,
-            precision=self.mixed_precision,
         )
 
     def _instances(self, subject: Subject, backbone: Backbone) -> Instances:
@@ -189,14 +163,14 @@ class DreamBoothLora:
         own = self.captions == "per-photo"
         templates = [photo.caption if own else self.instance_prompt for photo in subject.references]
         phrase = self.phrase(subject)
-        return Instances(photos, tuple(template.replace("{subject}", phrase) for template in templates))
+        return Instances(photos, tuple(template.replace(SLOT, phrase) for template in templates))
 
-    def _classes(self, subject: Subject, backbone: Backbone) -> ClassPictures:
-        """The backbone's own pictures of the noun, made once a run and shared by all its subjects."""
-        prompt = self.class_prompt.replace("{subject}", subject.phrase)
-        key = ("class pictures", prompt, self.class_pictures)
-        if key not in backbone.remembered:
+    def _class_images(self, subject: Subject, backbone: Backbone) -> ClassImages:
+        """Return the backbone's images of the noun, generated once per run for all its subjects."""
+        prompt = self.class_prompt.replace(SLOT, subject.phrase)
+        key = ("class images", prompt, self.class_pictures)
+        if key not in backbone.cache:
             seeds = range(CLASS_SEED, CLASS_SEED + self.class_pictures)
-            backbone.remembered[key] = backbone.generate_latents([prompt] * self.class_pictures, seeds)
-        latents: Tensor = backbone.remembered[key]
-        return ClassPictures(latents.to(backbone.device), prompt)
+            backbone.cache[key] = backbone.generate_latents([prompt] * self.class_pictures, seeds)
+        latents: Tensor = backbone.cache[key]
+        return ClassImages(latents.to(backbone.device), prompt)

@@ -1,4 +1,4 @@
-"""The frozen vision tower that tells ip-adapter and leave-one-out what a photograph shows."""
+"""The frozen CLIP vision tower that ip-adapter and leave-one-out condition on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """A CLIP vision tower in float32. Photographs are squeezed to its square, never cropped."""
+    """A CLIP vision tower in float32. Images are resized to its square without cropping."""
 
     folder: Path
     model: nn.Module
@@ -40,7 +40,7 @@ class ImageEncoder:
 
     @property
     def name(self) -> str:
-        """How the leak ledger calls it: `clip-embedded`, or the folder's own name."""
+        """The encoder's name in reports: `clip-embedded`, or the folder's name."""
         return encoder_name(self.folder)
 
     @property
@@ -57,7 +57,7 @@ class ImageEncoder:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the vision tower and of how it is fed, however the folder packs them."""
+        """SHA-256 of the weights and the preprocessing, independent of the file layout."""
         digest = hashlib.sha256(repr((self.size, self.mean, self.std)).encode())
         for name, value in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
@@ -65,33 +65,33 @@ class ImageEncoder:
         return digest.hexdigest()
 
     def patches(self, images: Sequence[Image]) -> Tensor:
-        """Patch tokens of the last layer but one (IP-Adapter Plus): (N, L, E), float32, on the CPU.
+        """Return penultimate-layer patch tokens (IP-Adapter Plus): (N, L, E), float32, on the CPU.
 
-        One photograph a pass, so its tokens do not depend on the others.
+        One image per pass, so its tokens do not depend on the others.
         """
         rows = [self.of_pixels(tensor([squeezed(image, self.size)])) for image in images]
         return torch.cat(rows).cpu()
 
     @torch.no_grad()
     def of_pixels(self, pixels: Tensor) -> Tensor:
-        """Patch tokens of (N, 3, size, size) in [0, 1], on the encoder's device."""
+        """Return patch tokens of (N, 3, size, size) in [0, 1], on the encoder's device."""
         hidden: Tensor = self._run(self._normalised(pixels)).hidden_states[-2]
         return hidden
 
     @torch.no_grad()
     def embeddings_of_pixels(self, pixels: Tensor) -> Tensor:
-        """Projected embeddings of (N, 3, size, size) in [0, 1], on the encoder's device."""
+        """Return projected embeddings of (N, 3, size, size) in [0, 1], on the encoder's device."""
         embeds: Tensor = self._run(self._normalised(pixels)).image_embeds
         return embeds
 
     def embeddings(self, images: Sequence[Image]) -> Tensor:
-        """Projected embeddings (IP-Adapter base): (N, P), float32, on the CPU."""
+        """Return projected embeddings (IP-Adapter base): (N, P), float32, on the CPU."""
         rows = [self.embeddings_of_pixels(tensor([squeezed(image, self.size)])) for image in images]
         return torch.cat(rows).cpu()
 
     @torch.no_grad()
     def nothing(self) -> Tensor:
-        """Patch tokens of a picture of zeros: what IP-Adapter Plus takes for no picture. (1, L, E), CPU."""
+        """Return patch tokens of an all-zero input, IP-Adapter Plus's unconditional input: (1, L, E), CPU."""
         zeros = torch.zeros(1, 3, self.size, self.size, device=self.device)
         hidden: Tensor = self._run(zeros).hidden_states[-2]
         return hidden.cpu()
@@ -109,7 +109,7 @@ def open_encoder(folder: Path, device: torch.device) -> ImageEncoder:
     """Load a CLIPVisionModelWithProjection (or a whole CLIPModel's vision half), once per process."""
     if not (folder / "config.json").is_file():
         raise MethodError(
-            f"{folder}: no image encoder there; make it with 'bench train clip', or give its folder"
+            f"{folder}: no image encoder there; train it with 'bench train clip', or give its folder"
         )
     try:
         with quiet():
@@ -138,20 +138,21 @@ def _normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def encoder_name(folder: Path) -> str:
+    """Return the encoder's name in reports."""
     return "clip-embedded" if folder == EMBEDDED_CLIP else folder.name
 
 
 def ledger_names(folder: Path) -> frozenset[str]:
-    """The leak ledger's words for it: a folder of one's own is a CLIP, whatever the folder is called."""
-    own = encoder_name(folder)
-    return frozenset({own}) if folder == EMBEDDED_CLIP else frozenset({"clip", own})
+    """Return the names to compare with a metric's encoders; a custom folder counts as `clip`, too."""
+    name = encoder_name(folder)
+    return frozenset({name}) if folder == EMBEDDED_CLIP else frozenset({"clip", name})
 
 
 def encoder_folder(name: str) -> Path:
-    """The folder that a setting names: `embedded` is the vision tower that ships."""
+    """Return the folder for a setting: `embedded` is the vision tower that ships."""
     return EMBEDDED_CLIP if name == EMBEDDED else Path(name)
 
 
 def encoder_files(folder: Path) -> tuple[Path, ...]:
-    """The files whose bytes decide what the encoder says."""
+    """Return the files that determine the encoder's output."""
     return tuple(sorted([*folder.glob("*.safetensors"), *folder.glob("preprocessor_config.json")]))

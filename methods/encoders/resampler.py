@@ -1,4 +1,4 @@
-"""From a photograph's patch tokens to a few: the Resampler of IP-Adapter Plus, in its published layout."""
+"""The Resampler of IP-Adapter Plus, patch tokens to a few image tokens, in its published layout."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from torch import Tensor, nn
 
 HEAD: int = 64
-"""Width of a head; diffusers' loader takes it for granted."""
+"""Width of an attention head; hard-coded in diffusers' loader."""
 
 DEPTH: int = 4
-"""Blocks; diffusers' loader takes it for granted."""
+"""Number of blocks; hard-coded in diffusers' loader."""
 
 
 def new_resampler(
     *, patch_width: int, width: int, tokens: int, hidden: int = 192, depth: int = DEPTH
 ) -> nn.Module:
-    """An untrained Resampler: (N, L, patch_width) -> (N, tokens, width). `hidden` is a multiple of 64."""
+    """Return an untrained Resampler, (N, L, patch_width) -> (N, tokens, width); `hidden` divisible by 64."""
     module: nn.Module = IPAdapterPlusImageProjection(
         embed_dims=patch_width,
         output_dims=width,
@@ -31,7 +31,7 @@ def new_resampler(
     return module
 
 
-RENAMED = (
+PUBLISHED_NAMES = (
     (".ln0.", ".0.norm1."),
     (".ln1.", ".0.norm2."),
     (".attn.to_q.", ".0.to_q."),
@@ -40,16 +40,16 @@ RENAMED = (
     (".ff.1.net.0.proj.", ".1.1."),
     (".ff.1.net.2.", ".1.3."),
 )
-"""diffusers' names and those of the published files, within a layer."""
+"""Parts of parameter names within a layer: in diffusers, and in the published files."""
 
 
 def published_base(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """diffusers' names of the base projection to those of the published `image_proj`."""
+    """Rename the base projection's parameters from diffusers' names to the published ones."""
     return {name.replace("image_embeds", "proj"): value for name, value in state.items()}
 
 
 def published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """diffusers' names to those of the published `image_proj`; keys and values share a matrix."""
+    """Rename parameters from diffusers' names to the published ones; keys and values share a matrix."""
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         if ".attn.to_v." in key:
@@ -58,7 +58,7 @@ def published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             values = state[key.replace("to_k", "to_v")]
             renamed[key.replace(".attn.to_k.", ".0.to_kv.")] = torch.cat([value, values])
             continue
-        for ours, theirs in RENAMED:
+        for ours, theirs in PUBLISHED_NAMES:
             key = key.replace(ours, theirs)
         renamed[key] = value
     return renamed

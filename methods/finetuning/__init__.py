@@ -1,1 +1,1 @@
-"""Fine-tuning per subject, shared by DreamBooth-LoRA and textual inversion."""
+"""Fine-tuning on one subject, shared by DreamBooth-LoRA and textual inversion."""

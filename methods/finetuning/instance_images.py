@@ -1,4 +1,4 @@
-"""A subject's photographs as a tuning method sees them: cropped, perhaps mirrored, as latents."""
+"""A subject's photographs as training latents: cropped, optionally mirrored."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from methods.backbone.images import squeezed, tensor
 from methods.compute.seeding import generator_of
 
 Crop = Literal["random", "centre", "squeeze"]
-"""A square of the photograph whose short side has the backbone's size: a new one each time, or the middle
-one; or the whole photograph, squeezed."""
+"""A random or the central square, after resizing the short side to the backbone's resolution; or the whole
+photograph resized to a square."""
 Latents = Literal["sample", "mode"]
-"""Drawn from the encoder's posterior each time, or its mode."""
+"""A new sample of the encoder's posterior each time, or its mode."""
 
 _View = tuple[int, int, int, bool]
-"""Which photograph, top, left, mirrored."""
+"""Row of the photograph, top, left, mirrored."""
 
 
 class InstanceImages:
-    """Each view of a photograph is encoded once; its posterior is drawn from as often as it is shown.
+    """Latents of a subject's photographs, with cached posteriors.
 
-    The same as encoding in every step, as the published scripts do, without its cost.
+    Each view of a photograph is encoded once and its posterior sampled at every use. The result equals
+    encoding at every step, as the published scripts do.
     """
 
     def __init__(
@@ -35,11 +36,11 @@ class InstanceImages:
     ) -> None:
         self.backbone, self.crop, self.flip, self.latents = backbone, crop, flip, latents
         self.original = [(image.height, image.width) for image in images]
-        self.images = [_sized(image, backbone.resolution, crop) for image in images]
+        self.images = [_resized(image, backbone.resolution, crop) for image in images]
         self._posteriors: dict[_View, tuple[Tensor, Tensor]] = {}
 
     def show(self, rows: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The photographs numbered `rows`: latents (B, C, h, w), float32, and SDXL's time ids (B, 6)."""
+        """Return the photographs at `rows`: latents (B, C, h, w), float32, and SDXL's time ids (B, 6)."""
         views = [self._view(row, generator) for row in rows]
         means, deviations = zip(*(self._posterior(view) for view in views), strict=True)
         latents = torch.stack(means)
@@ -52,11 +53,11 @@ class InstanceImages:
 
     def _view(self, row: int, generator: torch.Generator) -> _View:
         image, size = self.images[row], self.backbone.resolution
-        spare = (image.height - size, image.width - size)
+        margins = (image.height - size, image.width - size)
         if self.crop == "random":
-            top, left = (int(torch.randint(room + 1, (), generator=generator)) for room in spare)
+            top, left = (int(torch.randint(margin + 1, (), generator=generator)) for margin in margins)
         else:
-            top, left = (round(room / 2) for room in spare)
+            top, left = (round(margin / 2) for margin in margins)
         return row, top, left, self.flip and bool(torch.rand((), generator=generator) < 0.5)
 
     def _posterior(self, view: _View) -> tuple[Tensor, Tensor]:
@@ -70,13 +71,13 @@ class InstanceImages:
         return self._posteriors[view]
 
 
-def _sized(image: Image, size: int, crop: Crop) -> Image:
+def _resized(image: Image, size: int, crop: Crop) -> Image:
     if crop == "squeeze":
         return squeezed(image, size)
     image = image.convert("RGB")
     if min(image.size) == size:
         return image
-    # As torchvision's Resize, which the scripts use: the long side is cut to a whole number.
+    # As torchvision's Resize, which the scripts use: the long side is truncated to an integer.
     short, long = sorted(image.size)
     scaled = int(size * long / short)
     wide = image.width >= image.height
@@ -84,19 +85,19 @@ def _sized(image: Image, size: int, crop: Crop) -> Image:
 
 
 class EpochShuffler:
-    """Whose turn it is: all photographs in a shuffled order, then all in another."""
+    """An infinite sequence of rows, reshuffled every epoch."""
 
     def __init__(self, count: int, *, seed: int) -> None:
         self.count, self.seed = count, seed
-        self._round, self._order = -1, [0]
+        self._epoch, self._order = -1, [0]
 
     def rows(self, start: int, count: int) -> list[int]:
-        """The photographs from the `start`-th turn on."""
-        return [self._row(turn) for turn in range(start, start + count)]
+        """Return `count` rows from position `start` of the sequence."""
+        return [self._row(position) for position in range(start, start + count)]
 
-    def _row(self, turn: int) -> int:
-        number, place = divmod(turn, self.count)
-        if number != self._round:
-            order = torch.randperm(self.count, generator=generator_of(self.seed, number))
-            self._round, self._order = number, order.tolist()
-        return self._order[place]
+    def _row(self, position: int) -> int:
+        epoch, index = divmod(position, self.count)
+        if epoch != self._epoch:
+            order = torch.randperm(self.count, generator=generator_of(self.seed, epoch))
+            self._epoch, self._order = epoch, order.tolist()
+        return self._order[index]

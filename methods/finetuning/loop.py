@@ -1,7 +1,8 @@
-"""The loop that fits weights to one subject: schedule, accumulation, precision, clipping."""
+"""The optimisation loop of fine-tuning: schedule, gradient accumulation, precision, clipping."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
@@ -17,34 +18,51 @@ from methods.backbone.backbone import Backbone
 from methods.compute.precision import autocast, fast_backward_attention
 from methods.errors import MethodError
 
-Rates = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
-"""How the learning rate goes over the steps: diffusers' schedules by their own names."""
+LRScheduler = Literal[
+    "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"
+]
+"""Learning-rate schedules by diffusers' names."""
 Optimizer = Literal["adamw", "adamw-8bit"]
 MixedPrecision = Literal["no", "fp16", "bf16", "auto"]
-"""Of the forward pass, the learning weights staying in single precision; `auto` is bf16 where the hardware
-multiplies it natively."""
+"""Precision of the forward pass; trained weights stay in fp32. `auto` is bf16 where the hardware multiplies
+it natively."""
 
 
 @dataclass(frozen=True)
 class OptimizationConfig:
-    """How weights learn, whatever they are."""
+    """Optimiser, schedule and precision, by the names of the methods' settings."""
 
     name: str
-    """The method's, for its errors."""
+    """The method's name, for error messages."""
     steps: int
+    learning_rate: float
     accumulation: int = 1
-    """Batches whose mean gradient makes one step."""
-    rates: Rates = "constant"
+    """Batches per step; their gradients are averaged."""
+    lr_scheduler: LRScheduler = "constant"
     warm_up: int = 0
-    """Steps over which the learning rate rises from 0, for the schedules that have it."""
-    cycles: int = 1
-    power: float = 1.0
+    """Steps over which the learning rate rises from 0, for the schedules with a warm-up."""
+    lr_cycles: int = 1
+    lr_power: float = 1.0
     optimizer: Optimizer = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
+    weight_decay: float = 1e-2
     max_grad_norm: float | None = 1.0
-    """None does not clip."""
-    precision: MixedPrecision = "no"
+    """None disables clipping."""
+    gradient_checkpointing: bool = False
+    mixed_precision: MixedPrecision = "no"
+
+    @classmethod
+    def of(cls, method: Any, **others: Any) -> OptimizationConfig:
+        """Copy the method's settings of the same names; `others` are fields that it has no setting for."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        settings = {field.name for field in dataclasses.fields(method)} & names - {"name"}
+        return cls(method.name, **{name: getattr(method, name) for name in settings}, **others)
+
+    def group(self, parameters: Sequence[Tensor], **others: float) -> dict[str, Any]:
+        """Return an optimizer's parameter group; `others` replaces `lr` or `weight_decay`."""
+        return {"params": parameters, "lr": self.learning_rate, "weight_decay": self.weight_decay, **others}
 
 
 def check_optimizer(name: str, optimizer: Optimizer) -> None:
@@ -63,30 +81,22 @@ def optimize(
     *,
     backbone: Backbone,
 ) -> Tensor:
-    """Minimise `loss(batch)`, the batches being numbered from 0, over the optimizer's parameter groups.
+    """Minimise `loss(batch)`, with batch numbers from 0, over the optimizer's parameter groups.
 
-    Gives each step's loss, (steps,), the mean of its batches. Raises MethodError where a weight is no
-    longer finite.
+    Returns the mean loss of each step, (steps,). Raises MethodError where a weight is not finite at the end.
     """
     parameters = [p for group in groups for p in group["params"]]
     optimizer = _optimizer(groups, optimization)
-    schedule = get_scheduler(
-        optimization.rates,
-        optimizer,
-        num_warmup_steps=optimization.warm_up,
-        num_training_steps=optimization.steps,
-        num_cycles=optimization.cycles,
-        power=optimization.power,
-    )
-    # float16's small gradients round to nothing unless the loss is scaled up.
-    half = optimization.precision == "fp16" or backbone.dtype == torch.float16
+    schedule = _schedule(optimizer, optimization)
+    # Without loss scaling, small gradients underflow to zero in fp16.
+    half = optimization.mixed_precision == "fp16" or backbone.dtype == torch.float16
     scaler = torch.amp.GradScaler(backbone.device.type, enabled=half)
     losses = torch.zeros(optimization.steps, device=backbone.device)
     for step in range(optimization.steps):
         for batch in range(step * optimization.accumulation, (step + 1) * optimization.accumulation):
-            # Around the backward pass too: checkpointing computes the forward pass again in it.
-            with _attention(optimization.precision, backbone.device):
-                with _precise(optimization.precision, backbone.device):
+            # The backward pass is included: checkpointing repeats the forward pass in it.
+            with _attention_context(optimization.mixed_precision, backbone.device):
+                with _autocast_context(optimization.mixed_precision, backbone.device):
                     value = loss(batch) / optimization.accumulation
                 scaler.scale(value).backward()
             losses[step] += value.detach()
@@ -96,7 +106,7 @@ def optimize(
         before = scaler.get_scale()
         scaler.step(optimizer)
         scaler.update()
-        # A step whose gradients overflowed was left out, and does not count for the schedule.
+        # The scaler skips a step with overflowing gradients; the schedule skips it as well.
         if scaler.get_scale() >= before:
             schedule.step()
         optimizer.zero_grad(set_to_none=True)
@@ -107,20 +117,36 @@ def optimize(
 
 def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -> torch.optim.Optimizer:
     check_optimizer(optimization.name, optimization.optimizer)
+    # torch's default `lr` stays: diffusers' polynomial schedule computes its end value from it.
+    settings: dict[str, Any] = {
+        "betas": (optimization.adam_beta1, optimization.adam_beta2),
+        "eps": optimization.adam_epsilon,
+    }
     if optimization.optimizer == "adamw-8bit":
-        eight_bit = importlib.import_module("bitsandbytes").optim.AdamW8bit
-        made: torch.optim.Optimizer = eight_bit(groups, betas=optimization.betas, eps=optimization.epsilon)
-        return made
-    # One kernel for all of the many small matrices.
-    return torch.optim.AdamW(groups, betas=optimization.betas, eps=optimization.epsilon, fused=True)
+        cls = importlib.import_module("bitsandbytes").optim.AdamW8bit
+        optimizer: torch.optim.Optimizer = cls(groups, **settings)
+        return optimizer
+    # Fused: one kernel for the many small matrices.
+    return torch.optim.AdamW(groups, **settings, fused=True)
 
 
-def _attention(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[None]:
-    """A CPU's flash kernel is slow to differentiate in half precision, and only there."""
+def _schedule(optimizer: torch.optim.Optimizer, optimization: OptimizationConfig) -> Any:
+    return get_scheduler(
+        optimization.lr_scheduler,
+        optimizer,
+        num_warmup_steps=optimization.warm_up,
+        num_training_steps=optimization.steps,
+        num_cycles=optimization.lr_cycles,
+        power=optimization.lr_power,
+    )
+
+
+def _attention_context(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[None]:
+    """Replace the CPU's flash kernel in mixed precision, where its backward pass is slow."""
     return nullcontext() if precision == "no" else fast_backward_attention(device)
 
 
-def _precise(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[Any]:
+def _autocast_context(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[Any]:
     if precision == "auto":
         return autocast(device)
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
@@ -128,43 +154,42 @@ def _precise(precision: MixedPrecision, device: torch.device) -> AbstractContext
 
 
 @contextmanager
-def in_training(modules: Sequence[Any], *, checkpointing: bool) -> Iterator[None]:
-    """Networks with their dropout at work; handed back in evaluation mode.
+def in_training(modules: Sequence[Any], *, gradient_checkpointing: bool) -> Iterator[None]:
+    """Put networks into training mode; they return to evaluation mode on exit.
 
-    With `checkpointing` they forget activations and compute them anew for the gradient: less memory,
-    more time.
+    With gradient checkpointing, activations are recomputed in the backward pass: less memory, more time.
     """
     for module in modules:
         module.train()
-        if checkpointing:
-            _switch(module, "enable")
+        if gradient_checkpointing:
+            _set_checkpointing(module, "enable")
     try:
         yield
     finally:
         for module in modules:
-            if checkpointing:
-                _switch(module, "disable")
+            if gradient_checkpointing:
+                _set_checkpointing(module, "disable")
             module.eval()
 
 
-def _switch(module: Any, way: Literal["enable", "disable"]) -> None:
-    """Checkpointing, by the names it has in diffusers, in newer and in older transformers."""
-    for name in (f"{way}_gradient_checkpointing", f"activation_checkpointing_{way}"):
+def _set_checkpointing(module: Any, state: Literal["enable", "disable"]) -> None:
+    """Call the method of diffusers, of newer or of older transformers."""
+    for name in (f"{state}_gradient_checkpointing", f"activation_checkpointing_{state}"):
         if hasattr(module, name):
             getattr(module, name)()
             return
-    getattr(module, f"gradient_checkpointing_{way}")()
+    getattr(module, f"gradient_checkpointing_{state}")()
 
 
 def noised_losses(
-    backbone: Backbone, latents: Tensor, said: dict[str, Any], t: Tensor, generator: torch.Generator
+    backbone: Backbone, latents: Tensor, conditioning: dict[str, Any], t: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Squared error of the U-Net's prediction at step t, (B,), for noise from the generator.
+    """Return the squared error of the U-Net's prediction at step t, (B,), for noise from the generator.
 
-    `latents` is (B, C, h, w) in single precision, `said` the U-Net's keyword arguments for the prompts.
+    `latents` is (B, C, h, w) in fp32, `conditioning` the U-Net's keyword arguments for the prompts.
     """
     eps = torch.randn(latents.shape, generator=generator).to(backbone.device)
     x_t = backbone.noise.add(latents, eps, t).to(backbone.dtype)
-    predicted = backbone.unet(x_t, t, **said, return_dict=False)[0]
+    predicted = backbone.unet(x_t, t, **conditioning, return_dict=False)[0]
     residual: Tensor = predicted.float() - backbone.noise.target(latents, eps, t)
     return residual.square().mean(dim=(1, 2, 3))

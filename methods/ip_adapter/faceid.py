@@ -22,6 +22,7 @@ from methods.encoders.insightface_faces import (
     open_faces,
 )
 from methods.errors import MethodError
+from methods.interface import MethodBase
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages
 from methods.ip_adapter.method import embed
@@ -34,7 +35,7 @@ ARCFACE: Final = "arcface"
 
 
 @dataclass(frozen=True)
-class IPAdapterFaceID:
+class IPAdapterFaceID(MethodBase):
     """A frozen backbone, a checkpoint of h94/IP-Adapter-FaceID, and insightface's embedding of each face.
 
     Layouts for SD 1.5 and SDXL: FaceID and Portrait (the embedding only), FaceID-Plus and PlusV2 (also CLIP's
@@ -96,7 +97,7 @@ class IPAdapterFaceID:
         return data_named(self.adapter_file, "training", "data_name")
 
     @property
-    def needs(self) -> Mapping[str, Path]:
+    def required_files(self) -> Mapping[str, Path]:
         own = {"adapter": self.adapter_file, "faces": face_folder(self.faces)}
         return {**own, "encoder": encoder_folder(self.encoder)} if self.encoder else own
 
@@ -106,8 +107,8 @@ class IPAdapterFaceID:
         return (self.adapter_file, *face_files(face_folder(self.faces)), *clip)
 
     def unsupported_reason(self, subject: Subject) -> str | None:
-        if not subject.references:
-            return f"{subject.id}: no reference photos; ip-adapter-faceid needs at least 1"
+        if reason := super().unsupported_reason(subject):
+            return reason
         subject, faces = self._used(subject), self._faces()
         return faceless_photo(subject, [faces.look(photo.image) for photo in subject.references])
 

@@ -28,6 +28,7 @@ from methods.encoders.insightface_faces import (
     open_faces,
 )
 from methods.errors import MethodError
+from methods.interface import MethodBase
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages, adapted
 from methods.setting_checks import check_bounds, check_settings
@@ -39,7 +40,7 @@ __all__ = ["IPAdapter", "adapted", "embed", "read_adapter"]
 
 
 @dataclass(frozen=True)
-class IPAdapter:
+class IPAdapter(MethodBase):
     """A frozen backbone that also attends to the photographs' tokens.
 
     Layouts: base, Plus, Plus-Face and Full-Face, for any backbone, as published by h94/IP-Adapter and as
@@ -90,7 +91,7 @@ class IPAdapter:
         return data_named(self.adapter_file, "training", "data_name")
 
     @property
-    def needs(self) -> Mapping[str, Path]:
+    def required_files(self) -> Mapping[str, Path]:
         own = {"adapter": self.adapter_file, "encoder": encoder_folder(self.encoder)}
         return {**own, "faces": face_folder(self.faces)} if self.shown == "face" else own
 
@@ -100,8 +101,8 @@ class IPAdapter:
         return (self.adapter_file, *encoder_files(encoder_folder(self.encoder)), *finder)
 
     def unsupported_reason(self, subject: Subject) -> str | None:
-        if not subject.references:
-            return f"{subject.id}: no reference photos; ip-adapter needs at least 1"
+        if reason := super().unsupported_reason(subject):
+            return reason
         if self.shown != "face":
             return None
         subject, faces = self._used(subject), self._faces()

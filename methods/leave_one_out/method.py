@@ -17,6 +17,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import drawn_apart
 from methods.encoders.clip_vision import encoder_files, encoder_folder, ledger_names, open_encoder
 from methods.errors import MethodError
+from methods.interface import MethodBase
 from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
 from methods.leave_one_out.cross_attention import guidance_batch
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
@@ -31,7 +32,7 @@ TUNED = "network.safetensors"
 
 
 @dataclass(frozen=True)
-class LeaveOneOut:
+class LeaveOneOut(MethodBase):
     """Amortised: trained on many people; fits a new person without steps unless `tune_steps` is set."""
 
     aggregator: str = "mean"
@@ -80,12 +81,12 @@ class LeaveOneOut:
         return (self.file, *encoder_files(encoder_folder(self.encoder)))
 
     @property
-    def needs(self) -> Mapping[str, Path]:
+    def required_files(self) -> Mapping[str, Path]:
         return {"network": self.file, "image encoder": encoder_folder(self.encoder)}
 
     def unsupported_reason(self, subject: Subject) -> str | None:
-        if not subject.references:
-            return f"{subject.id}: no reference photos; {self.name} needs at least 1"
+        if reason := super().unsupported_reason(subject):
+            return reason
         if len(subject.references) < self.photos:
             return (
                 f"{subject.id}: {len(subject.references)} reference photos; "

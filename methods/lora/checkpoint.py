@@ -1,4 +1,4 @@
-"""LoRA files in diffusers' layout: written, read whole or not at all, on the backbone only while it draws."""
+"""LoRA files in diffusers' layout: saved, loaded completely or not at all, used only during sampling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL.Image import Image
 from safetensors import safe_open
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.prior_prompts import apart
+from methods.backbone.prior_prompts import generate_split
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
 from methods.lora.merged import merged
@@ -25,21 +25,21 @@ from methods.subject import Request
 ADAPTER: Final = "person"
 FILE: Final = "pytorch_lora_weights.safetensors"
 PHRASE: Final = "phrase.txt"
-"""Beside the weights: what stands for the person in a prompt."""
+"""File with the phrase for the person in prompts, next to the weights."""
 PARTS: Final = ("unet", "text_encoder", "text_encoder_2")
 
 
-def save_lora(pipe: Any, into: Path, *, text_too: bool) -> None:
-    """Write the adapter that is on the pipeline: `pipe.load_lora_weights(folder)` reads it.
+def save_lora(pipe: Any, into: Path, *, with_text_encoders: bool) -> None:
+    """Write the pipeline's adapter so that `pipe.load_lora_weights(folder)` reads it.
 
-    The U-Net's names stay peft's: diffusers' own conversion renames attention only, and its loader judges
-    a whole file by its first name, so a file of both kinds would silently lose one of them.
+    The U-Net's tensors keep peft's names. diffusers' conversion renames attention only, and its loader
+    detects the layout by the first name, so a file with both kinds of names would silently lose one.
     """
     layers: dict[str, Any] = {
         "unet_lora_layers": _layers(pipe.unet),
         "unet_lora_adapter_metadata": _metadata(pipe.unet),
     }
-    for part in PARTS[1:] if text_too else ():
+    for part in PARTS[1:] if with_text_encoders else ():
         module = getattr(pipe, part, None)
         if module is not None:
             layers[f"{part}_lora_layers"] = convert_state_dict_to_diffusers(_layers(module))
@@ -59,17 +59,17 @@ def _metadata(module: Any) -> dict[str, Any]:
 
 @contextmanager
 def lora_on(backbone: Backbone, file: Path, *, scale: float, merge: bool = False) -> Iterator[None]:
-    """The file's layers on the backbone's U-Net and text encoders, weighed by `scale`.
+    """Add the file's layers to the backbone's U-Net and text encoders, weighted by `scale`.
 
-    With `merge` they compute as `methods.lora.merged` says. Raises MethodError where the file is no LoRA,
-    or has a layer for which the backbone has no place.
+    `merge` selects the computation of `methods.lora.merged`. Raises MethodError where the file is no LoRA,
+    or has a layer that the backbone does not have.
     """
     pipe = backbone.pipe
     try:
         _attach(pipe, file)
         pipe.set_adapters([ADAPTER], [scale])
-        networks = [own for part in PARTS if (own := getattr(pipe, part, None)) is not None]
-        with merged(networks, ADAPTER, learning=False) if merge else nullcontext():
+        networks = [network for part in PARTS if (network := getattr(pipe, part, None)) is not None]
+        with merged(networks, ADAPTER, training=False) if merge else nullcontext():
             yield
     finally:
         pipe.unload_lora_weights()
@@ -77,39 +77,39 @@ def lora_on(backbone: Backbone, file: Path, *, scale: float, merge: bool = False
 
 def _attach(pipe: Any, file: Path) -> None:
     try:
-        # peft builds the layers before it fills them, drawing from the global generator.
+        # peft initialises the layers from the global generator before it loads them.
         with torch.random.fork_rng(), quiet():
-            wanted = _read(pipe, file)
+            expected = _read(pipe, file)
             pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=ADAPTER)
     except LOAD_FAULTS as error:
         raise MethodError(f"{file}: not a LoRA for this backbone ({first_line(error)})") from error
-    _check(pipe, file, wanted)
+    _check_all_loaded(pipe, file, expected)
 
 
 def _read(pipe: Any, file: Path) -> dict[str, torch.Tensor]:
-    """The file's tensors by diffusers' names, whatever layout it has."""
+    """Return the file's tensors by diffusers' names, for any supported layout."""
     with safe_open(file, "pt") as stored:
         if any("dora_scale" in key for key in stored.keys()):  # noqa: SIM118  # no mapping
-            raise MethodError(f"{file}: a DoRA in kohya's layout, whose magnitudes diffusers leaves out")
+            raise MethodError(f"{file}: a DoRA in kohya's layout, whose magnitudes diffusers ignores")
     state, *_ = pipe.lora_state_dict(file.parent, weight_name=file.name, unet_config=pipe.unet.config)
     tensors: dict[str, torch.Tensor] = state
     return tensors
 
 
-def _check(pipe: Any, file: Path, wanted: dict[str, torch.Tensor]) -> None:
-    """diffusers leaves out, with a word in the log at most, what it finds no place for."""
+def _check_all_loaded(pipe: Any, file: Path, expected: dict[str, torch.Tensor]) -> None:
+    """Raise MethodError for tensors without a layer, which diffusers skips with at most a log message."""
     modules = [getattr(pipe, part, None) for part in PARTS]
-    placed = [t for m in modules if getattr(m, "peft_config", None) for t in _layers(m).values()]
-    if len(placed) != len(wanted):
+    loaded = [t for m in modules if getattr(m, "peft_config", None) for t in _layers(m).values()]
+    if len(loaded) != len(expected):
         raise MethodError(
-            f"{file}: the backbone has a place for {len(placed)} of its {len(wanted)} tensors; "
-            "it was made for another backbone, or with layers that diffusers does not know"
+            f"{file}: the backbone has layers for {len(loaded)} of its {len(expected)} tensors; "
+            "it was trained for another backbone, or has layers that diffusers does not support"
         )
 
 
 @dataclass(frozen=True)
 class PersonalisedWeights:
-    """One person's LoRA; on the backbone only while it draws."""
+    """One person's LoRA; on the backbone only during sampling."""
 
     phrase: str
     file: Path
@@ -118,19 +118,20 @@ class PersonalisedWeights:
     merge: bool = False
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        on = lora_on(self.backbone, self.file, scale=self.scale, merge=self.merge)
-        with self.backbone.clean(), on:
-            return apart(requests, self._draw, partial(self._draw, few=True))
+        lora = lora_on(self.backbone, self.file, scale=self.scale, merge=self.merge)
+        with self.backbone.clean(), lora:
+            return generate_split(requests, self._generate, partial(self._generate, small_batches=True))
 
-    def _draw(self, requests: Sequence[Request], *, few: bool = False) -> list[Image]:
+    def _generate(self, requests: Sequence[Request], *, small_batches: bool = False) -> list[Image]:
         prompts = [request.prompt(self.phrase) for request in requests]
-        return self.backbone.generate(prompts, [request.seed for request in requests], few=few)
+        seeds = [request.seed for request in requests]
+        return self.backbone.generate(prompts, seeds, small_batches=small_batches)
 
 
 def load_person(
     fitted: Path, scale: float, backbone: Backbone, *, merge: bool = False
 ) -> PersonalisedWeights:
-    """The person whose LoRA and phrase lie in the folder `fitted`."""
+    """Load the LoRA and the phrase in the folder `fitted`."""
     if not (fitted / FILE).is_file():
         raise MethodError(f"{fitted}: no {FILE}; fit the person again")
     phrase = (fitted / PHRASE).read_text(encoding="utf-8")

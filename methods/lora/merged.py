@@ -1,4 +1,4 @@
-"""LoRA inside its layers' matrices, (W + sBA)x, instead of beside them, Wx + sB(Ax): the same function."""
+"""LoRA merged into its layers: (W + sBA)x instead of Wx + sB(Ax), the same function."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from methods.errors import MethodError
 
 
 @contextmanager
-def merged(networks: Sequence[nn.Module], adapter: str, *, learning: bool) -> Iterator[None]:
-    """The networks' layers that have LoRA compute with the sum: one product in the place of three.
+def merged(networks: Sequence[nn.Module], adapter: str, *, training: bool) -> Iterator[None]:
+    """Make all layers with LoRA compute with the merged matrix: one product instead of three.
 
-    Pays where layers are small and many; the sums take memory. They are made anew in every forward pass
-    where LoRA is `learning`, with gradients to A and B, else once. The backbone's own matrices are not
-    touched. Raises MethodError for a layer whose LoRA is no sum with one matrix.
+    Faster for many small layers, at the cost of memory for the merged matrices. With `training` they are
+    recomputed in every forward pass, with gradients to A and B, else computed once. The backbone's own
+    matrices are not modified. Raises MethodError for a layer without a single weight matrix.
     """
     layers = [layer for network in networks for layer in network.modules() if isinstance(layer, LoraLayer)]
     changed: list[Any] = []
     try:
         for layer in layers:
-            layer.forward = _forward(layer, adapter, learning=learning)
+            layer.forward = _forward(layer, adapter, training=training)
             changed.append(layer)
         yield
     finally:
@@ -34,30 +34,30 @@ def merged(networks: Sequence[nn.Module], adapter: str, *, learning: bool) -> It
             del layer.forward
 
 
-def _forward(layer: Any, adapter: str, *, learning: bool) -> Callable[..., Tensor]:
+def _forward(layer: Any, adapter: str, *, training: bool) -> Callable[..., Tensor]:
     base = layer.get_base_layer()
     linear = isinstance(base, nn.Linear)
     if not linear and not (isinstance(base, nn.Conv2d) and base.groups == 1):
         raise MethodError(f"LoRA cannot be merged into {type(base).__name__}; leave `merged` out")
-    kept: list[Tensor] = []
+    cached: list[Tensor] = []
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if learning:
-            weight = _sum(layer, base, adapter)
+        if training:
+            weight = _merged_weight(layer, base, adapter)
         else:
-            if not kept or kept[0].device != x.device:
-                kept[:] = [_sum(layer, base, adapter)]
-            weight = kept[0]
+            if not cached or cached[0].device != x.device:
+                cached[:] = [_merged_weight(layer, base, adapter)]
+            weight = cached[0]
         y: Tensor = F.linear(x, weight, base.bias) if linear else base._conv_forward(x, weight, base.bias)
         return y
 
     return forward
 
 
-def _sum(layer: Any, base: Any, adapter: str) -> Tensor:
-    """W + s BA, in the type of W."""
+def _merged_weight(layer: Any, base: Any, adapter: str) -> Tensor:
+    """Return W + s BA, in the dtype of W."""
     b, a = layer.lora_B[adapter].weight, layer.lora_A[adapter].weight
-    # Autocast would round W, B and A before the sum; the sum alone is rounded, where it is used.
+    # Autocast would round W, B and A before the sum; only the sum is rounded, at its use.
     with torch.autocast(base.weight.device.type, enabled=False):
         rows = torch.addmm(
             _rows(base.weight).float(), b.flatten(1).float(), _rows(a).float(), alpha=layer.scaling[adapter]
@@ -69,5 +69,5 @@ def _sum(layer: Any, base: Any, adapter: str) -> Tensor:
 
 
 def _rows(weight: Tensor) -> Tensor:
-    """One row per output; a convolution's channels last, as its memory has them."""
+    """Return one row per output; a convolution's channels last, as in memory."""
     return weight.permute(0, 2, 3, 1).flatten(1) if weight.dim() == 4 else weight

@@ -1,4 +1,4 @@
-"""LoRA files trained elsewhere, one for each person: a row of the table without any fitting here."""
+"""LoRA files trained elsewhere, one per person, without any fitting."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from methods.backbone.backbone import Backbone
 from methods.compute.loading import LOAD_FAULTS, first_line
 from methods.errors import MethodError
+from methods.interface import MethodBase
 from methods.lora.checkpoint import FILE, PHRASE, PersonalisedWeights, load_person, lora_on
 from methods.setting_checks import check_settings
 from methods.subject import Subject
@@ -23,37 +24,33 @@ SUFFIXES: Final = (".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
-class LoraFolder:
+class LoraFolder(MethodBase):
     """Published LoRA files: diffusers' layout, old and new, or kohya's.
 
-    A person's file is `<path>/<id>.safetensors`, or the one in `<path>/<id>/`; `.bin` too, read without
-    unpickling. A file of which any layer has no place on the backbone is refused.
+    A person's file is `<path>/<id>.safetensors`, or the only one in `<path>/<id>/`; also `.bin`, read without
+    unpickling. A file with a layer that the backbone does not have is refused.
     """
 
     name: ClassVar[str] = "lora-folder"
 
     path: str = ""
-    """The folder with one file, or one folder, for each identity, by its id."""
+    """The folder with one file or subfolder per identity, named by its id."""
     trigger: str = "sks {noun}"
-    """What stands for the person in a prompt; `{noun}` and `{id}` are filled in. A `phrase.txt` in the
-    person's folder goes before it: the fits of `dreambooth-lora` have one."""
+    """The phrase for the person in prompts; `{noun}` and `{id}` are replaced. A `phrase.txt` in the person's
+    folder overrides it, such as in a fit of `dreambooth-lora`."""
     scale: float = 1.0
-    """Weight of the LoRA when drawing."""
+    """Weight of the LoRA in sampling."""
 
     def __post_init__(self) -> None:
         check_settings(self)
         if not self.path:
-            raise MethodError("lora-folder: path is not set; give the folder with one LoRA for each identity")
+            raise MethodError("lora-folder: path is not set; give the folder with one LoRA per identity")
         if not self.folder.is_dir():
-            raise MethodError(f"lora-folder: no folder {self.path}; give the one with the LoRA files")
+            raise MethodError(f"lora-folder: no such folder {self.path}; give the folder with the LoRA files")
 
     @property
     def folder(self) -> Path:
         return Path(self.path).expanduser()
-
-    @property
-    def conditioning_encoders(self) -> frozenset[str]:
-        return frozenset()
 
     @property
     def weights(self) -> tuple[Path, ...]:
@@ -61,30 +58,32 @@ class LoraFolder:
         return tuple(sorted(f for f in files if f.suffix in SUFFIXES or f.name == PHRASE))
 
     @property
-    def needs(self) -> Mapping[str, Path]:
+    def required_files(self) -> Mapping[str, Path]:
         return {"folder of LoRA files": self.folder}
 
     def unsupported_reason(self, subject: Subject) -> str | None:
         found = self._files(subject)
         if not found:
-            return f"{subject.id}: no LoRA in {self.folder}; wanted {subject.id}.safetensors or {subject.id}/"
+            return (
+                f"{subject.id}: no LoRA in {self.folder}; expected {subject.id}.safetensors or {subject.id}/"
+            )
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
             return f"{subject.id}: {len(found)} LoRA files in {found[0].parent} ({names}); leave one"
         return None
 
     def phrase(self, subject: Subject) -> str:
-        """What stands for the person in a prompt: `sks man`."""
-        beside = self.folder / subject.id / PHRASE
-        if beside.is_file():
-            return beside.read_text(encoding="utf-8").strip()
+        """Return the phrase for the person in prompts: `sks man`."""
+        file = self.folder / subject.id / PHRASE
+        if file.is_file():
+            return file.read_text(encoding="utf-8").strip()
         return self.trigger.replace("{noun}", subject.noun).replace("{id}", subject.id)
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
-        """Copy the person's file, after seeing that the backbone has a place for every layer."""
-        if unsupported_reason := self.unsupported_reason(subject):
-            raise MethodError(unsupported_reason)
-        _take(self._files(subject)[0], into / FILE)
+        """Copy the person's file, and check that the backbone has every layer."""
+        if reason := self.unsupported_reason(subject):
+            raise MethodError(reason)
+        _copy_lora(self._files(subject)[0], into / FILE)
         with backbone.clean(), lora_on(backbone, into / FILE, scale=self.scale):
             pass
         (into / PHRASE).write_text(self.phrase(subject), encoding="utf-8")
@@ -93,14 +92,14 @@ class LoraFolder:
         return load_person(fitted, self.scale, backbone)
 
     def _files(self, subject: Subject) -> list[Path]:
-        own = self.folder / subject.id
-        if own.is_dir():
-            return sorted(file for file in own.iterdir() if file.suffix in SUFFIXES)
+        subfolder = self.folder / subject.id
+        if subfolder.is_dir():
+            return sorted(file for file in subfolder.iterdir() if file.suffix in SUFFIXES)
         return [file for suffix in SUFFIXES if (file := self.folder / f"{subject.id}{suffix}").is_file()]
 
 
-def _take(file: Path, to: Path) -> None:
-    """Copy the file; one of the first layout, of the U-Net's processors alone, gets the names it lacks."""
+def _copy_lora(file: Path, to: Path) -> None:
+    """Copy the file; add the missing prefix to the oldest layout, which has the U-Net's processors only."""
     try:
         if file.suffix == ".safetensors":
             state = load_file(file)
@@ -113,4 +112,4 @@ def _take(file: Path, to: Path) -> None:
         prefix = "unet." if bare else ""
         save_file({f"{prefix}{name}": value.contiguous() for name, value in state.items()}, to)
     except (*LOAD_FAULTS, EOFError, UnpicklingError) as error:
-        raise MethodError(f"{file}: no LoRA that can be read ({first_line(error)})") from error
+        raise MethodError(f"{file}: not a readable LoRA ({first_line(error)})") from error

@@ -1,4 +1,4 @@
-"""New words for a backbone's text encoders: on them for a while, and in files that diffusers reads."""
+"""New tokens for a backbone's text encoders: added temporarily, and stored in files that diffusers reads."""
 
 from __future__ import annotations
 
@@ -17,98 +17,98 @@ from methods.backbone.text_encoding import encoders_of
 from methods.errors import MethodError
 
 FILES: Final = ("learned_embeds.safetensors", "learned_embeds_2.safetensors")
-"""One for each text encoder, as diffusers' textual_inversion scripts write them."""
+"""One file per text encoder, named as by diffusers' textual_inversion scripts."""
 _TOKENIZERS: Final = ("tokenizer", "tokenizer_2")
 
 
-def words_of(placeholder: str, vectors: int) -> list[str]:
-    """The words behind a placeholder of several vectors, by diffusers' names: `<x>`, `<x>_1`, `<x>_2`."""
+def placeholder_tokens(placeholder: str, vectors: int) -> list[str]:
+    """Return the tokens of a placeholder with several vectors, as in diffusers: `<x>`, `<x>_1`, `<x>_2`."""
     return [placeholder, *(f"{placeholder}_{i}" for i in range(1, vectors))]
 
 
-class WordsBeside(nn.Module):
-    """A frozen table of embeddings with a few rows of its own after it."""
+class ExtendedEmbedding(nn.Module):
+    """A frozen embedding table extended by trainable rows."""
 
-    def __init__(self, frozen: nn.Module, own: Tensor, first: int) -> None:
+    def __init__(self, frozen: nn.Module, new: Tensor, first: int) -> None:
         super().__init__()
         self.frozen, self.first = frozen, first
-        # No parameter of the module: whoever made it keeps it.
-        self.rows = [own]
+        # In a list, so that it is not registered as a parameter of the text encoder.
+        self.rows = [new]
 
     @property
     def weight(self) -> Tensor:
-        """The frozen table, whose type and place the encoder asks for."""
+        """The frozen table; the encoder reads its dtype and device."""
         weight: Tensor = self.frozen.weight  # type: ignore[assignment]  # an nn.Embedding
         return weight
 
     def forward(self, ids: Tensor) -> Tensor:
         known: Tensor = self.frozen(ids.clamp(max=self.first - 1))
-        own = self.rows[0].to(known.dtype)[(ids - self.first).clamp(min=0)]
-        return torch.where((ids >= self.first)[..., None], own, known)
+        new = self.rows[0].to(known.dtype)[(ids - self.first).clamp(min=0)]
+        return torch.where((ids >= self.first)[..., None], new, known)
 
 
 @contextmanager
-def words_on(backbone: Backbone, placeholder: str, own: Sequence[Tensor]) -> Iterator[None]:
-    """The backbone's pipeline knows the placeholder: for each text encoder the words' embeddings, (V, D).
+def tokens_on(backbone: Backbone, placeholder: str, embeddings: Sequence[Tensor]) -> Iterator[None]:
+    """Add the placeholder's tokens to the pipeline: per text encoder the embeddings, (V, D).
 
-    Its tokenizers and embedding tables are put back as they were. Raises MethodError where a tokenizer
-    knows the placeholder already.
+    Tokenizers and embedding tables are restored on exit. Raises MethodError where a tokenizer already has
+    the placeholder.
     """
     pipe, encoders = backbone.pipe, encoders_of(backbone.pipe)
     tokenizers = [tokenizer for tokenizer, _ in encoders]
     tables = [encoder.get_input_embeddings() for _, encoder in encoders]
-    taught = _taught(backbone, placeholder, len(own[0]))
+    extended = _extended_tokenizers(backbone, placeholder, len(embeddings[0]))
     try:
-        for place, (tokenizer, encoder) in enumerate(encoders):
-            setattr(pipe, _TOKENIZERS[place], taught[place])
-            encoder.set_input_embeddings(WordsBeside(tables[place], own[place], len(tokenizer)))
+        for i, (tokenizer, encoder) in enumerate(encoders):
+            setattr(pipe, _TOKENIZERS[i], extended[i])
+            encoder.set_input_embeddings(ExtendedEmbedding(tables[i], embeddings[i], len(tokenizer)))
         yield
     finally:
-        for place, (_, encoder) in enumerate(encoders):
-            setattr(pipe, _TOKENIZERS[place], tokenizers[place])
-            encoder.set_input_embeddings(tables[place])
+        for i, (_, encoder) in enumerate(encoders):
+            setattr(pipe, _TOKENIZERS[i], tokenizers[i])
+            encoder.set_input_embeddings(tables[i])
 
 
-def _taught(backbone: Backbone, placeholder: str, vectors: int) -> list[Any]:
-    """Copies of the tokenizers that know the words; made once a run."""
+def _extended_tokenizers(backbone: Backbone, placeholder: str, vectors: int) -> list[Any]:
+    """Return copies of the tokenizers with the placeholder's tokens, cached for the run."""
     key = ("tokenizers", placeholder, vectors)
-    if key not in backbone.remembered:
+    if key not in backbone.cache:
         copies = []
         for tokenizer, _ in encoders_of(backbone.pipe):
-            # A word of one piece is one the text encoder has a meaning for.
+            # A word of a single token has a trained embedding.
             if len(tokenizer.tokenize(placeholder)) == 1:
                 raise MethodError(
-                    f"textual-inversion: the tokenizer knows {placeholder!r} already; choose another word"
+                    f"textual-inversion: {placeholder!r} is already in the vocabulary; choose another word"
                 )
-            taught = copy.deepcopy(tokenizer)
-            taught.add_tokens(words_of(placeholder, vectors))
-            copies.append(taught)
-        backbone.remembered[key] = copies
-    known: list[Any] = backbone.remembered[key]
-    return known
+            extended = copy.deepcopy(tokenizer)
+            extended.add_tokens(placeholder_tokens(placeholder, vectors))
+            copies.append(extended)
+        backbone.cache[key] = copies
+    tokenizers: list[Any] = backbone.cache[key]
+    return tokenizers
 
 
-def embeddings_of(backbone: Backbone, word: str) -> list[Tensor]:
-    """For each text encoder the embedding of a word, (D,), float32; of several pieces, their mean."""
+def word_embeddings(backbone: Backbone, word: str) -> list[Tensor]:
+    """Return a word's embedding per text encoder, (D,), float32; the mean where it has several tokens."""
     found = []
     for tokenizer, encoder in encoders_of(backbone.pipe):
         ids = tokenizer(word, add_special_tokens=False).input_ids
         if not ids:
-            raise MethodError(f"textual-inversion: the tokenizer has nothing for initializer {word!r}")
+            raise MethodError(f"textual-inversion: the tokenizer cannot encode initializer {word!r}")
         rows = encoder.get_input_embeddings().weight[torch.tensor(ids, device=backbone.device)]
         found.append(rows.detach().float().mean(dim=0))
     return found
 
 
-def save_words(into: Path, placeholder: str, own: Sequence[Tensor]) -> None:
-    """Write what `pipe.load_textual_inversion` reads: one file for each text encoder."""
-    for name, rows in zip(FILES, own, strict=False):
+def save_embeddings(into: Path, placeholder: str, embeddings: Sequence[Tensor]) -> None:
+    """Write one file per text encoder, for `pipe.load_textual_inversion`."""
+    for name, rows in zip(FILES, embeddings, strict=False):
         tensors = {placeholder: rows.detach().float().cpu().contiguous()}
         save_file(tensors, into / name, metadata={"format": "pt"})
 
 
-def read_words(folder: Path, encoders: int) -> tuple[str, list[Tensor]]:
-    """The placeholder, and its embeddings for each of so many text encoders; raises MethodError."""
+def read_embeddings(folder: Path, encoders: int) -> tuple[str, list[Tensor]]:
+    """Read the placeholder and its embeddings for a number of text encoders; raises MethodError."""
     found: list[tuple[str, Tensor]] = []
     for name in FILES[:encoders]:
         if not (folder / name).is_file():

@@ -1,4 +1,4 @@
-"""A Stable Diffusion and a CLIP with random weights, small enough for every test, in the stock layout."""
+"""A tiny Stable Diffusion and CLIP with random weights, in the published layouts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, sav
 from methods.subject import Photo, Subject
 from methods.tiny_sd.tokenizer import learn_tokenizer
 
-# Where the tests import their fakes from.
+# Folder of the fakes that the tests import.
 sys.path.append(str(Path(__file__).parent / "fakes"))
 from diffusers import (
     AutoencoderKL,
@@ -43,7 +43,7 @@ from tiny_adapters import write_checkpoint, write_faces  # isort: skip
 from tiny_pipelines import FAMILIES, SmallFolders  # isort: skip
 
 WIDTH = 32
-"""Of the text encoder and of cross-attention."""
+"""Width of the text encoder and of cross-attention."""
 
 CAPTIONS = [
     f"a photo of a {noun}, {face}, wearing a {colour} shirt"
@@ -139,14 +139,14 @@ def shared_backbone(sd_folder: Path) -> Backbone:
 
 @pytest.fixture
 def backbone(shared_backbone: Backbone) -> Backbone:
-    """The shared backbone; a test that leaves something on it fails here, and not the next one."""
+    """The shared backbone; fails for a change that an earlier test left on it."""
     assert shared_backbone.state.leftovers(shared_backbone.pipe) == []
     return shared_backbone
 
 
 @pytest.fixture(scope="session")
 def tiny_pipelines(tmp_path_factory: pytest.TempPathFactory) -> SmallFolders:
-    """Folders in the published layouts by family, `tiny_pipelines["sdxl"]`; not to be written to."""
+    """Read-only folders in the published layouts by family, `tiny_pipelines["sdxl"]`."""
     return SmallFolders(tmp_path_factory.mktemp("families"))
 
 
@@ -158,14 +158,14 @@ def shared_family_backbone(request: pytest.FixtureRequest, tiny_pipelines: Small
 
 @pytest.fixture
 def family_backbone(shared_family_backbone: Backbone) -> Backbone:
-    """A small backbone of each family in turn; a test that leaves something on it fails here."""
+    """A tiny backbone of each family; fails for a change that an earlier test left on it."""
     assert shared_family_backbone.state.leftovers(shared_family_backbone.pipe) == []
     return shared_family_backbone
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks this small spend their time waking threads."""
+    """Use one thread: with tiny networks, thread start-up dominates."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -186,7 +186,7 @@ def subject() -> Subject:
 
 @pytest.fixture(scope="session")
 def face_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as insightface's, whose detector takes all that is not dark for a face."""
+    """A folder in insightface's layout, whose detector finds a face in every bright area."""
     return write_faces(tmp_path_factory.mktemp("models") / "buffalo_tiny")
 
 
@@ -198,7 +198,7 @@ def settings(
     face_models: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, dict[str, object]]:
-    """What makes each method run on the small backbone: few steps, random weights of the right shape."""
+    """Settings of each method for the tiny backbone: few steps, random weights of the right shape."""
     folder = tmp_path_factory.mktemp("adapters")
     encoder = open_encoder(clip_folder, shared_backbone.device)
     chosen: dict[str, dict[str, object]] = {
@@ -242,7 +242,7 @@ def settings(
 
 @dataclass(frozen=True)
 class RandomPeople:
-    """A training set of noise: persons differ in colour, so there is something to learn."""
+    """A training set of noise, in which people differ by colour."""
 
     pixels: NDArray[np.uint8]
     identities: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""What every method of the catalogue must keep, whatever it does."""
+"""The contract that every method of the catalogue must keep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from safetensors import safe_open
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import METHODS, make
-from methods.errors import MethodError
 from methods.interface import Method
 from methods.subject import Request, Subject
 
@@ -40,15 +39,15 @@ def fit_of(
     subject: Subject,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Fit:
-    """The folder of a method's fit, made once for all tests."""
-    made: dict[str, Path] = {}
+    """The folder of a method's fit, created once for all tests."""
+    folders: dict[str, Path] = {}
 
     def fit(name: str) -> Path:
-        if name not in made:
+        if name not in folders:
             into = tmp_path_factory.mktemp(name)
             make(name, settings.get(name)).fit(subject, into, backbone=shared_backbone, seed=5)
-            made[name] = into
-        return made[name]
+            folders[name] = into
+        return folders[name]
 
     return fit
 
@@ -63,7 +62,7 @@ def digest_of(folder: Path) -> dict[str, str]:
 
 
 def contents_of(folder: Path) -> dict[str, object]:
-    """As `digest_of`, but blind to the order in which safetensors writes its header, which varies."""
+    """As `digest_of`, but independent of the order of safetensors' header, which varies."""
     contents: dict[str, object] = dict(digest_of(folder))
     for path in folder.rglob("*.safetensors"):
         with safe_open(path, "pt") as stored:
@@ -73,31 +72,31 @@ def contents_of(folder: Path) -> dict[str, object]:
 
 
 @every_method
-def test_a_method_is_called_as_the_catalogue_calls_it(name: str, method: Method) -> None:
+def test_method_name_equals_catalogue_key(name: str, method: Method) -> None:
     assert method.name == name
 
 
 @every_method
-def test_a_subject_without_photos_is_refused_in_one_line(name: str, method: Method) -> None:
-    unsupported_reason = method.unsupported_reason(Subject("nobody", "man", ()))
-    assert unsupported_reason is not None
-    assert "nobody" in unsupported_reason
-    assert "\n" not in unsupported_reason
+def test_subject_without_photos_is_refused_in_one_line(name: str, method: Method) -> None:
+    reason = method.unsupported_reason(Subject("nobody", "man", ()))
+    assert reason is not None
+    assert "nobody" in reason
+    assert "\n" not in reason
 
 
 @every_method
-def test_a_subject_with_photos_is_welcome(name: str, method: Method, subject: Subject) -> None:
+def test_subject_with_photos_is_supported(name: str, method: Method, subject: Subject) -> None:
     assert method.unsupported_reason(subject) is None
 
 
 @every_method
-def test_the_files_a_method_names_exist(name: str, method: Method) -> None:
+def test_weights_exist_and_conditioning_encoders_are_declared(name: str, method: Method) -> None:
     assert all(path.is_file() for path in method.weights)
     assert bool(method.conditioning_encoders) == name.startswith(("ip-adapter", "loo-"))
 
 
 @every_method
-def test_fit_writes_only_where_it_is_told(
+def test_fit_writes_only_into_its_folder(
     name: str,
     method: Method,
     subject: Subject,
@@ -118,7 +117,7 @@ def test_fit_writes_only_where_it_is_told(
 
 
 @every_method
-def test_the_same_seed_learns_the_same(
+def test_fit_with_the_same_seed_writes_the_same_content(
     name: str, method: Method, subject: Subject, backbone: Backbone, fit_of: Fit, tmp_path: Path
 ) -> None:
     method.fit(subject, tmp_path, backbone=backbone, seed=5)
@@ -126,7 +125,7 @@ def test_the_same_seed_learns_the_same(
 
 
 @every_method
-def test_loading_twice_draws_the_same_bytes(
+def test_loading_twice_generates_identical_images(
     name: str, method: Method, backbone: Backbone, fit_of: Fit
 ) -> None:
     first, second = (method.load(fit_of(name), backbone=backbone).generate(REQUESTS) for _ in range(2))
@@ -135,7 +134,7 @@ def test_loading_twice_draws_the_same_bytes(
 
 
 @every_method
-def test_another_seed_draws_another_picture(
+def test_another_seed_generates_another_image(
     name: str, method: Method, backbone: Backbone, fit_of: Fit
 ) -> None:
     one, other = method.load(fit_of(name), backbone=backbone).generate(
@@ -145,7 +144,7 @@ def test_another_seed_draws_another_picture(
 
 
 @every_method
-def test_a_picture_depends_on_its_own_request_alone(
+def test_image_depends_on_its_own_request_alone(
     name: str, method: Method, backbone: Backbone, fit_of: Fit
 ) -> None:
     person = method.load(fit_of(name), backbone=backbone)
@@ -156,11 +155,11 @@ def test_a_picture_depends_on_its_own_request_alone(
 
 
 @every_method
-def test_global_random_numbers_stay_as_they_are(
+def test_global_random_state_is_unchanged(
     name: str, method: Method, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
-    # Class pictures kept from an earlier test would hide what drawing them does.
-    backbone.remembered.clear()
+    # Class images cached by an earlier test would hide the effect of generating them.
+    backbone.cache.clear()
     before = torch.random.get_rng_state(), random.getstate(), str(np.random.get_state())
     method.fit(subject, tmp_path, backbone=backbone, seed=5)
     method.load(tmp_path, backbone=backbone).generate(REQUESTS[:1])
@@ -170,7 +169,7 @@ def test_global_random_numbers_stay_as_they_are(
 
 
 @every_method
-def test_the_backbone_is_handed_back_clean(
+def test_backbone_is_left_unchanged(
     name: str, method: Method, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     weights = weights_digest(backbone)
@@ -181,22 +180,15 @@ def test_the_backbone_is_handed_back_clean(
     assert weights_digest(backbone) == weights
 
 
-def test_pictures_do_not_depend_on_which_methods_ran_before(
-    settings: Settings, backbone: Backbone, fit_of: Fit
-) -> None:
-    def draw(name: str) -> list[bytes]:
+def test_images_do_not_depend_on_earlier_methods(settings: Settings, backbone: Backbone, fit_of: Fit) -> None:
+    def generate(name: str) -> list[bytes]:
         person = make(name, settings.get(name)).load(fit_of(name), backbone=backbone)
         return bytes_of(person.generate(REQUESTS))
 
-    forth = {name: draw(name) for name in METHODS}
-    back = {name: draw(name) for name in reversed(METHODS)}
-    assert forth == back
-    assert len({pictures[0] for pictures in forth.values()}) == len(METHODS)
-
-
-def test_a_setting_the_method_does_not_have_is_named() -> None:
-    with pytest.raises(MethodError, match="did you mean 'steps'"):
-        make("dreambooth-lora", {"stepps": 3})
+    forward = {name: generate(name) for name in METHODS}
+    backward = {name: generate(name) for name in reversed(METHODS)}
+    assert forward == backward
+    assert len({images[0] for images in forward.values()}) == len(METHODS)
 
 
 def weights_digest(backbone: Backbone) -> str:

@@ -1,4 +1,6 @@
-"""What a method says it reads, for `bench doctor`, against what it does read."""
+"""The declared required files of every method, compared with the files it reads."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -7,33 +9,32 @@ import pytest
 from methods.backbone.spec import BackboneSpec
 from methods.catalog import locate_backbone, make, self_contained
 from methods.errors import MethodError
-from methods.interface import needs
+from methods.interface import required_files
 
 
 @pytest.mark.parametrize("name", self_contained())
-def test_every_weight_file_lies_in_what_the_method_says_it_needs(name: str) -> None:
+def test_every_weight_file_is_in_required_files(name: str) -> None:
     method = make(name)
-    said = needs(method)
-    assert all(path.exists() for path in said.values())
+    assert all(path.exists() for path in method.required_files.values())
     for file in method.weights:
-        assert any(file == path or path in file.parents for path in said.values()), file
+        assert any(file == path or path in file.parents for path in method.required_files.values()), file
 
 
-def test_a_method_that_says_nothing_needs_its_weights(tmp_path: Path) -> None:
+def test_required_files_of_a_class_without_the_member_are_its_weights(tmp_path: Path) -> None:
     class Own:
-        needs = 3
         weights = (tmp_path / "own.safetensors",)
 
-    assert needs(Own()) == {"own.safetensors": tmp_path / "own.safetensors"}  # type: ignore[arg-type]  # so much of a method is enough
+    assert required_files(Own()) == {"own.safetensors": tmp_path / "own.safetensors"}  # type: ignore[arg-type]  # only this member is read
 
 
-def test_what_is_asked_of_a_face_finder_is_asked_only_where_it_is_used(tmp_path: Path) -> None:
-    shown = make("ip-adapter", {"shown": "face", "faces": str(tmp_path), "adapter": "a", "encoder": "e"})
-    assert set(needs(shown).values()) == {tmp_path, Path("a"), Path("e")}
-    assert set(needs(make("ip-adapter", {"adapter": "a", "encoder": "e"})).values()) == {Path("a"), Path("e")}
+def test_face_models_are_required_only_where_they_are_used(tmp_path: Path) -> None:
+    own = {"adapter": "a", "encoder": "e"}
+    with_faces = make("ip-adapter", {"shown": "face", "faces": str(tmp_path), **own})
+    assert set(with_faces.required_files.values()) == {tmp_path, Path("a"), Path("e")}
+    assert set(make("ip-adapter", own).required_files.values()) == {Path("a"), Path("e")}
 
 
-def test_the_embedded_backbone_is_found_and_a_part_of_one_is_not_enough(tmp_path: Path) -> None:
+def test_shipped_backbone_is_found_and_an_incomplete_one_is_refused(tmp_path: Path) -> None:
     assert (locate_backbone(BackboneSpec()) / "model_index.json").is_file()
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     with pytest.raises(MethodError, match=str(tmp_path)):

@@ -1,4 +1,4 @@
-"""The forward process: known values, and the way back."""
+"""The noise schedule: known values, loss weights and timesteps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.noise_schedule import NoiseSchedule
 from methods.errors import MethodError
 
-SHARES = torch.tensor([0.99, 0.64, 0.01])
+ALPHAS_CUMPROD = torch.tensor([0.99, 0.64, 0.01])
 
 
 @pytest.fixture
@@ -19,15 +19,15 @@ def rows() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return x, eps, torch.arange(3)
 
 
-def test_a_noised_latent_has_the_shares_of_the_schedule(
+def test_noised_latent_mixes_signal_and_noise_by_the_schedule(
     rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> None:
     x, eps, t = rows
-    noised = NoiseSchedule(SHARES, "epsilon").add(x, eps, t)
+    noised = NoiseSchedule(ALPHAS_CUMPROD, "epsilon").add(x, eps, t)
     assert torch.allclose(noised[1], 0.8 * x[1] + 0.6 * eps[1])
 
 
-def test_it_is_the_noising_of_the_folder_s_own_scheduler(
+def test_noise_and_target_equal_those_of_the_checkpoint_scheduler(
     backbone: Backbone, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 ) -> None:
     x, eps, _ = rows
@@ -40,24 +40,24 @@ def test_it_is_the_noising_of_the_folder_s_own_scheduler(
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_the_right_answer_means_the_noise_that_was_added(
+def test_noise_of_the_exact_target_is_the_added_noise(
     prediction: str, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 ) -> None:
     x, eps, t = rows
-    noise = NoiseSchedule(SHARES, prediction)
+    noise = NoiseSchedule(ALPHAS_CUMPROD, prediction)
     assert torch.allclose(noise.noise_of(noise.target(x, eps, t), noise.add(x, eps, t), t), eps, atol=1e-5)
 
 
-def test_min_snr_weighs_as_published() -> None:
-    t, snr = torch.arange(3), SHARES / (1 - SHARES)
-    eps = NoiseSchedule(SHARES, "epsilon").weight(t, 5.0)
-    velocity = NoiseSchedule(SHARES, "v_prediction").weight(t, 5.0)
+def test_min_snr_weights_equal_the_published_formula() -> None:
+    t, snr = torch.arange(3), ALPHAS_CUMPROD / (1 - ALPHAS_CUMPROD)
+    eps = NoiseSchedule(ALPHAS_CUMPROD, "epsilon").weight(t, 5.0)
+    velocity = NoiseSchedule(ALPHAS_CUMPROD, "v_prediction").weight(t, 5.0)
     assert torch.allclose(eps, torch.tensor([5 / 99, 1.0, 1.0]), atol=1e-5)
     assert torch.allclose(velocity, snr.clamp(max=5) / (snr + 1))
-    assert torch.equal(NoiseSchedule(SHARES, "epsilon").weight(t, None), torch.ones(3))
+    assert torch.equal(NoiseSchedule(ALPHAS_CUMPROD, "epsilon").weight(t, None), torch.ones(3))
 
 
-def test_steps_cover_the_schedule_evenly() -> None:
+def test_sampled_timesteps_are_stratified() -> None:
     noise = NoiseSchedule(torch.linspace(0.99, 0.01, 1000), "epsilon")
     t = noise.sample_timesteps(10, torch.Generator().manual_seed(0))
     assert (t // 100).tolist() == list(range(10))
@@ -67,6 +67,6 @@ def test_steps_cover_the_schedule_evenly() -> None:
     assert 400 < first.float().mean() < 600
 
 
-def test_an_unknown_prediction_is_refused() -> None:
+def test_unknown_prediction_type_is_refused() -> None:
     with pytest.raises(MethodError, match="'sample'"):
-        NoiseSchedule(SHARES, "sample")
+        NoiseSchedule(ALPHAS_CUMPROD, "sample")

@@ -1,27 +1,21 @@
-"""Requests without the subject: somebody else, by the personalised model as it stands."""
+"""Requests without the subject: class images by the personalised model."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from PIL.Image import Image
-from safetensors.numpy import save_file
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.images import pictures_of
-from methods.catalog import METHODS, make
+from methods.catalog import make
 from methods.interface import Personalised
-from methods.subject import FLAW, Request, Subject
-from methods.trained_on import data_named
+from methods.subject import Request, Subject
 
-NOBODY = Request("a photo of a woman", 11)
-SOMEBODY = Request("a photo of {subject}, smiling", 12)
+CLASS_REQUEST = Request("a photo of a woman", 11)
+SUBJECT_REQUEST = Request("a photo of {subject}, smiling", 12)
 ADAPTERS = ("ip-adapter", "loo-mean", "loo-attention")
 Person = Callable[[str], Personalised]
 
@@ -43,100 +37,63 @@ def person(
 
 
 @pytest.mark.parametrize("name", [*ADAPTERS, "textual-inversion"])
-def test_what_leaves_the_backbone_as_it_is_draws_somebody_else_as_the_backbone_does(
+def test_class_image_of_an_unchanged_backbone_is_the_backbone_s_own(
     name: str, person: Person, backbone: Backbone
 ) -> None:
-    (own,) = backbone.generate([NOBODY.template], [NOBODY.seed], few=True)
-    (drawn,) = person(name).generate([NOBODY])
-    assert drawn.tobytes() == own.tobytes()
+    (own,) = backbone.generate([CLASS_REQUEST.template], [CLASS_REQUEST.seed], small_batches=True)
+    (image,) = person(name).generate([CLASS_REQUEST])
+    assert image.tobytes() == own.tobytes()
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-def test_requests_of_both_kinds_come_back_in_their_order(name: str, person: Person) -> None:
+def test_mixed_requests_keep_their_order(name: str, person: Person) -> None:
     fitted = person(name)
-    apart = [fitted.generate([request])[0].tobytes() for request in (SOMEBODY, NOBODY)]
-    mixed = [image.tobytes() for image in fitted.generate([NOBODY, SOMEBODY, NOBODY])]
-    assert mixed == [apart[1], apart[0], apart[1]]
+    separate = [fitted.generate([request])[0].tobytes() for request in (SUBJECT_REQUEST, CLASS_REQUEST)]
+    mixed = [image.tobytes() for image in fitted.generate([CLASS_REQUEST, SUBJECT_REQUEST, CLASS_REQUEST])]
+    assert mixed == [separate[1], separate[0], separate[1]]
 
 
-def test_somebody_else_is_drawn_once_for_all_adapters(
+def test_class_images_are_generated_once_for_all_adapters(
     person: Person, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone.remembered.clear()
-    first = person("text-only").generate([NOBODY, SOMEBODY, NOBODY])
+    backbone.cache.clear()
+    first = person("text-only").generate([CLASS_REQUEST, SUBJECT_REQUEST, CLASS_REQUEST])
     first[0].putpixel((0, 0), (1, 2, 3))
-    asked: list[str] = []
-    draw = Backbone.generate
+    prompts_seen: list[str] = []
+    generate = Backbone.generate
 
-    def watched(self: Backbone, prompts: Sequence[str], *rest: object, **more: object) -> list[Image]:
-        asked.extend(prompts)
-        return draw(self, prompts, *rest, **more)  # type: ignore[arg-type]
+    def recording(self: Backbone, prompts: Sequence[str], *rest: object, **more: object) -> list[Image]:
+        prompts_seen.extend(prompts)
+        return generate(self, prompts, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Backbone, "generate", watched)
+    monkeypatch.setattr(Backbone, "generate", recording)
     adapter = person("loo-mean")
-    (again,) = adapter.generate([NOBODY])
-    assert asked == []
+    (again,) = adapter.generate([CLASS_REQUEST])
+    assert prompts_seen == []
     assert again.tobytes() == first[2].tobytes() != first[0].tobytes()
-    adapter.generate([replace(NOBODY, seed=12)])
-    assert asked == [NOBODY.template]
+    adapter.generate([replace(CLASS_REQUEST, seed=12)])
+    assert prompts_seen == [CLASS_REQUEST.template]
 
 
-def test_no_more_pictures_are_kept_than_memory_is_meant_for(
+def test_cache_of_class_images_is_bounded(
     person: Person, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("methods.backbone.prior_prompts.KEPT", 1)
-    backbone.remembered.clear()
-    requests = [replace(NOBODY, seed=seed) for seed in (1, 2, 1)]
-    drawn = [picture.tobytes() for picture in person("text-only").generate(requests)]
-    assert drawn[0] == drawn[2] != drawn[1]
-    assert len(backbone.remembered[("somebody else",)]) == 1
+    monkeypatch.setattr("methods.backbone.prior_prompts.CACHE_SIZE", 1)
+    backbone.cache.clear()
+    requests = [replace(CLASS_REQUEST, seed=seed) for seed in (1, 2, 1)]
+    images = [image.tobytes() for image in person("text-only").generate(requests)]
+    assert images[0] == images[2] != images[1]
+    assert len(backbone.cache[("prior images",)]) == 1
 
 
-def test_a_learnt_word_changes_no_picture_that_does_not_name_it(person: Person, backbone: Backbone) -> None:
-    word = person("textual-inversion")
-    (own,) = backbone.generate([NOBODY.template], [NOBODY.seed])
-    (drawn,) = word._draw([NOBODY])  # type: ignore[attr-defined]  # with the word on
-    assert drawn.tobytes() == own.tobytes()
+def test_learned_token_does_not_change_images_of_other_prompts(person: Person, backbone: Backbone) -> None:
+    personalised = person("textual-inversion")
+    (own,) = backbone.generate([CLASS_REQUEST.template], [CLASS_REQUEST.seed])
+    (image,) = personalised._generate([CLASS_REQUEST])  # type: ignore[attr-defined]  # with the token added
+    assert image.tobytes() == own.tobytes()
 
 
-def test_a_lora_stays_loaded_for_somebody_else(person: Person, backbone: Backbone) -> None:
-    (own,) = backbone.generate([NOBODY.template], [NOBODY.seed])
-    (drawn,) = person("dreambooth-lora").generate([NOBODY])
-    assert drawn.tobytes() != own.tobytes()
-
-
-def test_only_what_hands_back_photographs_can_draw_nobody_else() -> None:
-    assert [name for name, entry in METHODS.items() if not entry.priors] == ["photo-copy"]
-
-
-def test_pictures_that_are_not_numbers_are_black_and_say_so() -> None:
-    pixels = np.full((3, 4, 4, 3), 0.5, np.float32)
-    pixels[1, 2, 2, 0] = math.nan
-    pixels[2, 0, 0, 1] = math.inf
-    images = pictures_of(pixels)
-    assert [image.info.get(FLAW) for image in images] == [None, "nan", "nan"]
-    assert set(images[0].tobytes()) == {128}
-    assert set(images[1].tobytes()) == set(images[2].tobytes()) == {0}
-
-
-def test_nan_latents_are_told_from_a_black_picture(
-    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        backbone.pipe.vae.decoder, "forward", lambda z, *rest: torch.full((len(z), 3, 16, 16), math.nan)
-    )
-    (image,) = backbone.generate([NOBODY.template], [NOBODY.seed])
-    assert image.info[FLAW] == "nan"
-
-
-def test_a_weight_file_says_on_whom_it_was_trained(tmp_path: Path) -> None:
-    file = tmp_path / "a.safetensors"
-    save_file({"x": np.zeros(1)}, file, {"config": '{"training_data": "celeba-train"}'})
-    assert data_named(file, "config", "training_data") == {"celeba-train"}
-    assert data_named(file, "training", "data_name") == frozenset()
-    assert data_named(tmp_path / "none.safetensors", "config", "training_data") == frozenset()
-
-
-def test_the_shipped_adapters_say_that_they_were_trained_on_rendered_people() -> None:
-    for name in ADAPTERS:
-        assert make(name).trained_on == {"rendered-people-train"}  # type: ignore[attr-defined]
+def test_lora_stays_loaded_for_class_images(person: Person, backbone: Backbone) -> None:
+    (own,) = backbone.generate([CLASS_REQUEST.template], [CLASS_REQUEST.seed])
+    (image,) = person("dreambooth-lora").generate([CLASS_REQUEST])
+    assert image.tobytes() != own.tobytes()

@@ -1,4 +1,4 @@
-"""The way of computing attention that learns fastest: the same numbers, and nothing left switched."""
+"""The attention kernel for training: same gradients, and the global switch is restored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def allowed() -> bool:
     return torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
 
 
-def test_products_stay_in_half_precision_only_inside() -> None:
+def test_half_precision_products_are_allowed_only_inside() -> None:
     before = allowed()
     with fast_backward_attention(CPU):
         assert allowed()
@@ -25,16 +25,16 @@ def test_products_stay_in_half_precision_only_inside() -> None:
     assert allowed() == before
 
 
-def test_what_is_learnt_is_what_float32_learns_but_for_rounding() -> None:
+def test_half_precision_gradient_equals_that_of_fp32_up_to_rounding() -> None:
     torch.manual_seed(0)
     qkv = torch.randn(3, 2, 4, 16, 8)
 
     def gradient(dtype: torch.dtype) -> torch.Tensor:
-        own = [x.to(dtype, copy=True).requires_grad_() for x in qkv]
+        inputs = [x.to(dtype, copy=True).requires_grad_() for x in qkv]
         with fast_backward_attention(CPU):
-            read = F.scaled_dot_product_attention(*own)
-        read.float().square().sum().backward()
-        return torch.stack([x.grad.float() for x in own if x.grad is not None])
+            output = F.scaled_dot_product_attention(*inputs)
+        output.float().square().sum().backward()
+        return torch.stack([x.grad.float() for x in inputs if x.grad is not None])
 
     exact, half = gradient(torch.float32), gradient(torch.bfloat16)
     assert exact.shape == (3, 2, 4, 16, 8)

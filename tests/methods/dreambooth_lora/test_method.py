@@ -1,4 +1,4 @@
-"""DreamBooth-LoRA: what it learns from, what it writes, and that plain diffusers reads it."""
+"""DreamBooth-LoRA: training data, settings, and that diffusers reads the file."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from methods.lora.checkpoint import ADAPTER, FILE
 from methods.subject import Photo, Request, Subject
 
 QUICK = DreamBoothLora(steps=4, class_pictures=2, learning_rate=2e-2, prior_weight=1.0, captions="per-photo")
-ASKED = Request("a photo of {subject}, smiling", 3)
+REQUEST = Request("a photo of {subject}, smiling", 3)
 
 
-def different(method: DreamBoothLora) -> str:
-    """The settings that are not the quick ones'."""
+def changed_settings(method: DreamBoothLora) -> str:
+    """Names of the settings that differ from QUICK."""
     settings = (field.name for field in fields(method))
     return ", ".join(name for name in settings if getattr(method, name) != getattr(QUICK, name))
 
 
-def learnt(method: DreamBoothLora, subject: Subject, into: Path, backbone: Backbone) -> Image:
+def fit_and_generate(method: DreamBoothLora, subject: Subject, into: Path, backbone: Backbone) -> Image:
     into.mkdir()
     method.fit(subject, into, backbone=backbone, seed=1)
-    return method.load(into, backbone=backbone).generate([ASKED])[0]
+    return method.load(into, backbone=backbone).generate([REQUEST])[0]
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -52,10 +52,10 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     ],
     ids=["attention", "text-encoder, alpha", "convolutions"],
 )
-def test_plain_diffusers_draws_the_same_picture_from_the_file(
+def test_diffusers_generates_the_same_image_from_the_file(
     method: DreamBoothLora, subject: Subject, backbone: Backbone, sd_folder: Path, tmp_path: Path
 ) -> None:
-    ours = learnt(method, subject, tmp_path / "fit", backbone)
+    ours = fit_and_generate(method, subject, tmp_path / "fit", backbone)
     pipe = StableDiffusionPipeline.from_pretrained(sd_folder)
     pipe.set_progress_bar_config(disable=True)
     pipe.unet.to(memory_format=torch.channels_last)
@@ -73,20 +73,20 @@ def test_plain_diffusers_draws_the_same_picture_from_the_file(
     assert ours.tobytes() != backbone.generate(["a photo of sks woman, smiling"], [3])[0].tobytes()
 
 
-def test_no_weight_of_the_drawing_leaves_the_backbone_s_own_picture(
+def test_zero_scale_gives_the_backbone_s_own_image(
     subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
-    drawn = learnt(replace(QUICK, scale=0.0), subject, tmp_path / "fit", backbone)
-    assert drawn.tobytes() == backbone.generate(["a photo of sks woman, smiling"], [3])[0].tobytes()
+    image = fit_and_generate(replace(QUICK, scale=0.0), subject, tmp_path / "fit", backbone)
+    assert image.tobytes() == backbone.generate(["a photo of sks woman, smiling"], [3])[0].tobytes()
 
 
-def test_every_layer_of_the_file_is_on_the_backbone_when_it_draws(
+def test_diffusers_loads_every_layer_of_the_file(
     subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
-    """diffusers' loader silently drops layers of a file whose names are of two kinds."""
+    """diffusers' loader silently drops layers of a file with two kinds of names."""
     targets = ("to_k", "to_out.0", "ff.net.2", "conv1", "proj_in")
     method = replace(QUICK, targets=targets, text_encoder=True)
-    learnt(method, subject, tmp_path / "fit", backbone)
+    fit_and_generate(method, subject, tmp_path / "fit", backbone)
     stored = tensors(tmp_path / "fit")
     assert all(any(f"{target}.lora" in name for name in stored) for target in targets)
     with backbone.clean(), torch.random.fork_rng():
@@ -104,11 +104,11 @@ def test_every_layer_of_the_file_is_on_the_backbone_when_it_draws(
 
 
 @pytest.fixture(scope="module")
-def plain(
+def baseline(
     subject: Subject, shared_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, torch.Tensor]:
-    """What the quick settings learn."""
-    folder = tmp_path_factory.mktemp("plain")
+    """Tensors learned with the QUICK settings."""
+    folder = tmp_path_factory.mktemp("baseline")
     QUICK.fit(subject, folder, backbone=shared_backbone, seed=1)
     return tensors(folder)
 
@@ -143,21 +143,21 @@ def plain(
         replace(QUICK, mixed_precision="bf16"),
         replace(QUICK, mixed_precision="fp16"),
     ],
-    ids=different,
+    ids=changed_settings,
 )
-def test_every_setting_changes_what_is_learnt(
+def test_every_setting_changes_the_learned_weights(
     other: DreamBoothLora,
-    plain: dict[str, torch.Tensor],
+    baseline: dict[str, torch.Tensor],
     subject: Subject,
     backbone: Backbone,
     tmp_path: Path,
 ) -> None:
     other.fit(subject, tmp_path, backbone=backbone, seed=1)
-    learnt_too = tensors(tmp_path)
-    assert any(not torch.equal(plain[key], learnt_too[key]) for key in plain)
+    learned = tensors(tmp_path)
+    assert any(not torch.equal(baseline[key], learned[key]) for key in baseline)
 
 
-def test_the_learnt_photograph_comes_closer_and_its_loss_falls(
+def test_training_lowers_the_loss_of_the_photograph(
     subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     one = Subject(subject.id, subject.noun, subject.references[:1])
@@ -169,7 +169,7 @@ def test_the_learnt_photograph_comes_closer_and_its_loss_falls(
         prior_weight=0.0,
         targets=("to_k", "to_v", "conv1", "conv2"),
     )
-    learnt(method, one, tmp_path / "fit", backbone)
+    fit_and_generate(method, one, tmp_path / "fit", backbone)
     latents = backbone.encode_images([one.references[0].image]).expand(16, -1, -1, -1)
     text = backbone.encode_text([one.references[0].caption.replace("{subject}", "sks woman")]).tokens
     t = backbone.noise.sample_timesteps(16, torch.Generator().manual_seed(0))
@@ -177,10 +177,10 @@ def test_the_learnt_photograph_comes_closer_and_its_loss_falls(
 
     @torch.no_grad()
     def loss() -> float:
-        said = backbone.unet(
+        output = backbone.unet(
             backbone.noise.add(latents, eps, t), t, encoder_hidden_states=text.expand(16, -1, -1)
         ).sample
-        return float((said - backbone.noise.target(latents, eps, t)).square().mean())
+        return float((output - backbone.noise.target(latents, eps, t)).square().mean())
 
     before = loss()
     with backbone.clean():
@@ -191,57 +191,55 @@ def test_the_learnt_photograph_comes_closer_and_its_loss_falls(
     assert after < 0.97 * before
 
 
-def test_class_pictures_are_drawn_once_for_all_subjects_of_a_noun(
+def test_class_images_are_generated_once_per_noun(
     subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
-    backbone.remembered.clear()
+    backbone.cache.clear()
     for name, noun, sets in (("ada", "woman", 1), ("eve", "woman", 1), ("bob", "man", 2)):
         method = replace(QUICK, steps=1)
         method.fit(Subject(name, noun, subject.references), tmp_path, backbone=backbone, seed=1)
-        assert len(backbone.remembered) == sets
+        assert len(backbone.cache) == sets
 
 
-def test_photographs_of_any_size_and_shape_are_taken(
+def test_photographs_of_any_size_and_shape_are_accepted(
     subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     wide = subject.references[0].image.resize((50, 17)).convert("L")
     odd = Subject("odd", "man", (Photo(wide, "a photo of {subject}"), *subject.references))
-    assert learnt(QUICK, odd, tmp_path / "fit", backbone).size == (16, 16)
+    assert fit_and_generate(QUICK, odd, tmp_path / "fit", backbone).size == (16, 16)
 
 
-def test_why_lora_could_not_be_put_on_is_said_as_it_is(
+def test_error_gives_the_reason_why_lora_could_not_be_added(
     subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     with pytest.raises(MethodError, match="no layer of the backbone is called to_w"):
-        learnt(replace(QUICK, targets=("to_w",)), subject, tmp_path / "unknown", backbone)
+        fit_and_generate(replace(QUICK, targets=("to_w",)), subject, tmp_path / "unknown", backbone)
     backbone.pipe.unet.add_adapter(LoraConfig(target_modules=["to_k"]), adapter_name=ADAPTER)
-    with pytest.raises(MethodError, match=r"put on UNet2DConditionModel \(.*already exists"):
-        learnt(QUICK, subject, tmp_path / "twice", backbone)
+    with pytest.raises(MethodError, match=r"added to UNet2DConditionModel \(.*already exists"):
+        fit_and_generate(QUICK, subject, tmp_path / "twice", backbone)
     assert backbone.state.leftovers(backbone.pipe) == []
 
 
-def test_the_text_encoders_have_a_rate_of_their_own(
-    subject: Subject, backbone: Backbone, tmp_path: Path
-) -> None:
+def test_text_encoders_use_text_learning_rate(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
     method = replace(QUICK, steps=1, prior_weight=0.0, text_encoder=True)
-    learnings = []
+    largest = []
     for place, rate in enumerate((None, 1e-3)):
         into = tmp_path / str(place)
         into.mkdir()
         replace(method, text_learning_rate=rate).fit(subject, into, backbone=backbone, seed=1)
-        # Where LoRA begins, this half of it is nothing; Adam's first step is the rate.
+        # LoRA's B is zero at the start; Adam's first step has the size of the learning rate.
         halves = {key: value for key, value in tensors(into).items() if "lora_B" in key or ".up." in key}
-        learnings.append(
+        largest.append(
             [
                 max(float(v.abs().max()) for key, v in halves.items() if key.startswith(part))
                 for part in ("unet.", "text_encoder.")
             ]
         )
-    assert learnings == [pytest.approx([2e-2, 2e-2], rel=0.05), pytest.approx([2e-2, 1e-3], rel=0.05)]
+    assert largest == [pytest.approx([2e-2, 2e-2], rel=0.05), pytest.approx([2e-2, 1e-3], rel=0.05)]
 
 
 @pytest.mark.parametrize("text_encoder", [False, True], ids=["unet", "text-encoder"])
-def test_checkpointing_learns_the_same(
+def test_gradient_checkpointing_learns_the_same(
     text_encoder: bool, subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
     method = replace(QUICK, steps=2, prior_weight=0.0, text_encoder=text_encoder)
@@ -255,69 +253,67 @@ def test_checkpointing_learns_the_same(
     assert backbone.state.leftovers(backbone.pipe) == []
 
 
-def test_sdxl_is_told_where_a_photograph_was_cut(
+def test_sdxl_receives_the_crop_of_a_photograph(
     tiny_pipelines: SmallFolders, subject: Subject, tmp_path: Path
 ) -> None:
-    """Only the whole photograph's size differs: to SDXL the same pixels are then something else."""
+    """SDXL's time ids contain the original size and the crop's position."""
     backbone = Backbone.open(BackboneSpec(path=str(tiny_pipelines["sdxl"]), device="cpu", batch=1))
-    seen: list[torch.Tensor] = []
+    received: list[torch.Tensor] = []
 
-    def listen(module: torch.nn.Module, given: object, named: dict[str, dict[str, torch.Tensor]]) -> None:
-        seen.append(named["added_cond_kwargs"]["time_ids"])
+    def record(module: torch.nn.Module, args: object, named: dict[str, dict[str, torch.Tensor]]) -> None:
+        received.append(named["added_cond_kwargs"]["time_ids"])
 
-    hook = backbone.unet.register_forward_pre_hook(listen, with_kwargs=True)
+    hook = backbone.unet.register_forward_pre_hook(record, with_kwargs=True)
     wide = subject.references[0].image.resize((160, 80))
     method = replace(QUICK, steps=1, prior_weight=1.0, class_pictures=1, crop="centre")
-    backbone.remembered[("class pictures", "a photo of a woman", 1)] = torch.zeros(1, 4, 8, 8)
+    backbone.cache[("class images", "a photo of a woman", 1)] = torch.zeros(1, 4, 8, 8)
     method.fit(
         Subject("ada", "woman", (Photo(wide, "a photo of {subject}"),)), tmp_path, backbone=backbone, seed=1
     )
     hook.remove()
-    assert [ids.tolist() for ids in seen] == [[[80, 160, 0, 32, 64, 64], [64, 64, 0, 0, 64, 64]]]
+    assert [ids.tolist() for ids in received] == [[[80, 160, 0, 32, 64, 64], [64, 64, 0, 0, 64, 64]]]
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"steps": 0}, "steps is 0"),
         ({"rank": 0}, "rank is 0"),
         ({"targets": ()}, "no targets"),
         ({"class_pictures": 0}, "prior_weight = 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
-        ({"dropout": 0.1, "merged": True}, "no inputs to drop; set dropout = 0"),
-        ({"crop": "center"}, "wanted is one of 'random', 'centre', 'squeeze'"),
+        ({"dropout": 0.1, "merged": True}, "no inputs for dropout; set dropout = 0"),
+        ({"crop": "center"}, "expected one of 'random', 'centre', 'squeeze'"),
         ({"lr_scheduler": "cosin"}, "'cosine'"),
     ],
 )
-def test_a_wrong_setting_is_refused(settings: dict[str, object], told: str) -> None:
-    with pytest.raises(MethodError, match=told):
+def test_invalid_setting_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
         replace(QUICK, **settings)  # type: ignore[arg-type]
 
 
-def test_targets_that_no_layer_has_are_named(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
+def test_targets_without_a_layer_are_refused(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(MethodError, match="to_nothing"):
         replace(QUICK, targets=("to_nothing",)).fit(subject, tmp_path, backbone=backbone, seed=1)
     assert backbone.state.leftovers(backbone.pipe) == []
 
 
-def test_a_rate_that_explodes_is_told(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
+def test_diverging_learning_rate_is_refused(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(MethodError, match="lower learning_rate"):
         replace(QUICK, learning_rate=1e30).fit(subject, tmp_path, backbone=backbone, seed=1)
 
 
-def test_merged_learns_what_it_learns_beside_the_matrices(
-    subject: Subject, backbone: Backbone, tmp_path: Path
-) -> None:
+def test_merged_learns_the_same_as_unmerged(subject: Subject, backbone: Backbone, tmp_path: Path) -> None:
     targets = ("to_k", "to_out.0", "ff.net.2", "conv1", "proj_in")
-    learnings, pictures = [], []
-    for name, merged in (("beside", False), ("merged", True)):
+    learned, images = [], []
+    for name, merged in (("unmerged", False), ("merged", True)):
         method = replace(QUICK, steps=3, alpha=2.0, text_encoder=True, targets=targets, merged=merged)
-        pictures.append(learnt(method, subject, tmp_path / name, backbone))
-        learnings.append(tensors(tmp_path / name))
-    beside, inside = learnings
-    assert beside.keys() == inside.keys()
-    assert all(torch.allclose(beside[key], inside[key], atol=2e-3) for key in beside)
-    assert any(not torch.equal(beside[key], inside[key]) for key in beside)
-    steps = np.abs(np.asarray(pictures[0]).astype(int) - np.asarray(pictures[1]))
-    assert steps.max() <= 2
+        images.append(fit_and_generate(method, subject, tmp_path / name, backbone))
+        learned.append(tensors(tmp_path / name))
+    unmerged, inside = learned
+    assert unmerged.keys() == inside.keys()
+    assert all(torch.allclose(unmerged[key], inside[key], atol=2e-3) for key in unmerged)
+    assert any(not torch.equal(unmerged[key], inside[key]) for key in unmerged)
+    differences = np.abs(np.asarray(images[0]).astype(int) - np.asarray(images[1]))
+    assert differences.max() <= 2
     assert backbone.state.leftovers(backbone.pipe) == []

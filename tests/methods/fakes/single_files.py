@@ -1,4 +1,4 @@
-"""A small folder as the single file of the original repositories, under their names."""
+"""Convert a folder to the single-file layout of the original repositories."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ OPENCLIP: Final = {
 
 
 def write_single_file(folder: Path, file: Path) -> None:
-    """Write the folder's weights under the original names, beside buffers that the real ones carry too."""
+    """Write the folder's weights under the original names, with the buffers of published files."""
     index = json.loads((folder / "model_index.json").read_text())
     large = index["_class_name"] == "StableDiffusionXLPipeline"
     linear = json.loads((folder / "unet" / "config.json").read_text()).get("use_linear_projection", False)
@@ -120,7 +120,7 @@ def original_vae(state: dict[str, Tensor]) -> dict[str, Tensor]:
             head, tail = new.split("mid_block.attentions.0.")
             key, kind = tail.rsplit(".", 1)
             new = f"{head}mid.attn_1.{VAE_ATTENTION[key]}.{kind}"
-            # Linear layers were convolutions of one pixel.
+            # These linear layers were 1 x 1 convolutions.
             value = value[..., None, None] if kind == "weight" and key != "group_norm" else value
         renamed[new] = value
     return renamed

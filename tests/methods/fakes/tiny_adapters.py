@@ -1,7 +1,7 @@
 """IP-Adapter checkpoints and an insightface folder with random weights, in the published formats.
 
-Names and shapes are those of h94/IP-Adapter and h94/IP-Adapter-FaceID; only the widths of CLIP and of the
-backbone are smaller, and the LoRA's rank.
+Names and shapes are those of h94/IP-Adapter and h94/IP-Adapter-FaceID, with smaller widths of CLIP and the
+backbone, and a smaller LoRA rank.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 FACE: Final = 512
-"""Numbers of insightface's embeddings."""
+"""Width of insightface's embeddings."""
 HEAD: Final = 64
 RANK: Final = 3
 
@@ -34,11 +34,11 @@ PUBLISHED: Final = {
     "faceid-plus": "ip-adapter-faceid-plus_sd15.bin",
     "faceid-plusv2": "ip-adapter-faceid-plusv2_sd15.bin",
 }
-"""Each kind, by the name of a file of it."""
+"""A published file name of each kind."""
 
 
 def write_checkpoint(folder: Path, kind: str, unet: Any, *, clip: Any, seed: int = 0) -> Path:
-    """Write a file of the kind for the U-Net and CLIP vision tower, by its published name."""
+    """Write a file of the kind, with its published name, for the U-Net and CLIP vision tower."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         image_proj = projection(kind, unet.config.cross_attention_dim, clip.config)
@@ -51,7 +51,7 @@ def write_checkpoint(folder: Path, kind: str, unet: Any, *, clip: Any, seed: int
 
 
 def write_parts(path: Path, image_proj: State, ip_adapter: State) -> None:
-    """The two ways in which checkpoints are published."""
+    """Write one of the two published file formats."""
     if path.suffix == ".bin":
         torch.save({"image_proj": image_proj, "ip_adapter": ip_adapter}, path)
         return
@@ -60,7 +60,7 @@ def write_parts(path: Path, image_proj: State, ip_adapter: State) -> None:
 
 
 def projection(kind: str, width: int, clip: Any) -> State:
-    """`image_proj` of a kind."""
+    """The tensors of `image_proj`."""
     patch = clip.hidden_size
     if kind == "base":
         return {**linear("proj", 4 * width, clip.projection_dim), **norm("norm", width)}
@@ -101,7 +101,7 @@ def resampler(prefix: str, hidden: int, reads: int, width: int, *, heads: int) -
 
 
 def layers(unet: Any, *, lora: bool) -> State:
-    """`ip_adapter`: numbered by the place among all attention layers of the U-Net, self and cross."""
+    """The tensors of `ip_adapter`, numbered by position among all attention layers of the U-Net."""
     state: State = {}
     for place, name in enumerate(unet.attn_processors):
         attention = unet.get_submodule(name.removesuffix(".processor"))
@@ -128,7 +128,7 @@ def norm(name: str, width: int) -> State:
 
 
 def write_faces(folder: Path) -> Path:
-    """A model folder as `buffalo_l`: a detector in SCRFD's format and a recogniser in ArcFace's."""
+    """Write a model folder in the layout of `buffalo_l`: SCRFD detector and ArcFace recogniser."""
     folder.mkdir(parents=True)
     onnx.save(detector(), str(folder / "det_tiny.onnx"))
     onnx.save(recogniser(), str(folder / "w_tiny.onnx"))
@@ -136,7 +136,7 @@ def write_faces(folder: Path) -> Path:
 
 
 def detector() -> onnx.ModelProto:
-    """A face wherever a cell of 8 x 8 pixels is not dark, the larger the brighter it is."""
+    """A detector of a face in every cell of 8 x 8 bright pixels; brighter cells are larger faces."""
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["grey"], axes=[1], keepdims=1),
         helper.make_node("AveragePool", ["grey"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
@@ -160,7 +160,7 @@ def detector() -> onnx.ModelProto:
     for stride in (8, 16, 32):
         nodes += [
             helper.make_node("Reshape", [f"light{stride}", "column"], [f"rows{stride}"]),
-            # Two anchors a cell.
+            # Two anchors per cell.
             helper.make_node("Concat", [f"rows{stride}"] * 2, [f"two{stride}"], axis=1),
             helper.make_node("Reshape", [f"two{stride}", "column"], [f"scores{stride}"]),
             helper.make_node("Mul", [f"scores{stride}", "reach"], [f"boxes{stride}"]),
@@ -198,7 +198,7 @@ def model(graph: onnx.GraphProto) -> onnx.ModelProto:
 
 
 def scene(*faces: tuple[int, int, tuple[int, int, int]]) -> Image.Image:
-    """A dark picture with bright squares that the detector takes for faces, at (x, y)."""
+    """A dark image with bright squares at (x, y), which the detector finds as faces."""
     image = Image.new("RGB", (64, 64))
     for x, y, colour in faces:
         image.paste(colour, (x, y, x + 8, y + 8))

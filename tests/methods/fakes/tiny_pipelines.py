@@ -1,7 +1,7 @@
 """Random-weight folders in the published layouts of SD 1.5, SD 2.1 and SDXL, reduced in width only.
 
-The keys of the configs, the names in the weight files and the files of the tokenizers are those that were
-published: SD 1.5 with the old names of its decoder's attention, SD 2 with two contradictory pad tokens.
+Config keys, tensor names and tokenizer files are the published ones: SD 1.5 with the old names of the
+autoencoder's attention, SD 2 with two contradictory pad tokens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from methods.tiny_sd.tokenizer import learn_tokenizer
 
 FAMILIES: Final = ("sd1", "sd2", "sdxl")
 SIDE: Final = 64
-"""Pixels of a picture: eight latents, as the published ones are shrunk by eight."""
+"""Side of an image in pixels: eight latents, at the published downsampling factor of eight."""
 
 CAPTIONS: Final = ["a photo of a man, smiling", "a photo of a woman, sad", "a blurry picture of a dog!"]
 
@@ -53,7 +53,7 @@ UNETS: Final[dict[str, dict[str, Any]]] = {
     "sd1": {
         **UNET,
         **FOUR_BLOCKS,
-        # Not 0.6.0, for which diffusers takes any size below 64 for a mistake.
+        # Not 0.6.0, for which diffusers treats any size below 64 as an error.
         "_diffusers_version": "0.17.0.dev0",
         "addition_embed_type": None,
         "addition_embed_type_num_heads": 64,
@@ -262,7 +262,7 @@ INDICES: Final[dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class SmallFolders(Mapping[str, Path]):
-    """The folders by family, each written when it is first asked for."""
+    """The folders by family, each written at its first use."""
 
     root: Path
     written: dict[str, Path] = field(default_factory=dict)
@@ -323,7 +323,7 @@ def text_weights(config: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def randomised(model: nn.Module) -> dict[str, Tensor]:
-    """Weights that a mixed-up name would show in: norms and biases too differ from layer to layer."""
+    """Random weights, different in every layer including norms and biases, to reveal swapped names."""
     for name, p in model.named_parameters():
         noise = 0.05 * torch.randn_like(p)
         p.data = (p.data + noise) if p.dim() > 1 else noise + (1.0 if name.endswith("weight") else 0.0)
@@ -354,7 +354,7 @@ def write_tokenizer(folder: Path, kind: str) -> int:
         "single_word": False,
     }
     start = {**end, "content": "<|startoftext|>"}
-    # SD 2 says "!" in one file and the end of the text in the other; SDXL's second says "!" in both.
+    # SD 2 has "!" in one file and the end-of-text token in the other; SDXL's second has "!" in both.
     pad = "!" if kind == "sdxl-2" else "<|endoftext|>"
     write_json(
         folder / "tokenizer_config.json",
@@ -384,7 +384,7 @@ def write_tokenizer(folder: Path, kind: str) -> int:
 
 @cache
 def byte_pairs() -> tuple[list[tuple[str, int]], list[str]]:
-    """Words with their numbers, and merges: the same for all tokenizers here, as in the published folders."""
+    """Vocabulary and merges, the same for all tokenizers, as in the published folders."""
     tokenizer = learn_tokenizer(CAPTIONS, vocabulary=600)
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
     lines = [pair if isinstance(pair, str) else " ".join(pair) for pair in merges]

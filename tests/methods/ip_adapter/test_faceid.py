@@ -18,7 +18,6 @@ from methods.catalog import make, self_contained
 from methods.encoders.clip_vision import open_encoder
 from methods.encoders.insightface_faces import open_faces
 from methods.errors import MethodError
-from methods.interface import needs
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.faceid import IPAdapterFaceID
 from methods.ip_adapter.inference import FITTED, ImageFeatures
@@ -146,7 +145,7 @@ def test_conditioning_encoders_contain_arcface_and_clip(
         clip_folder.name,
     }
     assert {path.name for path in faceid.weights} >= {"det_tiny.onnx", "w_tiny.onnx", PUBLISHED["faceid"]}
-    assert needs(plus) == {
+    assert plus.required_files == {
         "adapter": Path(plus.adapter),
         "faces": Path(faceid.faces),
         "encoder": clip_folder,

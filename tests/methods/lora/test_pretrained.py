@@ -1,4 +1,4 @@
-"""LoRA files on backbones of every family: ours in plain diffusers, and the published layouts here."""
+"""LoRA files on backbones of every family: ours in diffusers, and the published layouts here."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from methods.subject import Request, Subject
 
 State = dict[str, Tensor]
 METHOD = DreamBoothLora(steps=2, learning_rate=5e-2, text_encoder=True)
-ASKED = [Request("a photo of {subject}, smiling", 3)]
+REQUEST = [Request("a photo of {subject}, smiling", 3)]
 
 
-def plain_picture(folder: Path, lora: Path) -> Image:
-    """What plain diffusers draws from a LoRA, as the backbone of the fixtures would be asked to."""
+def diffusers_image(folder: Path, lora: Path) -> Image:
+    """The image of diffusers' pipeline with a LoRA, with the sampling settings of the fixtures."""
     pipe = DiffusionPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_lora_weights(lora)
@@ -45,7 +45,7 @@ def plain_picture(folder: Path, lora: Path) -> Image:
     return image
 
 
-def assert_same_picture(one: Image, other: Image) -> None:
+def assert_same_image(one: Image, other: Image) -> None:
     pairs = zip(one.tobytes(), other.tobytes(), strict=True)
     assert max(abs(a - b) for a, b in pairs) <= 1
 
@@ -72,17 +72,17 @@ def opened(folder: Path) -> Backbone:
     return Backbone.open(BackboneSpec(path=str(folder), steps=2, guidance=3.0, batch=2, device="cpu"))
 
 
-def drawn(method: LoraFolder, subject: Subject, into: Path, backbone: Backbone) -> Image:
+def fit_and_generate(method: LoraFolder, subject: Subject, into: Path, backbone: Backbone) -> Image:
     into.mkdir()
     method.fit(subject, into, backbone=backbone, seed=1)
-    image = method.load(into, backbone=backbone).generate(ASKED)[0]
+    image = method.load(into, backbone=backbone).generate(REQUEST)[0]
     assert backbone.state.leftovers(backbone.pipe) == []
     return image
 
 
 @pytest.mark.parametrize("text_encoder", [False, True], ids=["unet", "text-encoder"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_plain_diffusers_draws_the_same_picture(
+def test_diffusers_generates_the_same_image(
     family: str,
     text_encoder: bool,
     subject: Subject,
@@ -97,13 +97,13 @@ def test_plain_diffusers_draws_the_same_picture(
     parts = {name.partition(".")[0] for name in load_file(fit / FILE)}
     texts = {"text_encoder", "text_encoder_2"} if family == "sdxl" else {"text_encoder"}
     assert parts == {"unet", *(texts if text_encoder else ())}
-    ours = METHOD.load(fit, backbone=backbone).generate(ASKED)[0]
-    assert_same_picture(ours, plain_picture(backbone.folder, fit))
+    ours = METHOD.load(fit, backbone=backbone).generate(REQUEST)[0]
+    assert_same_image(ours, diffusers_image(backbone.folder, fit))
     assert ours.tobytes() != backbone.generate(["a photo of sks woman, smiling"], [3])[0].tobytes()
 
 
 def old_layout(state: State, *, prefix: str = "unet.") -> State:
-    """diffusers before peft: LoRA belonged to the attention's processors."""
+    """The layout of diffusers before peft: LoRA in the attention processors."""
     found = {}
     for name, value in state.items():
         name = name.replace("lora_A.weight", "down.weight").replace("lora_B.weight", "up.weight")
@@ -130,7 +130,7 @@ def kohya_layout(state: State, *, sdxl: bool) -> State:
             name = re.sub(r"down_blocks_(\d)_attentions_(\d)", lambda m: _numbered("input", m, 1), name)
             name = re.sub(r"up_blocks_(\d)_attentions_(\d)", lambda m: _numbered("output", m, 0), name)
             name = name.replace("mid_block_attentions_0", "middle_block_1")
-        # The text encoders' names begin with `text_model`, whatever transformers calls its modules now.
+        # The text encoders' names begin with `text_model`, independent of transformers' module names.
         name = re.sub(r"^(lora_te\d?)_(?!text_model)", r"\1_text_model_", name)
         found[name] = value
     return found
@@ -140,10 +140,10 @@ def _numbered(side: str, block: re.Match[str], first: int) -> str:
     return f"{side}_blocks_{3 * int(block[1]) + int(block[2]) + first}_1"
 
 
-# SD 2's layers are called as those of SD 1.
+# SD 2's layers have the names of SD 1.
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 @pytest.mark.parametrize("layout", ["diffusers", "diffusers-old", "kohya"])
-def test_a_published_file_draws_what_it_draws_where_it_was_made(
+def test_published_layout_generates_the_same_image_as_the_fit(
     family: str,
     layout: str,
     subject: Subject,
@@ -159,16 +159,16 @@ def test_a_published_file_draws_what_it_draws_where_it_was_made(
     (tmp_path / "loras").mkdir()
     save_file(state, tmp_path / "loras" / "ada.safetensors")
     method = LoraFolder(str(tmp_path / "loras"))
-    ours = drawn(method, subject, tmp_path / "fit", backbone)
-    assert_same_picture(ours, METHOD.load(fits[family], backbone=backbone).generate(ASKED)[0])
+    ours = fit_and_generate(method, subject, tmp_path / "fit", backbone)
+    assert_same_image(ours, METHOD.load(fits[family], backbone=backbone).generate(REQUEST)[0])
 
 
-def test_the_first_published_layout_is_read_without_unpickling(
+def test_oldest_layout_is_read_without_unpickling(
     backbones: Mapping[str, Backbone], subject: Subject, fits: Mapping[str, Path], tmp_path: Path
 ) -> None:
-    """`pytorch_lora_weights.bin` of the U-Net alone, whose names do not even say so."""
+    """`pytorch_lora_weights.bin` of the U-Net alone, without the prefix `unet.`."""
     state = {name: value for name, value in load_file(fits["sd1"] / FILE).items() if name.startswith("unet.")}
-    pictures = []
+    images = []
     for kind, stored in (("bin", old_layout(state, prefix="")), ("safetensors", state)):
         (tmp_path / kind / "ada").mkdir(parents=True)
         if kind == "bin":
@@ -176,34 +176,34 @@ def test_the_first_published_layout_is_read_without_unpickling(
         else:
             save_file(stored, tmp_path / kind / "ada" / "any name.safetensors")
         method = LoraFolder(str(tmp_path / kind))
-        pictures.append(drawn(method, subject, tmp_path / f"fit-{kind}", backbones["sd1"]))
-    assert_same_picture(*pictures)
+        images.append(fit_and_generate(method, subject, tmp_path / f"fit-{kind}", backbones["sd1"]))
+    assert_same_image(*images)
 
 
 class Code:
-    """Anything that is no tensor."""
+    """An object that is not a tensor."""
 
 
-def test_a_file_with_code_in_it_is_refused(backbone: Backbone, subject: Subject, tmp_path: Path) -> None:
+def test_pickle_with_code_is_refused(backbone: Backbone, subject: Subject, tmp_path: Path) -> None:
     torch.save({"unet.x": Code()}, tmp_path / "ada.bin")
-    with pytest.raises(MethodError, match="no LoRA that can be read"):
+    with pytest.raises(MethodError, match="not a readable LoRA"):
         LoraFolder(str(tmp_path)).fit(subject, tmp_path, backbone=backbone, seed=1)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        (lambda state: state | {"unet.nowhere.to_k.lora_A.weight": torch.ones(4, 8)}, "has a place for"),
-        (lambda state: {f"x.{name}": value for name, value in state.items()}, "has a place for 0 of"),
+        (lambda state: state | {"unet.nowhere.to_k.lora_A.weight": torch.ones(4, 8)}, "has layers for"),
+        (lambda state: {f"x.{name}": value for name, value in state.items()}, "has layers for 0 of"),
         (lambda state: {name: torch.ones(9, 9) for name in state}, "not a LoRA for this backbone"),
         (lambda state: {"lora_unet_x.dora_scale": torch.ones(1)}, "DoRA"),
         (lambda state: {"weight": torch.ones(1)}, "not a LoRA for this backbone"),
     ],
     ids=["one layer too many", "no layer", "other sizes", "dora", "no lora"],
 )
-def test_a_file_that_does_not_fit_whole_is_refused(
+def test_file_that_does_not_load_completely_is_refused(
     change: Callable[[State], State],
-    told: str,
+    message: str,
     subject: Subject,
     backbones: Mapping[str, Backbone],
     fits: Mapping[str, Path],
@@ -212,12 +212,12 @@ def test_a_file_that_does_not_fit_whole_is_refused(
     save_file(change(load_file(fits["sd1"] / FILE)), tmp_path / "ada.safetensors")
     (tmp_path / "fit").mkdir()
     backbone = backbones["sd1"]
-    with pytest.raises(MethodError, match=told):
+    with pytest.raises(MethodError, match=message):
         LoraFolder(str(tmp_path)).fit(subject, tmp_path / "fit", backbone=backbone, seed=1)
     assert backbone.state.leftovers(backbone.pipe) == []
 
 
-def test_a_person_without_a_file_or_with_two_is_objected_to(subject: Subject, tmp_path: Path) -> None:
+def test_person_without_a_file_or_with_two_is_unsupported(subject: Subject, tmp_path: Path) -> None:
     method = LoraFolder(str(tmp_path))
     assert "no LoRA" in (method.unsupported_reason(subject) or "")
     (tmp_path / "ada.safetensors").write_bytes(b"x")
@@ -226,9 +226,7 @@ def test_a_person_without_a_file_or_with_two_is_objected_to(subject: Subject, tm
     assert "2 LoRA files" in (method.unsupported_reason(subject) or "")
 
 
-def test_the_words_for_a_person_are_the_setting_s_or_lie_beside_the_file(
-    subject: Subject, tmp_path: Path
-) -> None:
+def test_phrase_comes_from_the_file_or_from_the_setting(subject: Subject, tmp_path: Path) -> None:
     assert LoraFolder(str(tmp_path)).phrase(subject) == "sks woman"
     assert LoraFolder(str(tmp_path), trigger="ohwx-{id} {noun}").phrase(subject) == "ohwx-ada woman"
     (tmp_path / "ada").mkdir()
@@ -236,7 +234,7 @@ def test_the_words_for_a_person_are_the_setting_s_or_lie_beside_the_file(
     assert LoraFolder(str(tmp_path)).phrase(subject) == "zwx woman"
 
 
-def test_every_file_enters_the_fingerprint(tmp_path: Path) -> None:
+def test_weights_include_every_file(tmp_path: Path) -> None:
     for name in ("ada/pytorch_lora_weights.safetensors", "ada/phrase.txt", "bob.bin", "notes.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -245,6 +243,6 @@ def test_every_file_enters_the_fingerprint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/nowhere/at/all"])
-def test_a_folder_that_is_not_there_is_told(path: str) -> None:
+def test_missing_folder_is_refused(path: str) -> None:
     with pytest.raises(MethodError, match="give the"):
         LoraFolder(path)
