@@ -35,7 +35,7 @@ from bench.scoring.samples import (
 )
 from bench.scoring.set_scores import SetPicture, SetSubject, set_rows
 from bench.suite.prompts import PRIOR
-from metrics.catalog import of_people
+from metrics.catalog import of_people, of_priors
 from metrics.interface import RealPhoto, SampleMetric, Score, SetMetric
 
 NO_PERSON: Final = "not a person"
@@ -56,12 +56,12 @@ class Metrics:
     @property
     def of_subjects(self) -> list[SampleMetric]:
         """Those of pictures of the subject."""
-        return [metric for metric in self.of_pictures if not getattr(metric, "of_priors", False)]
+        return [metric for metric in self.of_pictures if not of_priors(metric)]
 
     @property
     def of_priors(self) -> list[SampleMetric]:
         """Those of pictures of somebody else, drawn after fitting."""
-        return [metric for metric in self.of_pictures if getattr(metric, "of_priors", False)]
+        return [metric for metric in self.of_pictures if of_priors(metric)]
 
     @property
     def all(self) -> list[Metric]:
