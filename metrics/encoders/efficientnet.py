@@ -89,7 +89,7 @@ class EfficientNet:
 
 
 def unit_rows(features: Tensor) -> Tensor:
-    """B x C x H x W maps, unit over the channels, as rows; their squared distance is a mean over positions."""
+    """B x C x H x W maps, unit over the channels, as rows; squared distances are means over positions."""
     unit = features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
     rows: Tensor = unit / (features.shape[-1] * features.shape[-2]) ** 0.5
     return rows.flatten(1)

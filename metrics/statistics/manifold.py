@@ -46,7 +46,7 @@ def manifold(generated: Features, real: Features, *, k: int) -> Manifold:
 
 
 def _distances(x: Features, y: Features) -> NDArray[np.float64]:
-    """Squared Euclidean distances, N x M; exactly 0 for equal rows, so that a ball of radius 0 contains them."""
+    """Squared Euclidean distances, N x M; exactly 0 for equal rows: a ball of radius 0 contains copies."""
     centre = y.mean(0)
     x, y = x - centre, y - centre
     scale = np.square(x).sum(1)[:, None] + np.square(y).sum(1)[None]

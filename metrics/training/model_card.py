@@ -155,7 +155,7 @@ _FOOT: Final = (
     "## Limits",
     "",
     "Both networks were trained only on images of this project's renderer. Their quality on photographs of",
-    "real people is unknown. Their input is the whole image, which must be aligned by the eyes as the renders",
+    "real people is unknown. Their input is the whole image, which must be aligned by the eyes as renders",
     "are. SFace is listed for comparison: an independent network that was not trained on renders.",
     "",
     "Licence: that of the code of this project.",
