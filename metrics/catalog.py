@@ -7,11 +7,14 @@ import importlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from metrics.interface import Better, MetricBase, MetricError, SampleMetric, SetMetric
 from metrics.scores import distribution, diversity, identity, prior_drift, prompt_match
 from metrics.scores.encoder_metric import EncoderMetric
+
+Kind = Literal["face", "detector", "image", "text", "attributes", "features", "classes", "perceptual"]
+"""What a metric requires of its encoder."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class EncoderEntry:
 
     target: str
     """Where the class is defined, `package.module:Class`; imported on first use."""
-    serves: frozenset[str]
+    serves: frozenset[Kind]
     """Kinds of metric that can use it."""
     parts: tuple[str, ...] = ()
     """Other encoders, passed to its constructor."""
@@ -46,17 +49,17 @@ class MetricEntry:
 
 
 def _encoder(
-    target: str, *serves: str, parts: tuple[str, ...] = (), needs: str = "", **settings: Any
+    target: str, *serves: Kind, parts: tuple[str, ...] = (), needs: str = "", **settings: Any
 ) -> EncoderEntry:
     return EncoderEntry(f"metrics.encoders.{target}", frozenset(serves), parts, settings, needs)
 
 
 _BACKBONE: Final = "torchvision's backbone file"
 ENCODERS: Final[dict[str, EncoderEntry]] = {
-    "yunet": _encoder("faces.yunet:YuNet", "finder"),
+    "yunet": _encoder("faces.yunet:YuNet", "detector"),
     "sface": _encoder("faces.sface:SFace", "face", parts=("yunet",)),
     "face-rendered": _encoder("faces.face_rendered:FaceRendered", "face", parts=("yunet",)),
-    "arcface": _encoder("faces.arcface:ArcFace", "face", "finder", needs="an insightface model folder"),
+    "arcface": _encoder("faces.arcface:ArcFace", "face", "detector", needs="an insightface model folder"),
     "attributes": _encoder("attributes:AttributeClassifier", "attributes"),
     "efficientnet-lite0": _encoder("efficientnet:EfficientNet", "features", "classes", "perceptual"),
     "inception-v3": _encoder(
@@ -65,8 +68,8 @@ ENCODERS: Final[dict[str, EncoderEntry]] = {
     "lpips-alex": _encoder("lpips_features:LpipsMaps", "perceptual", net="alex", needs=_BACKBONE),
     "lpips-vgg": _encoder("lpips_features:LpipsMaps", "perceptual", net="vgg", needs=_BACKBONE),
     "lpips-squeeze": _encoder("lpips_features:LpipsMaps", "perceptual", net="squeeze", needs=_BACKBONE),
-    "clip": _encoder("clip_dino:Clip", "text", "picture", needs="a CLIP folder in transformers' layout"),
-    "dinov2": _encoder("clip_dino:DinoV2", "picture", needs="a DINOv2 folder in transformers' layout"),
+    "clip": _encoder("clip_dino:Clip", "text", "image", needs="a CLIP folder in transformers' layout"),
+    "dinov2": _encoder("clip_dino:DinoV2", "image", needs="a DINOv2 folder in transformers' layout"),
 }
 
 
@@ -75,19 +78,19 @@ class _Family:
     """One metric class with every encoder of a kind; name and direction come from the class."""
 
     metric: type[EncoderMetric[Any]]
-    kind: str
+    kind: Kind
     summary: str
     parts: tuple[str, ...] = ()
 
 
 _FAMILIES: Final = (
     _Family(identity.Identity, "face", "mean cosine of the face to held-out photos"),
-    _Family(identity.Identity, "picture", "mean cosine of the whole image to held-out photos"),
+    _Family(identity.Identity, "image", "mean cosine of the whole image to held-out photos"),
     _Family(identity.IdentityZero, "face", "identity, 0 where no face is found"),
     _Family(identity.Verified, "face", "accepted as this person at 1 % false accepts"),
     _Family(identity.Copying, "face", "cosine to photos shown minus cosine to photos not shown"),
-    _Family(identity.Detected, "finder", "a face is found"),
-    _Family(identity.MultiFace, "finder", "more than one face is found"),
+    _Family(identity.Detected, "detector", "a face is found"),
+    _Family(identity.MultiFace, "detector", "more than one face is found"),
     _Family(prompt_match.AttributeMatch, "attributes", "share of the requested attributes that are visible"),
     _Family(prompt_match.TextMatch, "text", "cosine of image and prompt"),
     _Family(diversity.Diversity, "perceptual", "distance between images of one person and prompt"),
@@ -148,7 +151,7 @@ def of_people(metric: SampleMetric) -> bool:
     entry = METRICS.get(f"{metric.name}@{metric.encoder}")
     if entry is None:
         return bool(_optional(metric, "of_people"))
-    return any({"face", "finder"} & ENCODERS[name].serves for name in (entry.encoder, *entry.parts))
+    return any({"face", "detector"} & ENCODERS[name].serves for name in (entry.encoder, *entry.parts))
 
 
 def _optional(metric: SampleMetric, member: str) -> Any:

@@ -45,7 +45,7 @@ class Clip:
         """N x D unit vectors of images."""
         return np.array(self._cache(images), np.float64).reshape(-1, self.width)
 
-    def read(self, texts: Sequence[str]) -> Features:
+    def encode_texts(self, texts: Sequence[str]) -> Features:
         """N x D unit vectors of sentences; longer sentences are truncated to the network's length."""
         return np.array([self._encode_text(text) for text in texts], np.float64).reshape(-1, self.width)
 

@@ -42,12 +42,12 @@ class Attributes(Network, Protocol):
 class TextMatcher(Encoder, Protocol):
     """A network that maps images and sentences to unit vectors of one space."""
 
-    def read(self, texts: Sequence[str]) -> Features:
+    def encode_texts(self, texts: Sequence[str]) -> Features:
         """N x D unit vectors of sentences."""
         ...
 
 
-class FaceFinder(Network, Protocol):
+class FaceDetector(Network, Protocol):
     """A face detector."""
 
     def boxes(self, images: Sequence[Image]) -> list[list[tuple[float, float, float, float]]]:

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 from PIL.Image import Image, Resampling
 
-from metrics.encoders.protocols import FaceFinder, Perceptual
+from metrics.encoders.protocols import FaceDetector, Perceptual
 from metrics.interface import Better, Features, RealPhoto, Sample, Score
 from metrics.scores.encoder_metric import EncoderMetric
 from metrics.scores.reasons import NO_FACE, NOT_FINITE, SINGLE_IMAGE, is_finite
@@ -41,17 +41,21 @@ class Diversity(EncoderMetric[Perceptual]):
 class FaceDiversity(EncoderMetric[Perceptual]):
     """`Diversity` of the faces alone: the largest face of each image, cropped and resized to 128 pixels."""
 
-    finder: FaceFinder
+    detector: FaceDetector
     name: ClassVar[str] = "face-diversity"
     better: ClassVar[Better] = "higher"
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {**self.finder.fingerprint, **self.network.fingerprint, "crop": f"{CROP}, bicubic antialiased"}
+        return {
+            **self.detector.fingerprint,
+            **self.network.fingerprint,
+            "crop": f"{CROP}, bicubic antialiased",
+        }
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """One score per sample; `real` is not used."""
-        found = self.finder.boxes([sample.image for sample in samples])
+        found = self.detector.boxes([sample.image for sample in samples])
         crops = {
             sample.id: face_crop(sample.image, boxes[0])
             for sample, boxes in zip(samples, found, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from metrics.encoders.protocols import FaceFinder
+from metrics.encoders.protocols import FaceDetector
 from metrics.interface import Better, Encoder, RealPhoto, Sample, Score
 from metrics.scores.encoder_metric import EncoderMetric
 from metrics.scores.reasons import NO_FACE, NOT_FINITE, missing_face_reason
@@ -94,7 +94,7 @@ class Copying(Identity):
 
 
 @dataclass(frozen=True)
-class Detected(EncoderMetric[FaceFinder]):
+class Detected(EncoderMetric[FaceDetector]):
     """1 where the detector finds a face, else 0: the mean is the detection rate."""
 
     name: ClassVar[str] = "detected"

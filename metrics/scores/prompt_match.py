@@ -62,7 +62,7 @@ class TextMatch(EncoderMetric[TextMatcher]):
         if not samples:
             return []
         images = self.network.encode([sample.image for sample in samples])
-        texts = self.network.read([sample.prompt for sample in samples])
+        texts = self.network.encode_texts([sample.prompt for sample in samples])
         return [_cosine(image, text) for image, text in zip(images, texts, strict=True)]
 
 

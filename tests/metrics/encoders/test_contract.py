@@ -92,7 +92,7 @@ def test_a_fingerfingerprintcontains_weights_versions_resizing_and_precision(
     parts = {part.removeprefix("detector ") for part in fingerprint}
     assert {"resize", "dtype"} <= parts
     assert {"torch", "onnxruntime"} & parts
-    if {"face", "finder"} & ENCODERS[name].serves and "picture" not in ENCODERS[name].serves:
+    if {"face", "detector"} & ENCODERS[name].serves and "image" not in ENCODERS[name].serves:
         assert {"detector", "detector size", "detector score", "face"} <= set(fingerprint)
     assert str(SHIPPED) not in str(fingerprint)
     assert "/tmp" not in str(fingerprint)

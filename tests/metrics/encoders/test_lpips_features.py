@@ -84,7 +84,7 @@ def test_face_diversity_equals_lpips_between_face_crops(
 ) -> None:
     samples = portraits[:3]
     (metric,), _ = make(["face-diversity@lpips-alex"], settings)
-    boxes = metric.finder.boxes([sample.image for sample in samples])  # type: ignore[attr-defined]
+    boxes = metric.detector.boxes([sample.image for sample in samples])  # type: ignore[attr-defined]
     crops = [face_crop(sample.image, found[0]) for sample, found in zip(samples, boxes, strict=True)]
     assert {crop.size for crop in crops} == {(CROP, CROP)}
     expected = pair_by_pair(lpips_networks["alex"][1], crops, 64).sum(1) / 2

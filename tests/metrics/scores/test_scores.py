@@ -209,7 +209,7 @@ class FakePerceptual:
         raw = self.embed(images) + 0.01
         return raw / raw.sum(1, keepdims=True)
 
-    def read(self, texts: Sequence[str]) -> Features:
+    def encode_texts(self, texts: Sequence[str]) -> Features:
         return np.array([[1.0, 0.0, 0.0] if "red" in text else [0.0, 1.0, 0.0] for text in texts])
 
 

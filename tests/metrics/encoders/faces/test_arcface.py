@@ -39,10 +39,10 @@ def by_hand(folder: Path, image: Image.Image) -> NDArray[np.float32]:
     from insightface.model_zoo import get_model
     from insightface.utils.face_align import norm_crop
 
-    finder, network = (get_model(str(folder / name)) for name in ("det_tiny.onnx", "w_tiny.onnx"))
-    finder.prepare(-1, input_size=(64, 64), det_thresh=0.3)
+    detector, network = (get_model(str(folder / name)) for name in ("det_tiny.onnx", "w_tiny.onnx"))
+    detector.prepare(-1, input_size=(64, 64), det_thresh=0.3)
     bgr = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
-    boxes, landmarks = finder.detect(bgr)
+    boxes, landmarks = detector.detect(bgr)
     largest = np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     vector: NDArray[np.float32] = network.get_feat(norm_crop(bgr, landmarks[largest], FACE))[0]
     return vector / np.linalg.norm(vector)
