@@ -119,6 +119,12 @@ class MethodBase:
         return None
 
 
+def role_of(method: Method) -> Role:
+    """`method.role`; `method` for a class without the member."""
+    role: Role = getattr(method, "role", "method")
+    return role
+
+
 def trained_on(method: Method) -> frozenset[str]:
     """`method.trained_on`; empty for a class without the member that does not derive from `MethodBase`."""
     found: frozenset[str] = getattr(method, "trained_on", frozenset())

@@ -1,1 +1,1 @@
-"""The metrics: encoders that look at pictures, and the statistics that turn what they see into numbers."""
+"""Metrics: encoders that map images to features, and statistics that map features to scores."""

@@ -1,4 +1,4 @@
-"""The tables of metrics and encoders, and the one place where a name becomes a metric; imports no torch."""
+"""The tables of metrics and encoders, and construction by name. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,51 +7,59 @@ import importlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from metrics.interface import Better, MetricError, SampleMetric, SetMetric
+from metrics.interface import Better, MetricBase, MetricError, SampleMetric, SetMetric
+from metrics.scores import distribution, diversity, identity, prior_drift, prompt_match
+from metrics.scores.encoder_metric import EncoderMetric
+
+Kind = Literal["face", "detector", "image", "text", "attributes", "features", "classes", "perceptual"]
+"""What a metric requires of its encoder."""
 
 
 @dataclass(frozen=True)
 class EncoderEntry:
-    """One network."""
+    """One encoder."""
 
     target: str
-    """Where the class stands: `package.module:Class`."""
-    serves: frozenset[str]
-    """What kinds of metric can use it."""
+    """Where the class is defined, `package.module:Class`; imported on first use."""
+    serves: frozenset[Kind]
+    """Kinds of metric that can use it."""
     parts: tuple[str, ...] = ()
-    """Other encoders that it is built from."""
+    """Other encoders, passed to its constructor."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs: str = ""
-    """What must be brought: empty where everything ships or comes from a package."""
+    """What the user must provide: empty if the weights ship or come from a package."""
 
 
 @dataclass(frozen=True)
 class MetricEntry:
-    """One column of the table: a statistic with the network behind it."""
+    """One column of the table: a metric class with its encoder."""
 
-    target: str
+    metric: type[EncoderMetric[Any]]
     summary: str
-    better: Better
     encoder: str
     parts: tuple[str, ...] = ()
-    """Further encoders, after `encoder`."""
+    """Further encoders, passed after `encoder`."""
     needs: str = ""
+
+    @property
+    def better(self) -> Better:
+        return self.metric.better
 
 
 def _encoder(
-    target: str, *serves: str, parts: tuple[str, ...] = (), needs: str = "", **settings: Any
+    target: str, *serves: Kind, parts: tuple[str, ...] = (), needs: str = "", **settings: Any
 ) -> EncoderEntry:
     return EncoderEntry(f"metrics.encoders.{target}", frozenset(serves), parts, settings, needs)
 
 
 _BACKBONE: Final = "torchvision's backbone file"
 ENCODERS: Final[dict[str, EncoderEntry]] = {
-    "yunet": _encoder("faces.yunet:YuNet", "finder"),
+    "yunet": _encoder("faces.yunet:YuNet", "detector"),
     "sface": _encoder("faces.sface:SFace", "face", parts=("yunet",)),
     "face-rendered": _encoder("faces.face_rendered:FaceRendered", "face", parts=("yunet",)),
-    "arcface": _encoder("faces.arcface:ArcFace", "face", "finder", needs="an insightface model folder"),
+    "arcface": _encoder("faces.arcface:ArcFace", "face", "detector", needs="an insightface model folder"),
     "attributes": _encoder("attributes:AttributeClassifier", "attributes"),
     "efficientnet-lite0": _encoder("efficientnet:EfficientNet", "features", "classes", "perceptual"),
     "inception-v3": _encoder(
@@ -60,175 +68,127 @@ ENCODERS: Final[dict[str, EncoderEntry]] = {
     "lpips-alex": _encoder("lpips_features:LpipsMaps", "perceptual", net="alex", needs=_BACKBONE),
     "lpips-vgg": _encoder("lpips_features:LpipsMaps", "perceptual", net="vgg", needs=_BACKBONE),
     "lpips-squeeze": _encoder("lpips_features:LpipsMaps", "perceptual", net="squeeze", needs=_BACKBONE),
-    "clip": _encoder("clip_dino:Clip", "text", "picture", needs="a CLIP folder in transformers' layout"),
-    "dinov2": _encoder("clip_dino:DinoV2", "picture", needs="a DINOv2 folder in transformers' layout"),
+    "clip": _encoder("clip_dino:Clip", "text", "image", needs="a CLIP folder in transformers' layout"),
+    "dinov2": _encoder("clip_dino:DinoV2", "image", needs="a DINOv2 folder in transformers' layout"),
 }
 
-_FAMILIES: Final[tuple[tuple[str, str, str, Better, str], ...]] = (
-    # name, kind of encoder, class in metrics.scores, better, summary
-    ("identity", "face", "identity:Identity", "higher", "mean cosine of the face to held-out photos"),
-    (
-        "identity",
-        "picture",
-        "identity:Identity",
-        "higher",
-        "mean cosine of the whole picture to held-out photos",
-    ),
-    ("identity-zero", "face", "identity:IdentityZero", "higher", "identity, 0 where no face is found"),
-    ("verified", "face", "identity:Verified", "higher", "accepted as this person at 1 % false accepts"),
-    ("copying", "face", "identity:Copying", "lower", "likeness to photos seen minus to photos unseen"),
-    ("detected", "finder", "identity:Detected", "higher", "a face is found"),
-    ("multi-face", "finder", "identity:MultiFace", "lower", "more than one face is found"),
-    (
-        "prompt-match",
-        "attributes",
-        "prompt_match:AttributeMatch",
-        "higher",
-        "share of what is asked that is seen",
-    ),
-    ("prompt-match", "text", "prompt_match:TextMatch", "higher", "cosine of picture and prompt"),
-    (
-        "diversity",
-        "perceptual",
-        "diversity:Diversity",
-        "higher",
-        "distance between pictures of one person and prompt",
-    ),
-    ("face-diversity", "perceptual", "diversity:FaceDiversity", "higher", "the same, of the faces alone"),
-    (
-        "nearest-reference",
-        "perceptual",
-        "diversity:NearestReference",
-        "neither",
-        "distance to the nearest photo seen",
-    ),
-    (
-        "drift",
-        "perceptual",
-        "prior_drift:Drift",
-        "lower",
-        "without the subject: distance to the backbone's own picture",
-    ),
-    (
-        "bleed",
-        "face",
-        "prior_drift:Bleed",
-        "neither",
-        "without the subject: how much more it looks like the subject",
-    ),
-    ("fid", "features", "distribution:Frechet", "lower", "Frechet distance to real pictures"),
-    (
-        "fid-infinity",
-        "features",
-        "distribution:FrechetInfinity",
-        "lower",
-        "FID without its small-sample bias",
-    ),
-    ("kid", "features", "distribution:Kernel", "lower", "kernel distance to real pictures"),
-    ("precision", "features", "distribution:Precision", "higher", "share inside the real manifold"),
-    ("recall", "features", "distribution:Recall", "higher", "share of the real manifold reached"),
-    ("density", "features", "distribution:Density", "higher", "how densely real pictures lie around"),
-    (
-        "coverage",
-        "features",
-        "distribution:Coverage",
-        "higher",
-        "share of real pictures with a generated one near",
-    ),
-    (
-        "is",
-        "classes",
-        "distribution:Inception",
-        "higher",
-        "sure and varied class predictions; at most N / splits",
-    ),
-    (
-        "is-uniform",
-        "classes",
-        "distribution:InceptionUniform",
-        "higher",
-        "sure class predictions (p(y) uniform)",
-    ),
+
+@dataclass(frozen=True)
+class _Family:
+    """One metric class with every encoder of a kind; name and direction come from the class."""
+
+    metric: type[EncoderMetric[Any]]
+    kind: Kind
+    summary: str
+    parts: tuple[str, ...] = ()
+
+
+_FAMILIES: Final = (
+    _Family(identity.Identity, "face", "mean cosine of the face to held-out photos"),
+    _Family(identity.Identity, "image", "mean cosine of the whole image to held-out photos"),
+    _Family(identity.IdentityZero, "face", "identity, 0 where no face is found"),
+    _Family(identity.Verified, "face", "accepted as this person at 1 % false accepts"),
+    _Family(identity.Copying, "face", "cosine to photos shown minus cosine to photos not shown"),
+    _Family(identity.Detected, "detector", "a face is found"),
+    _Family(identity.MultiFace, "detector", "more than one face is found"),
+    _Family(prompt_match.AttributeMatch, "attributes", "share of the requested attributes that are visible"),
+    _Family(prompt_match.TextMatch, "text", "cosine of image and prompt"),
+    _Family(diversity.Diversity, "perceptual", "distance between images of one person and prompt"),
+    _Family(diversity.FaceDiversity, "perceptual", "the same, of the faces alone", parts=("yunet",)),
+    _Family(diversity.NearestReference, "perceptual", "distance to the nearest photo shown"),
+    _Family(prior_drift.Drift, "perceptual", "class images: distance to the backbone's own image"),
+    _Family(prior_drift.Bleed, "face", "class images: gain in cosine to the subject"),
+    _Family(distribution.Frechet, "features", "Frechet distance to real images"),
+    _Family(distribution.FrechetInfinity, "features", "FID without its small-sample bias"),
+    _Family(distribution.Kernel, "features", "kernel distance to real images"),
+    _Family(distribution.Precision, "features", "share inside the real manifold"),
+    _Family(distribution.Recall, "features", "share of the real manifold reached"),
+    _Family(distribution.Density, "features", "density of real images around generated ones"),
+    _Family(distribution.Coverage, "features", "share of real images with a generated one near"),
+    _Family(distribution.Inception, "classes", "certain and varied class predictions; at most N / splits"),
+    _Family(distribution.InceptionUniform, "classes", "certain class predictions (p(y) uniform)"),
 )
-_PARTS: Final[Mapping[str, tuple[str, ...]]] = {"face-diversity": ("yunet",)}
 
 
-def _table() -> dict[str, MetricEntry]:
-    table = {}
-    for name, kind, target, better, summary in _FAMILIES:
-        for encoder, entry in ENCODERS.items():
-            if kind in entry.serves:
-                parts = _PARTS.get(name, ())
-                table[f"{name}@{encoder}"] = MetricEntry(
-                    f"metrics.scores.{target}", summary, better, encoder, parts, entry.needs
-                )
-    return table
-
-
-METRICS: Final[dict[str, MetricEntry]] = _table()
+METRICS: Final[dict[str, MetricEntry]] = {
+    f"{family.metric.name}@{name}": MetricEntry(
+        family.metric, family.summary, name, family.parts, encoder.needs
+    )
+    for family in _FAMILIES
+    for name, encoder in ENCODERS.items()
+    if family.kind in encoder.serves
+}
 """Every metric by its name, `<metric>@<encoder>`."""
 
 
 def make(
     names: Sequence[str], encoders: Mapping[str, Mapping[str, Any]] | None = None
 ) -> tuple[list[SampleMetric], list[SetMetric]]:
-    """Build the metrics called `names`, in order; those that share an encoder share what it has seen.
+    """Build the metrics called `names`, in order; metrics with the same encoder share it and its cache.
 
-    A name is one of METRICS, or `package.module:Class` (built without arguments), or
-    `package.module:Class@encoder`. `encoders` holds settings by encoder, such as
-    `{"arcface": {"path": "/models/buffalo_l"}}`. Raises MetricError for an unknown name or setting, an import
-    that fails, or weights that are missing.
+    A name is a key of METRICS, or `package.module:Class` (built without arguments), or
+    `package.module:Class@encoder`. `encoders` contains settings by encoder, such as
+    `{"arcface": {"path": "/models/buffalo_l"}}`. Raises MetricError for an unknown name or setting, a failing
+    import, or missing weights.
     """
     opened = _Encoders(encoders or {})
     samples: list[SampleMetric] = []
     sets: list[SetMetric] = []
     for name in names:
         metric = _metric(name, opened)
+        # `measure` is the member that distinguishes the two protocols.
         (sets if hasattr(metric, "measure") else samples).append(metric)
     return samples, sets
 
 
-def of_people(metric: SampleMetric) -> bool:
-    """Whether a metric says something of people alone, because a face network is behind it.
+def of_priors(metric: SampleMetric) -> bool:
+    """Whether a metric scores class images (see `MetricBase.of_priors`)."""
+    return bool(_optional(metric, "of_priors"))
 
-    One of somebody's own says so by an attribute `of_people`.
-    """
+
+def of_people(metric: SampleMetric) -> bool:
+    """Whether a metric applies to people only: it uses a face network, or sets `MetricBase.of_people`."""
     entry = METRICS.get(f"{metric.name}@{metric.encoder}")
     if entry is None:
-        return bool(getattr(metric, "of_people", False))
-    return any({"face", "finder"} & ENCODERS[name].serves for name in (entry.encoder, *entry.parts))
+        return bool(_optional(metric, "of_people"))
+    return any({"face", "detector"} & ENCODERS[name].serves for name in (entry.encoder, *entry.parts))
+
+
+def _optional(metric: SampleMetric, member: str) -> Any:
+    """An optional member, with its default for classes that do not derive from `MetricBase`."""
+    return getattr(metric, member, getattr(MetricBase, member))
 
 
 def examine(
     names: Sequence[str], encoders: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Mapping[str, str] | MetricError]:
-    """Open every encoder that the metrics called `names` use: its fingerprint, or why it cannot be had.
+    """Open every encoder of the metrics called `names`: its fingerprint, or the error.
 
-    By encoder; by its own name for a metric of somebody's own. Nothing is measured. Raises MetricError for
+    Keys are encoders, or the name itself for a custom metric. Nothing is measured. Raises MetricError for
     settings of an unknown encoder.
     """
     opened = _Encoders(encoders or {})
-    wanted = [part for name in names for part in _opened_by(name)]
-    return {what: _examined(what, opened) for what in dict.fromkeys(wanted)}
+    required = [part for name in names for part in _encoders_of(name)]
+    return {name: _fingerprint_or_error(name, opened) for name in dict.fromkeys(required)}
 
 
-def _opened_by(name: str) -> tuple[str, ...]:
-    """The encoders of a metric, those that they are built from first."""
+def _encoders_of(name: str) -> tuple[str, ...]:
+    """The encoders of a metric, preceded by the encoders they are built from."""
     if name not in METRICS:
         return (name,)
     direct = (METRICS[name].encoder, *METRICS[name].parts)
     return (*(part for encoder in direct for part in ENCODERS[encoder].parts), *direct)
 
 
-def _examined(what: str, opened: _Encoders) -> Mapping[str, str] | MetricError:
+def _fingerprint_or_error(name: str, opened: _Encoders) -> Mapping[str, str] | MetricError:
     try:
-        found = opened[what] if what in ENCODERS else _metric(what, opened)
+        found = opened[name] if name in ENCODERS else _metric(name, opened)
         fingerprint: Mapping[str, str] = found.fingerprint
     except MetricError as error:
         return error
     except (AssertionError, OSError, RuntimeError) as error:
-        # Such as a CUDA device that is set and not there.
-        return MetricError(f"encoder {what!r}: cannot be opened ({(str(error).splitlines() or ['?'])[0]})")
+        # For example a configured CUDA device that does not exist.
+        return MetricError(f"encoder {name!r}: cannot be opened ({(str(error).splitlines() or ['?'])[0]})")
     return fingerprint
 
 
@@ -264,9 +224,7 @@ class _Encoders:
 def _metric(name: str, encoders: _Encoders) -> Any:
     if name in METRICS:
         entry = METRICS[name]
-        return _load(entry.target, f"metric {name!r}")(
-            *(encoders[part] for part in (entry.encoder, *entry.parts))
-        )
+        return entry.metric(*(encoders[part] for part in (entry.encoder, *entry.parts)))
     target, _, encoder = name.partition("@")
     if ":" not in target:
         raise MetricError(f"unknown metric {name!r}; {_nearest(name, METRICS)}")

@@ -1,10 +1,10 @@
-"""What a metric is: it looks at pictures and gives each, or a set of them, a number it has a right to."""
+"""What the harness requires of a metric: one score per image, or one score per set of images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,24 +24,24 @@ class Score:
 
 @dataclass(frozen=True)
 class Sample:
-    """One generated picture and all that a metric may know of it; never the method's own token."""
+    """One generated image with everything a metric may use; never the method's own token."""
 
     id: str
     identity: str
     prompt_id: str
     image: Image
     prompt: str
-    """The prompt with the plain noun phrase in the subject's place."""
+    """The prompt with the plain noun phrase in place of the subject."""
     expected_attributes: Mapping[str, str] = field(default_factory=dict)
-    """Visible attributes the prompt asks for, such as `{"glasses": "black", "background": "blue"}`."""
+    """Visible attributes that the prompt requests, such as `{"glasses": "black", "background": "blue"}`."""
     held_out: tuple[Image, ...] = ()
-    """Photographs of the same person that no method has seen."""
+    """Photographs of the same person that were not shown to the method."""
     references: tuple[Image, ...] = ()
-    """The photographs the method did see."""
+    """The photographs that were shown to the method."""
     person: bool = True
-    """False for a thing or an animal, of which metrics of faces say nothing."""
+    """False for things and animals, to which face metrics do not apply."""
     own: Image | None = None
-    """For a picture of somebody else: what the backbone alone draws from the same prompt and seed."""
+    """For class images: the image of the backbone without the method, from the same prompt and seed."""
 
 
 @dataclass(frozen=True)
@@ -52,28 +52,35 @@ class RealPhoto:
     image: Image
 
 
-class Encoder(Protocol):
-    """A network that turns a picture into numbers. Pixels in are RGB, any size."""
+class Network(Protocol):
+    """Any pretrained network behind a metric."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        """What the numbers depend on: weights (sha256), library versions, detector size, resize mode."""
+        """What the numbers depend on: weights (SHA-256), library versions, detector size, resize mode."""
         ...
 
-    def encode(self, images: Sequence[Image]) -> Features:
-        """One row per picture.
 
-        A row of NaN says that there is nothing for the encoder to see (no face); any other row that is not
-        finite, that the network's numbers came out so, a row of infinities where its vector has no length.
+class Encoder(Network, Protocol):
+    """A network that maps images to vectors. Input images are RGB, of any size."""
+
+    def encode(self, images: Sequence[Image]) -> Features:
+        """One row per image.
+
+        A row of NaN means that the image contains nothing to encode (no face). Any other non-finite row means
+        that the network's output is not finite; a vector of length 0 becomes a row of infinities.
         """
         ...
 
 
 class SampleMetric(Protocol):
-    """Scores each picture of one method; the table shows the mean over pictures with an interval."""
+    """Scores each image of one method; the table shows the mean over images with an interval.
+
+    The harness also reads the optional members of `MetricBase`.
+    """
 
     @property
     def name(self) -> str:
@@ -82,7 +89,7 @@ class SampleMetric(Protocol):
 
     @property
     def encoder(self) -> str:
-        """The network behind the number, shown in the column's header: `sface`."""
+        """The network behind the number, shown in the column header: `sface`."""
         ...
 
     @property
@@ -92,21 +99,15 @@ class SampleMetric(Protocol):
     def fingerprint(self) -> Mapping[str, str]: ...
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
-        """One score per sample, in order. `real` holds held-out photographs of several people."""
+        """One score per sample, in order. `real` contains held-out photographs of several people."""
         ...
 
 
-class PriorMetric(SampleMetric, Protocol):
-    """Scores pictures of somebody else, drawn after fitting without the subject's slot, beside the backbone's
-    own. It sees no other pictures, and no other metric sees these."""
-
-    @property
-    def of_priors(self) -> Literal[True]: ...
-
-
 class SetMetric(Protocol):
-    """Scores a whole set of pictures against a set of real ones; features apart from statistic, so that
-    intervals can be bootstrapped without a second pass."""
+    """Scores a set of generated images against a set of real ones.
+
+    Features and statistic are separate, so that intervals can be bootstrapped without a second pass.
+    """
 
     @property
     def name(self) -> str: ...
@@ -121,11 +122,28 @@ class SetMetric(Protocol):
     def fingerprint(self) -> Mapping[str, str]: ...
 
     def features(self, images: Sequence[Image]) -> Features:
-        """One row per picture."""
+        """One row per image."""
         ...
 
     def measure(self, generated: Features, real: Features) -> Score: ...
 
 
+class MetricBase:
+    """Defaults of the optional members of a metric. Deriving from this class is optional, too.
+
+    A class that only implements `SampleMetric` or `SetMetric` gets these defaults, and may override each one
+    by an attribute of the same name.
+    """
+
+    of_priors: ClassVar[bool] = False
+    """True for a metric of class images: generated after fitting, from prompts without the subject.
+
+    Such a metric gets only class images, each with the backbone's image in `Sample.own`; all other metrics
+    get none of them.
+    """
+    of_people: ClassVar[bool] = False
+    """True for a metric that applies to people only, because it uses a face network."""
+
+
 class MetricError(Exception):
-    """A metric cannot be computed; the message says what is missing, where it was looked for, what to do."""
+    """A metric cannot be computed. The message names what is missing, where it was searched, and a remedy."""

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from bench.atomic_io import write_text
 from bench.runner.fingerprint_parts import class_code
 from bench.runner.provenance import commit, machine, versions
-from bench.runner.session import RunSession, role_of
+from bench.runner.session import RunSession
 from bench.runs.fingerprint import digest_of
 from bench.runs.run_folder import SUITE_COPY, RunFolder
 from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
-from methods.interface import trained_on
+from methods.interface import role_of, trained_on
 
 
 def write_manifest(

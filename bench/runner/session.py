@@ -22,7 +22,7 @@ from bench.suite.suite import NO_BACKBONE, Suite, SuiteFile
 from methods.backbone.spec import BackboneSpec
 from methods.catalog import generates_class_images, make, open_backbone, self_contained
 from methods.errors import MethodError
-from methods.interface import Method
+from methods.interface import Method, role_of
 
 ALL: Final = "all"
 RESULTS: Final = Path("results")
@@ -74,11 +74,6 @@ class RunSession:
     def floor(self) -> str:
         """The row of the backbone alone."""
         return next((label for label, method in self.methods.items() if role_of(method) == "floor"), FLOOR)
-
-
-def role_of(method: Method) -> str:
-    """A method of a user's own may have no role."""
-    return str(getattr(method, "role", "method"))
 
 
 def default_folder(file: SuiteFile, seed: int) -> Path:

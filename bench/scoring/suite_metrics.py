@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.runs.fingerprint import digest_of
 from bench.suite.suite import Suite
+from metrics.catalog import make, of_priors
 from metrics.interface import SampleMetric, SetMetric
 
 Metric = SampleMetric | SetMetric
@@ -23,12 +24,12 @@ class Metrics:
     @property
     def of_subjects(self) -> list[SampleMetric]:
         """Metrics of images of the subject."""
-        return [metric for metric in self.of_images if not getattr(metric, "of_priors", False)]
+        return [metric for metric in self.of_images if not of_priors(metric)]
 
     @property
     def of_priors(self) -> list[SampleMetric]:
         """Metrics of class images: without the subject, generated after fitting."""
-        return [metric for metric in self.of_images if getattr(metric, "of_priors", False)]
+        return [metric for metric in self.of_images if of_priors(metric)]
 
     @property
     def all(self) -> list[Metric]:
@@ -49,8 +50,6 @@ class Metrics:
 
 def build_metrics(suite: Suite) -> Metrics:
     """Build the suite's metrics and open their encoders; raises MetricError."""
-    from metrics.catalog import make
-
     return Metrics(*make(suite.metrics, encoders=suite.encoders))
 
 

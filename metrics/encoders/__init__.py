@@ -1,1 +1,1 @@
-"""The networks behind the metrics, one file each."""
+"""Networks behind the metrics, one file each."""

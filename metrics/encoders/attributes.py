@@ -1,4 +1,4 @@
-"""The attribute classifier: says what a picture of a rendered person shows."""
+"""A classifier of the visible attributes of rendered people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metrics.encoders.runtime.weight_files import sha256, shipped, versions
 
 
 class AttributeClassifier:
-    """Sees the whole picture at 64 x 64, which must show one person aligned by the eyes, as renders do."""
+    """Input is the whole image at 64 x 64, which must show one person aligned by the eyes, as renders do."""
 
     name = "attributes"
 
@@ -24,7 +24,7 @@ class AttributeClassifier:
         self._path = shipped(self.name, path, stand_in="clip")
         self._network = load_attribute_network(self._path)
         self._trained_on = trained_on(self._path)
-        self._memo = ImageCache(self._look)
+        self._cache = ImageCache(self._predict)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -41,18 +41,19 @@ class AttributeClassifier:
         return self._network.classes
 
     def describe(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
-        """The likeliest value of every attribute, for each picture; nothing where a number is not finite."""
-        return self._memo(images)
+        """The most likely value of every attribute, per image; empty if a logit is not finite."""
+        return self._cache(images)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
+    def _predict(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
         pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
         with inference_mode():
             logits = self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2))
         return [
-            self._likeliest({name: part[row] for name, part in logits.items()}) for row in range(len(images))
+            self._most_likely({name: part[row] for name, part in logits.items()})
+            for row in range(len(images))
         ]
 
-    def _likeliest(self, logits: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    def _most_likely(self, logits: Mapping[str, torch.Tensor]) -> dict[str, str]:
         if not all(part.isfinite().all() for part in logits.values()):
             return {}
         return {name: self.classes[name][int(part.argmax())] for name, part in logits.items()}

@@ -1,4 +1,4 @@
-"""CLIP and DINOv2 from any folder in transformers' layout, or by a hub id that has been fetched before."""
+"""CLIP and DINOv2 from a folder in transformers' layout, or by hub id from the local cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES: Final = {"clip": "openai/clip-vit-large-patch14", "dinov2": "facebook/
 
 
 class Clip:
-    """Pictures and sentences in one space (Radford et al. 2021): whatever CLIP `path` names."""
+    """Images and sentences in one space (Radford et al. 2021): any CLIP model, by `path`."""
 
     name = "clip"
 
@@ -31,43 +31,42 @@ class Clip:
     ) -> None:
         self._folder = folder_of(self.name, path, revision)
         self._device = torch.device(device)
-        self._network = _opened(CLIPModel, self._folder).to(self._device)
+        self._network = _load(CLIPModel, self._folder).to(self._device)
         self._processor = _processor(self._folder)
         self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
         self.width = int(self._network.config.projection_dim)
-        self._memo = ImageCache(self._look)
+        self._cache = ImageCache(self._encode_batch)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         return _fingerprint(self.name, self._folder, self._network.config.vision_config)
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
-        """N x D unit vectors of pictures."""
-        return np.array(self._memo(images), np.float64).reshape(-1, self.width)
+        """N x D unit vectors of images."""
+        return np.array(self._cache(images), np.float64).reshape(-1, self.width)
 
-    def read(self, texts: Sequence[str]) -> Features:
-        """N x D unit vectors of sentences; what exceeds the network's length is cut off."""
-        return np.array([self._text(text) for text in texts], np.float64).reshape(-1, self.width)
+    def encode_texts(self, texts: Sequence[str]) -> Features:
+        """N x D unit vectors of sentences; longer sentences are truncated to the network's length."""
+        return np.array([self._encode_text(text) for text in texts], np.float64).reshape(-1, self.width)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = self._processor([i.convert("RGB") for i in images], return_tensors="pt")["pixel_values"]
         with inference_mode():
-            seen = self._network.vision_model(pixels.to(self._device)).pooler_output
-            return list(unit(self._network.visual_projection(seen).cpu().numpy()))
+            pooled = self._network.vision_model(pixels.to(self._device)).pooler_output
+            return list(unit(self._network.visual_projection(pooled).cpu().numpy()))
 
-    def _text(self, text: str) -> NDArray[np.float64]:
-        longest = self._network.config.text_config.max_position_embeddings
-        tokens = self._tokenizer(text, truncation=True, max_length=longest, return_tensors="pt").to(
-            self._device
-        )
+    def _encode_text(self, text: str) -> NDArray[np.float64]:
+        limit = self._network.config.text_config.max_position_embeddings
+        tokens = self._tokenizer(text, truncation=True, max_length=limit, return_tensors="pt")
+        tokens = tokens.to(self._device)
         with inference_mode():
-            read = self._network.text_model(tokens["input_ids"], tokens["attention_mask"]).pooler_output
-            row: NDArray[np.float64] = unit(self._network.text_projection(read).cpu().numpy())[0]
+            pooled = self._network.text_model(tokens["input_ids"], tokens["attention_mask"]).pooler_output
+            row: NDArray[np.float64] = unit(self._network.text_projection(pooled).cpu().numpy())[0]
         return row
 
 
 class DinoV2:
-    """Whole pictures as the class token of DINOv2 (Oquab et al. 2024): whatever DINOv2 `path` names."""
+    """The class token of the whole image (Oquab et al. 2024): any DINOv2 model, by `path`."""
 
     name = "dinov2"
 
@@ -76,29 +75,29 @@ class DinoV2:
     ) -> None:
         self._folder = folder_of(self.name, path, revision)
         self._device = torch.device(device)
-        self._network = _opened(AutoModel, self._folder).to(self._device)
+        self._network = _load(AutoModel, self._folder).to(self._device)
         self._processor = _processor(self._folder)
         self.width = int(self._network.config.hidden_size)
-        self._memo = ImageCache(self._look)
+        self._cache = ImageCache(self._encode_batch)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         return _fingerprint(self.name, self._folder, self._network.config)
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
-        """N x D unit vectors of pictures."""
-        return np.array(self._memo(images), np.float64).reshape(-1, self.width)
+        """N x D unit vectors of images."""
+        return np.array(self._cache(images), np.float64).reshape(-1, self.width)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = self._processor([i.convert("RGB") for i in images], return_tensors="pt")["pixel_values"]
         with inference_mode():
             return list(unit(self._network(pixels.to(self._device)).last_hidden_state[:, 0].cpu().numpy()))
 
 
 def folder_of(encoder: str, path: str | Path | None, revision: str | None) -> Path:
-    """The folder that `path` names, or the cached snapshot of a hub id; nothing is fetched.
+    """The folder at `path`, or the cached snapshot of a hub id; nothing is downloaded.
 
-    Raises MetricError where neither is there, or the folder has no config.json.
+    Raises MetricError if neither exists, or the folder has no config.json.
     """
     stand_in = STAND_INS[encoder]
     cure = f"set `path` in [encoders.{encoder}] to a folder with config.json and model.safetensors"
@@ -106,7 +105,7 @@ def folder_of(encoder: str, path: str | Path | None, revision: str | None) -> Pa
     if path is None:
         raise missing(encoder, [], cure=either, stand_in=stand_in)
     folder = Path(path).expanduser()
-    if not folder.exists() and _is_id(str(path)):
+    if not folder.exists() and _is_hub_id(str(path)):
         return _cached(encoder, str(path), revision)
     folder = first_existing(encoder, [folder], cure=either, stand_in=stand_in)
     if not (folder / "config.json").is_file():
@@ -114,7 +113,7 @@ def folder_of(encoder: str, path: str | Path | None, revision: str | None) -> Pa
     return folder
 
 
-def _is_id(path: str) -> bool:
+def _is_hub_id(path: str) -> bool:
     return path.count("/") == 1 and not path.startswith((".", "/", "~"))
 
 
@@ -129,14 +128,14 @@ def _cached(encoder: str, name: str, revision: str | None) -> Path:
     raise missing(encoder, places, cure=cure, stand_in=STAND_INS[encoder])
 
 
-def _opened(kind: Any, folder: Path) -> Any:
+def _load(kind: Any, folder: Path) -> Any:
     try:
         model, found = kind.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise MetricError(f"{folder}: {str(error).splitlines()[0]}") from error
-    # transformers fills missing weights with random numbers, and says so in a log only.
+    # transformers fills missing weights with random numbers and only logs it.
     if found["missing_keys"] or found["mismatched_keys"]:
         raise MetricError(
             f"{folder}: {len(found['missing_keys'])} weights are missing; is it another network's folder?"
@@ -145,7 +144,7 @@ def _opened(kind: Any, folder: Path) -> Any:
 
 
 def _processor(folder: Path) -> Any:
-    # PIL's resize antialiases; torchvision's differs from it by a little, so the choice is not left open.
+    # PIL's antialiased resize; torchvision's differs slightly, so the backend is fixed.
     return AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
 
 

@@ -25,19 +25,19 @@ FILE: Final = "models/efficientnet-lite0-57934424.pth"
 
 @dataclass(frozen=True)
 class EfficientNetFeatures:
-    """What one pass sees in one picture."""
+    """Outputs of one forward pass for one image."""
 
     pooled: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     maps: NDArray[np.float16]
-    """Unit-normalised feature maps, flattened and weighted so that squared distances average over places.
+    """Unit-normalised feature maps, flattened and scaled so that squared distances average over positions.
 
-    Half precision halves the memory; rounding moves a distance by about 1e-4 of itself.
+    Half precision halves the memory; rounding changes a distance by about 1e-4 of its value.
     """
 
 
 class EfficientNet:
-    """Sees pictures at 224 x 224 (bicubic, antialiased, both sides), in batches of one size."""
+    """Input is resized to 224 x 224 (bicubic, antialiased, without keeping the aspect ratio)."""
 
     name = "efficientnet-lite0"
 
@@ -48,10 +48,10 @@ class EfficientNet:
         try:
             self._network.load_state_dict(torch.load(self._path, weights_only=True, map_location="cpu"))
         except RuntimeError as error:
-            raise MetricError(f"{self._path}: not EfficientNet-Lite0's weights ({error})") from error
+            raise MetricError(f"{self._path}: not EfficientNet-Lite0 weights ({error})") from error
         self._network.eval().fold()
         self._network.requires_grad_(False).to(self._device)
-        self.look = ImageCache(self._look)
+        self._cache = ImageCache(self._encode_batch)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -64,32 +64,32 @@ class EfficientNet:
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x 1280 pooled features."""
-        return np.array([seen.pooled for seen in self.look(images)], np.float32).reshape(-1, 1280)
+        return np.array([row.pooled for row in self._cache(images)], np.float32).reshape(-1, 1280)
 
     def probabilities(self, images: Sequence[Image.Image]) -> Features:
-        """N x 1000 probabilities of ImageNet's classes."""
-        return np.array([seen.probabilities for seen in self.look(images)], np.float32).reshape(-1, 1000)
+        """N x 1000 probabilities of the ImageNet classes."""
+        return np.array([row.probabilities for row in self._cache(images)], np.float32).reshape(-1, 1000)
 
     def embed(self, images: Sequence[Image.Image]) -> Features:
         """Rows whose squared distance is LPIPS's construction (Zhang et al. 2018, eq. 1) on four maps.
 
-        Every channel weighs the same: these are no learned weights, and the numbers are not LPIPS's.
+        All channels have equal weight instead of learned ones, so the numbers differ from LPIPS.
         """
-        return np.array([seen.maps for seen in self.look(images)], np.float16)
+        return np.array([row.maps for row in self._cache(images)], np.float16)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[EfficientNetFeatures]:
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[EfficientNetFeatures]:
         pixels = np.stack([rgb(image, (SIDE, SIDE), Image.Resampling.BICUBIC) for image in images])
-        pictures = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
+        inputs = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
         with inference_mode():
-            output = self._network(pictures.to(self._device).contiguous(memory_format=torch.channels_last))
-            maps = torch.cat([spread(features) for features in output.maps], 1)
-            sure = output.logits.double().softmax(1)
-        parts = (output.pooled.cpu().numpy(), sure.cpu().numpy(), maps.half().cpu().numpy())
+            output = self._network(inputs.to(self._device).contiguous(memory_format=torch.channels_last))
+            maps = torch.cat([unit_rows(features) for features in output.maps], 1)
+            probabilities = output.logits.double().softmax(1)
+        parts = (output.pooled.cpu().numpy(), probabilities.cpu().numpy(), maps.half().cpu().numpy())
         return [EfficientNetFeatures(*row) for row in zip(*parts, strict=True)]
 
 
-def spread(features: Tensor) -> Tensor:
-    """B x C x H x W maps, unit over the channels, as rows whose squared distance is the mean over places."""
+def unit_rows(features: Tensor) -> Tensor:
+    """B x C x H x W maps, unit over the channels, as rows; squared distances are means over positions."""
     unit = features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
     rows: Tensor = unit / (features.shape[-1] * features.shape[-2]) ** 0.5
     return rows.flatten(1)

@@ -27,19 +27,19 @@ DIGEST: Final = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f
 
 @dataclass(frozen=True)
 class InceptionFeatures:
-    """What one pass sees in one picture."""
+    """Outputs of one forward pass for one image."""
 
     pooled: NDArray[np.float32]
     probabilities: NDArray[np.float32]
 
 
 class Inception:
-    """Sees pictures at 299 x 299; its file comes by `path` or lies in its usual places."""
+    """Input is resized to 299 x 299; the file is at `path` or in one of its usual places."""
 
     name = "inception-v3"
 
     def __init__(self, path: str | Path | None = None, digest: str = DIGEST, device: str = "cpu") -> None:
-        """Another file than the published one needs its own SHA-256 as `digest`, so that none slips in."""
+        """Any other file than the published one requires its own SHA-256 as `digest`."""
         found = first_existing(
             self.name,
             [Path(path).expanduser()] if path else usual_places(),
@@ -54,7 +54,7 @@ class Inception:
             raise MetricError(
                 f"{self._path}: not a TorchScript file ({str(error).splitlines()[0]})"
             ) from error
-        self._memo = ImageCache(self._look)
+        self._cache = ImageCache(self._encode_batch)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -67,32 +67,32 @@ class Inception:
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x 2048 pooled features."""
-        return np.array([seen.pooled for seen in self._memo(images)], np.float32).reshape(-1, 2048)
+        return np.array([row.pooled for row in self._cache(images)], np.float32).reshape(-1, 2048)
 
     def probabilities(self, images: Sequence[Image.Image]) -> Features:
-        """N x 1008 class probabilities, without the last layer's bias, as the first Inception Score did."""
-        return np.array([seen.probabilities for seen in self._memo(images)], np.float32).reshape(-1, 1008)
+        """N x 1008 class probabilities, without the last layer's bias, as in the original Inception Score."""
+        return np.array([row.probabilities for row in self._cache(images)], np.float32).reshape(-1, 1008)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[InceptionFeatures]:
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[InceptionFeatures]:
         pixels = np.stack([resized(image) for image in images])
-        pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device)
+        inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device)
         with inference_mode():
-            pooled = self._network.layers.forward((pictures - 128) / 128).view(len(images), -1)
-            sure = (pooled @ self._network.output.weight.T).double().softmax(1)
+            pooled = self._network.layers.forward((inputs - 128) / 128).view(len(images), -1)
+            probabilities = (pooled @ self._network.output.weight.T).double().softmax(1)
         return [
             InceptionFeatures(*row)
-            for row in zip(pooled.cpu().numpy(), sure.float().cpu().numpy(), strict=True)
+            for row in zip(pooled.cpu().numpy(), probabilities.float().cpu().numpy(), strict=True)
         ]
 
 
 def usual_places() -> list[Path]:
-    """Where clean-fid, k-diffusion and torch.hub put the file."""
+    """Where clean-fid, k-diffusion and torch.hub store the file."""
     caches = [Path.home() / ".cache" / "k-diffusion", Path(torch.hub.get_dir()) / "checkpoints"]
     return [folder / FILE for folder in (Path(tempfile.gettempdir()), *caches)]
 
 
 def resized(image: Image.Image) -> NDArray[np.float32]:
-    """The picture as 299 x 299 x 3 in 0..255, resized by channel in floating point (Parmar et al. 2022)."""
+    """The image as 299 x 299 x 3 in 0..255, resized by channel in floating point (Parmar et al. 2022)."""
     pixels = np.asarray(image.convert("RGB"), np.float32)
     channels = [
         np.asarray(Image.fromarray(pixels[:, :, c]).resize((SIDE, SIDE), Image.Resampling.BICUBIC))

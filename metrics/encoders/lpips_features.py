@@ -24,13 +24,13 @@ FILES: Final = {
     "vgg": "vgg16-397923af.pth",
     "squeeze": "squeezenet1_1-b8a52dc0.pth",
 }
-"""Torchvision's backbones; lpips itself brings the linear heads. The suffix begins the file's SHA-256."""
+"""Torchvision's backbones, named with the start of their SHA-256; lpips contains the linear heads."""
 MEMORY: Final = 2 << 30
-"""Bytes of feature maps to remember: at 256 pixels about 800 pictures of alex, but 60 of vgg."""
+"""Bytes of feature maps in the cache: at 256 pixels about 800 images for alex, but 60 for vgg."""
 
 
 class LpipsMaps:
-    """One pass per picture, instead of two per pair; the pictures are resized to `side` first."""
+    """One forward pass per image instead of two per pair; images are resized to `side` first."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class LpipsMaps:
         side: int = 256,
         device: str = "cpu",
     ) -> None:
-        """Another backbone than torchvision's needs its own SHA-256 as `digest`, so that none slips in."""
+        """Any other backbone than torchvision's requires its own SHA-256 as `digest`."""
         self.net = net
         self.side = side
         self.name = f"lpips-{net}"
@@ -56,13 +56,13 @@ class LpipsMaps:
         self._device = torch.device(device)
         with torch.random.fork_rng(devices=[]):
             self._network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-        self._fill(_stored(self._path))
+        self._copy_backbone(_load(self._path))
         self._network.eval().requires_grad_(False).to(self._device)
-        self._weights = [_weights(head) for head in self._network.lins]
-        row = 4 * self._look([Image.new("RGB", (1, 1))])[0].size
-        # One by one a CPU keeps the maps in its cache, and no number depends on its neighbours.
+        self._channel_scales = [_channel_scale(head) for head in self._network.lins]
+        row = 4 * self._embed_batch([Image.new("RGB", (1, 1))])[0].size
+        # Single images keep the maps in the CPU cache, and no result depends on the rest of a batch.
         batch = 1 if self._device.type == "cpu" else 16
-        self._memo = ImageCache(self._look, batch, most=max(1, MEMORY // row))
+        self._cache = ImageCache(self._embed_batch, batch, most=max(1, MEMORY // row))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -76,31 +76,31 @@ class LpipsMaps:
         }
 
     def embed(self, images: Sequence[Image.Image]) -> Features:
-        """Rows whose squared distance is `lpips.LPIPS` of the two pictures."""
-        return np.array(self._memo(images), np.float32)
+        """Rows whose squared distance equals `lpips.LPIPS` of the two images."""
+        return np.array(self._cache(images), np.float32)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
+    def _embed_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
         pixels = np.stack([rgb(image, (self.side, self.side), Image.Resampling.BICUBIC) for image in images])
-        pictures = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self._device)
+        inputs = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self._device)
         with inference_mode():
-            layers = self._network.net(self._network.scaling_layer(pictures))
+            layers = self._network.net(self._network.scaling_layer(inputs))
             parts = [
-                (lpips.normalize_tensor(maps) * weights / maps[0, 0].numel() ** 0.5).flatten(1)
-                for maps, weights in zip(layers, self._weights, strict=True)
+                (lpips.normalize_tensor(maps) * scale / maps[0, 0].numel() ** 0.5).flatten(1)
+                for maps, scale in zip(layers, self._channel_scales, strict=True)
             ]
             return list(torch.cat(parts, 1).cpu().numpy())
 
-    def _fill(self, stored: Mapping[str, torch.Tensor]) -> None:
-        """Put torchvision's `features.<i>.*` into lpips's `slice<k>.<i>.*`, all of them."""
+    def _copy_backbone(self, stored: Mapping[str, torch.Tensor]) -> None:
+        """Copy all tensors `features.<i>.*` of torchvision into `slice<k>.<i>.*` of lpips."""
         for key, value in self._network.net.state_dict().items():
             source = "features." + key.split(".", 1)[1]
             if source not in stored or stored[source].shape != value.shape:
-                wanted = f"wanted torchvision's {FILES[self.net]}"
-                raise MetricError(f"{self._path}: no {source} of shape {tuple(value.shape)}; {wanted}")
+                expected = f"expected torchvision's {FILES[self.net]}"
+                raise MetricError(f"{self._path}: no {source} of shape {tuple(value.shape)}; {expected}")
             value.copy_(stored[source])
 
 
-def _stored(path: Path) -> Mapping[str, torch.Tensor]:
+def _load(path: Path) -> Mapping[str, torch.Tensor]:
     try:
         tensors: Mapping[str, torch.Tensor] = torch.load(path, weights_only=True, map_location="cpu")
     except (RuntimeError, UnpicklingError, EOFError) as error:
@@ -108,10 +108,10 @@ def _stored(path: Path) -> Mapping[str, torch.Tensor]:
     return tensors
 
 
-def _weights(head: torch.nn.Module) -> torch.Tensor:
-    """The roots of a head's weights: a dropout and a 1 x 1 convolution without bias, never below zero."""
+def _channel_scale(head: torch.nn.Module) -> torch.Tensor:
+    """Square roots of the weights of a head, which is a dropout and a 1 x 1 convolution without bias."""
     (weights,) = head.parameters()
     if (weights < 0).any():
-        raise MetricError("lpips: a head has weights below zero, which no distance has; reinstall lpips")
+        raise MetricError("lpips: a head has negative weights, which no distance allows; reinstall lpips")
     roots: torch.Tensor = weights.sqrt()
     return roots

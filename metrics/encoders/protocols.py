@@ -1,4 +1,4 @@
-"""The kinds of network that metrics need, beside the plain encoder of `metrics.interface`."""
+"""Kinds of network that metrics use, in addition to `Encoder` in `metrics.interface`."""
 
 from __future__ import annotations
 
@@ -7,83 +7,49 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from metrics.interface import Features
+from metrics.interface import Encoder, Features, Network
 
 
-class Classifier(Protocol):
+class Classifier(Network, Protocol):
     """A network with class probabilities."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]: ...
 
     def probabilities(self, images: Sequence[Image]) -> Features:
         """N x classes, each row summing to 1."""
         ...
 
 
-class Perceptual(Protocol):
-    """A network whose feature maps make a perceptual distance."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]: ...
+class Perceptual(Network, Protocol):
+    """A network whose feature maps define a perceptual distance."""
 
     def embed(self, images: Sequence[Image]) -> Features:
-        """One row per picture; the squared Euclidean distance of two rows is their perceptual distance."""
+        """One row per image; the squared Euclidean distance of two rows is their perceptual distance."""
         ...
 
 
-class Attributes(Protocol):
-    """A network that says what is to be seen in a picture."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]: ...
+class Attributes(Network, Protocol):
+    """A classifier of visible attributes."""
 
     @property
     def classes(self) -> Mapping[str, Sequence[str]]:
-        """The values it can tell apart, by attribute."""
+        """The possible values of each attribute."""
         ...
 
     def describe(self, images: Sequence[Image]) -> list[dict[str, str]]:
-        """The likeliest value of every attribute, for each picture; nothing where a number is not finite."""
+        """The most likely value of every attribute, per image; empty if a logit is not finite."""
         ...
 
 
-class TextMatcher(Protocol):
-    """A network that sees pictures and reads sentences in one space."""
+class TextMatcher(Encoder, Protocol):
+    """A network that maps images and sentences to unit vectors of one space."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]: ...
-
-    def encode(self, images: Sequence[Image]) -> Features:
-        """N x D unit vectors of pictures."""
-        ...
-
-    def read(self, texts: Sequence[str]) -> Features:
+    def encode_texts(self, texts: Sequence[str]) -> Features:
         """N x D unit vectors of sentences."""
         ...
 
 
-class FaceFinder(Protocol):
+class FaceDetector(Network, Protocol):
     """A face detector."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]: ...
-
     def boxes(self, images: Sequence[Image]) -> list[list[tuple[float, float, float, float]]]:
-        """Left, top, width and height of every face of each picture, the largest first."""
+        """Left, top, width and height of every face of each image, the largest first."""
         ...

@@ -1,1 +1,1 @@
-"""The metrics themselves: each joins an encoder with a statistic and makes one column of the table."""
+"""Metrics: each combines an encoder with a statistic into one column of the results table."""

@@ -1,4 +1,4 @@
-"""Columns about all of a method's pictures together: how their distribution lies beside that of real ones."""
+"""Set metrics: distances between the distributions of generated and real images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from PIL.Image import Image
 
 from metrics.encoders.protocols import Classifier
 from metrics.interface import Better, Encoder, Features, Score
-from metrics.scores.reasons import unusable
+from metrics.scores.encoder_metric import EncoderMetric
+from metrics.scores.reasons import non_finite_reason
 from metrics.statistics.frechet import frechet_distance, frechet_infinity
 from metrics.statistics.inception_score import inception_score, inception_score_uniform
 from metrics.statistics.kernel import kernel_distance
@@ -19,61 +20,51 @@ from metrics.statistics.manifold import manifold
 
 
 @dataclass(frozen=True)
-class _OfFeatures:
-    """What the distances between two clouds of features share."""
+class _FeatureMetric(EncoderMetric[Encoder]):
+    """Base of the metrics that compare two sets of features."""
 
-    network: Encoder
-    least: int = 16
-    """Fewer pictures on either side give no score: the bias would be many times the signal."""
-
-    @property
-    def encoder(self) -> str:
-        return self.network.name
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        return self.network.fingerprint
+    min_images: int = 16
+    """Fewer images on either side give no score: the bias would be many times the signal."""
 
     def features(self, images: Sequence[Image]) -> Features:
-        """One row per picture."""
+        """One row per image."""
         return self.network.encode(images)
 
-    def _objection(self, generated: Features, real: Features) -> str:
-        few = min(len(generated), len(real))
-        if few < self.least:
-            sides = f"{len(generated)} generated and {len(real)} real pictures"
-            return f"{sides}, wanted at least {self.least} of each"
-        return unusable(generated, "generated pictures") or unusable(real, "real pictures")
+    def _unsupported_reason(self, generated: Features, real: Features) -> str:
+        if min(len(generated), len(real)) < self.min_images:
+            sides = f"{len(generated)} generated and {len(real)} real images"
+            return f"{sides}, expected at least {self.min_images} of each"
+        return non_finite_reason(generated, "generated images") or non_finite_reason(real, "real images")
 
 
 @dataclass(frozen=True)
-class Frechet(_OfFeatures):
-    """FID (Heusel et al. 2017), biased upwards, the more so the fewer pictures: compare equal numbers."""
+class Frechet(_FeatureMetric):
+    """FID (Heusel et al. 2017). Biased upwards, more so with fewer images: compare equal numbers."""
 
     name: ClassVar[str] = "fid"
     better: ClassVar[Better] = "lower"
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The distance, at least 0."""
-        reason = self._objection(generated, real)
+        reason = self._unsupported_reason(generated, real)
         return Score(None, reason) if reason else Score(frechet_distance(generated, real))
 
 
 @dataclass(frozen=True)
-class FrechetInfinity(_OfFeatures):
-    """FID at infinitely many generated pictures (Chong & Forsyth 2020); the real side keeps its bias.
+class FrechetInfinity(_FeatureMetric):
+    """FID at infinitely many generated images (Chong & Forsyth 2020); the real side keeps its bias.
 
-    None where the bias is no line in 1 / N yet, as with some hundred pictures and some thousand features.
+    None where the bias is not yet linear in 1 / N, as with some hundred images and some thousand features.
     """
 
-    least: int = 50
+    min_images: int = 50
     seed: int = 0
     name: ClassVar[str] = "fid-infinity"
     better: ClassVar[Better] = "lower"
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The extrapolated distance, which may fall below 0."""
-        if reason := self._objection(generated, real):
+        if reason := self._unsupported_reason(generated, real):
             return Score(None, reason)
         try:
             return Score(frechet_infinity(generated, real, rng=np.random.default_rng(self.seed)))
@@ -82,7 +73,7 @@ class FrechetInfinity(_OfFeatures):
 
 
 @dataclass(frozen=True)
-class Kernel(_OfFeatures):
+class Kernel(_FeatureMetric):
     """KID (Binkowski et al. 2018), unbiased and not scaled by 1000; about 0 for sets of one distribution."""
 
     subsets: int = 100
@@ -100,7 +91,7 @@ class Kernel(_OfFeatures):
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The squared discrepancy."""
-        if reason := self._objection(generated, real):
+        if reason := self._unsupported_reason(generated, real):
             return Score(None, reason)
         rng = np.random.default_rng(self.seed)
         distance = kernel_distance(
@@ -110,8 +101,8 @@ class Kernel(_OfFeatures):
 
 
 @dataclass(frozen=True)
-class Precision(_OfFeatures):
-    """Share of generated pictures inside the real manifold (Kynkaanniemi et al. 2019), 0..1."""
+class Precision(_FeatureMetric):
+    """Share of generated images inside the real manifold (Kynkaanniemi et al. 2019), 0..1."""
 
     k: int = 3
     name: ClassVar[str] = "precision"
@@ -122,22 +113,22 @@ class Precision(_OfFeatures):
         return {**self.network.fingerprint, "neighbours": str(self.k)}
 
     def measure(self, generated: Features, real: Features) -> Score:
-        """The share of this column's name."""
-        if reason := self._objection(generated, real):
+        """The field of `Manifold` with this metric's name."""
+        if reason := self._unsupported_reason(generated, real):
             return Score(None, reason)
         return Score(getattr(manifold(generated, real, k=self.k), self.name))
 
 
 @dataclass(frozen=True)
 class Recall(Precision):
-    """Share of real pictures inside the generated manifold (Kynkaanniemi et al. 2019), 0..1."""
+    """Share of real images inside the generated manifold (Kynkaanniemi et al. 2019), 0..1."""
 
     name: ClassVar[str] = "recall"
 
 
 @dataclass(frozen=True)
 class Density(Precision):
-    """How many real balls hold a generated picture, over k (Naeem et al. 2020), 0 and up."""
+    """Mean number of real balls that contain a generated image, over k (Naeem et al. 2020), 0 and up."""
 
     k: int = 5
     name: ClassVar[str] = "density"
@@ -145,28 +136,23 @@ class Density(Precision):
 
 @dataclass(frozen=True)
 class Coverage(Precision):
-    """Share of real pictures that have a generated one near (Naeem et al. 2020), 0..1."""
+    """Share of real images with a generated image nearby (Naeem et al. 2020), 0..1."""
 
     k: int = 5
     name: ClassVar[str] = "coverage"
 
 
 @dataclass(frozen=True)
-class Inception:
-    """IS (Salimans et al. 2016), from 1 to the pictures in a split; real pictures are not looked at."""
+class Inception(EncoderMetric[Classifier]):
+    """IS (Salimans et al. 2016), from 1 to the number of images in a split; real images are not used."""
 
-    network: Classifier
     splits: int = 1
-    least: int = 50
-    """Fewer pictures in a split give no score, for it could not exceed their number."""
+    min_images: int = 50
+    """Fewer images in a split give no score, because the score cannot exceed their number."""
     seed: int = 0
-    """Pictures come ordered by person: before they are split, they are shuffled by this."""
+    """Seed of the shuffle before splitting; images arrive ordered by person."""
     name: ClassVar[str] = "is"
     better: ClassVar[Better] = "higher"
-
-    @property
-    def encoder(self) -> str:
-        return self.network.name
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -174,17 +160,16 @@ class Inception:
         return {**self.network.fingerprint, "splits": f"{self.splits}{seeded}"}
 
     def features(self, images: Sequence[Image]) -> Features:
-        """Class probabilities, one row per picture."""
+        """Class probabilities, one row per image."""
         return self.network.probabilities(images)
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The mean over splits."""
         each = len(generated) // self.splits
-        if each < self.least:
-            return Score(
-                None, f"{each} pictures in a split cannot score above {each}; wanted at least {self.least}"
-            )
-        if reason := unusable(generated, "generated pictures"):
+        if each < self.min_images:
+            limit = f"{each} images in a split cannot score above {each}"
+            return Score(None, f"{limit}; expected at least {self.min_images}")
+        if reason := non_finite_reason(generated, "generated images"):
             return Score(None, reason)
         if self.splits > 1:
             generated = np.random.default_rng(self.seed).permutation(generated)
@@ -193,11 +178,11 @@ class Inception:
 
 @dataclass(frozen=True)
 class InceptionUniform(Inception):
-    """The score with p(y) uniform over the classes: it rewards sure predictions and is blind to variety."""
+    """The score with p(y) uniform over the classes: it rewards certain predictions and ignores diversity."""
 
     name: ClassVar[str] = "is-uniform"
 
     def measure(self, generated: Features, real: Features) -> Score:
         """From 1 to the number of classes."""
-        reason = unusable(generated, "generated pictures") if len(generated) else "no pictures"
+        reason = non_finite_reason(generated, "generated images") if len(generated) else "no images"
         return Score(None, reason) if reason else Score(inception_score_uniform(generated))

@@ -1,87 +1,71 @@
-"""Columns about the prompt: does the picture show what was asked for."""
+"""Prompt metrics: agreement between the image and what the prompt requests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from metrics.encoders.protocols import Attributes, TextMatcher
 from metrics.interface import Better, Features, RealPhoto, Sample, Score
-from metrics.scores.reasons import NOT_FINITE, sound
+from metrics.scores.encoder_metric import EncoderMetric
+from metrics.scores.reasons import NOT_FINITE, is_finite
 
-HAIR = ("style", "hair")
-"""What a hat may hide, so that it is not judged beside one."""
+HAIR: Final = ("style", "hair")
+"""Attributes that a hat may hide; they are not evaluated if the prompt requests a hat."""
 
 
 @dataclass(frozen=True)
-class AttributeMatch:
-    """Share of the attributes asked for that the classifier sees, 0..1; none where nothing is asked.
+class AttributeMatch(EncoderMetric[Attributes]):
+    """Share of the requested attributes that the classifier predicts, 0..1; none if nothing is requested.
 
-    Not judged are attributes it has no head for, and, beside a hat that is asked for, style and colour of the
-    hair, which the hat may hide. A value that it was never taught, such as a purple hat, gives no score.
+    Two kinds of attribute are not evaluated: those for which the classifier has no head, and hair style and
+    colour if the prompt requests a hat, which may hide them. A value outside the classifier's classes, such
+    as a purple hat, gives no score.
     """
 
-    classifier: Attributes
     name: ClassVar[str] = "prompt-match"
     better: ClassVar[Better] = "higher"
 
-    @property
-    def encoder(self) -> str:
-        return self.classifier.name
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        return self.classifier.fingerprint
-
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
-        """One score per sample; `real` is not looked at."""
-        seen = self.classifier.describe([sample.image for sample in samples])
+        """One score per sample; `real` is not used."""
+        predictions = self.network.describe([sample.image for sample in samples])
         return [
-            self._score(sample.expected_attributes, shown)
-            for sample, shown in zip(samples, seen, strict=True)
+            self._score(sample.expected_attributes, predicted)
+            for sample, predicted in zip(samples, predictions, strict=True)
         ]
 
-    def _score(self, expected_attributes: Mapping[str, str], shown: Mapping[str, str]) -> Score:
-        classes = self.classifier.classes
-        known = {name: value for name, value in expected_attributes.items() if name in classes}
-        strange = [f"{name}={value}" for name, value in known.items() if value not in classes[name]]
-        if strange:
-            return Score(None, f"the classifier does not know {', '.join(strange)}")
-        hatted = expected_attributes.get("hat", "none") != "none"
-        judged = [name for name in known if not (hatted and name in HAIR)]
-        if not judged:
-            return Score(None, "the prompt asks for nothing the classifier can judge")
-        if not shown:
+    def _score(self, expected: Mapping[str, str], predicted: Mapping[str, str]) -> Score:
+        classes = self.network.classes
+        known = {name: value for name, value in expected.items() if name in classes}
+        unknown = [f"{name}={value}" for name, value in known.items() if value not in classes[name]]
+        if unknown:
+            return Score(None, f"the classifier has no class for {', '.join(unknown)}")
+        hatted = expected.get("hat", "none") != "none"
+        evaluated = [name for name in known if not (hatted and name in HAIR)]
+        if not evaluated:
+            return Score(None, "the prompt requests nothing that the classifier can evaluate")
+        if not predicted:
             return Score(None, NOT_FINITE)
-        return Score(sum(shown[name] == expected_attributes[name] for name in judged) / len(judged))
+        return Score(sum(predicted[name] == expected[name] for name in evaluated) / len(evaluated))
 
 
 @dataclass(frozen=True)
-class TextMatch:
-    """Cosine between picture and prompt, -1..1: CLIP-T as DreamBench has it, not scaled, not clipped."""
+class TextMatch(EncoderMetric[TextMatcher]):
+    """Cosine between image and prompt, -1..1: CLIP-T as in DreamBench, not scaled, not clipped."""
 
-    network: TextMatcher
     name: ClassVar[str] = "prompt-match"
     better: ClassVar[Better] = "higher"
 
-    @property
-    def encoder(self) -> str:
-        return self.network.name
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        return self.network.fingerprint
-
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
-        """One score per sample; `real` is not looked at."""
+        """One score per sample; `real` is not used."""
         if not samples:
             return []
-        seen = self.network.encode([sample.image for sample in samples])
-        read = self.network.read([sample.prompt for sample in samples])
-        return [_cosine(picture, text) for picture, text in zip(seen, read, strict=True)]
+        images = self.network.encode([sample.image for sample in samples])
+        texts = self.network.encode_texts([sample.prompt for sample in samples])
+        return [_cosine(image, text) for image, text in zip(images, texts, strict=True)]
 
 
-def _cosine(picture: Features, text: Features) -> Score:
-    whole = sound(picture) and sound(text)
-    return Score(float(picture @ text)) if whole else Score(None, NOT_FINITE)
+def _cosine(image: Features, text: Features) -> Score:
+    finite = is_finite(image) and is_finite(text)
+    return Score(float(image @ text)) if finite else Score(None, NOT_FINITE)

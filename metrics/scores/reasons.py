@@ -1,4 +1,4 @@
-"""Why a picture has no number, in the words that several columns share."""
+"""Reasons for missing scores that several metrics share."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ import numpy as np
 from metrics.interface import Features
 
 NO_FACE: Final = "no face found"
-NOT_FINITE: Final = "the network's numbers are not finite"
+NOT_FINITE: Final = "the network's output is not finite"
+SINGLE_IMAGE: Final = "only one picture"
+"""Published score files contain this text and `NO_FACE`, so both are fixed."""
 
 
-def sound(row: Features) -> bool:
-    """Whether all of a row's numbers are finite."""
+def is_finite(row: Features) -> bool:
+    """Whether all numbers of a row are finite."""
     return bool(np.isfinite(row).all())
 
 
-def faulty(row: Features) -> str:
-    """Why a face encoder's row for a picture has no use; empty where it has."""
-    if sound(row):
+def missing_face_reason(row: Features) -> str:
+    """Why a face encoder's row cannot be used; empty if it can."""
+    if is_finite(row):
         return ""
     return NO_FACE if np.isnan(row).all() else NOT_FINITE
 
 
-def unusable(rows: Features, what: str) -> str:
-    """Why a set of rows has no use: how many of them are not finite; empty where none is."""
+def non_finite_reason(rows: Features, what: str) -> str:
+    """How many of the rows are not finite; empty if none."""
     broken = int((~np.isfinite(rows).all(1)).sum())
     return f"{broken} of {len(rows)} {what}: {NOT_FINITE}" if broken else ""

@@ -1,4 +1,4 @@
-"""The Frechet distance between two clouds of features (FID, Heusel et al. 2017), exact at every size."""
+"""The Frechet distance between two sets of features (FID, Heusel et al. 2017), exact at every size."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from metrics.statistics.checked_rows import checked_rows
 def frechet_distance(x: Features, y: Features) -> float:
     """||mu_x - mu_y||^2 + tr(S_x + S_y - 2 (S_x S_y)^(1/2)) of Gaussians fitted to N x D and M x D features.
 
-    With A and B the centred features over sqrt(n - 1), S_x = A'A and S_y = B'B, the trace of the root is the
-    nuclear norm of A B': no root of a D x D matrix is taken, nothing can become complex, and the result is
-    exact where N < D, in float64 and never below zero. Raises ValueError for fewer than two rows, unequal
-    widths, or numbers that are not finite or whose squares are not.
+    With A and B the centred features over sqrt(n - 1), S_x = A'A and S_y = B'B. The trace of the root is then
+    the nuclear norm of A B'. No root of a D x D matrix is computed and nothing can become complex. The result
+    is exact where N < D, in float64 and never negative. Raises ValueError for fewer than two rows, unequal
+    widths, and numbers that are not finite or whose squares are not.
     """
     x, y = checked_rows(x, 2), checked_rows(y, 2)
     if x.shape[1] != y.shape[1]:
@@ -32,28 +32,30 @@ def frechet_distance(x: Features, y: Features) -> float:
 
 
 def frechet_infinity(x: Features, y: Features, *, points: int = 15, rng: np.random.Generator) -> float:
-    """The distance extrapolated to infinitely many pictures x (Chong & Forsyth 2020, FID-infinity).
+    """The distance extrapolated to infinitely many images x (Chong & Forsyth 2020, FID-infinity).
 
-    The bias of the distance falls as 1 / N: distances at `points` sizes from a fifth of N to N, each of a
-    random subset of x against all of y, are fitted by a line in 1 / N, whose value at 0 is returned. It may
-    be below zero. y is left whole, so its own bias remains. Raises ValueError for fewer rows than 25, or than
-    three times the directions that y spreads over: there the bias is no line in 1 / N yet, and most of it
-    would stay in what is called free of it.
+    The bias of the distance falls as 1 / N. Distances are computed at `points` sizes from a fifth of N to N,
+    each of a random subset of x against all of y, and fitted by a line in 1 / N. Its value at 0 is returned;
+    it may be negative. y is always used whole, so its own bias remains. Raises ValueError for fewer than 25
+    rows, or fewer than three times the effective dimension of y: there the bias is not yet linear in 1 / N,
+    and most of it would remain in the result.
     """
-    least = max(25, math.ceil(3 * directions(y)))
-    if len(x) < least:
-        raise ValueError(f"{len(x)} rows, wanted at least {least} to extrapolate features spread like these")
+    min_rows = max(25, math.ceil(3 * effective_dimension(y)))
+    if len(x) < min_rows:
+        raise ValueError(
+            f"{len(x)} rows, expected at least {min_rows} to extrapolate features spread like these"
+        )
     sizes = np.unique(np.linspace(len(x) // 5, len(x), points).astype(int))
     distances = [frechet_distance(x[rng.choice(len(x), size, replace=False)], y) for size in sizes]
     _, at_infinity = np.polyfit(1 / sizes, distances, 1)
     return float(at_infinity)
 
 
-def directions(x: Features) -> float:
-    """Over how many directions N x D features spread: (sum of their standard deviations)^2 / total variance.
+def effective_dimension(x: Features) -> float:
+    """Number of directions in which N x D features vary: (sum of standard deviations)^2 / total variance.
 
-    Between 1 and the smaller of N - 1 and D; 0 without any spread. Deviations, not variances, count here, for
-    it is their sum that few rows get wrong.
+    Between 1 and the smaller of N - 1 and D; 0 without variation. It uses deviations, not variances, because
+    their sum is the quantity that few rows estimate badly.
     """
     a = _centred(checked_rows(x, 2))
     deviations = np.linalg.svd(_reduced(a), compute_uv=False)
@@ -67,7 +69,7 @@ def _centred(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reduced(a: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At most D rows with the same A'A: the R of a QR decomposition, where there are more."""
+    """At most D rows with the same A'A: the R of a QR decomposition if there are more rows."""
     return np.asarray(np.linalg.qr(a, mode="r")) if len(a) > a.shape[1] else a
 
 

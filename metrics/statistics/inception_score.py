@@ -13,40 +13,37 @@ from metrics.interface import Features
 
 @dataclass(frozen=True)
 class InceptionScore:
-    """exp(E KL(p(y|x) || p(y))), between 1 and the smaller of the class count and the pictures in a split."""
+    """exp(E KL(p(y|x) || p(y))), between 1 and the smaller of the class count and the images in a split."""
 
     mean: float
     std: float
-    """Over splits (divided by their number, not one less); 0 with one split."""
-    bound: float
-    """The most that this many pictures could reach: pictures in the smallest split, or the classes."""
+    """Over splits (divided by their number, not one less), as other libraries report it; 0 with one split."""
 
 
 def inception_score(p: Features, splits: int = 1) -> InceptionScore:
     """The score of N x C class probabilities (rows sum to 1), in consecutive, nearly equal splits.
 
-    The marginal p(y) is each split's own mean, so a split of n pictures cannot exceed n. Raises ValueError
-    for fewer than two pictures in a split, where only 1.0 or noise could come out, and for rows that are no
+    The marginal p(y) is the mean of each split, so a split of n images cannot exceed n. Raises ValueError for
+    fewer than two images in a split, where the score would be 1.0 or noise, and for rows that are not
     probabilities.
     """
     p = _probabilities(p)
     if splits < 1 or len(p) < 2 * splits:
-        raise ValueError(f"{len(p)} pictures in {splits} splits, wanted at least two in each")
+        raise ValueError(f"{len(p)} images in {splits} splits, expected at least two in each")
     ends = [split * len(p) // splits for split in range(splits + 1)]
     parts = [p[start:end] for start, end in itertools.pairwise(ends)]
     scores = [float(np.exp(_divergence(part, part.mean(0)).mean())) for part in parts]
-    bound = min(len(p) // splits, p.shape[1])
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)), float(bound))
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 
 
 def inception_score_uniform(p: Features) -> float:
-    """exp(E KL(p(y|x) || u)), u uniform over the C classes, as the score is sometimes stated.
+    """exp(E KL(p(y|x) || u)) with u uniform over the C classes, a variant that is sometimes published.
 
-    It equals C / exp(mean entropy), between 1 and C: it rewards sure predictions and is blind to variety.
+    It equals C / exp(mean entropy), between 1 and C: it rewards certain predictions and ignores diversity.
     """
     p = _probabilities(p)
     if not len(p):
-        raise ValueError("no pictures")
+        raise ValueError("no images")
     return float(np.exp(_divergence(p, np.full(p.shape[1], 1 / p.shape[1])).mean()))
 
 

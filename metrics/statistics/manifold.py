@@ -1,4 +1,4 @@
-"""How much of one cloud lies inside the other: precision and recall, density and coverage."""
+"""Overlap of two sets of features: precision and recall, density and coverage."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from metrics.statistics.checked_rows import checked_rows
 
 @dataclass(frozen=True)
 class Manifold:
-    """Four shares; density alone may exceed 1."""
+    """Four shares; only density may exceed 1."""
 
     precision: float
-    """Generated pictures inside the real manifold: fidelity (Kynkaanniemi et al. 2019, eq. 3)."""
+    """Generated images inside the real manifold: fidelity (Kynkaanniemi et al. 2019, eq. 3)."""
     recall: float
-    """Real pictures inside the generated manifold: variety (the same, eq. 4)."""
+    """Real images inside the generated manifold: diversity (ibid., eq. 4)."""
     density: float
-    """Real balls around a generated picture, over k (Naeem et al. 2020, eq. 3)."""
+    """Real balls around a generated image, over k (Naeem et al. 2020, eq. 3)."""
     coverage: float
-    """Real pictures whose ball holds a generated one (the same, eq. 4)."""
+    """Real images whose ball contains a generated image (ibid., eq. 4)."""
 
 
 def manifold(generated: Features, real: Features, *, k: int) -> Manifold:
     """Compare N x D with M x D features by balls that reach to each row's k-th nearest other row.
 
-    Kynkaanniemi et al. take k = 3, Naeem et al. k = 5. Raises ValueError where a set has no more than k rows,
-    or numbers that are not finite.
+    Kynkaanniemi et al. use k = 3, Naeem et al. k = 5. Raises ValueError if a set has no more than k rows, or
+    for non-finite numbers.
     """
     if min(len(generated), len(real)) <= k:
-        raise ValueError(f"{len(generated)} generated and {len(real)} real rows, wanted more than k = {k}")
+        raise ValueError(f"{len(generated)} generated and {len(real)} real rows, expected more than k = {k}")
     generated, real = checked_rows(generated), checked_rows(real)
     between = _distances(generated, real)
     around_real, around_generated = _radii(real, k), _radii(generated, k)
@@ -46,12 +46,12 @@ def manifold(generated: Features, real: Features, *, k: int) -> Manifold:
 
 
 def _distances(x: Features, y: Features) -> NDArray[np.float64]:
-    """Squared Euclidean distances, N x M; exactly 0 for equal rows, so that a repeated one lies in a ball."""
+    """Squared Euclidean distances, N x M; exactly 0 for equal rows: a ball of radius 0 contains copies."""
     centre = y.mean(0)
     x, y = x - centre, y - centre
     scale = np.square(x).sum(1)[:, None] + np.square(y).sum(1)[None]
     squares: NDArray[np.float64] = scale - 2 * x @ y.T
-    # What rounding leaves of a difference of equal rows is far below the smallest distance of unequal ones.
+    # The rounding error of equal rows is far below the smallest distance of unequal ones.
     return np.where(squares > 1e-12 * scale, squares, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""How different pictures of the same thing are: the mean distance over all their pairs."""
+"""Squared Euclidean distances between the rows of one feature matrix."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from metrics.interface import Features
 from metrics.statistics.checked_rows import checked_rows
 
 COLUMNS: Final = 1 << 14
-"""So many are taken at a time."""
+"""Number of columns processed at a time."""
 
 
-def pairwise(features: Features) -> NDArray[np.float64]:
-    """Squared Euclidean distances between the rows of N x D features, N x N, the diagonal 0.
+def squared_distances(features: Features) -> NDArray[np.float64]:
+    """Squared Euclidean distances between the rows of N x D features, N x N, with a diagonal of 0.
 
     LPIPS (Zhang et al. 2018, eq. 1) is such a distance between suitably weighted feature maps. Raises
-    ValueError for numbers that are not finite.
+    ValueError for non-finite numbers.
     """
     gram = np.zeros((len(features), len(features)))
-    # Feature maps have millions of columns: in double precision they would fill the memory, and no cache.
+    # Feature maps have millions of columns: all of them in double precision would exhaust memory and cache.
     for start in range(0, features.shape[1], COLUMNS):
         x = checked_rows(features[:, start : start + COLUMNS])
-        # Taking the mean off first keeps the digits that |a|^2 + |b|^2 - 2ab would lose for like pictures.
+        # Subtracting the mean first keeps the digits that |a|^2 + |b|^2 - 2ab would lose for similar images.
         x = x - x.mean(0)
         gram += x @ x.T
     squares = gram.diagonal()
@@ -33,14 +33,7 @@ def pairwise(features: Features) -> NDArray[np.float64]:
     return distances
 
 
-def mean_pairwise(features: Features) -> float:
-    """The mean of `pairwise` over the N (N - 1) / 2 pairs; ValueError for fewer than two rows."""
-    if len(features) < 2:
-        raise ValueError(f"{len(features)} pictures make no pair")
-    return float(mean_to_others(features).mean())
-
-
 def mean_to_others(features: Features) -> NDArray[np.float64]:
-    """Each row's mean distance to the other rows; the mean of these is the mean over all pairs."""
-    distances: NDArray[np.float64] = pairwise(features).sum(1) / (len(features) - 1)
+    """Mean distance of each row to the other rows; the mean of these is the mean over all pairs."""
+    distances: NDArray[np.float64] = squared_distances(features).sum(1) / (len(features) - 1)
     return distances

@@ -1,4 +1,4 @@
-"""How alike faces are, and whether that is enough to call them the same person."""
+"""Cosine similarity of faces, and thresholds and ROC area of face verification."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def cosine(x: Features, y: Features) -> NDArray[np.float64]:
 
 
 def mean_cosine(x: Features, people: Features) -> NDArray[np.float64]:
-    """Each row's mean cosine to those rows of `people` that are finite; NaN where there are none."""
-    seen = people[np.isfinite(people).all(1)]
-    if not len(seen):
+    """Mean cosine of each row to the finite rows of `people`; NaN if there are none."""
+    finite = people[np.isfinite(people).all(1)]
+    if not len(finite):
         return np.full(len(x), np.nan)
-    mean: NDArray[np.float64] = cosine(x, seen).mean(1)
+    mean: NDArray[np.float64] = cosine(x, finite).mean(1)
     return mean
 
 
 @dataclass(frozen=True)
 class Trials:
-    """Real photographs against real people: what a verifier is calibrated on."""
+    """Verification trials of real photographs against real people, for calibration."""
 
     genuine: NDArray[np.float64]
     """Mean cosine of each photograph to the *other* photographs of its own person."""
@@ -35,9 +35,9 @@ class Trials:
 
 
 def trials(vectors: Features, identities: NDArray[np.str_]) -> Trials:
-    """All trials among N x D vectors with their N identities; rows that are not finite take no part."""
-    seen = np.isfinite(vectors).all(1)
-    vectors, identities = vectors[seen], identities[seen]
+    """All trials among N x D vectors with their N identities; rows that are not finite are ignored."""
+    finite = np.isfinite(vectors).all(1)
+    vectors, identities = vectors[finite], identities[finite]
     cosines, genuine, impostor = cosine(vectors, vectors), [], []
     for person in np.unique(identities):
         own = identities == person
@@ -50,17 +50,17 @@ def trials(vectors: Features, identities: NDArray[np.str_]) -> Trials:
 
 
 def threshold_at(impostor: NDArray[np.float64], false_accepts: float) -> float:
-    """The cosine that at most this share of impostors exceeds; ValueError where that is under one trial."""
+    """The cosine that at most this share of impostors exceeds; ValueError if the share is under one trial."""
     if len(impostor) * false_accepts < 1:
-        least = int(np.ceil(1 / false_accepts))
-        raise ValueError(f"{len(impostor)} trials of different people, wanted at least {least}")
+        min_trials = int(np.ceil(1 / false_accepts))
+        raise ValueError(f"{len(impostor)} trials of different people, expected at least {min_trials}")
     return float(np.quantile(impostor, 1 - false_accepts, method="higher"))
 
 
 def area_under_curve(same: NDArray[np.float64], different: NDArray[np.float64]) -> float:
-    """The chance that a same-person score exceeds a different-person one (Mann-Whitney); ties count half."""
+    """Probability that a same-person score exceeds a different-person one (Mann-Whitney); ties count half."""
     if not len(same) or not len(different):
-        raise ValueError(f"{len(same)} same and {len(different)} different pairs, wanted some of each")
+        raise ValueError(f"{len(same)} same and {len(different)} different pairs, expected some of each")
     ordered = np.sort(different)
     below = np.searchsorted(ordered, same, "left") + np.searchsorted(ordered, same, "right")
     return float(below.mean() / (2 * len(different)))
@@ -69,6 +69,6 @@ def area_under_curve(same: NDArray[np.float64], different: NDArray[np.float64]) 
 def _unit(x: Features) -> NDArray[np.float64]:
     x = np.asarray(x, np.float64)
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    sound = np.isfinite(lengths) & (lengths > 0)
-    unit: NDArray[np.float64] = np.where(sound, x, np.nan) / np.where(sound, lengths, 1.0)
+    valid = np.isfinite(lengths) & (lengths > 0)
+    unit: NDArray[np.float64] = np.where(valid, x, np.nan) / np.where(valid, lengths, 1.0)
     return unit

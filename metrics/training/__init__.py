@@ -1,1 +1,1 @@
-"""Training of the two evaluation networks of the embedded world, which no method conditions on."""
+"""Training of the two evaluation networks of the built-in synthetic benchmark; no method uses them."""

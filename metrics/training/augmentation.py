@@ -1,4 +1,4 @@
-"""What training reads, and how it varies the pictures it is shown."""
+"""Training data interface, batch sampling and image augmentation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MIRRORED: Final = {"left": "right", "right": "left"}
-"""What a mirror makes of a label; every other label stays."""
+"""Labels that change when the image is mirrored."""
 
 
 class LabelledPhotos(Protocol):
-    """Photographs of many people with the truth about each. Rows of one person need not be neighbours."""
+    """Labelled photographs of many people. Rows of one person need not be adjacent."""
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -33,44 +33,44 @@ class LabelledPhotos(Protocol):
         ...
 
 
-def draw_rows(rows: int, batch: int, generator: torch.Generator) -> Tensor:
-    """`batch` different row numbers out of `rows` (or all of them, where there are fewer)."""
-    # A full permutation costs a millisecond at 24,000 rows: nothing beside a training step.
+def sample_rows(rows: int, batch: int, generator: torch.Generator) -> Tensor:
+    """`batch` different row indices below `rows`, or all of them if there are fewer."""
+    # A full permutation takes a millisecond at 24,000 rows, which is negligible.
     return torch.randperm(rows, generator=generator)[:batch]
 
 
-def pixels_of(photos: LabelledPhotos, rows: Tensor) -> Tensor:
+def pixel_batch(photos: LabelledPhotos, rows: Tensor) -> Tensor:
     """The photographs of these rows, B x 3 x 64 x 64, float32 in 0..255."""
-    chosen = np.ascontiguousarray(photos.pixels[rows.numpy()])
-    return torch.from_numpy(chosen).permute(0, 3, 1, 2).float()
+    pixels = np.ascontiguousarray(photos.pixels[rows.numpy()])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
 
 
-def vary(pixels: Tensor, mirror: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror where told; turn, zoom, shift, tint, blur and roughen a little.
+def augment(pixels: Tensor, mirror: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror the selected images; slightly rotate, zoom, shift, tint, blur and add noise to all.
 
-    Generated pictures are softer than photographs, and framed less well: neither may tell anything.
+    Generated images are softer than photographs and less well framed; the networks must be invariant to both.
     """
     batch = len(pixels)
 
-    def between(low: float, high: float, *shape: int) -> Tensor:
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(batch, *shape, generator=generator)
 
-    angle, zoom = between(-4, 4) * math.pi / 180, between(0.94, 1.06)
+    angle, zoom = uniform(-4, 4) * math.pi / 180, uniform(0.94, 1.06)
     sign = 1 - 2 * mirror.float()
-    rows = (zoom * angle.cos() * sign, -zoom * angle.sin(), between(-0.06, 0.06))
-    columns = (zoom * angle.sin() * sign, zoom * angle.cos(), between(-0.06, 0.06))
+    rows = (zoom * angle.cos() * sign, -zoom * angle.sin(), uniform(-0.06, 0.06))
+    columns = (zoom * angle.sin() * sign, zoom * angle.cos(), uniform(-0.06, 0.06))
     theta = torch.stack([torch.stack(rows, 1), torch.stack(columns, 1)], 1)
     grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
-    varied = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    varied = (
-        (varied - 128) * between(0.85, 1.15, 1, 1, 1)
+    augmented = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    augmented = (
+        (augmented - 128) * uniform(0.85, 1.15, 1, 1, 1)
         + 128
-        + between(-12, 12, 1, 1, 1)
-        + between(-6, 6, 3, 1, 1)
+        + uniform(-12, 12, 1, 1, 1)
+        + uniform(-6, 6, 3, 1, 1)
     )
-    varied = torch.where(between(0, 1, 1, 1, 1) < 0.3, _blurred(varied, generator), varied)
-    noise = torch.randn(varied.shape, generator=generator) * between(0, 6, 1, 1, 1)
-    return (varied + noise).clamp(0, 255)
+    augmented = torch.where(uniform(0, 1, 1, 1, 1) < 0.3, _blurred(augmented, generator), augmented)
+    noise = torch.randn(augmented.shape, generator=generator) * uniform(0, 6, 1, 1, 1)
+    return (augmented + noise).clamp(0, 255)
 
 
 def _blurred(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Both evaluation networks of the embedded world with their card: what `bench train encoders` calls."""
+"""Train both evaluation networks and write their card: the code behind `bench train encoders`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metrics.training.attributes import train_attributes
 from metrics.training.augmentation import LabelledPhotos
 from metrics.training.face_network import train_face_network
 from metrics.training.loop import Progress
-from metrics.training.model_card import Card, write_card
+from metrics.training.model_card import ModelCard, write_card
 
 
 def train_encoders(
@@ -21,15 +21,19 @@ def train_encoders(
     checkpoints: Path,
     device: torch.device,
     progress: Progress,
-) -> Card:
-    """Train both networks, measure them on people they have not seen, and write weights and card into `out`.
+) -> ModelCard:
+    """Train both networks, evaluate them on unseen people, and write weights and card into `out`.
 
-    Interrupted, it continues from `checkpoints`; finished networks are not trained again.
+    An interrupted run continues from `checkpoints`; finished networks are not trained again.
     """
 
-    def named(name: str) -> Progress:
+    def with_prefix(name: str) -> Progress:
         return lambda step, steps, line: progress(step, steps, f"{name}: {line}")
 
-    train_face_network(training, out, device=device, progress=named("face network"), checkpoints=checkpoints)
-    train_attributes(training, out, device=device, progress=named("attributes"), checkpoints=checkpoints)
+    train_face_network(
+        training, out, device=device, progress=with_prefix("face network"), checkpoints=checkpoints
+    )
+    train_attributes(
+        training, out, device=device, progress=with_prefix("attributes"), checkpoints=checkpoints
+    )
     return write_card(out, test)

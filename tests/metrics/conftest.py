@@ -1,4 +1,4 @@
-"""A few rendered people, as pictures to be judged."""
+"""Rendered people as evaluation samples."""
 
 import json
 from dataclasses import dataclass
@@ -39,12 +39,12 @@ def _person(name: str, records: list[dict[str, str]]) -> Person:
 
 @pytest.fixture(scope="session")
 def portraits(people: list[Person]) -> list[Sample]:
-    """Each person's first three photographs to be judged, the next two as seen, the last three as unseen.
+    """Three photographs of each person as generated images, two as references, three as held-out.
 
-    What the backbone drew by itself is a photograph of the next person.
+    The backbone's own image is a photograph of the next person.
     """
     samples = []
-    for person, stranger in zip(people, [*people[1:], people[0]], strict=True):
+    for person, other in zip(people, [*people[1:], people[0]], strict=True):
         for number, photo in enumerate(person.photos[:3]):
             record = person.records[number]
             expected_attributes = {key: record[key] for key in ("glasses", "hat", "shirt", "background")}
@@ -58,7 +58,7 @@ def portraits(people: list[Person]) -> list[Sample]:
                     expected_attributes=expected_attributes,
                     held_out=person.photos[5:],
                     references=person.photos[3:5],
-                    own=stranger.photos[number],
+                    own=other.photos[number],
                 )
             )
     return samples
@@ -66,5 +66,5 @@ def portraits(people: list[Person]) -> list[Sample]:
 
 @pytest.fixture(scope="session")
 def real_photos(people: list[Person]) -> list[RealPhoto]:
-    """Everybody's last five photographs."""
+    """The last five photographs of each person."""
     return [RealPhoto(person.name, photo) for person in people for photo in person.photos[3:]]

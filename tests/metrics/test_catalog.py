@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import pytest
 
-from metrics.catalog import ENCODERS, METRICS, make, of_people
-from metrics.interface import Better, MetricError, RealPhoto, Sample, Score
+from metrics.catalog import ENCODERS, METRICS, examine, make, of_people, of_priors
+from metrics.interface import Better, MetricBase, MetricError, RealPhoto, Sample, Score
 
 
 @dataclass(frozen=True)
 class Constant:
-    """A metric of one's own, as a reader of the README might write it."""
+    """A custom metric that implements the protocol only."""
 
     name: ClassVar[str] = "constant"
     encoder: ClassVar[str] = ""
@@ -26,14 +26,14 @@ class Constant:
         return [Score(1.0) for _ in samples]
 
 
-def test_importing_the_catalogue_imports_nothing_heavy() -> None:
+def test_importing_the_catalogue_imports_no_heavy_library() -> None:
     heavy = "('torch', 'onnxruntime', 'scipy', 'cv2')"
     code = f"import sys, metrics.catalog; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_metrics_come_in_order_split_by_kind_and_share_their_encoder() -> None:
+def test_metrics_keep_their_order_and_share_encoders() -> None:
     samples, sets = make(["fid@efficientnet-lite0", "detected@yunet", "identity@sface", "verified@sface"])
     assert [(metric.name, metric.encoder) for metric in samples] == [
         ("detected", "yunet"),
@@ -41,11 +41,11 @@ def test_metrics_come_in_order_split_by_kind_and_share_their_encoder() -> None:
         ("verified", "sface"),
     ]
     assert [(metric.name, metric.encoder) for metric in sets] == [("fid", "efficientnet-lite0")]
-    assert samples[1].face is samples[2].face  # type: ignore[attr-defined]
-    assert samples[1].face.yunet is samples[0].finder  # type: ignore[attr-defined]
+    assert samples[1].network is samples[2].network  # type: ignore[attr-defined]
+    assert samples[1].network.yunet is samples[0].network  # type: ignore[attr-defined]
 
 
-def test_every_name_says_metric_and_encoder() -> None:
+def test_every_name_consists_of_metric_and_encoder() -> None:
     for name, entry in METRICS.items():
         assert name.partition("@")[2] == entry.encoder
         assert entry.encoder in ENCODERS
@@ -63,14 +63,14 @@ def test_every_name_says_metric_and_encoder() -> None:
         ("metrics.scores.identity:Identity@sfaec", "unknown encoder 'sfaec'; did you mean 'sface'?"),
     ],
 )
-def test_a_wrong_name_gets_one_line_with_the_nearest(name: str, message: str) -> None:
+def test_a_wrong_name_is_rejected_with_the_nearest_name(name: str, message: str) -> None:
     with pytest.raises(MetricError) as caught:
         make([name])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_ones_own_class_is_built_with_or_without_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_class_is_built_with_or_without_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "own", sys.modules[__name__])
     (constant,), _ = make(["own:Constant"])
     assert constant.name == "constant"
@@ -89,21 +89,21 @@ def test_ones_own_class_is_built_with_or_without_an_encoder(monkeypatch: pytest.
         ({"sface": {"yunet": 1}}, "encoder 'sface': unknown setting 'yunet'; known are none"),
     ],
 )
-def test_wrong_encoder_settings_are_refused(settings: dict[str, dict[str, object]], message: str) -> None:
+def test_wrong_encoder_settings_are_rejected(settings: dict[str, dict[str, object]], message: str) -> None:
     with pytest.raises(MetricError) as caught:
         make(["identity@sface"], settings)
     assert str(caught.value) == message
 
 
-def test_an_encoders_setting_takes_effect() -> None:
+def test_an_encoder_setting_takes_effect() -> None:
     (plain,), _ = make(["detected@yunet"])
     (strict,), _ = make(["detected@yunet"], {"yunet": {"least_score": 0.99}})
-    assert strict.finder.least_score == 0.99  # type: ignore[attr-defined]
+    assert strict.network.least_score == 0.99  # type: ignore[attr-defined]
     assert strict.fingerprint != plain.fingerprint
 
 
 @pytest.mark.parametrize(
-    ("metric", "stand_in"),
+    ("metric", "alternative"),
     [
         ("identity@arcface", "sface"),
         ("fid@inception-v3", "efficientnet-lite0"),
@@ -112,22 +112,56 @@ def test_an_encoders_setting_takes_effect() -> None:
         ("identity@dinov2", "sface"),
     ],
 )
-def test_missing_weights_say_where_they_were_looked_for_and_what_could_stand_in(
-    metric: str, stand_in: str
-) -> None:
+def test_missing_weights_are_reported_with_places_and_alternative(metric: str, alternative: str) -> None:
     encoder = metric.partition("@")[2]
     with pytest.raises(MetricError) as caught:
         make([metric], {encoder: {"path": "/nowhere/weights"}})
     line = str(caught.value)
-    assert f"encoder {encoder!r}: no weights (looked in: /nowhere/weights)" in line
-    assert f"{stand_in} could stand in" in line
+    assert f"encoder {encoder!r}: no weights (searched: /nowhere/weights)" in line
+    assert f"{alternative} is an alternative" in line
     assert "set `path`" in line
     assert "\n" not in line
 
 
-def test_a_metric_of_faces_is_known_by_the_network_behind_it() -> None:
+def test_a_metric_with_a_face_network_applies_to_people_only() -> None:
     names = ["identity@sface", "detected@yunet", "face-diversity@efficientnet-lite0"]
     about_people, _ = make(names)
     others, _ = make(["diversity@efficientnet-lite0", "prompt-match@attributes"])
     assert [of_people(metric) for metric in about_people] == [True, True, True]
     assert [of_people(metric) for metric in (*others, Constant())] == [False, False, False]
+
+
+class ClassImages(MetricBase, Constant):
+    """A custom metric with both optional members set."""
+
+    of_priors = True
+    of_people = True
+
+
+def test_optional_members_have_defaults_for_custom_metrics() -> None:
+    assert [of_priors(Constant()), of_people(Constant())] == [False, False]
+    assert [of_priors(ClassImages()), of_people(ClassImages())] == [True, True]
+
+
+def test_each_encoder_is_examined_once_after_its_parts() -> None:
+    found = examine(["identity@sface", "copying@sface", "detected@yunet", "prompt-match@attributes"])
+    assert list(found) == ["yunet", "sface", "attributes"]
+    assert not [part for part in found.values() if isinstance(part, MetricError)]
+    assert all(found.values())
+
+
+def test_encoders_that_cannot_be_opened_do_not_stop_the_others() -> None:
+    found = examine(
+        ["prompt-match@clip", "is@efficientnet-lite0", "no_such_module:Metric", "nonsense"],
+        {"efficientnet-lite0": {"device": "cuda:77"}},
+    )
+    errors = {name: str(part) for name, part in found.items() if isinstance(part, MetricError)}
+    assert set(errors) == {"clip", "efficientnet-lite0", "no_such_module:Metric", "nonsense"}
+    assert "no path given" in errors["clip"]
+    assert "cannot be opened" in errors["efficientnet-lite0"]
+    assert "unknown metric 'nonsense'" in errors["nonsense"]
+
+
+def test_settings_of_an_unknown_encoder_are_rejected() -> None:
+    with pytest.raises(MetricError, match="unknown encoder 'clap'; did you mean 'clip'"):
+        examine(["prompt-match@clip"], {"clap": {}})

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation), named as its published weights are."""
+"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation), with its published parameter names."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ STAGES: Final = (
     (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
 )
-ENDS: Final = {2: 24, 4: 40, 10: 112, 15: 320}
-"""Blocks (from 0) whose outputs serve as feature maps, with their channels: the ends of four resolutions."""
+FEATURE_BLOCKS: Final = {2: 24, 4: 40, 10: 112, 15: 320}
+"""Blocks (from 0) whose outputs are the feature maps, with their channels: the last of each resolution."""
 
 
 class Output(NamedTuple):
-    """What one pass gives for B pictures."""
+    """Outputs of one forward pass for B images."""
 
     maps: list[Tensor]
-    """Feature maps of the blocks in ENDS, at 56, 28, 14 and 7 pixels."""
+    """Feature maps of the blocks in FEATURE_BLOCKS, at 56, 28, 14 and 7 pixels."""
     pooled: Tensor
     """B x 1280."""
     logits: Tensor
-    """B x 1000, ImageNet's classes."""
+    """B x 1000, the ImageNet classes."""
 
 
 class EfficientNetLite0(nn.Module):
-    """Its parameters are named as in the published file, so that the file loads with nothing renamed."""
+    """Parameter names are those of the published file, which therefore loads without renaming."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,18 +51,18 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
         self._fc = nn.Linear(1280, 1000)
 
-    def forward(self, pictures: Tensor) -> Output:
+    def forward(self, images: Tensor) -> Output:
         """B x 3 x 224 x 224, RGB, scaled as (value - 127) / 128."""
-        x, maps = _relu6(self._bn0(self._conv_stem(pictures))), []
+        x, maps = _relu6(self._bn0(self._conv_stem(images))), []
         for index, block in enumerate(self._blocks):
             x = block(x)
-            if index in ENDS:
+            if index in FEATURE_BLOCKS:
                 maps.append(x)
         pooled = _relu6(self._bn1(self._conv_head(x))).mean((2, 3))
         return Output(maps, pooled, self._fc(pooled))
 
     def fold(self) -> None:
-        """Take each batch norm, as it is in evaluation, into the convolution before it: less to compute."""
+        """Merge each batch norm, in evaluation mode, into the preceding convolution, to save computation."""
         _fold(self, "_conv_stem", "_bn0")
         for block in self._blocks:
             _fold(block, "_expand_conv", "_bn0")
@@ -96,7 +96,7 @@ class Block(nn.Module):
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow does: the odd pixel goes to the right and the bottom."""
+    """A convolution with TensorFlow's padding: an odd pixel is added at the right and the bottom."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, groups: int = 1) -> None:
         super().__init__(before, after, kernel, stride, groups=groups, bias=False)
@@ -109,7 +109,7 @@ class SameConv(nn.Conv2d):
 
 
 def _relu6(x: Tensor) -> Tensor:
-    """In place: of what a convolution or a batch norm has just made."""
+    """In place: the input is always the fresh output of a convolution or a batch norm."""
     return F.relu6(x, inplace=True)
 
 

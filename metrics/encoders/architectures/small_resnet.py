@@ -1,9 +1,8 @@
-"""The two small networks of the embedded world: one knows faces, one knows attributes. Both see 64 pixels."""
+"""The face network and the attribute network of the built-in synthetic benchmark, for images of 64 pixels."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,13 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metrics.atomic_write import atomic_write
 from metrics.interface import MetricError
 
 N = TypeVar("N", bound=nn.Module)
-PEOPLE: Final = "rendered-people-train"
-"""Whom `bench train encoders` teaches both networks on, for the leak ledger."""
+TRAINING_DATA: Final = "rendered-people-train"
+"""Training data of both networks, for the check of training overlap."""
 SIZE: Final = 64
-"""Height and width of the pictures both networks see, with the eyes at y = 28 and x = 32 +- 7.5."""
+"""Height and width of the input of both networks, with the eyes at y = 28 and x = 32 +- 7.5."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Trunk(nn.Module):
 
 
 class FaceNetwork(nn.Module):
-    """Pixels, N x 3 x 64 x 64 in 0..255, to N vectors; only their direction means something."""
+    """Pixels, N x 3 x 64 x 64 in 0..255, to N vectors, of which only the direction is meaningful."""
 
     def __init__(self, widths: Widths, width: int = 128) -> None:
         super().__init__()
@@ -102,72 +102,72 @@ class AttributeNetwork(nn.Module):
 
 
 def save_network(path: Path, network: FaceNetwork | AttributeNetwork) -> None:
-    """Write weights (float16) and configuration into one safetensors file, beside and renamed."""
+    """Write weights (float16) and configuration into one safetensors file, atomically."""
     tensors = {
         key: (value.half() if value.ndim > 1 else value).contiguous().cpu()
         for key, value in network.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    metadata = {"widths": json.dumps(asdict(network.widths)), "trained_on": PEOPLE}
+    metadata = {"widths": json.dumps(asdict(network.widths)), "trained_on": TRAINING_DATA}
     match network:
         case FaceNetwork():
             metadata["width"] = str(network.width)
         case AttributeNetwork():
             metadata["classes"] = json.dumps(network.classes)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, beside, metadata)
-    beside.replace(path)
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata)
 
 
 def load_face_network(path: Path) -> FaceNetwork:
-    """Read what `save_network` wrote; raises MetricError where the file is missing or another network's."""
+    """Load a file of `save_network`; raises MetricError if it is missing or of another network."""
     metadata, tensors = _read(path)
     network = FaceNetwork(Widths(**json.loads(metadata["widths"])), int(metadata.get("width", 1)))
-    return _filled(network, tensors, path)
+    return _fill(network, tensors, path)
 
 
 def load_attribute_network(path: Path) -> AttributeNetwork:
-    """Read what `save_network` wrote; raises MetricError where the file is missing or another network's."""
+    """Load a file of `save_network`; raises MetricError if it is missing or of another network."""
     metadata, tensors = _read(path)
     widths, classes = json.loads(metadata["widths"]), json.loads(metadata.get("classes", '{"none": [""]}'))
     network = AttributeNetwork(Widths(**widths), classes)
-    return _filled(network, tensors, path)
+    return _fill(network, tensors, path)
 
 
 def trained_on(path: Path) -> str:
-    """On whom a network was trained; the first files do not say it, and were made by the same command."""
+    """The training data of a network. Files without this key come from the same command and data."""
     metadata, _ = _read(path)
-    return metadata.get("trained_on", PEOPLE)
+    return metadata.get("trained_on", TRAINING_DATA)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
-        raise MetricError(f"{path}: no such file; `bench train encoders` makes it")
+        raise MetricError(f"{path}: no such file; run `bench train encoders`")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise MetricError(
-            f"{path}: not a whole safetensors file ({error}); `bench train encoders` makes it"
+            f"{path}: not a complete safetensors file ({error}); run `bench train encoders`"
         ) from error
     if "widths" not in metadata:
         raise MetricError(
-            f"{path}: its metadata holds no `widths`; wanted a file that `bench train encoders` wrote"
+            f"{path}: no `widths` in its metadata; expected a file written by `bench train encoders`"
         )
     return metadata, tensors
 
 
-def _filled(network: N, tensors: dict[str, Tensor], path: Path) -> N:
+def _fill(network: N, tensors: dict[str, Tensor], path: Path) -> N:
     counters = {key for key in network.state_dict() if key.endswith("num_batches_tracked")}
     try:
         missing, extra = network.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
         raise MetricError(
-            f"{path}: {str(error).splitlines()[-1].strip()}; is it another network's file?"
+            f"{path}: {str(error).splitlines()[-1].strip()}; is it the file of another network?"
         ) from error
     if set(missing) - counters or extra:
         raise MetricError(
-            f"{path}: {len(missing)} tensors missing, {len(extra)} too many; is it another network's file?"
+            f"{path}: {len(missing)} tensors missing, {len(extra)} unexpected; "
+            "is it the file of another network?"
         )
     return network.eval().requires_grad_(False)

@@ -1,4 +1,7 @@
-"""ArcFace through insightface: any of its model folders (`buffalo_l`, `antelopev2`), given by path."""
+"""ArcFace through insightface: any of its model folders (`buffalo_l`, `antelopev2`), by path.
+
+`methods` has its own insightface loader, because metrics and methods never import each other.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from metrics.interface import Features, MetricError
 class ArcFace:
     """The largest face that insightface finds, as a unit vector. Its models are for research use only.
 
-    Largest by the area of its box; of equal ones, the one that the detector is surer of.
+    Largest by the area of its box; ties are broken by the detector score.
     """
 
     name = "arcface"
@@ -37,18 +40,18 @@ class ArcFace:
             cure=f"unpack insightface's buffalo_l.zip there, or set `path` in [encoders.{self.name}]",
             stand_in="sface",
         )
-        self._app = self._opened()
+        self._app = self._open()
         self._recogniser = self._app.models["recognition"]
         self.width = int(self._recogniser.get_feat(np.zeros((FACE, FACE, 3), np.uint8)).size)
-        self._memo = ImageCache(self._look)
+        self._cache = ImageCache(self._encode_batch)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         import cv2
 
         return {
-            "network": _named(self._recogniser),
-            "detector": _named(self._app.det_model),
+            "network": _file_id(self._recogniser),
+            "detector": _file_id(self._app.det_model),
             "detector size": str(self.detector_size),
             "detector score": str(self.least_score),
             "face": "largest",
@@ -60,14 +63,14 @@ class ArcFace:
         }
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
-        """N x D unit vectors (512 in the published models); a row of NaN where there is no face."""
-        return np.array([vector for vector, _ in self._memo(images)], np.float64).reshape(-1, self.width)
+        """N x D unit vectors (512 in the published models); a row of NaN for an image without a face."""
+        return np.array([vector for vector, _ in self._cache(images)], np.float64).reshape(-1, self.width)
 
     def boxes(self, images: Sequence[Image.Image]) -> list[list[Box]]:
-        """Left, top, width and height of every face of each picture, the largest first."""
-        return [boxes for _, boxes in self._memo(images)]
+        """Left, top, width and height of every face of each image, the largest first."""
+        return [boxes for _, boxes in self._cache(images)]
 
-    def _opened(self) -> Any:
+    def _open(self) -> Any:
         from insightface.app import FaceAnalysis
 
         try:
@@ -77,31 +80,31 @@ class ArcFace:
                 providers=["CPUExecutionProvider"],
             )
         except AssertionError as error:
-            raise MetricError(f"{self._folder}: insightface finds no detector there") from error
-        except Exception as error:  # onnxruntime's faults, such as a cut file's, share no base of their own
-            raise MetricError(f"{self._folder}: insightface cannot open a network there ({error})") from error
-        # Without the recognition model, insightface's `normed_embedding` is None and nothing complains.
+            raise MetricError(f"{self._folder}: insightface finds no detector in it") from error
+        except Exception as error:  # onnxruntime's errors, such as for a truncated file, share no base class
+            raise MetricError(f"{self._folder}: insightface cannot open a network in it ({error})") from error
+        # Without the recognition model, insightface's `normed_embedding` is None without an error.
         if "recognition" not in app.models:
-            raise MetricError(
-                f"{self._folder}: holds no recognition model; wanted one such as w600k_r50.onnx"
-            )
+            raise MetricError(f"{self._folder}: no recognition model; expected one such as w600k_r50.onnx")
         aligned = tuple(app.models["recognition"].input_size)
         if aligned != (FACE, FACE):
-            raise MetricError(f"{self._folder}: its recognition model sees {aligned}, wanted {FACE} x {FACE}")
-        # insightface's own default has changed between versions, and is two sizes at once today.
+            raise MetricError(
+                f"{self._folder}: its recognition model has input {aligned}, expected {FACE} x {FACE}"
+            )
+        # The default of insightface has changed between versions, and is now two sizes at once.
         size = (self.detector_size, self.detector_size)
         app.prepare(ctx_id=-1, det_thresh=self.least_score, det_size=size)
         if app.det_model.input_size != size:
             raise MetricError(
-                f"{self._folder}: its detector sees {app.det_model.input_size} only; set `detector_size`"
+                f"{self._folder}: its detector requires input {app.det_model.input_size}; set `detector_size`"
             )
         return app
 
-    def _look(self, images: Sequence[Image.Image]) -> list[tuple[NDArray[np.float64], list[Box]]]:
-        return [self._seen(image) for image in images]
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[tuple[NDArray[np.float64], list[Box]]]:
+        return [self._encode_one(image) for image in images]
 
-    def _seen(self, image: Image.Image) -> tuple[NDArray[np.float64], list[Box]]:
-        # insightface speaks OpenCV's channel order: blue, green, red.
+    def _encode_one(self, image: Image.Image) -> tuple[NDArray[np.float64], list[Box]]:
+        # insightface uses OpenCV's channel order: blue, green, red.
         bgr = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
         faces = sorted(self._app.get(bgr), key=lambda face: (-_area(face.bbox), -face.det_score))
         if not faces:
@@ -117,6 +120,6 @@ def _area(box: NDArray[np.float32]) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _named(model: Any) -> str:
+def _file_id(model: Any) -> str:
     file = Path(model.model_file)
     return f"{file.stem} {sha256(file)[:12]}"

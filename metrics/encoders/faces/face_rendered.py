@@ -1,4 +1,4 @@
-"""The in-domain face network: knows rendered people by their eye-aligned pictures of 64 pixels."""
+"""The in-domain face network, trained on rendered people in eye-aligned images of 64 pixels."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from metrics.interface import Features
 
 
 class FaceRendered:
-    """Sees the whole picture at 64 x 64, which must show one person aligned by the eyes, as the renders do.
+    """Input is the whole image at 64 x 64, which must show one person aligned by the eyes, as renders do.
 
-    It would give any picture a vector, so YuNet says first whether there is a face at all.
+    The network outputs a vector for any image, so YuNet decides whether there is a face at all.
     """
 
     name = "face-rendered"
@@ -31,7 +31,7 @@ class FaceRendered:
         self._path = shipped(self.name, path, stand_in="sface")
         self._network = load_face_network(self._path)
         self._trained_on = trained_on(self._path)
-        self._memo = ImageCache(self._look)
+        self._cache = ImageCache(self._encode_batch)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -47,9 +47,9 @@ class FaceRendered:
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x 128 unit vectors; a row of NaN where YuNet finds no face."""
-        return np.array(self._memo(images)).reshape(-1, self._network.width)
+        return np.array(self._cache(images)).reshape(-1, self._network.width)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
         with inference_mode():
             vectors = unit(self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy())

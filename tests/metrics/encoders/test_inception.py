@@ -1,4 +1,4 @@
-"""Inception-v3 against clean-fid's own code, on the same TorchScript file, from the pixel to the distance."""
+"""Inception-v3 compared with clean-fid on the same TorchScript file, from pixels to distances."""
 
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ def inception(inception_file: Path) -> Inception:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 50), (301, 640), (299, 299)])
-def test_pictures_are_resized_by_clean_fid_to_the_bit(size: tuple[int, int]) -> None:
+def test_the_resize_equals_clean_fid_exactly(size: tuple[int, int]) -> None:
     from cleanfid.resize import build_resizer
 
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     assert np.array_equal(resized(Image.fromarray(noise)), build_resizer("clean")(noise))
 
 
-def test_features_of_picture_files_are_clean_fids(
+def test_features_of_image_files_equal_clean_fid(
     inception: Inception, inception_file: Path, photos: list[Image.Image], tmp_path: Path
 ) -> None:
     from cleanfid.fid import get_folder_features
@@ -47,67 +47,67 @@ def test_features_of_picture_files_are_clean_fids(
 
 
 @pytest.mark.filterwarnings("ignore:.*disp.*:DeprecationWarning")
-def test_the_distance_of_two_folders_is_clean_fids(
+def test_the_distance_of_two_folders_equals_clean_fid(
     inception: Inception, inception_file: Path, tmp_path: Path
 ) -> None:
     from cleanfid.fid import fid_from_feats, get_folder_features
     from cleanfid.inception_torchscript import InceptionV3W
 
     rng = np.random.default_rng(1)
-    pictures = [Image.fromarray(rng.integers(0, 256, (24, 24, 3), np.uint8)) for _ in range(24)]
+    images = [Image.fromarray(rng.integers(0, 256, (24, 24, 3), np.uint8)) for _ in range(24)]
     theirs = InceptionV3W(str(inception_file.parent), download=False)
     features = []
-    for name, part in (("a", pictures[:12]), ("b", pictures[12:])):
+    for name, part in (("a", images[:12]), ("b", images[12:])):
         (tmp_path / name).mkdir()
-        for number, picture in enumerate(part):
-            picture.save(tmp_path / name / f"{number:02d}.png")
+        for number, image in enumerate(part):
+            image.save(tmp_path / name / f"{number:02d}.png")
         features.append(
             get_folder_features(
                 str(tmp_path / name), theirs, num_workers=0, device=torch.device("cpu"), verbose=False
             )
         )
-    # The first 64 of 2,048 numbers: the root of a matrix of all takes clean-fid half a minute.
-    wanted = fid_from_feats(*(part[:, :64].astype(np.float64) for part in features))
-    ours = [inception.encode(part)[:, :64] for part in (pictures[:12], pictures[12:])]
-    assert frechet_distance(*ours) == pytest.approx(wanted, rel=1e-4)
+    # The first 64 of 2,048 features: with all of them, clean-fid takes half a minute.
+    expected = fid_from_feats(*(part[:, :64].astype(np.float64) for part in features))
+    ours = [inception.encode(part)[:, :64] for part in (images[:12], images[12:])]
+    assert frechet_distance(*ours) == pytest.approx(expected, rel=1e-4)
 
 
-def test_probabilities_are_the_networks_without_bias(
+def test_probabilities_are_computed_without_the_output_bias(
     inception: Inception, inception_file: Path, photos: list[Image.Image]
 ) -> None:
     network = torch.jit.load(str(inception_file)).eval()
-    pictures = torch.from_numpy(np.stack([resized(photo) for photo in photos])).permute(0, 3, 1, 2)
+    images = torch.from_numpy(np.stack([resized(photo) for photo in photos])).permute(0, 3, 1, 2)
     with torch.no_grad():
-        wanted = network(pictures, no_output_bias=True).numpy()
-    assert inception.probabilities(photos) == pytest.approx(wanted, rel=1e-4)
+        expected = network(images, no_output_bias=True).numpy()
+    assert inception.probabilities(photos) == pytest.approx(expected, rel=1e-4)
 
 
-def test_another_inception_than_the_published_one_is_refused_unless_named(
-    inception_file: Path, settings: dict[str, Any]
-) -> None:
-    with pytest.raises(MetricError, match=r"wanted f58cb9b6ec32\.\.\.; download https://.* or set `digest`"):
+def test_any_other_file_requires_its_digest(inception_file: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(
+        MetricError, match=r"expected f58cb9b6ec32\.\.\.; download https://.* or set `digest`"
+    ):
         make(["fid@inception-v3"], {"inception-v3": {"path": str(inception_file)}})
-    with pytest.raises(MetricError, match=r"wanted \.\.\."):
+    with pytest.raises(MetricError, match=r"expected \.\.\."):
         make(["fid@inception-v3"], {"inception-v3": {"path": str(inception_file), "digest": ""}})
     _, (fid,) = make(["fid@inception-v3"], settings)
     assert sha256(inception_file)[:12] in fid.fingerprint["network"]
 
 
 @pytest.mark.parametrize("place", ["tmp", "home/.cache/k-diffusion", "torch/hub/checkpoints"])
-def test_it_is_found_where_others_put_it(
+def test_the_file_is_found_in_the_usual_places(
     place: str, inception_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    with pytest.raises(MetricError, match=rf"looked in: {tmp_path}/tmp/{FILE}, .*; download https"):
+    with pytest.raises(MetricError, match=rf"searched: {tmp_path}/tmp/{FILE}, .*; download https"):
         Inception()
     (tmp_path / place).mkdir(parents=True)
     (tmp_path / place / FILE).write_bytes(inception_file.read_bytes())
     assert Inception(digest=sha256(inception_file)).encode([Image.new("RGB", (8, 8))]).shape == (1, 2048)
 
 
-def test_a_file_that_is_no_torchscript_gets_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_torchscript_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_bytes(b"half a download")
     with pytest.raises(MetricError, match="not a TorchScript file"):

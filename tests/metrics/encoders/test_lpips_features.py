@@ -1,4 +1,4 @@
-"""LPIPS as an embedding against the lpips package called pair by pair."""
+"""LPIPS as an embedding, compared with the package lpips called pair by pair."""
 
 import itertools
 from pathlib import Path
@@ -15,14 +15,14 @@ from metrics.encoders.lpips_features import FILES, LpipsMaps
 from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import MetricError, Sample
 from metrics.scores.diversity import CROP, face_crop
-from metrics.statistics.pairwise_distance import mean_pairwise, pairwise
+from metrics.statistics.pairwise_distance import mean_to_others, squared_distances
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The parameter 'pretrained':UserWarning"),
     pytest.mark.filterwarnings("ignore:Arguments other than a weight enum:UserWarning"),
 ]
 NETS = ("alex", "vgg", "squeeze")
-Peers = dict[str, tuple[Path, Any]]
+Networks = dict[str, tuple[Path, Any]]
 
 
 def pair_by_pair(theirs: Any, images: list[Image.Image], side: int) -> NDArray[np.float64]:
@@ -36,36 +36,36 @@ def pair_by_pair(theirs: Any, images: list[Image.Image], side: int) -> NDArray[n
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_the_embedding_is_the_lpips_package_pair_by_pair(
-    net: str, settings: dict[str, Any], lpips_peers: Peers, photos: list[Image.Image]
+def test_distances_of_embeddings_equal_lpips(
+    net: str, settings: dict[str, Any], lpips_networks: Networks, photos: list[Image.Image]
 ) -> None:
     (diversity,), _ = make([f"diversity@lpips-{net}"], settings)
     rows = diversity.network.embed(photos)  # type: ignore[attr-defined]
-    wanted = pair_by_pair(lpips_peers[net][1], photos, 64)
-    assert pairwise(rows) == pytest.approx(wanted, rel=1e-4, abs=1e-7)
-    assert wanted.max() > 1e-3
-    others = wanted[~np.eye(len(photos), dtype=bool)]
-    assert mean_pairwise(rows) == pytest.approx(others.mean(), rel=1e-4)
+    expected = pair_by_pair(lpips_networks[net][1], photos, 64)
+    assert squared_distances(rows) == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    assert expected.max() > 1e-3
+    others = expected[~np.eye(len(photos), dtype=bool)]
+    assert mean_to_others(rows).mean() == pytest.approx(others.mean(), rel=1e-4)
 
 
-def test_pictures_that_hardly_differ_keep_their_distance(
-    settings: dict[str, Any], lpips_peers: Peers, photos: list[Image.Image]
+def test_small_distances_keep_their_precision(
+    settings: dict[str, Any], lpips_networks: Networks, photos: list[Image.Image]
 ) -> None:
-    """A distance that is a thousandth of the usual one must not drown in the sums of both."""
+    """A distance of a thousandth of the usual one must not be lost to rounding."""
     pixels = np.array(photos[1])
     pixels[20:24, 20:24] ^= 1
-    alike = [photos[1], Image.fromarray(pixels)]
+    similar = [photos[1], Image.fromarray(pixels)]
     (diversity,), _ = make(["diversity@lpips-squeeze"], settings)
-    ours = pairwise(diversity.network.embed(alike))[0, 1]  # type: ignore[attr-defined]
-    wanted = pair_by_pair(lpips_peers["squeeze"][1], alike, 64)[0, 1]
-    assert 0 < wanted < 1e-3
-    assert ours == pytest.approx(wanted, rel=1e-3)
+    ours = squared_distances(diversity.network.embed(similar))[0, 1]  # type: ignore[attr-defined]
+    expected = pair_by_pair(lpips_networks["squeeze"][1], similar, 64)[0, 1]
+    assert 0 < expected < 1e-3
+    assert ours == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_real_loaders_of_both_read_the_same_published_file(
+def test_a_published_file_gives_the_same_distances_as_lpips(
     photos: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torchvision's whole SqueezeNet, under its published name, where torchvision puts what it downloads."""
+    """torchvision's complete SqueezeNet, under its published name in torchvision's download folder."""
     import lpips
     import torchvision
 
@@ -76,56 +76,56 @@ def test_the_real_loaders_of_both_read_the_same_published_file(
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), path)
     theirs = lpips.LPIPS(net="squeeze", verbose=False)
     ours = LpipsMaps("squeeze", digest=sha256(path), side=64).embed(photos)
-    assert pairwise(ours) == pytest.approx(pair_by_pair(theirs, photos, 64), rel=1e-4, abs=1e-7)
+    assert squared_distances(ours) == pytest.approx(pair_by_pair(theirs, photos, 64), rel=1e-4, abs=1e-7)
 
 
-def test_face_diversity_is_lpips_between_the_faces(
-    settings: dict[str, Any], lpips_peers: Peers, portraits: list[Sample]
+def test_face_diversity_equals_lpips_between_face_crops(
+    settings: dict[str, Any], lpips_networks: Networks, portraits: list[Sample]
 ) -> None:
     samples = portraits[:3]
     (metric,), _ = make(["face-diversity@lpips-alex"], settings)
-    boxes = metric.finder.boxes([sample.image for sample in samples])  # type: ignore[attr-defined]
+    boxes = metric.detector.boxes([sample.image for sample in samples])  # type: ignore[attr-defined]
     crops = [face_crop(sample.image, found[0]) for sample, found in zip(samples, boxes, strict=True)]
     assert {crop.size for crop in crops} == {(CROP, CROP)}
-    wanted = pair_by_pair(lpips_peers["alex"][1], crops, 64).sum(1) / 2
+    expected = pair_by_pair(lpips_networks["alex"][1], crops, 64).sum(1) / 2
     scores = [score.value for score in metric.score(samples, [])]
-    assert scores == pytest.approx(wanted.tolist(), rel=1e-4)
+    assert scores == pytest.approx(expected.tolist(), rel=1e-4)
     (whole,), _ = make(["diversity@lpips-alex"], settings)
     assert [score.value for score in whole.score(samples, [])] != pytest.approx(scores, rel=1e-2)
 
 
-def test_the_nearest_reference_is_lpips_smallest(
-    settings: dict[str, Any], lpips_peers: Peers, photos: list[Image.Image]
+def test_nearest_reference_equals_the_smallest_lpips(
+    settings: dict[str, Any], lpips_networks: Networks, photos: list[Image.Image]
 ) -> None:
     (metric,), _ = make(["nearest-reference@lpips-squeeze"], settings)
     sample = Sample("s", "ada", "p", photos[0], "", references=tuple(photos[1:]))
     copy = Sample("t", "ada", "p", photos[2], "", references=tuple(photos[1:]))
-    wanted = pair_by_pair(lpips_peers["squeeze"][1], photos, 64)[0, 1:].min()
+    expected = pair_by_pair(lpips_networks["squeeze"][1], photos, 64)[0, 1:].min()
     near, same = metric.score([sample, copy], [])
-    assert near.value == pytest.approx(wanted, rel=1e-4)
+    assert near.value == pytest.approx(expected, rel=1e-4)
     assert same.value == 0
 
 
-def test_another_backbone_than_torchvisions_is_refused_unless_named(tmp_path: Path) -> None:
+def test_any_other_backbone_requires_its_digest(tmp_path: Path) -> None:
     path = tmp_path / "backbone.pth"
     torch.save({"features.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(MetricError, match=r"wanted 7be5be79\.\.\.; download https://.* or set `digest`"):
+    with pytest.raises(MetricError, match=r"expected 7be5be79\.\.\.; download https://.* or set `digest`"):
         make(["diversity@lpips-alex"], {"lpips-alex": {"path": str(path)}})
     with pytest.raises(MetricError, match=r"no features\.0\.weight of shape"):
         make(["diversity@lpips-alex"], {"lpips-alex": {"path": str(path), "digest": sha256(path)}})
 
 
-def test_a_cut_file_gets_one_line(tmp_path: Path, lpips_peers: Peers) -> None:
+def test_a_truncated_file_is_rejected_in_one_line(tmp_path: Path, lpips_networks: Networks) -> None:
     path = tmp_path / "backbone.pth"
-    path.write_bytes(lpips_peers["squeeze"][0].read_bytes()[:1000])
+    path.write_bytes(lpips_networks["squeeze"][0].read_bytes()[:1000])
     with pytest.raises(MetricError, match="not a file of tensors") as caught:
         LpipsMaps("squeeze", path, digest=sha256(path))
     assert "\n" not in str(caught.value)
 
 
-def test_opening_it_draws_nothing_from_the_global_generator(settings: dict[str, Any]) -> None:
+def test_loading_does_not_change_the_global_generator(settings: dict[str, Any]) -> None:
     torch.manual_seed(7)
-    wanted = torch.rand(1)
+    expected = torch.rand(1)
     torch.manual_seed(7)
     make(["diversity@lpips-squeeze"], settings)
-    assert torch.equal(torch.rand(1), wanted)
+    assert torch.equal(torch.rand(1), expected)

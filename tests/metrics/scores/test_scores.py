@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,15 @@ from metrics.statistics.kernel import squared_mmd
 
 @dataclass(frozen=True)
 class FakeFaces:
-    """Reads a face vector out of the first pixels; a black picture has no face, a white one two."""
+    """The first pixel is the face vector; a black image has no face, a white one two."""
 
     name: str = "fake"
-    asked: list[int] = field(default_factory=list)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         return {"network": self.name}
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
-        self.asked.append(len(images))
         return np.array([self._vector(image) for image in images]).reshape(-1, 3)
 
     def boxes(self, images: Sequence[Image.Image]) -> list[list[tuple[float, float, float, float]]]:
@@ -48,7 +46,7 @@ class FakeFaces:
         return (pixel - 128) / 128 if pixel.any() else np.full(3, np.nan)
 
 
-def picture(*colour: int, size: int = 8) -> Image.Image:
+def plain(*colour: int, size: int = 8) -> Image.Image:
     return Image.new("RGB", (size, size), colour)
 
 
@@ -63,10 +61,10 @@ def faces() -> FakeFaces:
 
 
 RED, GREEN, BLACK, WHITE = (
-    picture(255, 128, 128),
-    picture(128, 255, 128),
-    picture(0, 0, 0),
-    picture(255, 255, 255),
+    plain(255, 128, 128),
+    plain(128, 255, 128),
+    plain(0, 0, 0),
+    plain(255, 255, 255),
 )
 
 
@@ -75,7 +73,7 @@ def test_identity_is_the_mean_cosine_to_the_held_out_photographs(faces: FakeFace
     assert score.value == pytest.approx(0.5, abs=1e-6)
 
 
-def test_identity_says_why_there_is_no_number(faces: FakeFaces) -> None:
+def test_identity_gives_a_reason_for_a_missing_score(faces: FakeFaces) -> None:
     scores = Identity(faces).score(
         [sample(BLACK, held_out=(RED,)), sample(RED), sample(RED, held_out=(BLACK,))], []
     )
@@ -86,7 +84,7 @@ def test_identity_says_why_there_is_no_number(faces: FakeFaces) -> None:
     ]
 
 
-def test_identity_zero_differs_only_where_the_picture_has_no_face(faces: FakeFaces) -> None:
+def test_identity_zero_differs_only_for_images_without_a_face(faces: FakeFaces) -> None:
     samples = [sample(BLACK, held_out=(RED,)), sample(RED, held_out=(RED,)), sample(RED)]
     zero = IdentityZero(faces).score(samples, [])
     assert zero[0] == Score(0.0)
@@ -101,37 +99,39 @@ def test_detected_and_multi_face_count_faces(faces: FakeFaces) -> None:
 
 def some_people(people: int, each: int, rng: np.random.Generator) -> list[RealPhoto]:
     return [
-        RealPhoto(f"p{i}", picture(*(int(v) for v in rng.integers(1, 256, 3))))
+        RealPhoto(f"p{i}", plain(*(int(v) for v in rng.integers(1, 256, 3))))
         for i in range(people)
         for _ in range(each)
     ]
 
 
-def test_verified_accepts_one_stranger_in_a_hundred(faces: FakeFaces) -> None:
+def test_verified_accepts_at_most_one_impostor_in_a_hundred(faces: FakeFaces) -> None:
     rng = np.random.default_rng(0)
     real = some_people(20, 6, rng)
     galleries = [tuple(photo.image for photo in real if photo.identity == f"p{i}") for i in range(20)]
-    strangers = [
+    impostors = [
         sample(photo.image, held_out=galleries[i])
         for photo in real
         for i in range(20)
         if photo.identity != f"p{i}"
     ]
-    accepted = [score.value for score in Verified(faces).score(strangers, real)]
+    accepted = [score.value for score in Verified(faces).score(impostors, real)]
     assert 0.005 < np.mean(np.array(accepted, float)) <= 0.01
 
 
-def test_verified_rejects_a_picture_without_a_face_and_needs_enough_trials(faces: FakeFaces) -> None:
+def test_verified_rejects_an_image_without_a_face_and_requires_enough_trials(faces: FakeFaces) -> None:
     real = some_people(12, 10, np.random.default_rng(1))
     pair = [sample(BLACK, held_out=(RED,)), sample(RED)]
     assert Verified(faces).score(pair, real) == [Score(0.0), Score(None, "no held-out photographs")]
     (few,) = Verified(faces).score(pair[:1], real[:30])
     assert few.value is None
-    assert few.reason == "no threshold: 60 trials of different people, wanted at least 100"
+    assert few.reason == "no threshold: 60 trials of different people, expected at least 100"
     assert Verified(faces).score(pair[:1], [])[0].value is None
 
 
-def test_copying_is_likeness_to_the_seen_minus_likeness_to_the_unseen(faces: FakeFaces) -> None:
+def test_copying_is_the_cosine_to_references_minus_the_cosine_to_held_out_photographs(
+    faces: FakeFaces,
+) -> None:
     copy, fair, faceless, unknown = Copying(faces).score(
         [
             sample(RED, references=(RED,), held_out=(GREEN,)),
@@ -149,9 +149,9 @@ def test_copying_is_likeness_to_the_seen_minus_likeness_to_the_unseen(faces: Fak
 
 @dataclass(frozen=True)
 class FakeClassifier:
-    """Says of every picture the same."""
+    """Predicts the same for every image."""
 
-    says: Mapping[str, str]
+    predicted: Mapping[str, str]
     name: str = "fake"
     classes: Mapping[str, Sequence[str]] = None  # type: ignore[assignment]
 
@@ -160,7 +160,7 @@ class FakeClassifier:
         return {}
 
     def describe(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
-        return [dict(self.says) for _ in images]
+        return [dict(self.predicted) for _ in images]
 
 
 @pytest.fixture
@@ -177,12 +177,12 @@ def classifier() -> FakeClassifier:
         ({"hat": "red", "style": "long"}, Score(1.0)),
         ({"hat": "none", "style": "bald"}, Score(0.5)),
         ({"shirt": "blue", "eyes": "green"}, Score(1.0)),
-        ({"shirt": "striped"}, Score(None, "the classifier does not know shirt=striped")),
-        ({}, Score(None, "the prompt asks for nothing the classifier can judge")),
-        ({"eyes": "green"}, Score(None, "the prompt asks for nothing the classifier can judge")),
+        ({"shirt": "striped"}, Score(None, "the classifier has no class for shirt=striped")),
+        ({}, Score(None, "the prompt requests nothing that the classifier can evaluate")),
+        ({"eyes": "green"}, Score(None, "the prompt requests nothing that the classifier can evaluate")),
     ],
 )
-def test_prompt_match_is_the_share_seen_of_what_can_be_judged(
+def test_prompt_match_is_the_share_of_evaluable_attributes_that_are_predicted(
     classifier: FakeClassifier, expected_attributes: dict[str, str], expected: Score
 ) -> None:
     assert AttributeMatch(classifier).score([sample(RED, expected_attributes=expected_attributes)], []) == [
@@ -191,7 +191,7 @@ def test_prompt_match_is_the_share_seen_of_what_can_be_judged(
 
 
 @dataclass(frozen=True)
-class FakePerception:
+class FakePerceptual:
     """The mean colour is the embedding."""
 
     name: str = "fake"
@@ -209,21 +209,21 @@ class FakePerception:
         raw = self.embed(images) + 0.01
         return raw / raw.sum(1, keepdims=True)
 
-    def read(self, texts: Sequence[str]) -> Features:
+    def encode_texts(self, texts: Sequence[str]) -> Features:
         return np.array([[1.0, 0.0, 0.0] if "red" in text else [0.0, 1.0, 0.0] for text in texts])
 
 
-def test_text_match_is_the_cosine_of_each_picture_with_its_own_prompt() -> None:
-    red = picture(255, 0, 0)
-    scores = TextMatch(FakePerception()).score(
+def test_text_match_is_the_cosine_of_each_image_with_its_own_prompt() -> None:
+    red = plain(255, 0, 0)
+    scores = TextMatch(FakePerceptual()).score(
         [sample(red, prompt="a red man"), sample(red, prompt="a man")], []
     )
     assert [score.value for score in scores] == [1, 0]
-    assert TextMatch(FakePerception()).score([], []) == []
+    assert TextMatch(FakePerceptual()).score([], []) == []
 
 
-def test_diversity_pairs_pictures_of_one_person_and_one_prompt_only() -> None:
-    black, white = picture(0, 0, 0), picture(255, 255, 255)
+def test_diversity_compares_only_images_of_one_person_and_prompt() -> None:
+    black, white = plain(0, 0, 0), plain(255, 255, 255)
     samples = [
         sample(black, 0),
         sample(white, 1),
@@ -231,30 +231,30 @@ def test_diversity_pairs_pictures_of_one_person_and_one_prompt_only() -> None:
         sample(white, 3, prompt_id="other"),
         sample(white, 4, identity="bob"),
     ]
-    scores = Diversity(FakePerception()).score(samples, [])
+    scores = Diversity(FakePerceptual()).score(samples, [])
     assert [score.value for score in scores[:3]] == [pytest.approx(1.5), pytest.approx(3), pytest.approx(1.5)]
     assert scores[3:] == [Score(None, "only one picture")] * 2
 
 
-def test_face_diversity_looks_at_the_largest_face_alone(faces: FakeFaces) -> None:
-    def half(colour: int) -> Image.Image:
-        """The face, the upper left 4 x 4 pixels, is always the same."""
-        image = picture(colour, colour, colour)
-        image.paste((200, 100, 50), (0, 0, 5, 5))
-        return image
+def test_face_diversity_uses_only_the_largest_face(faces: FakeFaces) -> None:
+    def with_background(colour: int) -> Image.Image:
+        """An image of which the face, the upper left 4 x 4 pixels, is always the same."""
+        made = plain(colour, colour, colour)
+        made.paste((200, 100, 50), (0, 0, 5, 5))
+        return made
 
-    samples = [sample(half(10), 0), sample(half(240), 1), sample(BLACK, 2)]
-    assert (Diversity(FakePerception()).score(samples, [])[0].value or 0) > 0.1
-    face = FaceDiversity(FakePerception(), faces).score(samples, [])
+    samples = [sample(with_background(10), 0), sample(with_background(240), 1), sample(BLACK, 2)]
+    assert (Diversity(FakePerceptual()).score(samples, [])[0].value or 0) > 0.1
+    face = FaceDiversity(FakePerceptual(), faces).score(samples, [])
     assert face[0].value == pytest.approx(0, abs=1e-3)
     assert face[2] == Score(None, "no face found")
-    alone = FaceDiversity(FakePerception(), faces).score(samples[1:], [])
+    alone = FaceDiversity(FakePerceptual(), faces).score(samples[1:], [])
     assert alone[0] == Score(None, "only one picture with a face")
 
 
-def test_the_nearest_reference_is_the_most_alike_photograph_seen() -> None:
-    grey, dark, white = (picture(v, v, v) for v in (100, 50, 255))
-    copy, near, unknown = NearestReference(FakePerception()).score(
+def test_nearest_reference_uses_the_most_similar_reference() -> None:
+    grey, dark, white = (plain(v, v, v) for v in (100, 50, 255))
+    copy, near, unknown = NearestReference(FakePerceptual()).score(
         [sample(grey, references=(white, grey)), sample(grey, references=(white, dark)), sample(grey)], []
     )
     assert copy.value == pytest.approx(0)
@@ -274,10 +274,10 @@ SETS: list[tuple[Any, bool]] = [
 
 
 @pytest.mark.parametrize(("cls", "higher"), SETS)
-def test_a_distribution_column_prefers_the_real_distribution(cls: Any, higher: bool) -> None:
+def test_a_set_metric_prefers_the_real_distribution(cls: Any, higher: bool) -> None:
     rng = np.random.default_rng(0)
     real, near, far = rng.normal(size=(80, 6)), rng.normal(size=(80, 6)), rng.normal(size=(80, 6)) + 4
-    metric = cls(FakePerception())
+    metric = cls(FakePerceptual())
     good, bad = metric.measure(near, real).value, metric.measure(far, real).value
     assert (good > bad) == higher
     assert metric.better == ("higher" if higher else "lower")
@@ -286,43 +286,43 @@ def test_a_distribution_column_prefers_the_real_distribution(cls: Any, higher: b
 def test_precision_and_recall_are_not_swapped() -> None:
     rng = np.random.default_rng(1)
     tight, wide = rng.normal(size=(60, 4)) * 0.05, rng.normal(size=(60, 4))
-    assert (Precision(FakePerception()).measure(tight, wide).value or 0) > 0.9
-    assert (Recall(FakePerception()).measure(tight, wide).value or 0) < 0.2
+    assert (Precision(FakePerceptual()).measure(tight, wide).value or 0) > 0.9
+    assert (Recall(FakePerceptual()).measure(tight, wide).value or 0) < 0.2
 
 
-def test_few_pictures_are_refused_with_their_number() -> None:
+def test_too_few_images_give_a_reason_with_their_number() -> None:
     few, real = np.ones((5, 3)), np.ones((50, 3))
-    assert Frechet(FakePerception()).measure(few, real) == Score(
-        None, "5 generated and 50 real pictures, wanted at least 16 of each"
+    assert Frechet(FakePerceptual()).measure(few, real) == Score(
+        None, "5 generated and 50 real images, expected at least 16 of each"
     )
     p = np.full((30, 3), 1 / 3)
-    assert "cannot score above 30" in Inception(FakePerception()).measure(p, real).reason
-    assert InceptionUniform(FakePerception()).measure(p, real).value == pytest.approx(1)
+    assert "cannot score above 30" in Inception(FakePerceptual()).measure(p, real).reason
+    assert InceptionUniform(FakePerceptual()).measure(p, real).value == pytest.approx(1)
 
 
-def test_splits_of_the_inception_score_are_shuffled_so_that_each_holds_everybody() -> None:
-    """Pictures come ordered by person: consecutive splits would hold one person's class each, and score 1."""
+def test_images_are_shuffled_before_the_splits_of_the_inception_score() -> None:
+    """Images are ordered by person: consecutive splits would contain one person's class each, and score 1."""
     p = np.repeat(np.eye(10), 50, axis=0)
-    metric = Inception(FakePerception(), splits=10)
+    metric = Inception(FakePerceptual(), splits=10)
     assert (metric.measure(p, p).value or 0) > 9
     assert metric.measure(p, p) == metric.measure(p, p)
-    assert Inception(FakePerception(), splits=10, seed=1).measure(p, p) != metric.measure(p, p)
+    assert Inception(FakePerceptual(), splits=10, seed=1).measure(p, p) != metric.measure(p, p)
 
 
 def test_kid_is_not_scaled() -> None:
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + 1
-    assert Kernel(FakePerception()).measure(x, y).value == pytest.approx(squared_mmd(x, y))
+    assert Kernel(FakePerceptual()).measure(x, y).value == pytest.approx(squared_mmd(x, y))
 
 
-def test_a_fingerprint_holds_what_the_number_depends_on() -> None:
-    assert Kernel(FakePerception(), seed=3).fingerprint["subsets"] == "100 of 1000, seed 3"
-    assert Coverage(FakePerception()).fingerprint["neighbours"] == "5"
-    assert Inception(FakePerception(), splits=10).fingerprint["splits"] == "10, seed 0"
+def test_a_fingerprint_contains_the_settings_of_the_metric() -> None:
+    assert Kernel(FakePerceptual(), seed=3).fingerprint["subsets"] == "100 of 1000, seed 3"
+    assert Coverage(FakePerceptual()).fingerprint["neighbours"] == "5"
+    assert Inception(FakePerceptual(), splits=10).fingerprint["splits"] == "10, seed 0"
     assert Verified(FakeFaces()).fingerprint["false accepts"] == "0.01"
 
 
-def test_samples_are_scored_one_by_one_in_order(faces: FakeFaces) -> None:
+def test_samples_are_scored_independently_and_in_order(faces: FakeFaces) -> None:
     samples: list[Sample] = [
         sample(image, i, held_out=(RED,)) for i, image in enumerate((GREEN, RED, BLACK, RED))
     ]

@@ -1,4 +1,4 @@
-"""Our statistics against clean-fid's and torch-fidelity's, on the same features."""
+"""The statistics compared with clean-fid and torch-fidelity, on the same features."""
 
 import importlib
 from types import ModuleType
@@ -27,7 +27,7 @@ def fidelity(statistic: str) -> ModuleType:
 
 
 def features(n: int, seed: int, shift: float = 0.0) -> NDArray[np.float64]:
-    """Like pooled features: not negative, correlated, with a long tail of small directions."""
+    """Similar to pooled features: non-negative, correlated, with a long tail of small variances."""
     mixing = np.random.default_rng(7).normal(size=(WIDTH, WIDTH)) / np.sqrt(1 + np.arange(WIDTH))[:, None]
     return np.maximum(np.random.default_rng(seed).normal(size=(n, WIDTH)) @ mixing + shift, 0)
 
@@ -36,7 +36,7 @@ def features(n: int, seed: int, shift: float = 0.0) -> NDArray[np.float64]:
 @pytest.mark.parametrize(
     ("n", "m"), [(20, 20), (50, 200), (300, 300), (2000, 1500), (5000, 5000), (5000, 20)]
 )
-def test_the_frechet_distance_is_clean_fids_and_torch_fidelitys(
+def test_the_frechet_distance_equals_clean_fid_and_torch_fidelity(
     clean_fid: ModuleType, n: int, m: int
 ) -> None:
     x, y = features(n, 0), features(m, 1, shift=0.1)
@@ -53,7 +53,7 @@ def test_the_frechet_distance_is_clean_fids_and_torch_fidelitys(
 
 
 @pytest.mark.parametrize("n", [30, 400])
-def test_the_kernel_distance_is_clean_fids_and_torch_fidelitys(clean_fid: ModuleType, n: int) -> None:
+def test_the_kernel_distance_equals_clean_fid_and_torch_fidelity(clean_fid: ModuleType, n: int) -> None:
     x, y = features(n, 2), features(n, 3, shift=0.05)
     ours = kernel_distance(x, y, rng=np.random.default_rng(0)).value
     assert ours == pytest.approx(clean_fid.kernel_distance(x, y, num_subsets=1), rel=1e-3)
@@ -63,8 +63,8 @@ def test_the_kernel_distance_is_clean_fids_and_torch_fidelitys(clean_fid: Module
     assert ours == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
 
 
-def test_with_the_same_draws_every_subset_is_torch_fidelitys() -> None:
-    """Its seed names a generator of NumPy's old kind, which draws by the same call."""
+def test_the_kernel_distance_on_equal_subsets_equals_torch_fidelity() -> None:
+    """torch-fidelity uses NumPy's legacy generator, which has the same `choice` call."""
     x, y = features(120, 4), features(150, 5, shift=0.05)
     theirs = fidelity("kid").kid_features_to_metric(
         torch.from_numpy(x),
@@ -74,13 +74,13 @@ def test_with_the_same_draws_every_subset_is_torch_fidelitys() -> None:
         rng_seed=3,
         verbose=False,
     )
-    old: Any = np.random.RandomState(3)
-    ours = kernel_distance(x, y, subsets=20, subset_size=50, rng=old)
+    legacy: Any = np.random.RandomState(3)
+    ours = kernel_distance(x, y, subsets=20, subset_size=50, rng=legacy)
     assert ours.value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
     assert ours.spread == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
 
 
-def test_subsets_of_the_kernel_distance_spread_as_torch_fidelitys() -> None:
+def test_the_spread_over_random_subsets_is_close_to_torch_fidelity() -> None:
     x, y = features(500, 4) / 4, features(500, 5, shift=0.05) / 4
     ours = kernel_distance(x, y, subsets=100, subset_size=100, rng=np.random.default_rng(0))
     theirs = fidelity("kid").kid_features_to_metric(
@@ -92,7 +92,7 @@ def test_subsets_of_the_kernel_distance_spread_as_torch_fidelitys() -> None:
 
 
 @pytest.mark.parametrize(("n", "splits"), [(100, 1), (100, 10), (97, 10), (1000, 10)])
-def test_the_inception_score_is_torch_fidelitys(n: int, splits: int) -> None:
+def test_the_inception_score_equals_torch_fidelity(n: int, splits: int) -> None:
     logits = torch.randn(n, 50, generator=torch.Generator().manual_seed(n)) * 3
     theirs = fidelity("isc").isc_features_to_metric(logits, splits=splits, shuffle=False)
     ours = inception_score(logits.double().softmax(1).numpy(), splits)
@@ -100,7 +100,7 @@ def test_the_inception_score_is_torch_fidelitys(n: int, splits: int) -> None:
     assert ours.std == pytest.approx(theirs["inception_score_std"], rel=1e-3, abs=1e-9)
 
 
-def test_precision_and_recall_are_torch_fidelitys() -> None:
+def test_precision_and_recall_equal_torch_fidelity() -> None:
     x, y = features(150, 6), features(200, 7, shift=0.03)
     theirs = fidelity("prc").prc_features_to_metric(torch.from_numpy(x), torch.from_numpy(y), verbose=False)
     ours = manifold(x, y, k=3)

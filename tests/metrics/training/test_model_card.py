@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 
-from metrics.training.model_card import AttributeQuality, Card, FaceQuality, face_quality, markdown
+from metrics.encoders.runtime.weight_files import SHIPPED
+from metrics.training.model_card import AttributeQuality, FaceQuality, ModelCard, face_quality, markdown
 
 
 def test_perfect_vectors_reach_an_area_of_one_and_random_ones_a_half() -> None:
@@ -15,7 +18,7 @@ def test_perfect_vectors_reach_an_area_of_one_and_random_ones_a_half() -> None:
     assert noise.area == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_face_that_was_not_found_lowers_the_share_found_alone() -> None:
+def test_an_undetected_face_lowers_only_the_share_found() -> None:
     identities = np.repeat(np.arange(20), 5)
     vectors = np.random.default_rng(1).normal(size=(20, 8))[identities]
     vectors[0] = np.nan
@@ -24,8 +27,8 @@ def test_a_face_that_was_not_found_lowers_the_share_found_alone() -> None:
     assert quality.area == 1
 
 
-def test_the_page_holds_every_number() -> None:
-    card = Card(
+def test_the_page_contains_every_number() -> None:
+    card = ModelCard(
         1200,
         100,
         0.0025,
@@ -37,7 +40,15 @@ def test_the_page_holds_every_number() -> None:
     page = markdown(card)
     assert "| sface | 0.9812 | 0.870 | 0.710 | 0.340 | 0.9990 |" in page
     assert "| hat | 0.9912 | 1200 | none, red |" in page
-    assert "1200 pictures of 100 rendered people who were not trained on" in page
+    assert "1200 images of 100 rendered people outside the training set" in page
     assert "| `attributes.safetensors` | 1.50 MB | `abababababababab` |" in page
-    assert "0.25% of the pictures" in page
+    assert "0.25% of the images" in page
     assert "\nStopped early.\n" in page
+
+
+def test_the_shipped_page_is_written_from_the_shipped_numbers() -> None:
+    stored = json.loads((SHIPPED / "card.json").read_text(encoding="utf-8"))
+    faces = tuple(FaceQuality(**part) for part in stored.pop("faces"))
+    attributes = tuple(AttributeQuality(**part) for part in stored.pop("attributes"))
+    card = ModelCard(faces=faces, attributes=attributes, **stored)
+    assert markdown(card) == (SHIPPED / "README.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""ArcFace through insightface, against insightface's own parts put together by hand."""
+"""ArcFace compared with the components of insightface, called one by one."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from metrics.catalog import make
-from metrics.encoders.faces.alignment import FACE, align, similarity
+from metrics.encoders.faces.alignment import FACE, align, similarity_transform
 from metrics.encoders.faces.arcface import ArcFace
 from metrics.interface import MetricError, Sample
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`estimate` is deprecated:FutureW
 @pytest.fixture
 def arcface(settings: dict[str, Any]) -> ArcFace:
     (identity,), _ = make(["identity@arcface"], settings)
-    found: ArcFace = identity.face  # type: ignore[attr-defined]
+    found: ArcFace = identity.network  # type: ignore[attr-defined]
     return found
 
 
@@ -35,27 +35,27 @@ def scene(*faces: tuple[int, int, tuple[int, int, int]]) -> Image.Image:
 
 
 def by_hand(folder: Path, image: Image.Image) -> NDArray[np.float32]:
-    """insightface's detector, alignment and network one after the other, on blue, green and red."""
+    """Detector, alignment and network of insightface, one after the other, on blue, green and red."""
     from insightface.model_zoo import get_model
     from insightface.utils.face_align import norm_crop
 
-    finder, network = (get_model(str(folder / name)) for name in ("det_tiny.onnx", "w_tiny.onnx"))
-    finder.prepare(-1, input_size=(64, 64), det_thresh=0.3)
+    detector, network = (get_model(str(folder / name)) for name in ("det_tiny.onnx", "w_tiny.onnx"))
+    detector.prepare(-1, input_size=(64, 64), det_thresh=0.3)
     bgr = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
-    boxes, landmarks = finder.detect(bgr)
+    boxes, landmarks = detector.detect(bgr)
     largest = np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     vector: NDArray[np.float32] = network.get_feat(norm_crop(bgr, landmarks[largest], FACE))[0]
     return vector / np.linalg.norm(vector)
 
 
-def test_vectors_are_those_of_insightfaces_own_parts(arcface: ArcFace, insightface_folder: Path) -> None:
-    pictures = [scene((16, 16, RED)), scene((16, 16, RED), (40, 32, WHITE)), scene((8, 40, BLUE))]
-    wanted = np.array([by_hand(insightface_folder, picture) for picture in pictures])
-    assert arcface.encode(pictures) == pytest.approx(wanted, abs=1e-5)
-    assert np.abs(wanted[0] - wanted[2]).max() > 0.01
+def test_vectors_equal_the_insightface_components(arcface: ArcFace, insightface_folder: Path) -> None:
+    images = [scene((16, 16, RED)), scene((16, 16, RED), (40, 32, WHITE)), scene((8, 40, BLUE))]
+    expected = np.array([by_hand(insightface_folder, image) for image in images])
+    assert arcface.encode(images) == pytest.approx(expected, abs=1e-5)
+    assert np.abs(expected[0] - expected[2]).max() > 0.01
 
 
-def test_vectors_are_insightfaces_normed_embeddings(
+def test_vectors_equal_the_insightface_embeddings(
     arcface: ArcFace, insightface_folder: Path, photos: list[Image.Image]
 ) -> None:
     from insightface.app import FaceAnalysis
@@ -70,9 +70,9 @@ def test_vectors_are_insightfaces_normed_embeddings(
         assert ours == pytest.approx(largest.normed_embedding, abs=1e-5)
 
 
-def test_the_largest_face_is_taken_in_the_right_channel_order(arcface: ArcFace) -> None:
-    pictures = [scene((16, 16, RED)), scene((16, 16, RED), (40, 40, WHITE)), scene()]
-    vectors, boxes = arcface.encode(pictures), arcface.boxes(pictures)
+def test_the_largest_face_is_encoded_with_correct_channel_order(arcface: ArcFace) -> None:
+    images = [scene((16, 16, RED)), scene((16, 16, RED), (40, 40, WHITE)), scene()]
+    vectors, boxes = arcface.encode(images), arcface.boxes(images)
     assert vectors.shape == (3, 512)
     assert np.linalg.norm(vectors[:2], axis=1) == pytest.approx([1, 1])
     assert np.isnan(vectors[2]).all()
@@ -85,47 +85,55 @@ def test_the_largest_face_is_taken_in_the_right_channel_order(arcface: ArcFace) 
     assert abs(redness[1]) < redness[0] / 3
 
 
-def test_the_detectors_size_is_pinned_and_named(settings: dict[str, Any], arcface: ArcFace) -> None:
-    """insightface's own default is two sizes at once, and was another one before."""
+def test_the_detector_size_is_fixed_and_part_of_the_fingerprint(
+    settings: dict[str, Any], arcface: ArcFace
+) -> None:
+    """The default of insightface has changed, and is now two sizes at once."""
     assert arcface._app.det_model.input_sizes == [(64, 64)]
     assert arcface.fingerprint["detector size"] == "64"
     (other,), _ = make(["identity@arcface"], {"arcface": {**settings["arcface"], "detector_size": 128}})
-    assert other.face._app.det_model.input_sizes == [(128, 128)]  # type: ignore[attr-defined]
+    assert other.network._app.det_model.input_sizes == [(128, 128)]  # type: ignore[attr-defined]
     assert other.fingerprint != arcface.fingerprint
 
 
-def test_the_alignment_is_insightfaces(photos: list[Image.Image]) -> None:
+def test_the_alignment_equals_insightface(photos: list[Image.Image]) -> None:
     from insightface.utils.face_align import estimate_norm, norm_crop
 
     landmarks = np.array([[22.0, 27.0], [41.0, 30.0], [31.0, 38.0], [24.0, 46.0], [38.0, 48.0]])
-    template = similarity(landmarks, np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366],
-                                               [41.5493, 92.3655], [70.7299, 92.2041]]))  # fmt: skip
-    assert template == pytest.approx(estimate_norm(landmarks), abs=1e-4)
+    corners = [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+    matrix = similarity_transform(landmarks, np.array(corners))
+    assert matrix == pytest.approx(estimate_norm(landmarks), abs=1e-4)
     photo = photos[2]
     theirs = norm_crop(np.asarray(photo), landmarks).astype(float)
     ours = align(photo, landmarks).astype(float)
     shifted = align(photo, landmarks + 0.5).astype(float)
-    # Bicubic ours, bilinear theirs: unlike by little, and by less than half a pixel makes.
+    # Ours is bicubic, theirs bilinear: the difference must be below that of half a pixel.
     assert np.abs(ours - theirs).mean() < 2
     assert np.abs(ours - theirs).mean() < 0.5 * np.abs(shifted - theirs).mean()
 
 
-def test_a_folder_without_a_recogniser_is_refused(tmp_path: Path, insightface_folder: Path) -> None:
+def test_a_folder_without_a_recognition_model_is_rejected(tmp_path: Path, insightface_folder: Path) -> None:
     (tmp_path / "det.onnx").write_bytes((insightface_folder / "det_tiny.onnx").read_bytes())
-    with pytest.raises(MetricError, match="holds no recognition model"):
+    with pytest.raises(MetricError, match="no recognition model"):
         make(["identity@arcface"], {"arcface": {"path": str(tmp_path), "detector_size": 64}})
-    with pytest.raises(MetricError, match="insightface finds no detector there"):
+    with pytest.raises(MetricError, match="insightface finds no detector in it"):
         make(["identity@arcface"], {"arcface": {"path": str(tmp_path.parent)}})
 
 
-def test_a_network_file_that_was_cut_is_refused_in_one_line(tmp_path: Path, insightface_folder: Path) -> None:
+def test_a_truncated_network_file_is_rejected(tmp_path: Path, insightface_folder: Path) -> None:
     for path in insightface_folder.glob("*.onnx"):
         (tmp_path / path.name).write_bytes(path.read_bytes()[:1000])
     with pytest.raises(MetricError, match="cannot open a network"):
         make(["identity@arcface"], {"arcface": {"path": str(tmp_path), "detector_size": 64}})
 
 
-def test_a_network_whose_numbers_are_not_finite_gives_the_reason_and_no_number(
+def test_a_non_finite_network_gives_a_reason_instead_of_a_number(
     tmp_path: Path, insightface_folder: Path, settings: dict[str, Any]
 ) -> None:
     (tmp_path / "det.onnx").write_bytes((insightface_folder / "det_tiny.onnx").read_bytes())
@@ -137,4 +145,4 @@ def test_a_network_whose_numbers_are_not_finite_gives_the_reason_and_no_number(
     red = scene((16, 16, RED))
     (score,) = identity.score([Sample("s", "ada", "p", red, "", held_out=(red,))], [])
     assert score.value is None
-    assert score.reason == "the network's numbers are not finite"
+    assert score.reason == "the network's output is not finite"
