@@ -46,7 +46,7 @@ class TrainingFeatures:
     embeds: Tensor | None
     """N x 2 x P, half: the image encoder's projected embeddings; None unless requested."""
     nothing: Tensor
-    """L x E: the patch tokens that stand for "no image"."""
+    """L x E: the patch tokens that represent "no image"."""
     order: Tensor
     """Rows sorted by person."""
     start: Tensor

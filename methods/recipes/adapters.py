@@ -139,13 +139,13 @@ def _backbone(base: str, workspace: TrainingWorkspace) -> Backbone:
 
 def _as_on_card(training: AdapterTraining, settings: Mapping[str, object]) -> dict[str, object]:
     """The settings with conditions in words, and without those that the base layout does not have."""
-    shown = dict(settings)
+    rows = dict(settings)
     if isinstance(training, IPAdapterTraining):
-        shown["condition"] = CONDITIONS[training.condition]
+        rows["condition"] = CONDITIONS[training.condition]
         if training.layout == "base":
-            shown["tokens"] = BASE_TOKENS
-            del shown["hidden"]
-    return shown
+            rows["tokens"] = BASE_TOKENS
+            del rows["hidden"]
+    return rows
 
 
 def _card(

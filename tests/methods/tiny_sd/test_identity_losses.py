@@ -48,7 +48,9 @@ def test_photograph_is_excluded_from_its_own_target(photographs: Photographs) ->
     row = int(np.flatnonzero(photographs.identities == 2)[1])
     targets = means.of_others(torch.tensor([row, row]), torch.tensor([False, True]))
     others = [r for r in np.flatnonzero(photographs.identities == 2) if r != row]
-    all_means = np.stack([photographs.pixels[photographs.identities == who].mean(0) for who in range(6)])
+    all_means = np.stack(
+        [photographs.pixels[photographs.identities == person].mean(0) for person in range(6)]
+    )
     expected = photographs.pixels[others].mean(0) - all_means.mean(0)
     expected = expected / (all_means.std(0, ddof=1) + VARIANCE_FLOOR)
     upper_second = expected[0:4, 4:8].reshape(-1)
