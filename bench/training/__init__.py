@@ -1,1 +1,1 @@
-"""Data and folders for `bench train`."""
+"""Data, folders and options of `bench train`."""

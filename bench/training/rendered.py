@@ -1,4 +1,4 @@
-"""Rendered photographs as the trainers want them: arrays, captions on demand, labels."""
+"""Rendered photographs as a training set: arrays, captions on demand, labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.synthetic.parameters.persona_vector import Descriptions, describe
 
 
 class RenderedTrainingSet:
-    """Reads what `render_photos` wrote; pixels stay on disk until they are used."""
+    """Reads the output of `render_photos`; pixels are memory-mapped."""
 
     def __init__(self, photos: Photos) -> None:
         self.photos = photos
@@ -35,7 +35,7 @@ class RenderedTrainingSet:
 
     @cached_property
     def descriptions(self) -> Descriptions:
-        """The renderer's numbers; a record's identity is its person's seed."""
+        """The renderer's parameters; the identity of a record is the seed of its person."""
         seeds = sorted({r.identity for r in self.photos.records})
         people = describe([sample_persona(seed) for seed in seeds])
         return Descriptions(people.numbers[self.identities], people.groups)
@@ -50,7 +50,7 @@ class RenderedTrainingSet:
         return self.photos.records[row].attributes["noun"]
 
     def labels(self, name: str) -> list[str]:
-        """One attribute of every row."""
+        """The value of one attribute in every row."""
         return [r.attributes[name] for r in self.photos.records]
 
     def _attributes(self, row: int, mirror: bool) -> dict[str, str]:

@@ -1,39 +1,43 @@
-"""What the `bench train` commands share: where things lie, and how progress shows."""
+"""Folders, data and device of a training, checked and opened."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
 
 from bench.errors import DatasetError
 from bench.progress import Report
 from bench.suite.suite import DatasetSettings
 from bench.training.dataset import open_training_split
+from bench.training.options import DatasetOptions
 from methods.backbone.spec import EMBEDDED
 from methods.errors import MethodError
 
+if TYPE_CHECKING:
+    from bench.training.rendered import RenderedTrainingSet
+    from methods.recipes.adapters import TrainingSource
+    from methods.recipes.workspace import TrainingWorkspace
+
 ROOT: Final = Path.home() / ".cache" / "personabench"
+PEOPLE: Final = ROOT / "people"
+CHECKPOINTS: Final = ROOT / "checkpoints"
 PACKAGE: Final = Path(__file__).parents[2]
 WEIGHTS: Final = PACKAGE / "methods" / "weights"
 ENCODERS: Final = PACKAGE / "metrics" / "weights"
 
-PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
-"""Of a forward pass, as methods.pretraining.loop knows them; its own type needs torch."""
-
 
 @dataclass(frozen=True)
 class TrainingPaths:
-    """The folders of one training."""
+    """The folders of a training."""
 
-    data: Path
-    """Holds `train`, `validation` and `test`, as `bench train people` writes them."""
-    checkpoints: Path
-    out: Path
-    """Receives the finished networks."""
-    start: Path | None = None
-    """The checkpoints of an earlier making, whose finished networks go on learning."""
+    data: Annotated[Path, typer.Option(help="Folder of the rendered photographs.")] = PEOPLE
+    """Contains `train`, `validation` and `test`, as written by `bench train people`."""
+    checkpoints: Annotated[Path, typer.Option(help="Folder of checkpoints and caches.")] = CHECKPOINTS
+    out: Annotated[Path, typer.Option(help="Output folder of the weights.")] = WEIGHTS
 
-    def photos(self, split: str) -> Any:
-        """The photographs of one split; raises DatasetError where they have not been rendered."""
+    def photos(self, split: str) -> "RenderedTrainingSet":
+        """The photographs of one split; raises DatasetError if they have not been rendered."""
         from bench.training.rendered import RenderedTrainingSet
 
         folder = self.data / split
@@ -43,81 +47,57 @@ class TrainingPaths:
             )
         return RenderedTrainingSet.open(folder)
 
-    def workshop(self, device: str, report: Report, *, unseen: str = "test") -> Any:
-        """The same for the trainers of the embedded world; `unseen` is the split that judges."""
-        from methods.recipes.workspace import TrainingWorkspace
 
-        if self.start is not None and self.start.resolve() == self.checkpoints.resolve():
-            raise MethodError(f"--start {self.start}: is --checkpoints as well; give the new ones a folder")
-        return TrainingWorkspace(
-            self.photos("train"),
-            self.photos(unseen),
-            self.out,
-            self.checkpoints,
-            resolve(device),
-            report,
-            self.start,
-        )
+def rendered_workspace(
+    paths: TrainingPaths, device: str, report: Report, *, unseen: str = "test", start: Path | None = None
+) -> "TrainingWorkspace":
+    """Train on the rendered people and evaluate on the split `unseen`.
 
+    `start` is the checkpoint folder of an earlier training; MethodError if it is `paths.checkpoints` too.
+    """
+    from methods.recipes.workspace import TrainingWorkspace
 
-@dataclass(frozen=True)
-class DatasetOptions:
-    """`--dataset` and what belongs to it: photographs of one's own instead of the rendered ones."""
-
-    dataset: str | None
-    root: Path | None
-    people: int | None
-    side: int | None
-
-    def workshop(self, place: TrainingPaths, base: str, device: str, report: Report, *, unseen: str) -> Any:
-        """A workshop, and whose photographs are learnt from; the rendered ones where no dataset is named.
-
-        Weights and checkpoints get a folder for the dataset, lest they overwrite or resume another's.
-        """
-        from methods.recipes.adapters import RENDERED, TrainingSource
-        from methods.recipes.workspace import TrainingWorkspace
-
-        if self.dataset is None:
-            return place.workshop(device, report, unseen=unseen), RENDERED
-        path = "" if self.root is None else str(self.root)
-        settings = DatasetSettings(self.dataset, path, self.people)
-        lesson = open_training_split(settings, Path(), self.side or (64 if base == EMBEDDED else 512))
-        out = ROOT / "adapters" / lesson.name if place.out == WEIGHTS else place.out
-        work = place.checkpoints / f"{lesson.name}-{lesson.data.digest}"
-        workspace = TrainingWorkspace(lesson.data, lesson.unseen, out, work, resolve(device), report)
-        return workspace, TrainingSource(lesson.name, lesson.where)
+    if start is not None and start.resolve() == paths.checkpoints.resolve():
+        raise MethodError(f"--start {start}: is also --checkpoints; choose another folder for the new ones")
+    return TrainingWorkspace(
+        paths.photos("train"),
+        paths.photos(unseen),
+        paths.out,
+        paths.checkpoints,
+        torch_device(device),
+        report,
+        start,
+    )
 
 
-def resolve(device: str) -> Any:
-    """The torch device that `auto`, `cpu` or `cuda` means here."""
+def adapter_workspace(
+    paths: TrainingPaths, options: DatasetOptions, base: str, device: str, report: Report
+) -> "tuple[TrainingWorkspace, TrainingSource]":
+    """Train on a dataset, or on the rendered people if none is named.
+
+    A dataset has its own folders of weights and checkpoints, so that trainings on different datasets do not
+    overwrite or resume each other's files.
+    """
+    from methods.recipes.adapters import RENDERED, TrainingSource
+    from methods.recipes.workspace import TrainingWorkspace
+
+    if options.dataset is None:
+        return rendered_workspace(paths, device, report, unseen="validation"), RENDERED
+    path = "" if options.root is None else str(options.root)
+    settings = DatasetSettings(options.dataset, path, options.people)
+    split = open_training_split(settings, Path(), options.side or (64 if base == EMBEDDED else 512))
+    out = ROOT / "adapters" / split.name if paths.out == WEIGHTS else paths.out
+    checkpoints = paths.checkpoints / f"{split.name}-{split.data.digest}"
+    workspace = TrainingWorkspace(split.data, split.unseen, out, checkpoints, torch_device(device), report)
+    return workspace, TrainingSource(split.name)
+
+
+def torch_device(name: str) -> Any:
+    """The torch device for `auto`, `cpu` or `cuda`; raises MethodError if there is no CUDA device."""
     import torch
 
-    if device == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not torch.cuda.is_available():
         raise MethodError("--device cuda: this torch finds no CUDA device; use --device cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
-
-
-def shortened(schedule: Any, steps: int | None, batch: int | None, learning_rate: float | None = None) -> Any:
-    """The trainer's own schedule with the numbers that were given."""
-    from dataclasses import replace
-
-    for name, value in (("steps", steps), ("batch", batch)):
-        if value is not None and value < 1:
-            raise MethodError(f"--{name} {value}: wanted at least 1")
-    if learning_rate is not None and not learning_rate > 0:
-        raise MethodError(f"--learning-rate {learning_rate}: wanted a number above 0")
-    given = {"steps": steps, "batch": batch, "learning_rate": learning_rate}
-    return replace(schedule, **{name: value for name, value in given.items() if value is not None})
-
-
-def parted(schedule: Any, accumulate: int, precision: str) -> Any:
-    """The schedule in pieces of a batch, and with the forward pass in this precision."""
-    from dataclasses import replace
-
-    if accumulate < 1:
-        raise MethodError(f"--accumulate {accumulate}: wanted at least 1")
-    if precision not in PRECISIONS:
-        raise MethodError(f"--precision {precision}: known are {', '.join(PRECISIONS)}")
-    return replace(schedule, accumulate=accumulate, precision=precision)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

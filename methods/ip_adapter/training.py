@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
+from methods.compute.atomic_io import atomic_file
 from methods.encoders.clip_vision import ImageEncoder, open_encoder
 from methods.encoders.resampler import new_resampler
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
@@ -28,7 +29,7 @@ from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.features import TrainingFeatures, training_features
-from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, minimise
+from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, optimize
 from methods.trained_on import data_learnt
 
 __all__ = [
@@ -176,8 +177,14 @@ def _minimise(
         auxiliary: Tensor = summary(adapter.projection(batch[2]), batch[2])
         return denoising + training.summary_loss_weight * auxiliary
 
-    minimise(
-        trained, loss, schedule, checkpoint=checkpoint, progress=progress, device=device, watch=evaluation
+    optimize(
+        trained,
+        loss,
+        schedule,
+        checkpoint=checkpoint,
+        progress=progress,
+        device=device,
+        evaluation=evaluation,
     )
 
 
@@ -190,8 +197,6 @@ def _summary(features: TrainingFeatures, training: IPAdapterTraining, width: int
 
 def save_adapter(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a published checkpoint in half precision; the file appears whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}")
     halves = {name: value.detach().cpu().half().contiguous() for name, value in state.items()}
-    save_file(halves, beside, metadata=metadata)
-    beside.replace(path)
+    with atomic_file(path) as temporary:
+        save_file(halves, temporary, metadata=metadata)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from methods.compute.atomic_io import atomic_file
 from methods.encoders.resampler import new_resampler
 from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens, Aggregator
@@ -160,10 +161,8 @@ def save_network(
     state = {
         name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}")
-    save_file(state, beside, metadata={"config": json.dumps(asdict(config), sort_keys=True)})
-    beside.replace(path)
+    with atomic_file(path) as temporary:
+        save_file(state, temporary, metadata={"config": json.dumps(asdict(config), sort_keys=True)})
 
 
 def read_config(path: Path) -> NetworkConfig:

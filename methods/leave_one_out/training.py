@@ -25,7 +25,7 @@ from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.features import TrainingFeatures, training_features
-from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, minimise
+from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, optimize
 from methods.trained_on import data_learnt
 
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
@@ -168,14 +168,14 @@ def _minimise(
 
     evaluation = None if validation is None else PeriodicEvaluation(training.validate_every, evaluate)
     with network.adapter.attached(backbone.unet, scale=1.0):
-        minimise(
+        optimize(
             network,
             loss,
             schedule,
             checkpoint=TrainingCheckpoint(checkpoint, _fixed_on_resume(network.config, objective, schedule)),
             progress=progress,
             device=device,
-            watch=evaluation,
+            evaluation=evaluation,
         )
 
 

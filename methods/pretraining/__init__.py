@@ -1,1 +1,1 @@
-"""Training over many people, shared by the adapters and the tiny Stable Diffusion."""
+"""Training on photographs of many people, shared by the adapters and the tiny Stable Diffusion."""

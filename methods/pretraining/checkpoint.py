@@ -1,10 +1,9 @@
-"""All that a training needs to go on exactly where it stopped, in one file; and the curve it drew so far."""
+"""The resumable state of a training in one file, and its loss curve as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,25 +14,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from methods.compute.atomic_io import atomic_file, write_text
 from methods.errors import MethodError
 
 LogEntry = dict[str, float]
-"""One line of a training's curve: `step`, `loss` (the mean since the line before), `rate`, and what was
-measured there."""
+"""One row of the loss curve: `step`, `loss` (the mean since the previous row), `rate` (the learning rate),
+and the results of a periodic evaluation."""
 
 
 @dataclass(frozen=True)
 class TrainingCheckpoint:
-    """Where a training is kept, and what it is."""
+    """The file of a training, and the settings that must match to resume it."""
 
     path: Path
-    about: Mapping[str, str] = field(default_factory=dict)
-    """What is trained, and how; a file that says otherwise is refused."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """A file with other values is refused."""
 
 
 @dataclass
 class TrainingState:
-    """Changed in place by the loop."""
+    """The mutable state of the training loop."""
 
     parameters: list[nn.Parameter]
     optimizer: torch.optim.Optimizer
@@ -42,101 +42,92 @@ class TrainingState:
     """The exponential moving average of the parameters."""
     step: int = 0
     """Steps taken."""
-    total: Tensor = field(default_factory=lambda: torch.zeros(()))
-    """Sum of the losses since the curve's last point."""
-    counted: int = 0
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Sum of the losses since the curve's last row."""
+    steps_since_log: int = 0
     curve: list[LogEntry] = field(default_factory=list)
-    earlier: float = 0.0
-    """Seconds spent before this process began."""
-    began: float = field(default_factory=time.monotonic)
+    earlier_seconds: float = 0.0
+    """Seconds spent before this process started."""
+    started_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.average = self.average or [p.detach().clone() for p in self.parameters]
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The network as its average; afterwards as it was."""
-        learning = [p.detach().clone() for p in self.parameters]
-        self.settle()
+        """Give the network its averaged weights within the body."""
+        current = [p.detach().clone() for p in self.parameters]
+        self.apply_average()
         try:
             yield
         finally:
-            _copy(learning, self.parameters)
+            _copy(current, self.parameters)
 
-    def settle(self) -> None:
-        """Make the network its average."""
+    def apply_average(self) -> None:
+        """Replace the network's weights by their average."""
         _copy(self.average, self.parameters)
 
     def save(self, checkpoint: TrainingCheckpoint) -> None:
-        """Write the checkpoint and, beside it, the curve as CSV; both appear whole."""
+        """Write the checkpoint and, next to it, the loss curve as CSV; both atomically."""
         stored = {
             "step": self.step,
-            "seconds": self.earlier + time.monotonic() - self.began,
+            "seconds": self.earlier_seconds + time.monotonic() - self.started_at,
             "parameters": self.parameters,
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
             "scaler": self.scaler.state_dict(),
-            "about": dict(checkpoint.about),
-            "total": self.total,
-            "counted": self.counted,
+            "about": dict(checkpoint.settings),
+            "total": self.loss_sum,
+            "counted": self.steps_since_log,
             "curve": self.curve,
         }
-        save_beside(checkpoint.path, stored)
-        write_curve(checkpoint.path.with_suffix(".csv"), self.curve)
+        with atomic_file(checkpoint.path) as temporary:
+            torch.save(stored, temporary)
+        write_text(checkpoint.path.with_suffix(".csv"), _as_csv(self.curve))
 
     def resume(self, checkpoint: TrainingCheckpoint) -> None:
-        """Take over a checkpoint, if there is one; raises MethodError where it is of another training."""
+        """Load the checkpoint if it exists; raises MethodError if it belongs to another training."""
         if not checkpoint.path.exists():
             return
         stored = torch.load(checkpoint.path, weights_only=True, map_location="cpu")
-        # Checkpoints of earlier versions lack what comes after "average".
-        _check_same(checkpoint, stored.get("about", {}))
+        # Checkpoints of earlier versions lack the keys after "average".
+        _check_settings(checkpoint, stored.get("about", {}))
         shapes = [tuple(p.shape) for p in stored["parameters"]]
         if shapes != [tuple(p.shape) for p in self.parameters]:
             raise MethodError(
-                f"{checkpoint.path}: made for another network; delete it or choose another --out"
+                f"{checkpoint.path}: made for another network; delete it or choose another checkpoint folder"
             )
         _copy(stored["parameters"], self.parameters)
         _copy(stored["average"], self.average)
         self.optimizer.load_state_dict(stored["optimizer"])
         self.scaler.load_state_dict(stored.get("scaler", {}) or self.scaler.state_dict())
-        self.total = stored.get("total", self.total).to(self.total.device)
-        self.counted, self.curve = stored.get("counted", 0), stored.get("curve", [])
-        self.step, self.earlier = int(stored["step"]), float(stored["seconds"])
-
-
-def write_curve(path: Path, curve: list[LogEntry]) -> None:
-    """The curve as CSV: a line a point, empty where a point lacks a column."""
-    columns = list(dict.fromkeys(name for point in curve for name in point))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{value:.6g}" for name, value in point.items()} for point in curve)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(buffer.getvalue(), encoding="utf-8")
-    beside.replace(path)
-
-
-def save_beside(path: Path, content: object) -> None:
-    """`torch.save` that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(content, beside)
-    beside.replace(path)
+        self.loss_sum = stored.get("total", self.loss_sum).to(self.loss_sum.device)
+        self.steps_since_log, self.curve = stored.get("counted", 0), stored.get("curve", [])
+        self.step, self.earlier_seconds = int(stored["step"]), float(stored["seconds"])
 
 
 def seconds_spent(checkpoint: Path) -> float:
-    """How long the training behind a checkpoint has taken in all, over every time it was resumed."""
+    """Total training time behind a checkpoint, over all interruptions; 0 without a checkpoint."""
     if not checkpoint.exists():
         return 0.0
     return float(torch.load(checkpoint, weights_only=True, map_location="cpu")["seconds"])
 
 
-def _check_same(checkpoint: TrainingCheckpoint, stored: Mapping[str, Any]) -> None:
-    for name in stored.keys() & checkpoint.about.keys():
-        if stored[name] != checkpoint.about[name]:
+def _as_csv(curve: list[LogEntry]) -> str:
+    """One line per entry; empty cells where an entry lacks a column."""
+    columns = list(dict.fromkeys(name for entry in curve for name in entry))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{value:.6g}" for name, value in entry.items()} for entry in curve)
+    return buffer.getvalue()
+
+
+def _check_settings(checkpoint: TrainingCheckpoint, stored: Mapping[str, Any]) -> None:
+    for name in stored.keys() & checkpoint.settings.keys():
+        if stored[name] != checkpoint.settings[name]:
             raise MethodError(
-                f"{checkpoint.path}: made with {name} {stored[name]}, asked for {checkpoint.about[name]}; "
+                f"{checkpoint.path}: made with {name} {stored[name]}, asked for {checkpoint.settings[name]}; "
                 "delete it or give the training another name"
             )
 

@@ -1,4 +1,4 @@
-"""What training reads: photographs of many people with captions, as arrays."""
+"""The training set that the trainers read: captioned photographs of many people, as arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Descriptions(Protocol):
-    """What is known of the person on each photograph, as numbers of about mean 0 and deviation 1."""
+    """Numeric attributes of the person in each photograph, standardised to mean 0 and deviation 1."""
 
     @property
     def numbers(self) -> NDArray[np.float32]:
@@ -18,37 +18,37 @@ class Descriptions(Protocol):
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """How many neighbouring columns belong together; they add up to D."""
+        """Sizes of the groups of adjacent columns; they add up to D."""
         ...
 
 
 class TrainingSet(Protocol):
-    """Captioned photographs of many people. Rows of one person need not be neighbours."""
+    """Captioned photographs of many people. Rows of one person need not be adjacent."""
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """All photographs, N x size x size x 3, RGB; may be memory-mapped.
 
-        Trainers of adapters ask for nothing but its length and slices of rows, so it need not be in memory.
+        Adapter trainers use only its length and slices of rows, so it need not be in memory.
         """
         ...
 
     @property
     def identities(self) -> NDArray[np.int64]:
-        """The person of each row, as numbers from 0."""
+        """The person of each row, numbered from 0."""
         ...
 
     @property
     def descriptions(self) -> Descriptions | None:
-        """None where nothing is known of the people but photographs and captions."""
+        """None where photographs and captions are the only data."""
         ...
 
     def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
-        """A true caption of the photograph (or of its mirror image), clauses dropped at random."""
+        """A true caption of the photograph (or of its mirror image), with clauses dropped at random."""
         ...
 
     def template(self, row: int, *, mirrored: bool) -> str:
-        """The photograph's full caption with the slot `{subject}` unfilled."""
+        """The photograph's full caption with the unfilled placeholder `{subject}`."""
         ...
 
     def noun(self, row: int) -> str:

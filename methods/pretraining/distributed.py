@@ -1,4 +1,4 @@
-"""The processes that train one network together, as `accelerate launch` starts them; mostly just one."""
+"""The processes that train one network together, as `accelerate launch` starts them; usually one."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from torch import Tensor, nn
 
 from methods.errors import MethodError
 
-PATIENCE = timedelta(days=2)
-"""How long the others wait for the first; it may have a large data set's features to compute."""
+BARRIER_TIMEOUT = timedelta(days=2)
+"""Longest wait for the main process, which may compute the features of a large dataset."""
 
 
 @dataclass(frozen=True)
 class DistributedGroup:
-    """Every process holds the same network and draws the same batch, and works on rows of its own."""
+    """All processes have the same network and sample the same batch; each computes its own rows of it."""
 
     rank: int
     size: int
 
     @classmethod
     def here(cls) -> DistributedGroup:
-        """The team of this process; from the first call on, `cuda` means this process's own GPU.
+        """The group of this process; after the first call, `cuda` is this process's own GPU.
 
-        Raises MethodError where processes were started together and do not know of each other.
+        Raises MethodError where several processes were started without being connected.
         """
-        # Without the flag, processes on a machine without GPU stay apart.
-        state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
+        # Without the flag, processes on a machine without GPU are not connected.
+        state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=BARRIER_TIMEOUT)
         started = int(os.environ.get("WORLD_SIZE", "1"))
         if started != state.num_processes:
             raise MethodError(
-                f"{started} processes were started, and accelerate joins {state.num_processes}; "
+                f"{started} processes were started, but accelerate connects {state.num_processes}; "
                 "start them by `accelerate launch`, or set ACCELERATE_USE_CPU=true where there are no GPUs"
             )
         return cls(state.process_index, state.num_processes)
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """True on the main process, which writes files and reports progress."""
         return self.rank == 0
 
     def rows(self, batch: int, parts: int) -> Iterator[slice]:
-        """This process's rows of a batch, in `parts` equal pieces; raises MethodError where none exist."""
+        """This process's rows of a batch, in `parts` equal slices; MethodError if they cannot be equal."""
         total = self.size * parts
         if batch % total:
             raise MethodError(
@@ -61,7 +61,7 @@ class DistributedGroup:
             yield slice(start, start + piece)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace each gradient by its mean over the processes, in one message."""
+        """Replace each gradient by its mean over the processes, in one all-reduce."""
         if self.size == 1:
             return
         parameters = list(parameters)
@@ -72,15 +72,15 @@ class DistributedGroup:
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a number over the processes."""
-        whole: Tensor = reduce(value, "mean")
-        return whole
+        mean: Tensor = reduce(value, "mean")
+        return mean
 
     @contextmanager
-    def leader_first(self) -> Iterator[None]:
-        """The first process goes through the body before the others, which then find what it wrote."""
+    def main_process_first(self) -> Iterator[None]:
+        """Run the body on the main process before the others, which can then read what it wrote."""
         with PartialState().main_process_first():
             yield
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Block until all processes have called this."""
         PartialState().wait_for_everyone()

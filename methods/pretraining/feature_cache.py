@@ -1,9 +1,8 @@
-"""Computes and writes what frozen networks say of a training set, by picture and by sentence."""
+"""Computes the outputs of the frozen networks on a training set and writes them to a folder."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,19 +14,21 @@ from torch import Tensor
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import from_bytes
 from methods.backbone.text_encoding import encoders_of
+from methods.compute.atomic_io import atomic_file, atomic_folder
 from methods.encoders.clip_vision import ImageEncoder
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Progress
 
-EMBEDS = "embeds.npy"
-STORED = ("latents", "patches", "sentences", "pooled", "captions")
+EMBEDDINGS_FILE = "embeds.npy"
+ARRAYS = ("latents", "patches", "sentences", "pooled", "captions")
+"""Names of the other files, without `.npy`."""
 
 
-def key_of(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, variants: int) -> str:
-    """Of all that the features depend on; neither the U-Net nor the decoder is among it."""
+def cache_key(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, variants: int) -> str:
+    """A digest of everything that the features depend on; U-Net and decoder are not part of it."""
     pipe = backbone.pipe
-    said = (variants, backbone.resolution, encoder.mean, encoder.std, pipe.vae.config.scaling_factor)
-    digest = hashlib.sha256(repr((said, sorted(pipe.tokenizer.get_vocab().items()))).encode())
+    settings = (variants, backbone.resolution, encoder.mean, encoder.std, pipe.vae.config.scaling_factor)
+    digest = hashlib.sha256(repr((settings, sorted(pipe.tokenizer.get_vocab().items()))).encode())
     texts = [text_encoder for _, text_encoder in encoders_of(pipe)]
     for part in (pipe.vae.encoder, pipe.vae.quant_conv, *texts, encoder.model):
         for value in part.state_dict().values() if part is not None else ():
@@ -39,7 +40,7 @@ def key_of(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, variant
     return digest.hexdigest()[:16]
 
 
-def compute(
+def compute_features(
     folder: Path,
     data: TrainingSet,
     backbone: Backbone,
@@ -47,11 +48,8 @@ def compute(
     variants: int,
     progress: Progress,
 ) -> None:
-    beside = folder.with_name(f".{folder.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+    """Write the files of `ARRAYS` to `folder`, which must not exist."""
     captions, sentences = _captions(data, variants)
-    np.save(beside / "captions.npy", captions)
     total = 4 * len(data.pixels) + len(sentences)
     done = 0
 
@@ -61,22 +59,23 @@ def compute(
         progress(done, total, "features of the training set")
 
     def latents(pixels: Tensor) -> Tensor:
-        return backbone.encode_pixels(_sized(pixels, backbone.resolution))
+        return backbone.encode_pixels(_resized(pixels, backbone.resolution))
 
     def patches(pixels: Tensor) -> Tensor:
-        return encoder.of_pixels(_sized(pixels, encoder.size))
+        return encoder.of_pixels(_resized(pixels, encoder.size))
 
-    for name, encode in (("latents", latents), ("patches", patches)):
-        _encode_pictures(beside / f"{name}.npy", data, encode, advance)
-    _encode_sentences(beside, sentences, backbone, advance)
-    beside.replace(folder)
+    with atomic_folder(folder) as temporary:
+        np.save(temporary / "captions.npy", captions)
+        for name, encode in (("latents", latents), ("patches", patches)):
+            _encode_images(temporary / f"{name}.npy", data, encode, advance)
+        _encode_sentences(temporary, sentences, backbone, advance)
 
 
 def compute_embeddings(folder: Path, data: TrainingSet, encoder: ImageEncoder, progress: Progress) -> None:
-    """Beside the others, later: only the base IP-Adapter reads them."""
+    """Add the image embeddings to an existing folder; only the base IP-Adapter reads them."""
 
     def embed(pixels: Tensor) -> Tensor:
-        return encoder.embeddings_of_pixels(_sized(pixels, encoder.size))
+        return encoder.embeddings_of_pixels(_resized(pixels, encoder.size))
 
     done = 0
 
@@ -85,12 +84,11 @@ def compute_embeddings(folder: Path, data: TrainingSet, encoder: ImageEncoder, p
         done += rows
         progress(done, 2 * len(data.pixels), "embeddings of the training set")
 
-    beside = folder / f".{EMBEDS}"
-    _encode_pictures(beside, data, embed, advance)
-    beside.replace(folder / EMBEDS)
+    with atomic_file(folder / EMBEDDINGS_FILE) as temporary:
+        _encode_images(temporary, data, embed, advance)
 
 
-def _encode_pictures(
+def _encode_images(
     path: Path, data: TrainingSet, encode: Callable[[Tensor], Tensor], advance: Callable[[int], None]
 ) -> None:
     stored: NDArray[np.float16] | None = None
@@ -123,18 +121,19 @@ def _encode_sentences(
 
 
 def _captions(data: TrainingSet, variants: int) -> tuple[NDArray[np.int64], list[str]]:
+    """Caption indices, N x 2 x variants, and the distinct sentences; index 0 is the empty sentence."""
     rng = np.random.default_rng(variants)
-    place = {"": 0}
+    index = {"": 0}
     captions = np.empty((len(data.pixels), 2, variants), np.int64)
     for row in range(len(data.pixels)):
         for side in (0, 1):
             for variant in range(variants):
                 sentence = data.caption(row, rng, mirrored=bool(side))
-                captions[row, side, variant] = place.setdefault(sentence, len(place))
-    return captions, list(place)
+                captions[row, side, variant] = index.setdefault(sentence, len(index))
+    return captions, list(index)
 
 
-def _sized(pixels: Tensor, size: int) -> Tensor:
+def _resized(pixels: Tensor, size: int) -> Tensor:
     if pixels.shape[-1] == size:
         return pixels
     return torch.nn.functional.interpolate(

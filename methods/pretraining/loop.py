@@ -1,4 +1,4 @@
-"""The loop behind every `bench train`: warm-up and cosine decay, EMA, checkpoints that resume exactly."""
+"""The training loop: AdamW, warm-up and cosine decay, EMA, checkpoints that resume exactly."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from methods.pretraining.checkpoint import LogEntry, TrainingCheckpoint, Trainin
 from methods.pretraining.distributed import DistributedGroup
 
 Progress = Callable[[int, int, str], None]
-"""Called with the step reached, the number of steps, and a line of losses."""
+"""Called with the steps done, the number of steps, and a line of losses."""
 
-Loss = Callable[[int, torch.Generator], Tensor]
-"""The loss of a step's whole batch, drawn with the generator."""
+BatchLoss = Callable[[int, torch.Generator], Tensor]
+"""The loss of a step's whole batch, sampled with the generator."""
 
 RowLoss = Callable[[int, torch.Generator, slice], Tensor]
-"""The mean loss over some rows of a step's batch: all rows are drawn, the named ones are worked on."""
+"""The mean loss over a slice of a step's batch: all rows are sampled, only the slice is computed."""
 
 
-TOLD: Final = 50
-"""Steps between two points of the curve."""
+LOG_INTERVAL: Final = 50
+"""Steps between two rows of the loss curve."""
 
-SAVED: Final = 120
+CHECKPOINT_INTERVAL: Final = 120
 """Seconds between two checkpoints."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network learns."""
+    """Length, batch size and learning rate of a training."""
 
     steps: int
     batch: int
-    """Rows a step, over all processes and accumulated pieces together."""
+    """Rows per step, over all processes and accumulated pieces together."""
     learning_rate: float
     warm_up: int = 200
     decay_from: float = 0.5
     """Share of the steps after which the learning rate falls along a half cosine."""
     floor: float = 0.02
-    """The last learning rate, as a share of the first."""
+    """The final learning rate, as a share of the initial one."""
     weight_decay: float = 0.01
     ema: float = 0.999
     clip: float = 1.0
     seed: int = 0
     accumulate: int = 1
-    """Pieces that a process works on one after the other before each step; for memory."""
+    """Pieces of a batch that a process computes in sequence before each step, to save memory."""
     precision: Precision = "auto"
-    """Of the forward pass; weights that learn are float32. `auto` is bf16 where the hardware has it."""
+    """Of the forward pass; trainable weights are float32. `auto` is bf16 where the hardware supports it."""
 
     def rate(self, step: int) -> float:
-        """The learning rate at `step` (from 0)."""
+        """The learning rate at `step` (from 0): linear warm-up, constant, half cosine to `floor`."""
         warm = min(1.0, (step + 1) / self.warm_up)
         done = step / self.steps
         if done < self.decay_from:
@@ -69,17 +69,17 @@ class Schedule:
 
 @dataclass(frozen=True)
 class PeriodicEvaluation:
-    """Something to measure now and then while the network learns, such as the loss on unseen people."""
+    """A measurement at regular intervals of a training, such as the loss on unseen people."""
 
     every: int
-    """Steps; also measured at the end."""
+    """Steps between two measurements; there is one more at the end."""
     measure: Callable[[], Mapping[str, float]]
-    """Called with the network as its average, in evaluation mode, without gradients."""
+    """Called with the averaged weights in place, in evaluation mode, without gradients."""
 
 
-def train(
+def optimize_whole_batches(
     module: nn.Module,
-    loss: Loss,
+    loss: BatchLoss,
     schedule: Schedule,
     *,
     checkpoint: Path,
@@ -87,10 +87,10 @@ def train(
     device: torch.device,
     stop_at: int | None = None,
 ) -> None:
-    """As `minimise`, for a loss that needs its whole batch at once, on one process."""
+    """As `optimize`, for a loss over the whole batch. Raises MethodError with processes or accumulation."""
     if schedule.accumulate > 1 or DistributedGroup.here().size > 1:
         raise MethodError(f"{checkpoint.stem}: trains on one process and without accumulation")
-    minimise(
+    optimize(
         module,
         lambda step, generator, rows: loss(step, generator),
         schedule,
@@ -101,7 +101,7 @@ def train(
     )
 
 
-def minimise(
+def optimize(
     module: nn.Module,
     loss: RowLoss,
     schedule: Schedule,
@@ -109,45 +109,46 @@ def minimise(
     checkpoint: TrainingCheckpoint,
     progress: Progress,
     device: torch.device,
-    watch: PeriodicEvaluation | None = None,
+    evaluation: PeriodicEvaluation | None = None,
     stop_at: int | None = None,
 ) -> list[LogEntry]:
-    """Minimise `loss` over the module's trainable parameters; the module ends as its EMA. Returns the curve.
+    """Minimise `loss` over the module's trainable parameters, load their EMA, and return the loss curve.
 
-    The generator of a step is seeded by (schedule.seed, step), so neither an interruption nor the number
-    of processes or of accumulated pieces changes what is drawn. The checkpoint is written about every two
-    minutes and at the end; a finished one is not trained again, and one whose `about` differs is refused.
-    `stop_at` ends earlier on the same schedule, as an interruption would.
+    The generator of a step is seeded by (schedule.seed, step). So the samples depend neither on
+    interruptions nor on the number of processes or accumulated pieces. The checkpoint is written every two
+    minutes and at the end. A finished training is not repeated. `stop_at` ends early on the same schedule,
+    like an interruption. Raises MethodError if the checkpoint's settings differ or the loss is not finite.
     """
-    team = DistributedGroup.here()
-    pieces = list(team.rows(schedule.batch, schedule.accumulate))
-    state = _begin(module, schedule, checkpoint, device)
+    group = DistributedGroup.here()
+    pieces = list(group.rows(schedule.batch, schedule.accumulate))
+    state = _initial_state(module, schedule, checkpoint, device)
     end = min(schedule.steps, stop_at or schedule.steps)
-    saved_at, moved = time.monotonic(), state.step < end
+    saved_at, unfinished = time.monotonic(), state.step < end
     module.train()
     while state.step < end:
-        _step(state, loss, pieces, schedule, team, device)
-        whole = state.step == schedule.steps
-        if whole or state.step == 1 or state.step % TOLD == 0 or (watch and state.step % watch.every == 0):
-            state.curve.append(_point(state, schedule, team, checkpoint.path))
-            if watch and (whole or state.step % watch.every == 0):
-                state.curve[-1] |= _measured(module, state, watch)
-            if team.leads:
-                progress(state.step, schedule.steps, _told(state.curve))
-        if team.leads and time.monotonic() - saved_at > SAVED:
+        _step(state, loss, pieces, schedule, group, device)
+        last = state.step == schedule.steps
+        due = evaluation if evaluation and (last or state.step % evaluation.every == 0) else None
+        if last or due or state.step == 1 or state.step % LOG_INTERVAL == 0:
+            state.curve.append(_log_entry(state, schedule, group, checkpoint.path))
+            if due:
+                state.curve[-1] |= _evaluate(module, state, due)
+            if group.leads:
+                progress(state.step, schedule.steps, _summary(state.curve))
+        if group.leads and time.monotonic() - saved_at > CHECKPOINT_INTERVAL:
             state.save(checkpoint)
             saved_at = time.monotonic()
-    if moved and team.leads:
+    if unfinished and group.leads:
         state.save(checkpoint)
-    team.wait()
-    state.settle()
+    group.wait()
+    state.apply_average()
     module.eval()
-    if team.leads:
-        progress(end, schedule.steps, _told(state.curve))
+    if group.leads:
+        progress(end, schedule.steps, _summary(state.curve))
     return state.curve
 
 
-def _begin(
+def _initial_state(
     module: nn.Module, schedule: Schedule, checkpoint: TrainingCheckpoint, device: torch.device
 ) -> TrainingState:
     parameters = [p for p in module.parameters() if p.requires_grad]
@@ -155,7 +156,7 @@ def _begin(
         parameters, schedule.learning_rate, betas=(0.9, 0.99), weight_decay=schedule.weight_decay
     )
     scaler = torch.amp.GradScaler(device.type, enabled=schedule.precision == "fp16")
-    state = TrainingState(parameters, optimizer, scaler, total=torch.zeros((), device=device))
+    state = TrainingState(parameters, optimizer, scaler, loss_sum=torch.zeros((), device=device))
     state.resume(checkpoint)
     return state
 
@@ -165,49 +166,52 @@ def _step(
     loss: RowLoss,
     pieces: list[slice],
     schedule: Schedule,
-    team: DistributedGroup,
+    group: DistributedGroup,
     device: torch.device,
 ) -> None:
-    for group in state.optimizer.param_groups:
-        group["lr"] = schedule.rate(state.step)
+    for parameters in state.optimizer.param_groups:
+        parameters["lr"] = schedule.rate(state.step)
     for rows in pieces:
         with autocast(device, schedule.precision):
             value = loss(state.step, generator_of(schedule.seed, state.step), rows) / len(pieces)
         state.scaler.scale(value).backward()
-        state.total += value.detach()
-    team.average_gradients(state.parameters)
+        state.loss_sum += value.detach()
+    group.average_gradients(state.parameters)
     state.scaler.unscale_(state.optimizer)
     torch.nn.utils.clip_grad_norm_(state.parameters, schedule.clip)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
+    # Not diffusers' EMAModel: it rounds differently, so the shipped weights could not be reproduced.
     decay = min(schedule.ema, (1 + state.step) / (10 + state.step))
     torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay)
     state.step += 1
-    state.counted += 1
+    state.steps_since_log += 1
 
 
-def _point(state: TrainingState, schedule: Schedule, team: DistributedGroup, checkpoint: Path) -> LogEntry:
-    """The mean loss since the last point. Read back only here: reading makes a GPU wait."""
-    mean = team.mean(state.total).item() / state.counted
+def _log_entry(
+    state: TrainingState, schedule: Schedule, group: DistributedGroup, checkpoint: Path
+) -> LogEntry:
+    """The mean loss since the last entry. The loss is read here only, since reading makes a GPU wait."""
+    mean = group.mean(state.loss_sum).item() / state.steps_since_log
     if not math.isfinite(mean):
         raise MethodError(
             f"{checkpoint.name}: the loss is {mean} at step {state.step}; lower the learning rate"
         )
-    state.total.zero_()
-    state.counted = 0
+    state.loss_sum.zero_()
+    state.steps_since_log = 0
     return {"step": state.step, "loss": mean, "rate": schedule.rate(state.step - 1)}
 
 
-def _measured(module: nn.Module, state: TrainingState, watch: PeriodicEvaluation) -> Mapping[str, float]:
+def _evaluate(module: nn.Module, state: TrainingState, evaluation: PeriodicEvaluation) -> Mapping[str, float]:
     module.eval()
     with torch.no_grad(), state.averaged():
-        measured = watch.measure()
+        measured = evaluation.measure()
     module.train()
     return measured
 
 
-def _told(curve: list[LogEntry]) -> str:
-    """The last losses in words, and the last of what was measured."""
-    last: LogEntry = {name: value for point in curve for name, value in point.items()}
-    return ", ".join(f"{name} {value:.4f}" for name, value in last.items() if name not in ("step", "rate"))
+def _summary(curve: list[LogEntry]) -> str:
+    """The latest value of each column as text."""
+    latest: LogEntry = {name: value for entry in curve for name, value in entry.items()}
+    return ", ".join(f"{name} {value:.4f}" for name, value in latest.items() if name not in ("step", "rate"))

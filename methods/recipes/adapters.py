@@ -1,8 +1,8 @@
-"""The adapters of the embedded world, each behind one `bench train` command, each with its card."""
+"""Trains an IP-Adapter or a leave-one-out aggregator and writes its weights and model card."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,52 +14,60 @@ from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.errors import MethodError
 from methods.ip_adapter.training import BASE_TOKENS, IPAdapterTraining, train_ip_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
-from methods.leave_one_out.training import SCHEDULE as LOO_SCHEDULE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.loop import Schedule
-from methods.recipes.model_card import Card
+from methods.recipes.model_card import ModelCard
 from methods.recipes.workspace import TrainingWorkspace
+
+AdapterTraining = IPAdapterTraining | LeaveOneOutTraining
+
+IP_ADAPTER_SETTINGS = ("layout", "condition", "tokens", "hidden", "timestep_power", "summary_loss_weight")
+LEAVE_ONE_OUT_SETTINGS = ("tokens", "hidden", "depth", "shortcut")
+"""In addition to those of the objective."""
+CONDITIONS = {
+    "self": "the target photograph itself, as published: the control for leave-one-out",
+    "other": "another photograph of the person",
+}
 
 
 @dataclass(frozen=True)
 class TrainingSource:
-    """Whose photographs are learnt from."""
+    """The origin of the training photographs."""
 
     name: str
-    """In the leak ledger."""
-    options: str = ""
-    """How the command names them, with a blank before."""
+    """As in the training overlap: `celeba-train`."""
     licence: str = "as the licences of the training photographs and of both frozen networks allow"
 
-    def about(self, base: str) -> dict[str, object]:
-        """What the card says of them, and of the backbone."""
-        return {"training data": self.name, "backbone": base}
+
+RENDERED = TrainingSource("rendered-people-train", licence=ModelCard.licence)
 
 
-SCHEDULED = ("steps", "batch", "learning_rate")
-"""What a command may say of the schedule that changes what is learnt."""
-
-RENDERED = TrainingSource("rendered-people-train", licence=Card.licence)
-
-
-def make_ip_adapter(
+def make_adapter(
     workspace: TrainingWorkspace,
     schedule: Schedule,
-    training: IPAdapterTraining,
+    training: AdapterTraining,
     *,
     base: str,
+    command: str,
     name: str = "",
     source: TrainingSource = RENDERED,
 ) -> Path:
-    """Train and write `<weights>/<name>.safetensors`; its card holds the loss on unseen people.
+    """Train and write `<weights>/<name>.safetensors`, and its model card with the loss on unseen people.
 
-    Without a name, it is `ip-adapter` and every setting that is not the usual one.
+    `base` is the backbone: `embedded`, a folder, or `owner/name@commit`. `command` is the command line for
+    the card. Without `name`, the file name lists all settings that are not the default.
     """
-    out = workspace.weights / f"{name or '-'.join(['ip-adapter', *_unusual(training)])}.safetensors"
+    if isinstance(training, LeaveOneOutTraining) and training.aggregator not in AGGREGATORS:
+        raise MethodError(f"aggregator {training.aggregator!r}: known are {', '.join(AGGREGATORS)}")
+    out = workspace.weights / f"{name or default_name(training)}.safetensors"
+    settings = adapter_settings(training)
     if training.encoder == EMBEDDED_CLIP:
         training = replace(training, encoder=_encoder(workspace))
-    losses = train_ip_adapter(
+    train: Callable[..., Mapping[str, float]] = (
+        train_ip_adapter if isinstance(training, IPAdapterTraining) else train_leave_one_out
+    )
+    losses = train(
         workspace.data,
         out,
         training=replace(training, data_name=training.data_name or source.name),
@@ -70,122 +78,58 @@ def make_ip_adapter(
         unseen=workspace.unseen,
     )
     if DistributedGroup.here().leads:
-        settings = _about_ip_adapter(training)
-        _card(workspace, out, _ip_adapter_command(training), schedule, settings, losses, source, base)
+        rows = {
+            **workspace.training_summary(schedule, workspace.checkpoints / f"{out.stem}.pt"),
+            **_as_on_card(training, settings),
+            "people unseen": len(np.unique(workspace.unseen.identities)),
+            "training data": source.name,
+            "backbone": base,
+        }
+        _card(out.stem, command, rows, losses, source).write(out.with_suffix(".md"))
     return out
 
 
-IP_SETTINGS = ("layout", "condition", "tokens", "hidden", "timestep_power", "summary_loss_weight")
+def adapter_settings(training: AdapterTraining) -> dict[str, object]:
+    """The settings that determine the weights, in the order of the model card."""
+    if isinstance(training, IPAdapterTraining):
+        return {name: getattr(training, name) for name in IP_ADAPTER_SETTINGS}
+    own = {name: getattr(training, name) for name in LEAVE_ONE_OUT_SETTINGS}
+    return {**asdict(training.objective), **own}
 
 
-def _unusual(training: IPAdapterTraining) -> list[str]:
-    """The values of the settings that are not the usual ones; numbers with their names."""
-    usual = IPAdapterTraining()
-    found = {name: getattr(training, name) for name in IP_SETTINGS}
-    return [
-        str(value) if isinstance(value, str) else f"{name}-{value:g}"
-        for name, value in found.items()
-        if value != getattr(usual, name)
-    ]
+def default_name(training: AdapterTraining) -> str:
+    """`loo-mean`, or `loo-mean-no-leave-out-tokens-16` with settings that are not the default."""
+    if isinstance(training, IPAdapterTraining):
+        changed = _changed_settings(training, IPAdapterTraining())
+        # Numbers need the name of their setting; the words explain themselves.
+        parts = [
+            str(value) if isinstance(value, str) else f"{name}-{value:g}" for name, value in changed.items()
+        ]
+        return "-".join(["ip-adapter", *parts])
+    changed = _changed_settings(training, LeaveOneOutTraining(training.aggregator))
+    return "-".join(["loo", training.aggregator, *(_name_part(*item) for item in changed.items())])
 
 
-def _ip_adapter_command(training: IPAdapterTraining) -> str:
-    flags = [
-        f"--{name.replace('_', '-')} {getattr(training, name)}" for name in IP_SETTINGS if name != "hidden"
-    ]
-    if training.start is not None:
-        flags.append(f"--start {training.start.name}")
-    return " ".join(["bench train ip-adapter", *flags])
+def _changed_settings(training: AdapterTraining, default: AdapterTraining) -> dict[str, object]:
+    defaults = adapter_settings(default)
+    return {name: value for name, value in adapter_settings(training).items() if value != defaults[name]}
 
 
-def _about_ip_adapter(training: IPAdapterTraining) -> dict[str, object]:
-    conditions = {
-        "self": "the target photograph itself, as published: the control for leave-one-out",
-        "other": "another photograph of the person",
-    }
-    own: dict[str, object] = {name: getattr(training, name) for name in IP_SETTINGS}
-    if training.layout == "base":
-        own = {**own, "tokens": BASE_TOKENS}
-        del own["hidden"]
-    return {**own, "condition": conditions[training.condition]}
-
-
-def make_leave_one_out(
-    workspace: TrainingWorkspace,
-    schedule: Schedule,
-    training: LeaveOneOutTraining,
-    *,
-    base: str,
-    name: str = "",
-    source: TrainingSource = RENDERED,
-) -> Path:
-    """Train and write `<weights>/<name>.safetensors`; its card holds the loss on unseen people.
-
-    Without a name, it is `loo-<aggregator>` and every setting that is not the usual one.
-    """
-    if training.aggregator not in AGGREGATORS:
-        raise MethodError(f"--aggregator {training.aggregator}: known are {', '.join(AGGREGATORS)}")
-    out = workspace.weights / f"{name or variant_name(training)}.safetensors"
-    if training.encoder == EMBEDDED_CLIP:
-        training = replace(training, encoder=_encoder(workspace))
-    losses = train_leave_one_out(
-        workspace.data,
-        out,
-        training=replace(training, data_name=training.data_name or source.name),
-        backbone=_backbone(base, workspace),
-        schedule=schedule,
-        work=workspace.checkpoints,
-        progress=workspace.progress,
-        unseen=workspace.unseen,
-    )
-    if DistributedGroup.here().leads:
-        command = leave_one_out_command(training, schedule, base)
-        _card(workspace, out, command, schedule, _settings(training), losses, source, base)
-    return out
-
-
-def variant_name(training: LeaveOneOutTraining) -> str:
-    """`loo-mean`, or `loo-mean-no-leave-out-tokens-16` for settings that are not the usual ones."""
-    return "-".join(["loo", training.aggregator, *(flag.replace(" ", "-") for flag in _flags(training))])
-
-
-def leave_one_out_command(training: LeaveOneOutTraining, schedule: Schedule, base: str = EMBEDDED) -> str:
-    """The command that trains these settings so long, on this backbone."""
-    own, usual = asdict(schedule), asdict(LOO_SCHEDULE)
-    flags = [_flag(name, own[name]) for name in SCHEDULED if own[name] != usual[name]]
-    if base != EMBEDDED:
-        flags.append(f"base {base}")
-    if training.start is not None:
-        flags.append(f"start {training.start.name}")
-    return " --".join([f"bench train loo --aggregator {training.aggregator}", *_flags(training), *flags])
-
-
-def _flags(training: LeaveOneOutTraining) -> list[str]:
-    """The command's flags, without dashes, for what is not the usual."""
-    own, usual = (_settings(t) for t in (training, LeaveOneOutTraining(training.aggregator)))
-    return [_flag(name, value) for name, value in own.items() if value != usual[name]]
-
-
-def _settings(training: LeaveOneOutTraining) -> dict[str, object]:
-    names = ("tokens", "hidden", "depth", "shortcut")
-    return {**asdict(training.objective), **{name: getattr(training, name) for name in names}}
-
-
-def _flag(name: str, value: object) -> str:
+def _name_part(name: str, value: object) -> str:
     word = name.replace("_", "-")
     if isinstance(value, bool):
         return word if value else f"no-{word}"
-    return f"{word} {value}"
+    return f"{word}-{value}"
 
 
 def _encoder(workspace: TrainingWorkspace) -> Path:
-    """The image encoder among the weights that are being made, or the one that ships."""
+    """The image encoder in the output folder if there is one, else the shipped one."""
     own = workspace.weights / "clip"
     return own if (own / "config.json").exists() else EMBEDDED_CLIP
 
 
 def _backbone(base: str, workspace: TrainingWorkspace) -> Backbone:
-    """The backbone among the weights that are being made, the one that ships, or somebody's own."""
+    """The built-in backbone (from the output folder if it is there) or a custom one."""
     own = workspace.weights / "embedded"
     path = str(own) if base == EMBEDDED and own.is_dir() else base
     name, _, commit = ("", "", "") if Path(path).exists() else path.partition("@")
@@ -193,27 +137,32 @@ def _backbone(base: str, workspace: TrainingWorkspace) -> Backbone:
     return Backbone.open(spec)
 
 
+def _as_on_card(training: AdapterTraining, settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings with conditions in words, and without those that the base layout does not have."""
+    rows = dict(settings)
+    if isinstance(training, IPAdapterTraining):
+        rows["condition"] = CONDITIONS[training.condition]
+        if training.layout == "base":
+            rows["tokens"] = BASE_TOKENS
+            del rows["hidden"]
+    return rows
+
+
 def _card(
-    workspace: TrainingWorkspace,
-    out: Path,
+    title: str,
     command: str,
-    schedule: Schedule,
-    settings: Mapping[str, object],
+    rows: Mapping[str, object],
     losses: Mapping[str, float],
     source: TrainingSource,
-    base: str,
-) -> None:
-    """Write the adapter's card beside it: how it was made, and its loss on unseen people."""
-    unseen = {"people unseen": len(np.unique(workspace.unseen.identities))}
-    made = workspace.made_of(schedule, workspace.checkpoints / f"{out.stem}.pt")
-    Card(
-        out.stem,
-        command + source.options,
+) -> ModelCard:
+    return ModelCard(
+        title,
+        command,
         "Trained between a frozen backbone and a frozen image encoder.",
-        {**made, **settings, **unseen, **source.about(base)},
+        rows,
         {
             "loss on unseen people": f"{losses['loss']:.4f}",
             "the same without their photographs": f"{losses['without']:.4f}",
         },
         source.licence,
-    ).write(out.with_suffix(".md"))
+    )

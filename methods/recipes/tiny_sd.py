@@ -1,4 +1,4 @@
-"""From photographs to a tiny Stable Diffusion: three steps, each behind one `bench train` command."""
+"""Trains the tiny Stable Diffusion in three parts (CLIP, autoencoder, U-Net) and writes their model cards."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from methods.compute.atomic_io import atomic_folder
+from methods.errors import MethodError
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.loop import Schedule
-from methods.recipes.model_card import Card
-from methods.recipes.workspace import TrainingWorkspace, _emptied, _needed
+from methods.recipes.model_card import ModelCard
+from methods.recipes.workspace import TrainingWorkspace, emptied, require_network
 from methods.tiny_sd.autoencoder import (
     CHANNELS,
     as_tensor,
     encode_all,
-    make_certain,
+    make_deterministic,
     train_autoencoder,
     train_decoder,
 )
-from methods.tiny_sd.captions import draw_captions
+from methods.tiny_sd.captions import plain_captions, sample_captions
 from methods.tiny_sd.clip import image_processor, train_clip
 from methods.tiny_sd.tokenizer import learn_tokenizer, token_ids
-from methods.tiny_sd.unet import FrozenParts, begun_unet, denoising_error, save_pipeline, train_unet
-from methods.tiny_sd.widening import grown_autoencoder
+from methods.tiny_sd.unet import FrozenParts, denoising_error, initial_unet, save_pipeline, train_unet
 
-DESCRIBER: Final = "describer.safetensors"
-"""Beside the checkpoints: it does not ship."""
-JUDGED: Final = 400
-"""How many unseen photographs a card's numbers are computed on."""
+ATTRIBUTES_FILE: Final = "describer.safetensors"
+"""Attribute tokens, in the checkpoint folder; they do not ship."""
+EVALUATION_PHOTOS: Final = 400
+"""Number of unseen photographs for the evaluation on a model card."""
 
 
-def make_clip(workspace: TrainingWorkspace, schedule: Schedule) -> Path:
-    """Learn the tokenizer and the CLIP; write the vision tower to `<weights>/clip`.
+def make_clip(workspace: TrainingWorkspace, schedule: Schedule, *, command: str) -> Path:
+    """Train the tokenizer and the CLIP; write the vision tower to `<weights>/clip`.
 
-    The whole goes to `<checkpoints>/clip`, from where `make_backbone` takes the text tower.
+    The complete CLIP is written to `<checkpoints>/clip`; `make_backbone` reads the text tower there.
+    `command` is the command line for the model card.
     """
     checkpoint = workspace.checkpoints / "clip.pt"
     tokenizer = _tokenizer(workspace)
@@ -55,27 +57,30 @@ def make_clip(workspace: TrainingWorkspace, schedule: Schedule) -> Path:
         checkpoint=checkpoint,
         device=workspace.device,
         progress=workspace.progress,
-        start=CLIPModel.from_pretrained(_needed(workspace.start / "clip", "clip"), dtype=torch.float32)
-        if workspace.start
-        else None,
+        start=_earlier_clip(workspace.start) if workspace.start else None,
     )
-    folder = _emptied(workspace.weights / "clip")
+    folder = emptied(workspace.weights / "clip")
     quality = _clip_quality(clip, tokenizer, workspace)
     clip.half()
     _vision_tower(clip).save_pretrained(folder)
-    clip.save_pretrained(_emptied(workspace.checkpoints / "clip"))
+    clip.save_pretrained(emptied(workspace.checkpoints / "clip"))
     image_processor(workspace.data.pixels.shape[1]).save_pretrained(folder)
-    Card(
+    ModelCard(
         "Tiny CLIP",
-        "bench train clip",
-        "This is its vision tower, which conditions ip-adapter and the leave-one-out methods; its text tower "
-        "is the embedded backbone's text encoder. Trained on captions (Radford et al. 2021), on pairs of "
-        "photographs of one person, and to tell from one photograph the mean of that person's others and the "
-        "renderer's numbers of the person. No evaluation network shares weights or code with it.",
-        workspace.made_of(schedule, checkpoint),
+        command,
+        "The vision tower, which conditions ip-adapter and the leave-one-out methods. The text tower is the "
+        "text encoder of the embedded backbone. Trained on captions (Radford et al. 2021) and on pairs of "
+        "photographs of one person. From one photograph it also learns to predict the mean of the person's "
+        "other photographs and the renderer's parameters of the person. No evaluation network shares weights "
+        "or code with it.",
+        workspace.training_summary(schedule, checkpoint),
         quality,
     ).write(folder / "CARD.md")
     return folder
+
+
+def _earlier_clip(start: Path) -> CLIPModel:
+    return CLIPModel.from_pretrained(require_network(start / "clip", "clip"), dtype=torch.float32)
 
 
 def _vision_tower(clip: CLIPModel) -> CLIPVisionModelWithProjection:
@@ -86,20 +91,24 @@ def _vision_tower(clip: CLIPModel) -> CLIPVisionModelWithProjection:
 
 
 def _tokenizer(workspace: TrainingWorkspace) -> CLIPTokenizer:
-    """Learnt once and kept: equally frequent pairs are merged in no fixed order, so a second one differs."""
+    """Trained once and stored: the order of equally frequent merges varies, so a second one would differ."""
     folder = workspace.checkpoints / "tokenizer"
     if workspace.start and not folder.exists():
-        shutil.copytree(_needed(workspace.start / "tokenizer", "clip", "tokenizer.json"), folder)
+        shutil.copytree(require_network(workspace.start / "tokenizer", "clip", "tokenizer.json"), folder)
     if not folder.exists():
-        tokenizer = learn_tokenizer(sorted(set(draw_captions(workspace.data, variants=1, seed=0))))
-        beside = _emptied(workspace.checkpoints / ".tokenizer")
-        tokenizer.save_pretrained(beside)
-        beside.replace(folder)
+        tokenizer = learn_tokenizer(sorted(set(sample_captions(workspace.data, variants=1, seed=0))))
+        with atomic_folder(folder) as temporary:
+            tokenizer.save_pretrained(temporary)
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def make_autoencoder(workspace: TrainingWorkspace, schedule: Schedule, decoder: Schedule) -> Path:
-    """Train the autoencoder, then its decoder alone; `make_backbone` finds it in `<checkpoints>`."""
+def make_autoencoder(
+    workspace: TrainingWorkspace, schedule: Schedule, decoder: Schedule, *, command: str
+) -> Path:
+    """Train the autoencoder, then its decoder alone; write it to `<checkpoints>/autoencoder`.
+
+    `command` is the command line for the model card.
+    """
     checkpoint = workspace.checkpoints / "autoencoder.pt"
     pixels = np.asarray(workspace.data.pixels)
     torch.manual_seed(schedule.seed)
@@ -119,36 +128,39 @@ def make_autoencoder(workspace: TrainingWorkspace, schedule: Schedule, decoder: 
         device=workspace.device,
         progress=workspace.progress,
     )
-    make_certain(autoencoder)
-    folder = _emptied(workspace.checkpoints / "autoencoder")
+    make_deterministic(autoencoder)
+    folder = emptied(workspace.checkpoints / "autoencoder")
     autoencoder.save_pretrained(folder)
-    Card(
+    ModelCard(
         "Autoencoder of the tiny Stable Diffusion",
-        "bench train autoencoder",
+        command,
         f"AutoencoderKL, 64 px to a 16 x 16 latent of {CHANNELS} channels, each of mean 0 and deviation 1.",
         {
-            **workspace.made_of(schedule, checkpoint),
+            **workspace.training_summary(schedule, checkpoint),
             "then the decoder alone": f"{decoder.steps} x {decoder.batch}",
         },
-        {"PSNR in dB": restoration_psnr(autoencoder, workspace)},
+        {"PSNR in dB": reconstruction_psnr(autoencoder, workspace)},
     ).write(folder / "CARD.md")
     return folder
 
 
 def _earlier_autoencoder(start: Path) -> AutoencoderKL:
-    """The finished autoencoder of an earlier making, its latent grown where it has fewer channels."""
-    old = AutoencoderKL.from_pretrained(_needed(start / "autoencoder", "autoencoder"))
-    return grown_autoencoder(old, CHANNELS) if old.config.latent_channels < CHANNELS else old
+    folder = require_network(start / "autoencoder", "autoencoder")
+    autoencoder = AutoencoderKL.from_pretrained(folder)
+    channels = autoencoder.config.latent_channels
+    if channels != CHANNELS:
+        raise MethodError(f"{folder}: a latent of {channels} channels, expected {CHANNELS}; train a new one")
+    return autoencoder
 
 
-def make_backbone(workspace: TrainingWorkspace, schedule: Schedule) -> Path:
-    """Train the U-Net on the finished CLIP and autoencoder; write `<weights>/embedded`, a whole pipeline.
+def make_backbone(workspace: TrainingWorkspace, schedule: Schedule, *, command: str) -> Path:
+    """Train the U-Net on the finished CLIP and autoencoder; write `<weights>/embedded`, a complete pipeline.
 
-    Started by `accelerate launch`, several processes share each batch.
+    Processes started by `accelerate launch` share each batch. `command` is the command line for the card.
     """
     checkpoint = workspace.checkpoints / "unet.pt"
     text_encoder, autoencoder = workspace.finished("clip"), workspace.finished("autoencoder")
-    with DistributedGroup.here().leader_first():
+    with DistributedGroup.here().main_process_first():
         tokenizer = _tokenizer(workspace)
     parts = FrozenParts(
         AutoencoderKL.from_pretrained(autoencoder),
@@ -156,14 +168,14 @@ def make_backbone(workspace: TrainingWorkspace, schedule: Schedule) -> Path:
         tokenizer,
     )
     start = workspace.start and UNet2DConditionModel.from_pretrained(
-        _needed(workspace.start / "unet", "backbone")
+        require_network(workspace.start / "unet", "backbone")
     )
-    unet, description = begun_unet(workspace.data, parts, seed=schedule.seed, start=start)
-    if workspace.start and (workspace.start / DESCRIBER).exists():
-        description.resume(workspace.start / DESCRIBER)
+    unet, attributes = initial_unet(workspace.data, parts, seed=schedule.seed, start=start)
+    if workspace.start and (workspace.start / ATTRIBUTES_FILE).exists():
+        attributes.resume(workspace.start / ATTRIBUTES_FILE)
     train_unet(
         unet,
-        description,
+        attributes,
         workspace.data,
         parts,
         schedule=schedule,
@@ -173,9 +185,10 @@ def make_backbone(workspace: TrainingWorkspace, schedule: Schedule) -> Path:
     )
     folder = workspace.weights / "embedded"
     if DistributedGroup.here().leads:
-        description.save(workspace.checkpoints / DESCRIBER)
-        unet.save_pretrained(_emptied(workspace.checkpoints / "unet"))
-        _write_backbone(folder, parts, unet, workspace, workspace.made_of(schedule, checkpoint))
+        attributes.save(workspace.checkpoints / ATTRIBUTES_FILE)
+        unet.save_pretrained(emptied(workspace.checkpoints / "unet"))
+        summary = workspace.training_summary(schedule, checkpoint)
+        _write_backbone(folder, parts, unet, workspace, summary, command)
     DistributedGroup.here().wait()
     return folder
 
@@ -185,26 +198,28 @@ def _write_backbone(
     parts: FrozenParts,
     unet: UNet2DConditionModel,
     workspace: TrainingWorkspace,
-    made: dict[str, object],
+    summary: dict[str, object],
+    command: str,
 ) -> None:
     error = denoising_error(unet, parts, workspace.unseen, device=workspace.device)
-    psnr = restoration_psnr(parts.autoencoder, workspace)
-    save_pipeline(_emptied(folder), parts, unet)
-    Card(
+    psnr = reconstruction_psnr(parts.autoencoder, workspace)
+    save_pipeline(emptied(folder), parts, unet)
+    ModelCard(
         "Tiny Stable Diffusion",
-        "bench train backbone",
-        "A whole pipeline in diffusers' layout at 64 px, trained from scratch on rendered people: "
-        "`StableDiffusionPipeline.from_pretrained` opens it. It draws nothing but such people. In training "
-        "the renderer's numbers of a person often stood beside the caption, as tokens that are thrown away.",
-        made,
+        command,
+        "A complete pipeline in diffusers' layout at 64 px, trained from scratch on rendered people. "
+        "`StableDiffusionPipeline.from_pretrained` loads it. It generates images of such people only. In "
+        "training, tokens with the renderer's parameters of the person were often appended to the caption. "
+        "The pipeline does not contain them.",
+        summary,
         {"v-prediction error": error, "autoencoder's PSNR in dB": psnr},
     ).write(folder / "CARD.md")
 
 
 @torch.no_grad()
-def restoration_psnr(autoencoder: AutoencoderKL, workspace: TrainingWorkspace) -> float:
+def reconstruction_psnr(autoencoder: AutoencoderKL, workspace: TrainingWorkspace) -> float:
     """Mean PSNR in dB of encoded and decoded unseen photographs."""
-    pixels = np.asarray(workspace.unseen.pixels[:JUDGED])
+    pixels = np.asarray(workspace.unseen.pixels[:EVALUATION_PHOTOS])
     latents = encode_all(autoencoder, pixels, workspace.device).to(workspace.device)
     restored = torch.cat([autoencoder.decode(part).sample.clamp(-1, 1).cpu() for part in latents.split(100)])
     error = (restored - as_tensor(pixels)).square().mean((1, 2, 3))
@@ -215,15 +230,12 @@ def restoration_psnr(autoencoder: AutoencoderKL, workspace: TrainingWorkspace) -
 def _clip_quality(
     clip: CLIPModel, tokenizer: CLIPTokenizer, workspace: TrainingWorkspace
 ) -> dict[str, object]:
-    rows = range(0, min(len(workspace.unseen.pixels), JUDGED))
-    pictures = as_tensor(np.asarray(workspace.unseen.pixels[: len(rows)])).to(workspace.device)
-    full = [
-        workspace.unseen.template(row, mirrored=False).replace("{subject}", f"a {workspace.unseen.noun(row)}")
-        for row in rows
-    ]
-    ids = torch.tensor(token_ids(tokenizer, full)).to(workspace.device)
-    image = F.normalize(clip.visual_projection(clip.vision_model(pictures).pooler_output), dim=-1)
+    rows = range(0, min(len(workspace.unseen.pixels), EVALUATION_PHOTOS))
+    images = as_tensor(np.asarray(workspace.unseen.pixels[: len(rows)])).to(workspace.device)
+    captions = plain_captions(workspace.unseen, len(rows))
+    ids = torch.tensor(token_ids(tokenizer, captions)).to(workspace.device)
+    image = F.normalize(clip.visual_projection(clip.vision_model(images).pooler_output), dim=-1)
     text = F.normalize(clip.text_projection(clip.text_model(ids).pooler_output), dim=-1)
-    best = (image @ text.T).argmax(1).tolist()
-    found = sum(full[guess] == full[row] for row, guess in zip(rows, best, strict=True)) / len(rows)
-    return {f"right caption found among {len(rows)}": f"{found:.1%}"}
+    nearest = (image @ text.T).argmax(1).tolist()
+    right = sum(captions[found] == captions[row] for row, found in zip(rows, nearest, strict=True))
+    return {f"right caption found among {len(rows)}": f"{right / len(rows):.1%}"}

@@ -18,31 +18,31 @@ from methods.pretraining.loop import Progress, Schedule
 
 @dataclass(frozen=True)
 class TrainingWorkspace:
-    """Where a training command reads and writes."""
+    """Inputs, output folders and device of a training."""
 
     data: TrainingSet
     unseen: TrainingSet
-    """Photographs of people that are not in `data`; the card's numbers come from them."""
+    """Photographs of people that are not in `data`, for the evaluation on the model card."""
     weights: Path
-    """The folder that receives the finished networks."""
+    """The folder for the finished networks."""
     checkpoints: Path
     device: torch.device
     progress: Progress
     start: Path | None = None
-    """The checkpoints of an earlier making, whose finished networks go on learning."""
+    """The checkpoint folder of an earlier training, whose finished networks are trained further."""
 
     def finished(self, part: str) -> Path:
-        """The folder of a part that `bench train <part>` has made, here or in the earlier making."""
+        """The folder of a finished network, of this training or of the earlier one; may raise MethodError."""
         folder = self.checkpoints / part
         if self.start and not folder.exists():
             folder = self.start / part
-        return _needed(folder, part)
+        return require_network(folder, part)
 
-    def made_of(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
-        """How a network was made, for its card."""
+    def training_summary(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
+        """The rows of the model card's training table."""
         people, processes = len(np.unique(self.data.identities)), DistributedGroup.here().size
         return {
-            **({"started from": "a network that an earlier making had finished"} if self.start else {}),
+            **({"started from": "the finished network of an earlier training"} if self.start else {}),
             "training photographs": f"{len(self.data.pixels)} of {people} people",
             "steps x batch": f"{schedule.steps} x {schedule.batch}",
             "learning rate": schedule.learning_rate,
@@ -51,13 +51,15 @@ class TrainingWorkspace:
         }
 
 
-def _needed(folder: Path, command: str, file: str = "config.json") -> Path:
+def require_network(folder: Path, part: str, file: str = "config.json") -> Path:
+    """`folder` if it contains `file`; otherwise raises MethodError with the part to train first."""
     if not (folder / file).exists():
-        raise MethodError(f"{folder}: not there yet; run `bench train {command}` first")
+        raise MethodError(f"{folder}: no {file}; train the {part} first")
     return folder
 
 
-def _emptied(folder: Path) -> Path:
+def emptied(folder: Path) -> Path:
+    """`folder`, newly created without content."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

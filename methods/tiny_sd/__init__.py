@@ -1,1 +1,1 @@
-"""The embedded world's networks: a tiny Stable Diffusion and a tiny CLIP, trained from scratch."""
+"""The built-in synthetic benchmark's networks, trained from scratch: a tiny Stable Diffusion and CLIP."""

@@ -1,9 +1,9 @@
-"""Who a person is, told to the U-Net beside the caption; in training only.
+"""Extra conditioning tokens for the U-Net with the attributes of a person; used in training only.
 
-Captions leave open what a nose is shaped like. A U-Net that learns from them alone has nothing to do with its
-cross-attention there, and image tokens, which work through it, cannot draw a face. Stable Diffusion's U-Net
-has met thousands of names. Here the renderer's own numbers take their place: one more token for each group of
-them. They are not part of the pipeline that ships, and no method sees them.
+Captions do not describe the shape of a face. A U-Net trained on captions alone does not learn to generate
+facial detail through cross-attention, which is the only way for image tokens to act. Stable Diffusion's U-Net
+learns it from thousands of names. Here the renderer's parameters replace the names: one token for each group
+of parameters. The shipped pipeline does not contain these tokens, and no method receives them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from methods.compute.atomic_io import atomic_file
 from methods.errors import MethodError
 from methods.pretraining.dataset import Descriptions
 
-DESCRIBED: Final = 0.7
-"""Share of the training pictures whose person is described."""
+ATTRIBUTES_SHARE: Final = 0.7
+"""Share of the training images whose U-Net input contains attribute tokens."""
 
 
 class AttributeTokens(nn.Module):
-    """One token for each group of a person's numbers: a linear map plus a small network's."""
+    """One token for each group of a person's attributes: a linear map plus a small network."""
 
     def __init__(self, descriptions: Descriptions, width: int) -> None:
         super().__init__()
@@ -43,36 +44,39 @@ class AttributeTokens(nn.Module):
         return tokens
 
 
-class Description(nn.Module):
-    """Puts the tokens behind the captions'; without descriptions, the captions stay as they are."""
+class AttributeConditioning(nn.Module):
+    """Appends attribute tokens to caption tokens; without descriptions, captions are unchanged."""
 
-    def __init__(self, descriptions: Descriptions | None, width: int, *, strange: bool = False) -> None:
+    def __init__(self, descriptions: Descriptions | None, width: int, *, new_to_unet: bool = False) -> None:
         super().__init__()
+        # The attribute's name is part of the keys in saved files.
         self.describer = AttributeTokens(descriptions, width) if descriptions else None
-        self.strange = strange and self.describer is not None
-        """Whether a U-Net is to read it that has learnt already, and has never met these tokens."""
+        self.new_to_unet = new_to_unet and self.describer is not None
+        """True for a trained U-Net that was trained without these tokens."""
 
-    def beside(self, context: Tensor, rows: Tensor, described: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The tokens that the U-Net reads, B x (L + groups) x width, and which of them it may look at.
+    def append_to(self, context: Tensor, rows: Tensor, described: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The U-Net's text input, B x (L + groups) x width, and its attention mask, B x (L + groups).
 
-        `rows` (B) are rows of the training set; where `described` (B) is false only the caption is seen.
+        `rows` (B) are rows of the training set; where `described` (B) is false, attribute tokens are masked.
         """
         if self.describer is None:
             return context, None
         tokens = self.describer(rows)
-        seen = torch.ones(context.shape[:2], dtype=torch.bool)
-        told = described[:, None].expand(-1, tokens.shape[1])
-        return torch.cat([context.to(tokens.dtype), tokens], 1), torch.cat([seen, told], 1).to(context.device)
+        captions = torch.ones(context.shape[:2], dtype=torch.bool)
+        attributes = described[:, None].expand(-1, tokens.shape[1])
+        mask = torch.cat([captions, attributes], 1).to(context.device)
+        return torch.cat([context.to(tokens.dtype), tokens], 1), mask
 
     def save(self, path: Path) -> None:
-        """For a later training to go on from."""
-        save_file({name: part.contiguous() for name, part in self.state_dict().items()}, path)
+        """Write the weights, for a later training to start from."""
+        with atomic_file(path) as temporary:
+            save_file({name: part.contiguous() for name, part in self.state_dict().items()}, temporary)
 
     def resume(self, path: Path) -> None:
-        """Go on from a file that `save` wrote; MethodError where it told of people in other numbers."""
+        """Load a file that `save` wrote; raises MethodError if its attributes have other sizes."""
         saved = load_file(path)
         sizes = {name: tuple(part.shape) for name, part in saved.items()}
         if sizes != {name: tuple(part.shape) for name, part in self.state_dict().items()}:
-            raise MethodError(f"{path}: made for other descriptions of people; move it away to begin anew")
+            raise MethodError(f"{path}: made for other attributes of people; move it away to train new ones")
         self.load_state_dict(saved)
-        self.strange = False
+        self.new_to_unet = False

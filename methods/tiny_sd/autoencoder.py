@@ -11,37 +11,37 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods.pretraining.loop import Progress, Schedule, train
+from methods.pretraining.loop import Progress, Schedule, optimize_whole_batches
 
 SCHEDULE = Schedule(steps=4_000, batch=16, learning_rate=2e-3, warm_up=100, decay_from=0.3)
 """Small batches and a loss dominated by squared error converge fastest at this size."""
 
-FURTHER = Schedule(steps=6_000, batch=16, learning_rate=1.5e-3, warm_up=100, decay_from=0.2)
-"""For a network to go on from."""
+CONTINUED_SCHEDULE = Schedule(steps=6_000, batch=16, learning_rate=1.5e-3, warm_up=100, decay_from=0.2)
+"""For training that starts from a finished network."""
 DECODER_SCHEDULE = Schedule(steps=2_500, batch=16, learning_rate=1.2e-3, warm_up=100, decay_from=0.15)
 CHANNELS = 8
 WIDTHS = (16, 32, 64)
 
 LATENT_NOISE = 0.1
-"""Deviation of the noise on a latent in training, as a share of its channel's own.
+"""Standard deviation of the noise added to latents in training, as a share of the channel's own.
 
-It takes the place of a divergence from N(0, 1): that let half of the channels say nothing at all, while this
-asks each to say its part in steps that a U-Net, whose latents are never quite right, can hit.
+It replaces a KL term, which collapsed half of the channels. With noise every channel carries information, at
+a resolution that the U-Net's imprecise latents can reach.
 """
 DECODER_NOISE = 0.05
-"""The same while the decoder learns alone."""
+"""The same, while the decoder is trained alone."""
 MIN_LOG_VARIANCE = -30.0
-"""Log variance of a posterior that is all but a point; diffusers clips it there."""
+"""Log variance of a near-deterministic posterior; diffusers clips at this value."""
 FACE = (0.54, 0.5, 0.33, 0.27)
-"""Centre (down, across) and radii of the face, as shares of the side: photographs are eye-aligned."""
+"""Centre (y, x) and radii (y, x) of the face as shares of the image side; photographs are eye-aligned."""
 FACE_WEIGHT = 5.0
-"""What an error in the face counts beside one elsewhere; it is a fifth of a picture, and all of a person."""
+"""Weight of an error inside the face relative to one outside. The face is a fifth of the image."""
 
 
 def new_autoencoder(
     *, widths: tuple[int, ...] = WIDTHS, channels: int = CHANNELS, size: int = 64
 ) -> AutoencoderKL:
-    """An untrained network that shrinks pictures by 2 ** (len(widths) - 1)."""
+    """An untrained network that downsamples images by 2 ** (len(widths) - 1)."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -64,7 +64,7 @@ def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
 
 @cache
 def face_weights(size: int) -> Tensor:
-    """size x size, mean 1: FACE_WEIGHT times more inside the face than outside, with a soft border."""
+    """Loss weights, size x size, mean 1: FACE_WEIGHT times higher inside the face, with a soft border."""
     down, across, high, wide = FACE
     y, x = torch.meshgrid(*(torch.arange(size) / size,) * 2, indexing="ij")
     inside = torch.sigmoid(12 * (1 - (((y - down) / high) ** 2 + ((x - across) / wide) ** 2).sqrt()))
@@ -72,10 +72,10 @@ def face_weights(size: int) -> Tensor:
     return weights / weights.mean()
 
 
-def reconstruction_loss(restored: Tensor, picture: Tensor) -> Tensor:
-    """Squared error, some absolute error, and the error of the gradients, which keeps edges; faces first."""
-    weights = face_weights(picture.shape[-1]).to(picture.device)
-    error = restored - picture
+def reconstruction_loss(restored: Tensor, image: Tensor) -> Tensor:
+    """Squared, absolute and gradient error, weighted by `face_weights`; the gradient error keeps edges."""
+    weights = face_weights(image.shape[-1]).to(image.device)
+    error = restored - image
     loss = (weights * (5 * error.square() + 0.5 * error.abs())).mean()
     for axis in (0, 1):
         slope = error.diff(dim=axis + 2).abs()
@@ -93,23 +93,25 @@ def train_autoencoder(
     autoencoder: AutoencoderKL | None = None,
     stop_at: int | None = None,
 ) -> AutoencoderKL:
-    """Learn to restore `pixels` (N x H x W x 3); latents come out with mean 0 and deviation 1 per channel."""
+    """Train on `pixels` (N x H x W x 3); latents have mean 0 and deviation 1 per channel."""
     network = autoencoder or new_autoencoder()
     network = network.to(device)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(pixels), (schedule.batch,), generator=generator).numpy()
-        picture = as_tensor(pixels[np.sort(rows)])
+        image = as_tensor(pixels[np.sort(rows)])
         if torch.rand((), generator=generator) < 0.5:
-            picture = picture.flip(3)
-        picture = picture.to(device)
-        latent = network.encode(picture).latent_dist.mean
-        # Noise that grows with the channel: a latent cannot outgrow it.
+            image = image.flip(3)
+        image = image.to(device)
+        latent = network.encode(image).latent_dist.mean
+        # Noise in proportion to the channel's spread: larger latents do not reduce it.
         latent = latent + LATENT_NOISE * latent.std((0, 2, 3), keepdim=True) * _noise(latent, generator)
         restored: Tensor = network.decode(latent).sample
-        return reconstruction_loss(restored.float(), picture)
+        return reconstruction_loss(restored.float(), image)
 
-    train(network, loss, schedule, checkpoint=checkpoint, progress=progress, device=device, stop_at=stop_at)
+    optimize_whole_batches(
+        network, loss, schedule, checkpoint=checkpoint, progress=progress, device=device, stop_at=stop_at
+    )
     normalise_latents(network, pixels[:: max(1, len(pixels) // 2000)], device)
     return network
 
@@ -123,7 +125,7 @@ def train_decoder(
     device: torch.device,
     progress: Progress,
 ) -> None:
-    """Learn the decoder on, latents fixed: whatever was trained on the latents stays valid."""
+    """Train the decoder alone on fixed latents, so networks trained on the latents remain valid."""
     network = network.to(device).requires_grad_(False)
     for part in (network.decoder, network.post_quant_conv):
         part.requires_grad_(True)
@@ -142,7 +144,7 @@ def train_decoder(
         restored: Tensor = network.decode(latent.to(device)).sample
         return reconstruction_loss(restored.float(), as_tensor(views[side][rows.numpy()]).to(device))
 
-    train(network, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
+    optimize_whole_batches(network, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
     network.requires_grad_(True)
 
 
@@ -150,7 +152,7 @@ def train_decoder(
 def encode_all(
     network: AutoencoderKL, pixels: NDArray[np.uint8], device: torch.device, batch: int = 128
 ) -> Tensor:
-    """The posterior's mode of each picture, N x channels x h x w, on the CPU."""
+    """The posterior's mode of each image, N x channels x h x w, on the CPU."""
     parts = [
         network.encode(as_tensor(pixels[i : i + batch]).to(device)).latent_dist.mode().cpu()
         for i in range(0, len(pixels), batch)
@@ -162,8 +164,8 @@ def encode_all(
 def normalise_latents(network: AutoencoderKL, pixels: NDArray[np.uint8], device: torch.device) -> None:
     """Fold a per-channel shift and scale into the 1x1 convolutions around the latent.
 
-    Stable Diffusion has one scaling factor for all channels; channels of unequal spread make the
-    noise schedule mean something else in each. After this the factor is 1 and no channel differs.
+    Stable Diffusion has one scaling factor for all channels, so in channels of unequal spread the noise
+    schedule has different signal-to-noise ratios. After this the factor is 1 and all spreads are equal.
     """
     latents = encode_all(network, pixels, device)
     mean, deviation = latents.mean((0, 2, 3)).to(device), latents.std((0, 2, 3)).to(device)
@@ -176,10 +178,11 @@ def normalise_latents(network: AutoencoderKL, pixels: NDArray[np.uint8], device:
 
 
 @torch.no_grad()
-def make_certain(network: AutoencoderKL) -> None:
-    """The posterior becomes all but a point, its mode: what a U-Net is trained on, and what it is asked for.
+def make_deterministic(network: AutoencoderKL) -> None:
+    """Reduce the posterior to its mode, on which the U-Net is trained.
 
-    Its spread is never trained. Who samples the posterior, as DreamBooth's usual recipe does, gets its mode.
+    Its variance is never trained. Sampling the posterior, as the usual DreamBooth recipe does, then returns
+    the mode.
     """
     channels = network.config.latent_channels
     network.quant_conv.weight[channels:] = 0

@@ -1,4 +1,4 @@
-"""Captions of a whole training set, drawn and tokenised once, before the loops that read them."""
+"""Captions of a whole training set, sampled and tokenised once before training."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class CaptionBank:
     """Several random captions of each photograph and of its mirror image, as token ids."""
 
     ids: Tensor
-    """N x 2 x variants x MAX_LENGTH, int16; the second axis is (as it is, mirrored)."""
+    """N x 2 x variants x MAX_LENGTH, int16; the second axis is (original, mirrored)."""
 
     def sample(self, rows: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
-        """One caption each for `rows`, int64, len(rows) x MAX_LENGTH."""
+        """A random caption for each of `rows`, int64, len(rows) x MAX_LENGTH."""
         variant = torch.randint(self.ids.shape[2], rows.shape, generator=generator)
         return self.ids[rows, mirrored.long(), variant].long()
 
 
-def draw_captions(data: TrainingSet, *, variants: int, seed: int) -> list[str]:
+def sample_captions(data: TrainingSet, *, variants: int, seed: int) -> list[str]:
     """`variants` random captions per photograph and mirror image, in the order of CaptionBank's axes."""
     rng = np.random.default_rng(seed)
     return [
@@ -38,7 +38,7 @@ def draw_captions(data: TrainingSet, *, variants: int, seed: int) -> list[str]:
 
 
 def plain_captions(data: TrainingSet, count: int) -> list[str]:
-    """The full captions of the first `count` photographs, the subject named by its noun alone."""
+    """The full captions of the first `count` photographs, with `a {noun}` as the subject."""
     return [
         data.template(row, mirrored=False).replace("{subject}", f"a {data.noun(row)}") for row in range(count)
     ]
@@ -47,10 +47,10 @@ def plain_captions(data: TrainingSet, count: int) -> list[str]:
 def caption_bank(
     data: TrainingSet, tokenizer: CLIPTokenizer, *, variants: int = 4, seed: int = 0
 ) -> CaptionBank:
-    """Draw and tokenise captions for the whole set."""
-    captions = draw_captions(data, variants=variants, seed=seed)
+    """Sample and tokenise captions for the whole set."""
+    captions = sample_captions(data, variants=variants, seed=seed)
     distinct = sorted(set(captions))
-    place = {caption: i for i, caption in enumerate(distinct)}
+    index = {caption: i for i, caption in enumerate(distinct)}
     ids = torch.tensor(token_ids(tokenizer, distinct), dtype=torch.int16)
-    rows = torch.tensor([place[caption] for caption in captions])
+    rows = torch.tensor([index[caption] for caption in captions])
     return CaptionBank(ids[rows].reshape(len(data.pixels), 2, variants, MAX_LENGTH))

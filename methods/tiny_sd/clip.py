@@ -1,4 +1,4 @@
-"""The tiny CLIP: its text tower serves the backbone, its vision tower ip-adapter and leave-one-out."""
+"""The tiny CLIP: text encoder of the backbone, image encoder of ip-adapter and leave-one-out."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from methods.pretraining.dataset import TrainingSet
-from methods.pretraining.loop import Progress, Schedule, train
+from methods.pretraining.loop import Progress, Schedule, optimize_whole_batches
 from methods.tiny_sd.captions import caption_bank
-from methods.tiny_sd.contrastive_pairs import Pairs, contrast
+from methods.tiny_sd.contrastive_pairs import PhotoPairs, contrastive_loss
 from methods.tiny_sd.identity_losses import IdentityLosses
 from methods.tiny_sd.tokenizer import MAX_LENGTH
 
 SCHEDULE = Schedule(
     steps=3_600, batch=128, learning_rate=1e-3, warm_up=100, decay_from=0.2, weight_decay=0.05
 )
-FURTHER = Schedule(steps=1_500, batch=128, learning_rate=1e-3, warm_up=60, decay_from=0.2, weight_decay=0.05)
-"""For a network to go on from."""
+CONTINUED_SCHEDULE = Schedule(
+    steps=1_500, batch=128, learning_rate=1e-3, warm_up=60, decay_from=0.2, weight_decay=0.05
+)
+"""For training that starts from a finished network."""
 
 EMBEDDING = 128
-"""Width of the space in which pictures and captions meet."""
-PORTRAIT = 2.0
-"""How much more the losses of `Portrait` count than those of captions and persons."""
+"""Width of the joint embedding space of images and captions."""
+IDENTITY_LOSS_WEIGHT = 2.0
+"""Weight of `IdentityLosses` relative to the contrastive losses."""
 
 
 def new_clip(tokenizer: CLIPTokenizer, *, size: int = 64) -> CLIPModel:
@@ -56,7 +58,7 @@ def new_clip(tokenizer: CLIPTokenizer, *, size: int = 64) -> CLIPModel:
 
 
 def image_processor(size: int = 64) -> CLIPImageProcessor:
-    """Pixels to -1..1 at the tower's size."""
+    """Scales pixels to -1..1 at the vision tower's size."""
     return CLIPImageProcessor(
         size={"height": size, "width": size},
         do_center_crop=False,
@@ -65,16 +67,16 @@ def image_processor(size: int = 64) -> CLIPImageProcessor:
     )
 
 
-class _Training(nn.Module):
-    """CLIP with more heads on the vision tower, thrown away after training."""
+class _CLIPWithHeads(nn.Module):
+    """CLIP with additional heads on the vision tower, used in training only."""
 
     def __init__(self, clip: CLIPModel, data: TrainingSet) -> None:
         super().__init__()
         vision = clip.config.vision_config
         self.clip = clip
-        self.person = nn.Linear(vision.hidden_size, 128)
+        self.person_head = nn.Linear(vision.hidden_size, 128)
         self.person_scale = nn.Parameter(torch.tensor(2.3))
-        self.portrait = IdentityLosses(data, width=vision.hidden_size, patch=vision.patch_size)
+        self.identity_losses = IdentityLosses(data, width=vision.hidden_size, patch=vision.patch_size)
 
 
 def train_clip(
@@ -87,42 +89,44 @@ def train_clip(
     progress: Progress,
     start: CLIPModel | None = None,
 ) -> CLIPModel:
-    """Radford et al. 2021 on pictures and captions, the same contrast on pairs of photographs, portraits.
+    """Train on captions (Radford et al. 2021), on pairs of photographs, and on `IdentityLosses`.
 
-    From `start`, a finished network, the vision tower alone goes on: a backbone may read the text tower.
+    With `start`, a finished network, only the vision tower is trained, because a backbone may use the text
+    tower.
 
-    Captions say nothing of a face's shape. The second term makes the vision tower keep what the
-    photographs of one person share; it has a head of its own, so captions and persons do not
-    compete for one vector. The third (`Portrait`) makes the tokens say what the person looks like.
+    Captions do not describe the shape of a face. The second term makes the vision tower keep what photographs
+    of one person share. It has its own head, so captions and persons do not compete for one vector. The third
+    makes the patch tokens encode the person's appearance.
     """
     torch.manual_seed(schedule.seed)
-    module = _Training(start or new_clip(tokenizer, size=data.pixels.shape[1]), data).to(device)
+    module = _CLIPWithHeads(start or new_clip(tokenizer, size=data.pixels.shape[1]), data).to(device)
     if start is not None:
         for tower in (start.text_model, start.text_projection):
             tower.requires_grad_(False)
     captions = caption_bank(data, tokenizer, seed=schedule.seed)
-    pairs = Pairs(data)
+    pairs = PhotoPairs(data)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         rows, mirrored = pairs.sample(schedule.batch // 2, generator)
-        pictures = pairs.pictures(rows, mirrored).to(device)
+        images = pairs.images(rows, mirrored).to(device)
         ids = captions.sample(rows, mirrored, generator).to(device)
-        seen = module.clip.vision_model(pictures, output_hidden_states=True)
-        told = clip_loss(module, seen.pooler_output, ids)
-        shown: Tensor = module.portrait(seen.hidden_states[-2], rows, mirrored)
-        return told + PORTRAIT * shown
+        output = module.clip.vision_model(images, output_hidden_states=True)
+        contrastive = clip_loss(module, output.pooler_output, ids)
+        identity: Tensor = module.identity_losses(output.hidden_states[-2], rows, mirrored)
+        return contrastive + IDENTITY_LOSS_WEIGHT * identity
 
-    train(module, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
+    optimize_whole_batches(module, loss, schedule, checkpoint=checkpoint, progress=progress, device=device)
     clip: CLIPModel = module.clip
     return clip
 
 
-def clip_loss(module: _Training, pooled: Tensor, ids: Tensor) -> Tensor:
-    """Picture against caption in both directions, and first photographs against second ones."""
+def clip_loss(module: _CLIPWithHeads, pooled: Tensor, ids: Tensor) -> Tensor:
+    """Contrastive losses: image against caption, and first against second photographs of a person."""
     clip = module.clip
     image = F.normalize(clip.visual_projection(pooled).float(), dim=-1)
     text = F.normalize(clip.text_projection(clip.text_model(ids).pooler_output).float(), dim=-1)
-    person = F.normalize(module.person(pooled).float(), dim=-1)
+    person = F.normalize(module.person_head(pooled).float(), dim=-1)
     first, second = person.chunk(2)
     scale = clip.logit_scale.clamp(max=4.6).exp()
-    return contrast(image @ text.T * scale) + contrast(first @ second.T * module.person_scale.exp())
+    persons = contrastive_loss(first @ second.T * module.person_scale.exp())
+    return contrastive_loss(image @ text.T * scale) + persons

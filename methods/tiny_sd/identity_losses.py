@@ -1,8 +1,8 @@
-"""What CLIP's vision tower learns of a person beside captions; in training only.
+"""Losses that make the tokens of CLIP's vision tower encode a person's appearance; used in training only.
 
-Captions say nothing of a face's shape, and persons can be told apart by skin and hair. So the tower learns
-two things more from one photograph, both read off the tokens that adapters see: the mean of the same person's
-other photographs, and, where they are known, the numbers that describe the person.
+Captions do not describe the shape of a face, and skin and hair are enough to tell most persons apart. So the
+tower is trained on two more targets, both predicted from the tokens of one photograph that adapters read: the
+mean of the same person's other photographs, and, where they are available, the person's numeric attributes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from methods.tiny_sd.unet import face_weight
 COMPONENTS: Final = 160
 """Principal components of the persons' mean photographs."""
 SPECTRUM_POWER: Final = 0.25
-"""Component i counts as i^-EVENED: the details of a face lie in the small ones."""
+"""Component i is weighted by i^-SPECTRUM_POWER, since small components contain facial detail."""
 READOUT_LR_SCALE: Final = 4.0
-"""How much faster than other parameters a number finds the place where it is read."""
+"""Learning-rate multiplier of the weights that select the tokens of an attribute."""
 VARIANCE_FLOOR: Final = 4.0
-"""Of 255; added to the deviations, so that pixels that hardly differ do not count as much as others."""
+"""Added to the deviations (of 0..255), so that nearly constant pixels are not amplified."""
 
 
 class IdentityLosses(nn.Module):
-    """Heads on the tokens of the last layer but one, and what they are to say; thrown away after training."""
+    """Auxiliary heads on the tokens of the second-to-last layer, with their targets."""
 
     weight: Tensor
 
@@ -36,43 +36,46 @@ class IdentityLosses(nn.Module):
         side = data.pixels.shape[1] // patch
         self.means = MeanPhotographs(data, patch)
         self.norm = nn.LayerNorm(width)
-        self.whole = nn.Linear(width, self.means.components.shape[1])
-        self.patch = nn.Linear(width, 3 * patch**2)
+        self.component_head = nn.Linear(width, self.means.components.shape[1])
+        self.patch_head = nn.Linear(width, 3 * patch**2)
         self.register_buffer("weight", face_weight(side).flatten(), persistent=False)
-        self.numbers = Numbers(data.descriptions, width, 1 + side**2) if data.descriptions else None
+        self.attributes = (
+            AttributeRegression(data.descriptions, width, 1 + side**2) if data.descriptions else None
+        )
 
     def forward(self, tokens: Tensor, rows: Tensor, mirrored: Tensor) -> Tensor:
-        """The sum of two or three losses, each about 1 for one who knows nothing.
+        """The sum of two or three losses, each about 1 for tokens without information.
 
-        `tokens` are B x (1 + places) x width, `rows` (B) rows of the training set.
+        `tokens` are B x (1 + patches) x width, `rows` (B) rows of the training set.
         """
         tokens = self.norm(tokens)
         components = self.means.components[self.means.people[rows]].to(tokens.device)
         others = self.means.of_others(rows, mirrored).to(tokens.device)
-        errors = (self.patch(tokens[:, 1:]).float() - others).square().mean(2)
+        errors = (self.patch_head(tokens[:, 1:]).float() - others).square().mean(2)
         loss: Tensor = (
-            F.mse_loss(self.whole(tokens[:, 0]).float(), components) + (errors * self.weight).mean()
+            F.mse_loss(self.component_head(tokens[:, 0]).float(), components) + (errors * self.weight).mean()
         )
-        return loss if self.numbers is None else loss + self.numbers(tokens, rows)
+        return loss if self.attributes is None else loss + self.attributes(tokens, rows)
 
 
-class Numbers(nn.Module):
-    """Reads each number that describes a person off the tokens at the places where it is best told."""
+class AttributeRegression(nn.Module):
+    """Predicts each attribute of a person from a learned weighting of the tokens."""
 
-    def __init__(self, descriptions: Descriptions, width: int, places: int) -> None:
+    def __init__(self, descriptions: Descriptions, width: int, tokens: int) -> None:
         super().__init__()
         self.numbers = torch.from_numpy(descriptions.numbers)
-        self.read = nn.Linear(width, self.numbers.shape[1])
-        self.place = nn.Parameter(torch.zeros(places, self.numbers.shape[1]))
+        self.linear = nn.Linear(width, self.numbers.shape[1])
+        self.token_logits = nn.Parameter(torch.zeros(tokens, self.numbers.shape[1]))
 
     def forward(self, tokens: Tensor, rows: Tensor) -> Tensor:
-        """Mean squared error; the numbers have a deviation of 1."""
-        said = (self.read(tokens) * (READOUT_LR_SCALE * self.place).softmax(0)).sum(1)
-        return F.mse_loss(said.float(), self.numbers[rows].to(said.device))
+        """Mean squared error; the attributes have a deviation of 1."""
+        weights = (READOUT_LR_SCALE * self.token_logits).softmax(0)
+        predicted = (self.linear(tokens) * weights).sum(1)
+        return F.mse_loss(predicted.float(), self.numbers[rows].to(predicted.device))
 
 
 class MeanPhotographs:
-    """The mean photograph of each person, less that of everybody, in deviations over persons."""
+    """The mean photograph of each person, standardised over persons."""
 
     def __init__(self, data: TrainingSet, patch: int) -> None:
         self.data, self.patch = data, patch
@@ -86,14 +89,15 @@ class MeanPhotographs:
         self.components = _components((means - self.mean) / self.deviation)
 
     def of_others(self, rows: Tensor, mirrored: Tensor) -> Tensor:
-        """Of the other photographs of each row's person, who needs two at least: B x places x 3 patch^2."""
-        who = self.people[rows]
-        others = (self.sums[who] - _values(self.data, rows)) / (self.counts[who] - 1)[:, None, None, None]
+        """Mean of the person's other photographs, B x patches x 3 patch^2; needs two per person."""
+        person = self.people[rows]
+        count = (self.counts[person] - 1)[:, None, None, None]
+        others = (self.sums[person] - _values(self.data, rows)) / count
         others = (others - self.mean) / self.deviation
         others = torch.where(mirrored[:, None, None, None], others.flip(2), others)
         side = others.shape[1] // self.patch
-        cut = others.view(-1, side, self.patch, side, self.patch, 3).transpose(2, 3)
-        return cut.reshape(len(rows), side**2, -1)
+        patches = others.view(-1, side, self.patch, side, self.patch, 3).transpose(2, 3)
+        return patches.reshape(len(rows), side**2, -1)
 
 
 def _values(data: TrainingSet, rows: Tensor) -> Tensor:
@@ -101,10 +105,10 @@ def _values(data: TrainingSet, rows: Tensor) -> Tensor:
 
 
 def _components(means: Tensor) -> Tensor:
-    """Of symmetric pictures, since photographs are mirrored: persons x COMPONENTS, mean square 1."""
+    """Principal components, persons x COMPONENTS, mean square 1; of symmetric means, as training mirrors."""
     flat = ((means + means.flip(2)) / 2).flatten(1)
-    few = min(COMPONENTS, *flat.shape)
-    directions = torch.pca_lowrank(flat, few, niter=4)[2]
+    count = min(COMPONENTS, *flat.shape)
+    directions = torch.pca_lowrank(flat, count, niter=4)[2]
     parts = (flat - flat.mean(0)) @ directions
-    parts = parts / parts.std(0) * torch.arange(1, few + 1) ** -SPECTRUM_POWER
+    parts = parts / parts.std(0) * torch.arange(1, count + 1) ** -SPECTRUM_POWER
     return parts / parts.square().mean().sqrt()

@@ -1,4 +1,4 @@
-"""The tokenizer of the embedded world: a CLIPTokenizer whose merges were learnt on captions."""
+"""The tokenizer of the tiny Stable Diffusion: a CLIPTokenizer whose merges are trained on captions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from transformers import CLIPTokenizer
 
 MAX_LENGTH: Final = 48
-"""Longest prompt in tokens, its start and end included. The longest caption has 41."""
+"""Longest prompt in tokens, with start and end token. The longest caption has 41."""
 
 RARE_TOKENS: Final = ("sks", "ohwx", "zwx", "vrm")
-"""Words that no caption contains, one token each: a method may tie a person to one of them."""
+"""Words that no caption contains, one token each, as identifiers of a person for fine-tuning."""
 
-# Words of likely prompts that no caption contains; without them they fall apart into letters.
+# Words of likely prompts that no caption contains; otherwise they would be split into letters.
 EXTRA_WORDS: Final = (
     "portrait picture image painting drawing cartoon sketch close up of the his her boy girl child lady guy "
     "in on at by cap beanie sunglasses scarf jacket sweater dress suit tie happy crying sleeping eyes closed "
@@ -25,7 +25,7 @@ EXTRA_WORDS: Final = (
 
 
 def learn_tokenizer(captions: Iterable[str], *, vocabulary: int = 1400) -> CLIPTokenizer:
-    """Byte-pair merges in CLIP's manner (lower case, end-of-word suffix) learnt from `captions`."""
+    """Train byte-pair merges on `captions`, in CLIP's format: lower case, end-of-word suffix."""
     byte_pairs = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     byte_pairs.normalizer = normalizers.Lowercase()
     words = Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
@@ -61,7 +61,7 @@ def _as_clip(byte_pairs: Tokenizer, alphabet: list[str]) -> CLIPTokenizer:
 
 
 def token_ids(tokenizer: CLIPTokenizer, captions: list[str]) -> list[list[int]]:
-    """Rows of exactly MAX_LENGTH ids, padded and cut as Stable Diffusion does."""
+    """Rows of exactly MAX_LENGTH ids, padded and truncated as in Stable Diffusion."""
     rows: list[list[int]] = tokenizer(
         captions, padding="max_length", truncation=True, max_length=MAX_LENGTH
     ).input_ids

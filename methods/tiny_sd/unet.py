@@ -1,4 +1,4 @@
-"""The U-Net of the tiny Stable Diffusion: learns to remove noise from latents, told by captions."""
+"""The U-Net of the tiny Stable Diffusion and its training on captioned photographs."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from methods.backbone.noise_schedule import NoiseSchedule
 from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
-from methods.pretraining.loop import Progress, Schedule, minimise
-from methods.tiny_sd.attribute_tokens import DESCRIBED, Description
+from methods.pretraining.loop import Progress, RowLoss, Schedule, optimize
+from methods.tiny_sd.attribute_tokens import ATTRIBUTES_SHARE, AttributeConditioning
 from methods.tiny_sd.autoencoder import encode_all
 from methods.tiny_sd.captions import CaptionBank, caption_bank, plain_captions
 from methods.tiny_sd.tokenizer import token_ids
-from methods.tiny_sd.widening import grown_unet
+from methods.tiny_sd.widening import widened_unet
 
 SCHEDULE = Schedule(steps=3_300, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
-FURTHER = Schedule(steps=3_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.3, seed=1)
-"""For a network to go on from; with `SCHEDULE`'s seed it would meet the same noise again."""
-INTRODUCTION = Schedule(steps=300, batch=64, learning_rate=3e-3, warm_up=20, decay_from=0.5, ema=0.98)
-"""For a describer that is new to a network which has read another's tokens."""
-NO_CAPTION: Final = 0.1
-"""Share of the training pictures whose caption is empty, for classifier-free guidance."""
+CONTINUED_SCHEDULE = Schedule(steps=3_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.3, seed=1)
+"""For training that starts from a finished network; another seed, so that the noise is not repeated."""
+ATTRIBUTES_SCHEDULE = Schedule(steps=300, batch=64, learning_rate=3e-3, warm_up=20, decay_from=0.5, ema=0.98)
+"""For attribute tokens that are new to a trained U-Net; they are first trained alone."""
+EMPTY_CAPTION_SHARE: Final = 0.1
+"""Share of the training images with an empty caption, for classifier-free guidance."""
 
-LEAN: Final = 2.0
-"""Noise steps t are drawn with a density of t^(LEAN - 1): who is drawn is settled in much noise, while in
-little noise most of the loss is what nobody can predict."""
-FACE: Final = (slice(4, 13), slice(4, 12))
-"""Where the eye-aligned faces are, from brows to chin, in sixteenths of a picture: rows and columns."""
-FACE_COUNTS: Final = 4.0
-"""How much more the error there counts."""
+TIMESTEP_POWER: Final = 2.0
+"""The density of time steps is t^(TIMESTEP_POWER - 1). High noise determines the identity; at low noise most
+of the loss is irreducible."""
+FACE_REGION: Final = (slice(4, 13), slice(4, 12))
+"""Rows and columns of the eye-aligned faces, from brows to chin, in sixteenths of the image."""
+FACE_WEIGHT: Final = 4.0
+"""Weight of an error in `FACE_REGION` relative to one outside."""
 
 
 @dataclass(frozen=True)
 class FrozenParts:
-    """What the U-Net is trained between: finished networks that no longer learn."""
+    """The finished networks around the U-Net; they are not trained with it."""
 
     autoencoder: AutoencoderKL
     text_encoder: CLIPTextModel
@@ -59,10 +59,11 @@ class FrozenParts:
 def new_unet(
     *, channels: int, size: int, text_width: int, widths: tuple[int, ...] = (64, 128, 192)
 ) -> UNet2DConditionModel:
-    """An untrained U-Net; cross-attention at every resolution, at the finest on the way up alone.
+    """An untrained U-Net with cross-attention at every resolution; at the finest only in the up blocks.
 
-    What is drawn where no attention is lies out of the reach of image tokens: no adapter could do there what
-    fine-tuning can. Stable Diffusion has it on the way down too, where it would cost a tenth of each step.
+    Image tokens act only through cross-attention. Without it at the finest resolution, no adapter could
+    change the details that fine-tuning can. Stable Diffusion also has it in the first down block, where it
+    would add a tenth to the time of a step.
     """
     levels = len(widths)
     return UNet2DConditionModel(
@@ -81,7 +82,7 @@ def new_unet(
 
 
 def new_scheduler() -> DDIMScheduler:
-    """Cosine schedule, v-prediction; its last step is all but pure noise, so flat backgrounds come out."""
+    """Cosine schedule, v-prediction; its last step is nearly pure noise, which flat backgrounds need."""
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_schedule="squaredcos_cap_v2",
@@ -94,22 +95,22 @@ def new_scheduler() -> DDIMScheduler:
 
 
 @cache
-def _noising() -> NoiseSchedule:
+def _noise_schedule() -> NoiseSchedule:
     scheduler = new_scheduler()
     return NoiseSchedule(scheduler.alphas_cumprod, scheduler.config.prediction_type)
 
 
-def begun_unet(
+def initial_unet(
     data: TrainingSet,
     parts: FrozenParts,
     *,
     seed: int,
     widths: tuple[int, ...] = (64, 128, 192),
     start: UNet2DConditionModel | None = None,
-) -> tuple[UNet2DConditionModel, Description]:
-    """The network that `train_unet` trains, and what describes people to it.
+) -> tuple[UNet2DConditionModel, AttributeConditioning]:
+    """The U-Net and the attribute tokens that `train_unet` trains.
 
-    `start` is a network to go on from; where it has fewer latent channels or less attention it is grown.
+    `start` is a trained U-Net; it is widened if it has fewer latent channels or attention layers.
     """
     torch.manual_seed(seed)
     unet = new_unet(
@@ -119,13 +120,13 @@ def begun_unet(
         widths=widths,
     )
     width = parts.text_encoder.config.hidden_size
-    description = Description(data.descriptions, width, strange=start is not None)
-    return grown_unet(start, unet) if start else unet, description
+    attributes = AttributeConditioning(data.descriptions, width, new_to_unet=start is not None)
+    return widened_unet(start, unet) if start else unet, attributes
 
 
 def train_unet(
     unet: UNet2DConditionModel,
-    description: Description,
+    attributes: AttributeConditioning,
     data: TrainingSet,
     parts: FrozenParts,
     *,
@@ -134,91 +135,103 @@ def train_unet(
     device: torch.device,
     progress: Progress,
 ) -> None:
-    """Minimise w || v - v_theta(X_t, c, t) ||^2 (Salimans & Ho 2022); latents are encoded once.
+    """Minimise w || v - v_theta(X_t, c, t) ||^2 (Salimans & Ho 2022) over the U-Net and the attribute tokens.
 
-    w counts the face more (`face_weight`), t leans towards noise, and behind the caption in c stands often
-    the description of the person, which learns too. A network that has learnt, and never met these tokens,
-    first stands still until they mean something: noise beside the captions would teach it to look away.
+    w is `face_weight`, the density of t is t^(TIMESTEP_POWER - 1), and c is the caption, often with attribute
+    tokens. Tokens that are new to a trained U-Net are first trained alone: as noise next to the captions,
+    they would teach the U-Net to ignore them.
     """
-    text_encoder = parts.text_encoder.to(device).eval()
+    parts.text_encoder.to(device).eval()
     parts.autoencoder.to(device).eval()
-    learning = nn.ModuleList([unet, description]).to(device)
-    weight = face_weight(unet.config.sample_size).to(device)
+    modules = nn.ModuleList([unet, attributes]).to(device)
     if device.type == "cpu":
-        # Fused attention's backward pass is the slowest part of a step on a CPU; the plain one takes a third.
+        # On a CPU, the backward pass of fused attention is the slowest part of a step; plain takes a third.
         unet.set_attn_processor(AttnProcessor())
-    noising = _noising()
+    loss = _loss(unet, attributes, data, parts, schedule, device)
 
-    # Minutes of encoding, which a training that only has its last checkpoint to read can do without.
+    def run(module: nn.Module, schedule: Schedule, path: Path) -> None:
+        optimize(
+            module, loss, schedule, checkpoint=TrainingCheckpoint(path), progress=progress, device=device
+        )
+
+    if attributes.new_to_unet and not checkpoint.exists():
+        unet.requires_grad_(False)
+        steps = min(ATTRIBUTES_SCHEDULE.steps, schedule.steps)
+        alone = replace(ATTRIBUTES_SCHEDULE, steps=steps, batch=schedule.batch)
+        run(attributes, alone, checkpoint.with_name("describer.pt"))
+        unet.requires_grad_(True)
+    run(modules, schedule, checkpoint)
+
+
+def _loss(
+    unet: UNet2DConditionModel,
+    attributes: AttributeConditioning,
+    data: TrainingSet,
+    parts: FrozenParts,
+    schedule: Schedule,
+    device: torch.device,
+) -> RowLoss:
+    noising = _noise_schedule()
+    weight = face_weight(unet.config.sample_size).to(device)
+
+    # Encoding takes minutes. Deferred, because a training with a finished checkpoint does not need it.
     @cache
-    def source() -> _Source:
+    def encoded() -> _EncodedSet:
         with torch.autocast(device.type, enabled=False):
-            return _Source.of(data, parts, schedule.seed + 1, device)
+            return _EncodedSet.of(data, parts, schedule.seed + 1, device)
 
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
-        drawn = source().batch(schedule.batch, generator)
-        clean, ids, t, noise, chosen, told = (part[rows] for part in drawn)
+        batch = encoded().sample(schedule.batch, generator)
+        clean, ids, t, noise, chosen, described = (part[rows] for part in batch)
         noised, target = noising.add(clean, noise, t), noising.target(clean, noise, t)
         with torch.no_grad():
-            context = text_encoder(ids.to(device))[0]
-        context, seen = description.beside(context, chosen, told)
+            context = parts.text_encoder(ids.to(device))[0]
+        context, mask = attributes.append_to(context, chosen, described)
         predicted = unet(
-            noised.to(device), t.to(device), encoder_hidden_states=context, encoder_attention_mask=seen
+            noised.to(device), t.to(device), encoder_hidden_states=context, encoder_attention_mask=mask
         ).sample
         error: Tensor = ((predicted.float() - target.to(device)).square() * weight).mean()
         return error
 
-    def learn(module: nn.Module, schedule: Schedule, path: Path) -> None:
-        minimise(
-            module, loss, schedule, checkpoint=TrainingCheckpoint(path), progress=progress, device=device
-        )
-
-    if description.strange and not checkpoint.exists():
-        unet.requires_grad_(False)
-        learn(description, _introduction(schedule), checkpoint.with_name("describer.pt"))
-        unet.requires_grad_(True)
-    learn(learning, schedule, checkpoint)
-
-
-def _introduction(schedule: Schedule) -> Schedule:
-    return replace(INTRODUCTION, steps=min(INTRODUCTION.steps, schedule.steps), batch=schedule.batch)
+    return loss
 
 
 def face_weight(size: int) -> Tensor:
-    """size x size, mean 1: eyes, nose and mouth are a small part of a picture and the most of a face."""
+    """Loss weights, size x size, mean 1; eyes, nose and mouth are a small part of the image."""
     weight = torch.ones(16, 16)
-    weight[FACE] = FACE_COUNTS
+    weight[FACE_REGION] = FACE_WEIGHT
     weight = F.interpolate(weight[None, None], size=(size, size), mode="area")[0, 0]
     return weight / weight.mean()
 
 
 @dataclass(frozen=True)
-class _Source:
-    """The training set as the U-Net sees it."""
+class _EncodedSet:
+    """The training set as encoded inputs of the U-Net."""
 
     latents: Tensor
-    """N x 2 x C x h x w, half; the second axis is (as it is, mirrored)."""
+    """N x 2 x C x h x w, half; the second axis is (original, mirrored)."""
     captions: CaptionBank
     empty: Tensor
+    """Token ids of the empty caption, 1 x MAX_LENGTH."""
 
     @classmethod
-    def of(cls, data: TrainingSet, parts: FrozenParts, seed: int, device: torch.device) -> _Source:
+    def of(cls, data: TrainingSet, parts: FrozenParts, seed: int, device: torch.device) -> _EncodedSet:
         views = (data.pixels, data.pixels[:, :, ::-1])
         latents = [encode_all(parts.autoencoder, pixels, device).half() for pixels in views]
         empty = torch.tensor(token_ids(parts.tokenizer, [""]))
         return cls(torch.stack(latents, dim=1), caption_bank(data, parts.tokenizer, seed=seed), empty)
 
-    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Latents, caption ids, time steps, noise, rows of the training set, whether they are described."""
+    def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Latents, caption ids, time steps, noise, rows of the training set, flags for attribute tokens."""
         rows = torch.randint(len(self.latents), (size,), generator=generator)
         mirrored = torch.rand(size, generator=generator) < 0.5
         ids = self.captions.sample(rows, mirrored, generator)
-        zero_linear = torch.rand(size, generator=generator) < NO_CAPTION
-        ids = torch.where(zero_linear[:, None], self.empty, ids)
-        t = _noising().sample_timesteps(size, generator, timestep_power=LEAN)
+        without = torch.rand(size, generator=generator) < EMPTY_CAPTION_SHARE
+        ids = torch.where(without[:, None], self.empty, ids)
+        t = _noise_schedule().sample_timesteps(size, generator, timestep_power=TIMESTEP_POWER)
         latents = self.latents[rows, mirrored.long()].float()
         noise = torch.randn(latents.shape, generator=generator)
-        return latents, ids, t, noise, rows, torch.rand(size, generator=generator) < DESCRIBED
+        return latents, ids, t, noise, rows, torch.rand(size, generator=generator) < ATTRIBUTES_SHARE
 
 
 def save_pipeline(folder: Path, parts: FrozenParts, unet: UNet2DConditionModel) -> None:
@@ -234,18 +247,19 @@ def save_pipeline(folder: Path, parts: FrozenParts, unet: UNet2DConditionModel) 
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    # Stored in half precision, meant for float32: transformers would open the text encoder in what its config
-    # says, diffusers the U-Net in float32, and the two would not fit.
+    # Weights are stored in half precision but used in float32. transformers would load the text encoder in
+    # the config's dtype and diffusers the U-Net in float32, which is a mismatch.
     _rewrite(folder / "text_encoder" / "config.json", dtype="float32")
-    # diffusers notes the path each part was read from: another machine's, of no use to anybody.
+    # diffusers writes the path each part was loaded from, which is specific to this machine.
     for part in ("unet", "vae"):
         _rewrite(folder / part / "config.json", _name_or_path=None)
 
 
 def _rewrite(config: Path, **changes: str | None) -> None:
-    """Change entries of a JSON file; None takes one away."""
-    said = {**json.loads(config.read_text(encoding="utf-8")), **changes}
-    kept = {name: value for name, value in said.items() if name not in changes or changes[name] is not None}
+    """Change entries of a JSON file; None removes one."""
+    removed = {name for name, value in changes.items() if value is None}
+    entries = {**json.loads(config.read_text(encoding="utf-8")), **changes}
+    kept = {name: value for name, value in entries.items() if name not in removed}
     config.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
@@ -256,15 +270,15 @@ def denoising_error(
     unseen: TrainingSet,
     *,
     device: torch.device,
-    pictures: int = 512,
+    images: int = 512,
 ) -> float:
     """Mean squared error of the predicted velocity on unseen people, over the whole schedule."""
-    pixels = unseen.pixels[:pictures]
+    pixels = unseen.pixels[:images]
     latents = encode_all(parts.autoencoder, pixels, device)
     ids = torch.tensor(token_ids(parts.tokenizer, plain_captions(unseen, len(pixels))))
     t = (torch.arange(len(pixels)) * 1000 // len(pixels)).long()
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    noising = _noising()
+    noising = _noise_schedule()
     noised, target = noising.add(latents, noise, t), noising.target(latents, noise, t)
     errors = []
     for rows in torch.arange(len(pixels)).split(64):

@@ -1,4 +1,4 @@
-"""`bench train ip-adapter` and `loo` over one's own dataset: two steps, weights that say whose they are."""
+"""`bench train ip-adapter` and `loo` on a custom dataset: two steps, and the origin in the weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from methods.interface import trained_on
 
 Bench = Callable[..., int]
 FILE = {"ip-adapter": "adapter", "loo-mean": "network"}
-"""The setting that names a method's weights."""
+"""The setting that contains the path of a method's weights."""
 COMMANDS = {
     "ip-adapter": ("ip-adapter",),
     "loo-mean": ("loo", "--aggregator", "mean"),
@@ -23,7 +23,7 @@ COMMANDS = {
 
 
 @pytest.fixture
-def crowd(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """Three people with two photographs each."""
     rng = np.random.default_rng(0)
     for name in ("ada", "bob", "cleo"):
@@ -35,20 +35,22 @@ def crowd(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_two_steps_over_a_folder(
-    name: str, crowd: Path, bench: Bench, capsys: pytest.CaptureFixture[str]
+def test_two_steps_on_a_folder_write_weights_and_card(
+    name: str, folder: Path, bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = ("--dataset", "folder", "--root", "crowd", "--checkpoints", "work", "--out", "made")
-    words = (*COMMANDS[name], *where, "--steps", 2, "--batch", 2, "--device", "cpu")
+    options = ("--dataset", "folder", "--root", "crowd", "--checkpoints", "work", "--out", "made")
+    words = (*COMMANDS[name], *options, "--steps", 2, "--batch", 2, "--device", "cpu")
     assert bench("train", *words) == 0
-    out = crowd.parent / "made" / f"{name}.safetensors"
+    out = folder.parent / "made" / f"{name}.safetensors"
     assert Path(capsys.readouterr().out.strip()).name == out.name
-    who = open_people(DatasetSettings("folder", str(crowd), references=1), Path()).chosen[0]
-    assert overlapping_names(trained_on(make(name, {FILE[name]: str(out)})), [f"{who.origin}/{who.id}"])
+    identity = open_people(DatasetSettings("folder", str(folder), references=1), Path()).chosen[0]
+    assert overlapping_names(
+        trained_on(make(name, {FILE[name]: str(out)})), [f"{identity.origin}/{identity.id}"]
+    )
     card = out.with_suffix(".md").read_text()
     assert "4 of 2 people" in card
     assert "--dataset folder --root crowd" in card
     assert "rendered people" not in card
     # Another dataset's checkpoint must never be resumed.
-    assert [path.name.startswith("folder-crowd-") for path in (crowd.parent / "work").iterdir()] == [True]
-    assert list((crowd.parent / "work").glob(f"*/{name}.pt"))
+    assert [path.name.startswith("folder-crowd-") for path in (folder.parent / "work").iterdir()] == [True]
+    assert list((folder.parent / "work").glob(f"*/{name}.pt"))

@@ -1,8 +1,8 @@
-"""Train a small leave-one-out network in the process group that it is started in.
+"""Trains a small leave-one-out network in the group of processes it is started in.
 
     python distributed_training.py BACKBONE ENCODER DATA.npz OUT.safetensors WORK
 
-The tests start it as one process and as two processes, as `accelerate launch` does.
+The tests start it as one process and as two, as `accelerate launch` does.
 """
 
 # ruff: noqa: E402
@@ -29,8 +29,8 @@ from methods.pretraining.loop import Schedule
 
 
 @dataclass(frozen=True)
-class Stored:
-    """Photographs from a file, all with the same caption."""
+class StoredPeople:
+    """Photographs from a file, all with one caption."""
 
     pixels: NDArray[np.uint8]
     identities: NDArray[np.int64]
@@ -46,9 +46,9 @@ class Stored:
 
 
 def train(backbone: str, encoder: str, data: str, out: str, work: str) -> None:
-    """Train a few steps; writes the loss curve next to the checkpoint in `work`."""
+    """Train for a few steps; `work` then contains checkpoint and loss curve."""
     arrays = np.load(data)
-    people = Stored(arrays["pixels"], arrays["identities"])
+    people = StoredPeople(arrays["pixels"], arrays["identities"])
     train_leave_one_out(
         people,
         Path(out),
@@ -61,7 +61,7 @@ def train(backbone: str, encoder: str, data: str, out: str, work: str) -> None:
             validate_every=2,
         ),
         backbone=Backbone.open(BackboneSpec(path=backbone, device="cpu")),
-        # Rounding depends on the batch size; in bfloat16 the difference would be visible.
+        # Rounding differs with the batch size; in bfloat16 the difference would be visible.
         schedule=Schedule(steps=4, batch=8, learning_rate=1e-3, warm_up=1, decay_from=1.0, precision="fp32"),
         work=Path(work),
         progress=lambda step, steps, line: print(step, steps, line, flush=True),  # noqa: T201

@@ -20,7 +20,7 @@ from methods.ip_adapter.objective import Summary
 from methods.ip_adapter.training import IPAdapterTraining, train_ip_adapter
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Schedule
-from methods.recipes.adapters import make_ip_adapter
+from methods.recipes.adapters import make_adapter
 from methods.recipes.workspace import TrainingWorkspace
 from methods.subject import Request, Subject
 from methods.trained_on import data_named
@@ -193,8 +193,10 @@ def test_model_card_names_the_condition_and_the_command(
     small = IPAdapterTraining(tokens=3, hidden=64, encoder=clip_folder)
     assert small.encoder != EMBEDDED_CLIP
     schedule = replace(SCHEDULE, steps=1)
-    own = make_ip_adapter(workspace, schedule, small, base=str(sd_folder), name="control")
-    other = make_ip_adapter(workspace, schedule, replace(small, condition="other"), base=str(sd_folder))
+    base, command = str(sd_folder), "bench train ip-adapter --condition other --tokens 3"
+    own = make_adapter(workspace, schedule, small, base=base, command="", name="control")
+    changed = replace(small, condition="other")
+    other = make_adapter(workspace, schedule, changed, base=base, command=command)
     assert (own.name, other.stem) == ("control.safetensors", "ip-adapter-other-tokens-3-hidden-64")
     assert "as published: the control for leave-one-out" in own.with_suffix(".md").read_text()
     assert "--condition other --tokens 3" in other.with_suffix(".md").read_text()

@@ -21,13 +21,12 @@ from methods.errors import MethodError
 from methods.leave_one_out.method import LeaveOneOut
 from methods.leave_one_out.network import read_config
 from methods.leave_one_out.objective import Objective
-from methods.leave_one_out.training import SCHEDULE as DEFAULT_SCHEDULE
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out
 from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
-from methods.pretraining.loop import PeriodicEvaluation, Schedule, minimise
-from methods.recipes.adapters import leave_one_out_command, make_leave_one_out, variant_name
+from methods.pretraining.loop import PeriodicEvaluation, Schedule, optimize
+from methods.recipes.adapters import default_name, make_adapter
 from methods.recipes.workspace import TrainingWorkspace
 from methods.subject import Request, Subject
 
@@ -158,14 +157,14 @@ def test_resumed_training_gives_the_same_curve_and_weights(tmp_path: Path) -> No
                 x = torch.randn(8, 3, generator=generator)[rows]
                 return (layer(x) - x.flip(1)).square().mean()  # noqa: B023  # called within this iteration
 
-            curve = minimise(
+            curve = optimize(
                 layer,
                 loss,
                 replace(SCHEDULE, steps=120, learning_rate=1e-2, ema=0.9),
                 checkpoint=TrainingCheckpoint(tmp_path / f"{name}.pt"),
                 progress=quiet,
                 device=torch.device("cpu"),
-                watch=PeriodicEvaluation(30, lambda: {"weight": layer.weight.sum().item()}),  # noqa: B023
+                evaluation=PeriodicEvaluation(30, lambda: {"weight": layer.weight.sum().item()}),  # noqa: B023
                 stop_at=stop,
             )
         return curve, layer.weight
@@ -184,7 +183,7 @@ def test_checkpoint_of_version_0_1_is_resumed(tmp_path: Path) -> None:
     layer = torch.nn.Linear(2, 2, bias=False)
 
     def train(steps: int) -> None:
-        minimise(
+        optimize(
             layer,
             lambda step, generator, rows: layer.weight.square().sum(),
             replace(SCHEDULE, steps=steps),
@@ -315,18 +314,9 @@ def test_model_card_names_the_training_command(
     training = LeaveOneOutTraining(
         "mean", Objective(leave_out=False, largest_set=1), tokens=2, hidden=64, encoder=clip_folder
     )
-    out = make_leave_one_out(workspace, replace(SCHEDULE, steps=1), training, base=str(sd_folder))
-    assert out.stem == variant_name(training)
+    command = "bench train loo --aggregator mean --no-leave-out --largest-set 1"
+    out = make_adapter(workspace, replace(SCHEDULE, steps=1), training, base=str(sd_folder), command=command)
+    assert out.stem == default_name(training)
     card = out.with_suffix(".md").read_text()
-    assert leave_one_out_command(training, replace(SCHEDULE, steps=1), str(sd_folder)) in card
+    assert f"Made by `{command}`." in card
     assert "loss on unseen people" in card
-
-
-def test_name_and_command_contain_settings_that_differ_from_the_defaults() -> None:
-    default = LeaveOneOutTraining("mean")
-    assert variant_name(default) == "loo-mean"
-    assert leave_one_out_command(default, DEFAULT_SCHEDULE) == "bench train loo --aggregator mean"
-    other = LeaveOneOutTraining("max", Objective(leave_out=False, captions="blank"), tokens=16)
-    assert variant_name(other) == "loo-max-no-leave-out-captions-blank-tokens-16"
-    command = leave_one_out_command(other, replace(DEFAULT_SCHEDULE, steps=9), "sdxl")
-    assert command.endswith("max --no-leave-out --captions blank --tokens 16 --steps 9 --base sdxl")

@@ -1,4 +1,4 @@
-"""Training on a tiny pipeline: the loss falls, resuming changes nothing, files say what they are."""
+"""Training on a tiny pipeline: the loss falls, resuming changes nothing, files contain their settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.features import TrainingFeatures, training_features
 from methods.pretraining.loop import Progress, Schedule
 
-# The rate never falls, so a run cut short has taken the first steps of the longer one.
+# The learning rate is constant, so an interrupted run has taken the same first steps as a longer one.
 SCHEDULE = Schedule(steps=40, batch=8, learning_rate=4e-3, warm_up=3, decay_from=1.0, ema=0.8)
 
 Train = Callable[[Path, Schedule], None]
@@ -37,7 +37,7 @@ def quiet(step: int, steps: int, line: str) -> None: ...
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features are computed once for all trainings of this module, as a user's are."""
+    """One work folder for the module, so that features are computed once."""
     return tmp_path_factory.mktemp("work")
 
 
@@ -129,7 +129,7 @@ def test_ip_adapter_training_lowers_the_loss(
     assert loss(40) < 0.98 * loss(1)
 
 
-def test_a_base_adapter_is_one_linear_layer_to_four_tokens_and_plain_diffusers_reads_it(
+def test_base_adapter_has_one_linear_layer_to_four_tokens_and_loads_in_diffusers(
     train_base: Train, backbone: Backbone, tmp_path: Path
 ) -> None:
     out = tmp_path / "base.safetensors"
@@ -141,7 +141,7 @@ def test_a_base_adapter_is_one_linear_layer_to_four_tokens_and_plain_diffusers_r
     assert tokens.shape == (1, 2, 4, backbone.cross_attention_dim)
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(train: Train, work: Path, tmp_path: Path) -> None:
+def test_interrupted_training_ends_with_the_same_weights(train: Train, work: Path, tmp_path: Path) -> None:
     straight, resumed = tmp_path / "straight.safetensors", tmp_path / "resumed.safetensors"
     for stem in ("straight", "resumed"):
         (work / f"{stem}.pt").unlink(missing_ok=True)
@@ -149,12 +149,12 @@ def test_an_interrupted_training_ends_with_the_same_weights(train: Train, work: 
     train(resumed, replace(SCHEDULE, steps=2))
     halfway = load_file(resumed)
     train(resumed, replace(SCHEDULE, steps=5))
-    wanted, got = load_file(straight), load_file(resumed)
-    assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+    expected, got = load_file(straight), load_file(resumed)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
     assert any(not torch.equal(halfway[name], got[name]) for name in got)
 
 
-def test_training_leaves_backbone_and_global_random_numbers_alone(
+def test_training_changes_neither_backbone_nor_global_random_state(
     train: Train, backbone: Backbone, tmp_path: Path
 ) -> None:
     before = torch.random.get_rng_state()
@@ -163,21 +163,23 @@ def test_training_leaves_backbone_and_global_random_numbers_alone(
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_weights_say_what_they_were_made_with(
+def test_weights_contain_the_settings_of_their_training(
     train_loo: Train, train_ip: Train, backbone: Backbone, clip_folder: Path, tmp_path: Path
 ) -> None:
-    train_loo(tmp_path / "said.safetensors", replace(SCHEDULE, steps=1))
-    config = read_config(tmp_path / "said.safetensors")
+    train_loo(tmp_path / "loo.safetensors", replace(SCHEDULE, steps=1))
+    config = read_config(tmp_path / "loo.safetensors")
     assert (config.aggregator, config.noising, config.training_data) == ("attention", "held-out", "noise")
     assert (config.backbone, config.encoder) == (backbone.digest, clip_folder.name)
-    train_ip(tmp_path / "said-ip.safetensors", replace(SCHEDULE, steps=1))
-    with safe_open(tmp_path / "said-ip.safetensors", "pt") as stored:
+    train_ip(tmp_path / "ip.safetensors", replace(SCHEDULE, steps=1))
+    with safe_open(tmp_path / "ip.safetensors", "pt") as stored:
         metadata = stored.metadata()
     assert metadata["backbone"] == backbone.digest
     assert json.loads(metadata["training"])["condition"] == "other"
 
 
-def test_an_aggregator_goes_on_from_another_s_weights_and_says_so(train_loo: Train, tmp_path: Path) -> None:
+def test_aggregator_starts_from_the_weights_of_another_and_records_it(
+    train_loo: Train, tmp_path: Path
+) -> None:
     mean, more = tmp_path / "first-mean.safetensors", tmp_path / "second-attention.safetensors"
     train_loo(mean, replace(SCHEDULE, steps=2), "mean")  # type: ignore[call-arg]
     train_loo(more, replace(SCHEDULE, steps=1, learning_rate=0.0), "attention", mean)  # type: ignore[call-arg]
@@ -186,29 +188,29 @@ def test_an_aggregator_goes_on_from_another_s_weights_and_says_so(train_loo: Tra
     assert read_config(more).started_from == "mean after 2 steps"
 
 
-def test_features_are_computed_once_and_never_shared_between_weights(
+def test_features_are_computed_once_for_the_same_inputs(
     people: TrainingSet, backbone: Backbone, clip_folder: Path, work: Path, tmp_path: Path
 ) -> None:
     encoder = open_encoder(clip_folder, backbone.device)
-    told: list[int] = []
+    reported: list[int] = []
 
-    def tell(step: int, steps: int, line: str) -> None:
-        told.append(step)
+    def report(step: int, steps: int, line: str) -> None:
+        reported.append(step)
 
-    training_features(people, tmp_path, backbone=backbone, encoder=encoder, progress=tell)
-    assert told
-    told.clear()
-    training_features(people, tmp_path, backbone=backbone, encoder=encoder, progress=tell)
-    assert not told
-    training_features(people, tmp_path, backbone=backbone, encoder=encoder, variants=1, progress=tell)
-    assert told
+    training_features(people, tmp_path, backbone=backbone, encoder=encoder, progress=report)
+    assert reported
+    reported.clear()
+    training_features(people, tmp_path, backbone=backbone, encoder=encoder, progress=report)
+    assert not reported
+    training_features(people, tmp_path, backbone=backbone, encoder=encoder, variants=1, progress=report)
+    assert reported
 
 
-def test_trainings_started_side_by_side_compute_features_once(
+def test_simultaneous_trainings_compute_features_once(
     people: TrainingSet, backbone: Backbone, clip_folder: Path, tmp_path: Path
 ) -> None:
     encoder = open_encoder(clip_folder, backbone.device)
-    told: list[int] = []
+    reported: list[int] = []
 
     def compute(progress: Progress) -> TrainingFeatures:
         return training_features(people, tmp_path, backbone=backbone, encoder=encoder, progress=progress)
@@ -216,19 +218,19 @@ def test_trainings_started_side_by_side_compute_features_once(
     with ThreadPoolExecutor() as pool:
         others: list[Future[TrainingFeatures]] = []
 
-        def begin_another(step: int, steps: int, line: str) -> None:
+        def start_another(step: int, steps: int, line: str) -> None:
             if not others:
-                others.append(pool.submit(compute, lambda step, steps, line: told.append(step)))
+                others.append(pool.submit(compute, lambda step, steps, line: reported.append(step)))
                 wait(others, timeout=2)
                 assert not others[0].done()
 
-        first = compute(begin_another)
+        first = compute(start_another)
         second = others[0].result()
-    assert not told
+    assert not reported
     assert torch.equal(first.latents, second.latents)
 
 
-def test_features_are_those_of_the_photographs_and_their_mirror_images(
+def test_features_match_photographs_and_mirror_images(
     people: TrainingSet, features: TrainingFeatures, backbone: Backbone, clip_folder: Path
 ) -> None:
     pixels = torch.from_numpy(people.pixels[5:6]).permute(0, 3, 1, 2) / 255
@@ -239,14 +241,14 @@ def test_features_are_those_of_the_photographs_and_their_mirror_images(
     assert torch.allclose(features.sentences[0].float(), backbone.encode_text([""]).tokens[0], atol=1e-2)
 
 
-def test_people_with_one_photograph_cannot_be_left_one_out(
+def test_people_with_one_photograph_are_refused(
     people: TrainingSet, backbone: Backbone, clip_folder: Path, tmp_path: Path
 ) -> None:
-    lonely = type(people)(people.pixels[:3], people.identities[[0, 4, 8]])  # type: ignore[call-arg]
+    single = type(people)(people.pixels[:3], people.identities[[0, 4, 8]])  # type: ignore[call-arg]
     training = LeaveOneOutTraining("mean", tokens=3, hidden=64, encoder=clip_folder)
     with pytest.raises(MethodError, match="two photographs"):
         train_leave_one_out(
-            lonely,
+            single,
             tmp_path / "x.safetensors",
             training=training,
             backbone=backbone,

@@ -1,4 +1,4 @@
-"""The whole recipe in a few steps each: losses fall, files load, an interrupted training ends the same."""
+"""The recipe in a few steps each: losses fall, files load, an interrupted training ends the same."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from methods.recipes.workspace import TrainingWorkspace
 from methods.tiny_sd.autoencoder import new_autoencoder, train_autoencoder
 from methods.tiny_sd.clip import new_clip
 from methods.tiny_sd.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
-from methods.tiny_sd.unet import FrozenParts, begun_unet, train_unet
+from methods.tiny_sd.unet import FrozenParts, initial_unet, train_unet
 
+COMMAND = "bench train backbone"
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "white": (240, 240, 240)}
 
 
 class Squares:
-    """Eight people who are squares: the body is the person's colour, the background the photograph's."""
+    """Eight people drawn as squares: one body colour per person, one background per photograph."""
 
     def __init__(self, people: int = 8, views: int = 4) -> None:
         self.names = list(COLOURS)
@@ -32,12 +33,12 @@ class Squares:
         self.backgrounds = [self.names[(row * 5 + 1) % 4] for row in range(people * views)]
         bodies = np.eye(4, dtype=np.float32)[self.identities % 4]
         self.descriptions = Descriptions(bodies, (3, 1))
-        self.pixels: NDArray[np.uint8] = np.stack([self._draw(row) for row in range(people * views)])
+        self.pixels: NDArray[np.uint8] = np.stack([self._image(row) for row in range(people * views)])
 
-    def _draw(self, row: int) -> NDArray[np.uint8]:
-        picture = np.full((64, 64, 3), COLOURS[self.backgrounds[row]], np.uint8)
-        picture[16:64, 16:48] = COLOURS[self.names[self.identities[row] % 4]]
-        return picture
+    def _image(self, row: int) -> NDArray[np.uint8]:
+        image = np.full((64, 64, 3), COLOURS[self.backgrounds[row]], np.uint8)
+        image[16:64, 16:48] = COLOURS[self.names[self.identities[row] % 4]]
+        return image
 
     def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
         plain = self.template(row, mirrored=mirrored).format(subject=f"a {self.noun(row)}")
@@ -50,7 +51,7 @@ class Squares:
         return ("man", "woman")[int(self.identities[row]) % 2]
 
 
-def zero_linear(step: int, steps: int, text: str) -> None:
+def ignore_progress(step: int, steps: int, text: str) -> None:
     pass
 
 
@@ -58,17 +59,22 @@ def zero_linear(step: int, steps: int, text: str) -> None:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> TrainingWorkspace:
     folder = tmp_path_factory.mktemp("world")
     return TrainingWorkspace(
-        Squares(), Squares(4, 2), folder / "weights", folder / "checkpoints", torch.device("cpu"), zero_linear
+        Squares(),
+        Squares(4, 2),
+        folder / "weights",
+        folder / "checkpoints",
+        torch.device("cpu"),
+        ignore_progress,
     )
 
 
-def losses_of(workspace: TrainingWorkspace) -> tuple[TrainingWorkspace, list[float]]:
-    seen: list[float] = []
-    listening = replace(workspace, progress=lambda step, steps, text: seen.append(float(text.split()[1])))
-    return listening, seen
+def record_losses(workspace: TrainingWorkspace) -> tuple[TrainingWorkspace, list[float]]:
+    losses: list[float] = []
+    recorded = replace(workspace, progress=lambda step, steps, text: losses.append(float(text.split()[1])))
+    return recorded, losses
 
 
-def brief(steps: int, rate: float) -> Schedule:
+def short_schedule(steps: int, rate: float) -> Schedule:
     return Schedule(steps=steps, batch=8, learning_rate=rate, warm_up=2, decay_from=0.9, ema=0.5)
 
 
@@ -82,27 +88,29 @@ def small_parts(data: Squares) -> FrozenParts:
 
 
 @pytest.mark.slow
-def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(
+def test_recipe_writes_a_pipeline_that_diffusers_loads(
     workspace: TrainingWorkspace,
 ) -> None:
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPModel, CLIPVisionModelWithProjection
 
-    listening, seen = losses_of(workspace)
-    make_clip(listening, brief(51, 1e-3))
-    assert seen[-1] < seen[0]
-    seen.clear()
-    make_autoencoder(listening, brief(51, 2e-3), brief(11, 1e-3))
-    assert seen[-1] < seen[0]
-    seen.clear()
-    folder = make_backbone(listening, replace(brief(51, 2e-3), batch=16))
-    assert seen[-1] < seen[0]
+    recorded, losses = record_losses(workspace)
+    make_clip(recorded, short_schedule(51, 1e-3), command="bench train clip")
+    assert losses[-1] < losses[0]
+    losses.clear()
+    make_autoencoder(
+        recorded, short_schedule(51, 2e-3), short_schedule(11, 1e-3), command="bench train autoencoder"
+    )
+    assert losses[-1] < losses[0]
+    losses.clear()
+    folder = make_backbone(recorded, replace(short_schedule(51, 2e-3), batch=16), command=COMMAND)
+    assert losses[-1] < losses[0]
 
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(1)
-    picture = pipeline("a photo of a sks man", num_inference_steps=2, generator=generator).images[0]
-    assert picture.size == (64, 64)
+    image = pipeline("a photo of a sks man", num_inference_steps=2, generator=generator).images[0]
+    assert image.size == (64, 64)
     assert CLIPVisionModelWithProjection.from_pretrained(workspace.weights / "clip").config.image_size == 64
     assert "v-prediction error" in (folder / "CARD.md").read_text()
 
@@ -110,23 +118,32 @@ def test_the_recipe_makes_a_pipeline_that_stock_diffusers_opens_and_draws_with(
 
     second = workspace.checkpoints.parent / "second"
     onward = replace(workspace, checkpoints=second, weights=second / "weights", start=workspace.checkpoints)
-    make_clip(onward, brief(2, 1e-3))
+    make_clip(onward, short_schedule(2, 1e-3), command="bench train clip")
     before, after = (
         CLIPModel.from_pretrained(place / "clip").float() for place in (workspace.checkpoints, second)
     )
     assert all(map(torch.equal, before.text_model.parameters(), after.text_model.parameters()))
     assert not all(map(torch.equal, before.vision_model.parameters(), after.vision_model.parameters()))
-    make_autoencoder(onward, brief(2, 1e-3), brief(2, 1e-3))
-    assert "an earlier making" in (make_backbone(onward, brief(2, 1e-3)) / "CARD.md").read_text()
+    make_autoencoder(
+        onward, short_schedule(2, 1e-3), short_schedule(2, 1e-3), command="bench train autoencoder"
+    )
+    continued = make_backbone(onward, short_schedule(2, 1e-3), command=COMMAND)
+    card = (continued / "CARD.md").read_text()
+    assert "an earlier training" in card
+    assert f"Made by `{COMMAND}`." in card
 
-    # A U-Net that goes on alone: the other parts are the earlier making's.
+    # Continue the U-Net alone: the other parts are those of the earlier training.
     third = workspace.checkpoints.parent / "third"
-    further = make_backbone(replace(onward, checkpoints=third, weights=third / "weights"), brief(2, 1e-3))
+    further = make_backbone(
+        replace(onward, checkpoints=third, weights=third / "weights"),
+        short_schedule(2, 1e-3),
+        command=COMMAND,
+    )
     ours, theirs = (place / "vae" / "diffusion_pytorch_model.safetensors" for place in (further, folder))
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_a_training_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
+def test_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     pixels = Squares().pixels
     whole, halves = tmp_path / "whole.pt", tmp_path / "halves.pt"
     schedule = Schedule(steps=6, batch=4, learning_rate=1e-3, warm_up=1, decay_from=0.5)
@@ -139,7 +156,7 @@ def test_a_training_that_was_interrupted_ends_with_the_weights_of_one_that_was_n
             schedule=schedule,
             checkpoint=checkpoint,
             device=torch.device("cpu"),
-            progress=zero_linear,
+            progress=ignore_progress,
             autoencoder=network,
             stop_at=stop_at,
         )
@@ -150,7 +167,7 @@ def test_a_training_that_was_interrupted_ends_with_the_weights_of_one_that_was_n
     assert torch.equal(trained(halves), expected)
 
 
-def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     pixels, checkpoint = Squares().pixels, tmp_path / "autoencoder.pt"
     schedule = Schedule(steps=1, batch=2, learning_rate=1e-3)
     for widths in ((8, 16, 16), (8, 8, 8)):
@@ -162,7 +179,7 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) 
                     schedule=schedule,
                     checkpoint=checkpoint,
                     device=torch.device("cpu"),
-                    progress=zero_linear,
+                    progress=ignore_progress,
                     autoencoder=network,
                 )
         else:
@@ -171,73 +188,85 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) 
                 schedule=schedule,
                 checkpoint=checkpoint,
                 device=torch.device("cpu"),
-                progress=zero_linear,
+                progress=ignore_progress,
                 autoencoder=network,
             )
 
 
-def test_a_unet_learns_in_pieces_what_it_learns_from_whole_batches(tmp_path: Path) -> None:
-    """Pieces are what processes, too, share a batch in."""
+def test_accumulated_pieces_train_the_unet_like_whole_batches(tmp_path: Path) -> None:
+    """Processes split a batch into the same pieces."""
     data = Squares()
     parts = small_parts(data)
 
     def trained(pieces: int) -> torch.Tensor:
-        network, description = begun_unet(data, parts, seed=0, widths=(32, 32))
-        before = [p.detach().clone() for p in description.parameters()]
+        network, attributes = initial_unet(data, parts, seed=0, widths=(32, 32))
+        before = [p.detach().clone() for p in attributes.parameters()]
         train_unet(
             network,
-            description,
+            attributes,
             data,
             parts,
-            schedule=replace(brief(3, 1e-3), accumulate=pieces, precision="fp32"),
+            schedule=replace(short_schedule(3, 1e-3), accumulate=pieces, precision="fp32"),
             checkpoint=tmp_path / f"{pieces}.pt",
             device=torch.device("cpu"),
-            progress=zero_linear,
+            progress=ignore_progress,
         )
-        assert not any(map(torch.equal, before, description.parameters()))
-        return torch.cat([p.detach().flatten() for p in (*network.parameters(), *description.parameters())])
+        assert not any(map(torch.equal, before, attributes.parameters()))
+        return torch.cat([p.detach().flatten() for p in (*network.parameters(), *attributes.parameters())])
 
     torch.testing.assert_close(trained(4), trained(1), atol=1e-4, rtol=1e-3)
 
 
-def test_a_network_stands_still_until_a_new_description_means_something(tmp_path: Path) -> None:
+def test_new_attribute_tokens_are_first_trained_alone(tmp_path: Path) -> None:
     data = Squares()
     parts = small_parts(data)
-    start, _ = begun_unet(data, parts, seed=0, widths=(32, 32))
-    unet, description = begun_unet(data, parts, seed=1, widths=(32, 32), start=start)
-    own = [p.detach().clone() for p in unet.parameters()]
-    met = [p.detach().clone() for p in description.parameters()]
-    steps: list[tuple[int, bool, bool]] = []
+    start, _ = initial_unet(data, parts, seed=0, widths=(32, 32))
+    unet, attributes = initial_unet(data, parts, seed=1, widths=(32, 32), start=start)
+    unet_before = [p.detach().clone() for p in unet.parameters()]
+    attributes_before = [p.detach().clone() for p in attributes.parameters()]
+    steps: list[tuple[bool, bool]] = []
 
-    def tell(step: int, of: int, text: str) -> None:
-        still = all(map(torch.equal, own, unet.parameters()))
-        steps.append((step, still, any(map(torch.equal, met, description.parameters()))))
+    def record(step: int, of: int, text: str) -> None:
+        unchanged = all(map(torch.equal, unet_before, unet.parameters()))
+        steps.append((unchanged, any(map(torch.equal, attributes_before, attributes.parameters()))))
 
     train_unet(
         unet,
-        description,
+        attributes,
         data,
         parts,
-        schedule=replace(brief(2, 1e-3), precision="fp32"),
+        schedule=replace(short_schedule(2, 1e-3), precision="fp32"),
         checkpoint=tmp_path / "unet.pt",
         device=torch.device("cpu"),
-        progress=tell,
+        progress=record,
     )
-    introduced = steps[: len(steps) // 2]
-    assert all(still for _, still, _ in introduced)
-    assert not any(untouched for _, _, untouched in introduced)
-    assert not any(still for _, still, _ in steps[len(steps) // 2 :])
+    first, second = steps[: len(steps) // 2], steps[len(steps) // 2 :]
+    assert all(unet_unchanged for unet_unchanged, _ in first)
+    assert not any(attributes_unchanged for _, attributes_unchanged in first)
+    assert not any(unet_unchanged for unet_unchanged, _ in second)
 
 
-def test_a_backbone_without_its_parts_says_which_command_makes_them(
+def test_backbone_without_its_parts_names_the_part_to_train_first(
     workspace: TrainingWorkspace, tmp_path: Path
 ) -> None:
     bare = replace(workspace, weights=tmp_path / "weights", checkpoints=tmp_path / "checkpoints")
-    with pytest.raises(MethodError, match="bench train clip"):
-        make_backbone(bare, brief(1, 1e-3))
+    with pytest.raises(MethodError, match=r"clip: no config\.json; train the clip first"):
+        make_backbone(bare, short_schedule(1, 1e-3), command=COMMAND)
 
 
-def test_rare_tokens_are_one_token_each_and_no_caption_holds_them() -> None:
+def test_start_with_other_latent_channels_is_refused(workspace: TrainingWorkspace, tmp_path: Path) -> None:
+    start = tmp_path / "earlier"
+    new_autoencoder(widths=(8, 16, 16), channels=4).save_pretrained(start / "autoencoder")
+    with pytest.raises(MethodError, match="a latent of 4 channels, expected 8"):
+        make_autoencoder(
+            replace(workspace, checkpoints=tmp_path / "new", start=start),
+            short_schedule(1, 1e-3),
+            short_schedule(1, 1e-3),
+            command="bench train autoencoder",
+        )
+
+
+def test_rare_words_are_one_token_each_and_no_caption_contains_them() -> None:
     tokenizer = learn_tokenizer([Squares().template(row, mirrored=False) for row in range(8)], vocabulary=900)
     for word in RARE_TOKENS:
         assert tokenizer.tokenize(word) == [f"{word}</w>"]

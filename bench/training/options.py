@@ -1,0 +1,234 @@
+"""Groups of options of the `bench train` commands, and the command lines on model cards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from methods.backbone.spec import EMBEDDED
+from methods.errors import MethodError
+
+if TYPE_CHECKING:
+    from methods.pretraining.loop import Schedule
+
+PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
+"""As in methods.compute.precision, whose import needs torch."""
+
+
+class Device(StrEnum):
+    """Where the networks are trained."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Steps = Annotated[
+    int | None, typer.Option(help="Training steps (default: the recipe's).", show_default=False)
+]
+Batch = Annotated[
+    int | None, typer.Option(help="Photographs per step (default: the recipe's).", show_default=False)
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where the networks are trained.")]
+TimestepPower = Annotated[
+    float, typer.Option(help="Noise steps t are sampled with density t^(power - 1); 1 is uniform.")
+]
+
+
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """Changes of a recipe's schedule."""
+
+    steps: Steps = None
+    batch: Batch = None
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Learning rate (default: the recipe's).", show_default=False)
+    ] = None
+    accumulate: Annotated[
+        int, typer.Option(help="Pieces of a batch that are computed in sequence, to save memory.")
+    ] = 1
+    precision: Annotated[
+        str, typer.Option(help="Precision of the forward pass: `auto`, `fp32`, `bf16`, `fp16`.")
+    ] = "auto"
+
+    def applied_to(self, schedule: "Schedule") -> "Schedule":
+        """The schedule with these changes; raises MethodError for values out of range."""
+        for name, value in (("steps", self.steps), ("batch", self.batch), ("accumulate", self.accumulate)):
+            if value is not None and value < 1:
+                raise MethodError(f"--{name} {value}: expected at least 1")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise MethodError(f"--learning-rate {self.learning_rate}: expected a number above 0")
+        if self.precision not in PRECISIONS:
+            raise MethodError(f"--precision {self.precision}: known are {', '.join(PRECISIONS)}")
+        return replace(
+            schedule,
+            steps=schedule.steps if self.steps is None else self.steps,
+            batch=schedule.batch if self.batch is None else self.batch,
+            learning_rate=schedule.learning_rate if self.learning_rate is None else self.learning_rate,
+            accumulate=self.accumulate,
+            precision=self.precision,  # type: ignore[arg-type]  # checked above
+        )
+
+
+@dataclass(frozen=True)
+class TinySdOptions:
+    """Options of `clip`, `autoencoder` and `backbone`."""
+
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint folder of an earlier training to start from (default: random weights).",
+            show_default=False,
+        ),
+    ] = None
+    steps: Steps = None
+    batch: Batch = None
+    device: DeviceOption = Device.auto
+
+    def applied_to(self, schedule: "Schedule") -> "Schedule":
+        return ScheduleOptions(self.steps, self.batch).applied_to(schedule)
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """A dataset of photographs in place of the rendered ones."""
+
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Train on this dataset (`bench list datasets`) instead of --data; weights are written to a "
+            "folder of the dataset.",
+            show_default=False,
+        ),
+    ] = None
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset.", show_default=False)] = None
+    people: Annotated[
+        int | None, typer.Option(help="Number of people of the dataset (default: all).", show_default=False)
+    ] = None
+    side: Annotated[
+        int | None,
+        typer.Option(
+            help="Width and height in pixels of the dataset's images.",
+            show_default="64 if embedded, else 512",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class AdapterOptions:
+    """The frozen networks of an adapter, and its weight files."""
+
+    base: Annotated[str, typer.Option(help="The backbone: `embedded`, a folder, or owner/name@commit.")] = (
+        EMBEDDED
+    )
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of the image encoder.", show_default="the embedded one")
+    ] = None
+    name: Annotated[
+        str, typer.Option(help="Name of the weights.", show_default="the method and changed settings")
+    ] = ""
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to start from: of the same layout (ip-adapter), or of any aggregator (loo).",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class IPAdapterOptions:
+    """Settings of `ip-adapter`, in the order of the model card."""
+
+    layout: Annotated[
+        str, typer.Option(help="`plus`, patches through a Resampler, or `base`, one embedding to 4 tokens.")
+    ] = "plus"
+    condition: Annotated[
+        str,
+        typer.Option(
+            help="The conditioning photograph: `self`, the target as published (the control for "
+            "leave-one-out), or `other`, another one of the person."
+        ),
+    ] = "self"
+    tokens: Annotated[int, typer.Option(help="Tokens per photograph, for the layout `plus`.")] = 8
+    timestep_power: TimestepPower = 1.0
+    summary_loss_weight: Annotated[
+        float,
+        typer.Option(help="Weight of a loss that makes tokens predict the encoder's summary; for `plus`."),
+    ] = 0.0
+
+
+@dataclass(frozen=True)
+class LeaveOneOutOptions:
+    """Settings of `loo`, in the order of the model card."""
+
+    noising: Annotated[
+        str, typer.Option(help="What is noised: `held-out`, the left-out photograph, or `aggregate`.")
+    ] = "held-out"
+    leave_out: Annotated[
+        bool, typer.Option(help="Leave the target out of its set; --no-leave-out is the control.")
+    ] = True
+    captions: Annotated[
+        str, typer.Option(help="Captions are used as `given`, or replaced by `blank` ones.")
+    ] = "given"
+    smallest_set: Annotated[int, typer.Option(help="Photographs in the smallest set.")] = 1
+    largest_set: Annotated[int, typer.Option(help="Photographs in the largest set.")] = 6
+    timestep_power: TimestepPower = 1.0
+    tokens: Annotated[int, typer.Option(help="Tokens per photograph.")] = 8
+    shortcut: Annotated[
+        bool, typer.Option(help="Also project the class token directly to the photograph's tokens.")
+    ] = False
+
+
+def ip_adapter_command(settings: IPAdapterOptions, adapter: AdapterOptions, dataset: DatasetOptions) -> str:
+    """The command line for the model card of an IP-Adapter, with all of its settings."""
+    words = [_words(field.name, getattr(settings, field.name)) for field in fields(settings)]
+    return " ".join(["bench train ip-adapter", *words, *_start(adapter), *_dataset(dataset)])
+
+
+def loo_command(
+    aggregator: str,
+    settings: LeaveOneOutOptions,
+    schedule: "Schedule",
+    default: "Schedule",
+    adapter: AdapterOptions,
+    dataset: DatasetOptions,
+) -> str:
+    """The command line for the model card of an aggregator, with settings that are not the default."""
+    base = [] if adapter.base == EMBEDDED else [_words("base", adapter.base)]
+    return " ".join(
+        [
+            f"bench train loo --aggregator {aggregator}",
+            *_changed(settings, LeaveOneOutOptions(), [field.name for field in fields(settings)]),
+            *_changed(schedule, default, ("steps", "batch", "learning_rate")),
+            *base,
+            *_start(adapter),
+            *_dataset(dataset),
+        ]
+    )
+
+
+def _changed(settings: object, default: object, names: Sequence[str]) -> list[str]:
+    values = {name: getattr(settings, name) for name in names}
+    return [_words(name, value) for name, value in values.items() if value != getattr(default, name)]
+
+
+def _start(adapter: AdapterOptions) -> list[str]:
+    return [] if adapter.start is None else [_words("start", adapter.start.name)]
+
+
+def _dataset(options: DatasetOptions) -> list[str]:
+    if options.dataset is None:
+        return []
+    root = [] if options.root is None else [_words("root", options.root)]
+    return [_words("dataset", options.dataset), *root]
+
+
+def _words(name: str, value: object) -> str:
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{option}" if value else f"--no-{option}"
+    return f"--{option} {value}"
