@@ -11,7 +11,7 @@ SEPARATOR = ", "
 """Between the names of several training sets."""
 
 
-def data_named(path: Path, table: str, key: str) -> frozenset[str]:
+def training_data_of(path: Path, table: str, key: str) -> frozenset[str]:
     """Return the training data named in a safetensors file's metadata: `key` of the JSON under `table`.
 
     Empty where there is no name. Also empty for an unreadable file, which the loader reports in detail.
@@ -25,7 +25,7 @@ def data_named(path: Path, table: str, key: str) -> frozenset[str]:
     return frozenset(str(name).split(SEPARATOR)) if name else frozenset()
 
 
-def data_learnt(own: str, start: Path | None, table: str, key: str) -> str:
+def combined_training_data(own: str, start: Path | None, table: str, key: str) -> str:
     """Return the names for weights trained on `own` from the initial weights `start`, whose data included."""
-    before = frozenset[str]() if start is None else data_named(start, table, key)
+    before = frozenset[str]() if start is None else training_data_of(start, table, key)
     return SEPARATOR.join(sorted(before | ({own} if own else frozenset())))

@@ -65,9 +65,9 @@ ENCODERS: Final[dict[str, EncoderEntry]] = {
     "inception-v3": _encoder(
         "inception:Inception", "features", "classes", needs="clean-fid's TorchScript file"
     ),
-    "lpips-alex": _encoder("lpips_features:LpipsMaps", "perceptual", net="alex", needs=_BACKBONE),
-    "lpips-vgg": _encoder("lpips_features:LpipsMaps", "perceptual", net="vgg", needs=_BACKBONE),
-    "lpips-squeeze": _encoder("lpips_features:LpipsMaps", "perceptual", net="squeeze", needs=_BACKBONE),
+    "lpips-alex": _encoder("lpips_features:LpipsFeatures", "perceptual", net="alex", needs=_BACKBONE),
+    "lpips-vgg": _encoder("lpips_features:LpipsFeatures", "perceptual", net="vgg", needs=_BACKBONE),
+    "lpips-squeeze": _encoder("lpips_features:LpipsFeatures", "perceptual", net="squeeze", needs=_BACKBONE),
     "clip": _encoder("clip_dino:Clip", "text", "image", needs="a CLIP folder in transformers' layout"),
     "dinov2": _encoder("clip_dino:DinoV2", "image", needs="a DINOv2 folder in transformers' layout"),
 }

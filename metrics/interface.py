@@ -40,7 +40,7 @@ class Sample:
     """The photographs that were shown to the method."""
     person: bool = True
     """False for things and animals, to which face metrics do not apply."""
-    own: Image | None = None
+    backbone_image: Image | None = None
     """For class images: the image of the backbone without the method, from the same prompt and seed."""
 
 
@@ -138,8 +138,8 @@ class MetricBase:
     of_priors: ClassVar[bool] = False
     """True for a metric of class images: generated after fitting, from prompts without the subject.
 
-    Such a metric gets only class images, each with the backbone's image in `Sample.own`; all other metrics
-    get none of them.
+    Such a metric gets only class images, each with the backbone's image in `Sample.backbone_image`; all
+    other metrics get none of them.
     """
     of_people: ClassVar[bool] = False
     """True for a metric that applies to people only, because it uses a face network."""

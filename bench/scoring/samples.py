@@ -77,7 +77,7 @@ class StoredImages:
         for cell in cells:
             if cell.category == PRIOR and cell.status == "generated":
                 path = backbone.get(_place(cell))
-                sample = replace(self._sample(cell), own=load_image(path) if path else None)
+                sample = replace(self._sample(cell), backbone_image=load_image(path) if path else None)
                 yield EvaluationSample(sample, cell.category, cell.sample)
 
     def of_backbone(self, cells: Sequence[CellRow]) -> BackboneImages:

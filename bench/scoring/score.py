@@ -125,12 +125,14 @@ def _score_class_images(
 ) -> Iterator[ScoreRow]:
     """Scores of class images that have the backbone's own image next to them; the others get a reason."""
     metrics, floor = context.metrics.of_priors, inputs.floor
-    yield from _score_row(label, [one for one in samples if one.sample.own is not None], metrics, context)
+    yield from _score_row(
+        label, [one for one in samples if one.sample.backbone_image is not None], metrics, context
+    )
     reason = f"{floor} is not among the run's methods; run it too"
     if floor in inputs.labels:
         reason = f"the image of {floor} is missing"
     for one in samples:
-        if one.sample.own is None:
+        if one.sample.backbone_image is None:
             yield from (_row(label, one, metric, Score(None, reason)) for metric in metrics)
 
 

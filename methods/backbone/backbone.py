@@ -15,7 +15,7 @@ from diffusers import DDPMScheduler
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from methods.backbone.images import pictures_of, square, tensor
+from methods.backbone.images import square, tensor, to_pil_images
 from methods.backbone.load import load_pipeline, make_scheduler
 from methods.backbone.locate import CheckpointLocation, locate_checkpoint
 from methods.backbone.memory_options import check_memory_options, compile_unet, move_to_device
@@ -163,7 +163,7 @@ class Backbone:
         size = max(1, self.spec.batch // 4) if small_batches else self.spec.batch
         images: list[Image] = []
         for rows, latents in self._batches(prompts, seeds, size, before):
-            images += pictures_of(decode(self.pipe, latents)[:rows])
+            images += to_pil_images(decode(self.pipe, latents)[:rows])
         return images
 
     def generate_latents(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:

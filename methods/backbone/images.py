@@ -21,7 +21,7 @@ def square(image: Image.Image, size: int) -> Image.Image:
     return ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
 
 
-def squeezed(image: Image.Image, size: int) -> Image.Image:
+def stretched_to_square(image: Image.Image, size: int) -> Image.Image:
     """Return the whole image, resized to a square without cropping, so that no part of a face is lost."""
     image = image.convert("RGB")
     if image.size == (size, size):
@@ -39,7 +39,7 @@ def from_bytes(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tenso
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
 
 
-def pictures_of(pixels: NDArray[np.floating]) -> list[Image.Image]:
+def to_pil_images(pixels: NDArray[np.floating]) -> list[Image.Image]:
     """Convert N x H x W x 3 in [0, 1] to RGB images, rounded as diffusers does.
 
     An image with a NaN or an infinity is black, as in diffusers, and marked with `info["flaw"] = "nan"`.

@@ -31,7 +31,9 @@ def generate_split(
     return [next(images[request.names_subject]) for request in requests]
 
 
-def drawn_apart(requests: Sequence[Request], generate: Generate, backbone: Backbone) -> list[Image]:
+def generate_with_class_images(
+    requests: Sequence[Request], generate: Generate, backbone: Backbone
+) -> list[Image]:
     """Generate requests that name the subject by `generate`, the others by the unchanged backbone."""
     return generate_split(requests, generate, partial(_backbone_images, backbone=backbone))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from PIL.Image import Image
 
-from methods.backbone.prior_prompts import drawn_apart
+from methods.backbone.prior_prompts import generate_with_class_images
 from methods.interface import MethodBase, Role
 from methods.subject import Request, Subject
 
@@ -41,7 +41,7 @@ class PersonalisedText:
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        return drawn_apart(requests, self._generate, self.backbone)
+        return generate_with_class_images(requests, self._generate, self.backbone)
 
     def _generate(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.prompt(self.phrase) for request in requests]

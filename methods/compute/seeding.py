@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-def generator_of(*key: int) -> torch.Generator:
+def seeded_generator(*key: int) -> torch.Generator:
     """Return a CPU generator seeded by the whole key; equal keys give equal numbers."""
     state = 0
     for part in key:

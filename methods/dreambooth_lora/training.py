@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import TextFeatures, encoders_of
 from methods.compute.loading import first_line, quiet
-from methods.compute.seeding import generator_of
+from methods.compute.seeding import seeded_generator
 from methods.errors import MethodError
 from methods.finetuning.instance_images import EpochShuffler, InstanceImages
 from methods.finetuning.loop import OptimizationConfig, in_training, noised_losses, optimize
@@ -81,7 +81,7 @@ def train_lora(
 
         def loss(batch: int) -> Tensor:
             rows = order.rows(batch * training.batch, training.batch)
-            return _loss(backbone, text, instances, classes, training, rows, generator_of(seed, batch))
+            return _loss(backbone, text, instances, classes, training, rows, seeded_generator(seed, batch))
 
         losses = optimize(groups, loss, training.optimization, backbone=backbone)
         save_lora(backbone.pipe, into, with_text_encoders=training.text_encoder)

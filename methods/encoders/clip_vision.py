@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
 
-from methods.backbone.images import squeezed, tensor
+from methods.backbone.images import stretched_to_square, tensor
 from methods.backbone.spec import EMBEDDED
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
@@ -69,7 +69,7 @@ class ImageEncoder:
 
         One image per pass, so its tokens do not depend on the others.
         """
-        rows = [self.of_pixels(tensor([squeezed(image, self.size)])) for image in images]
+        rows = [self.of_pixels(tensor([stretched_to_square(image, self.size)])) for image in images]
         return torch.cat(rows).cpu()
 
     @torch.no_grad()
@@ -86,7 +86,9 @@ class ImageEncoder:
 
     def embeddings(self, images: Sequence[Image]) -> Tensor:
         """Return projected embeddings (IP-Adapter base): (N, P), float32, on the CPU."""
-        rows = [self.embeddings_of_pixels(tensor([squeezed(image, self.size)])) for image in images]
+        rows = [
+            self.embeddings_of_pixels(tensor([stretched_to_square(image, self.size)])) for image in images
+        ]
         return torch.cat(rows).cpu()
 
     @torch.no_grad()
@@ -142,7 +144,7 @@ def encoder_name(folder: Path) -> str:
     return "clip-embedded" if folder == EMBEDDED_CLIP else folder.name
 
 
-def ledger_names(folder: Path) -> frozenset[str]:
+def encoder_names(folder: Path) -> frozenset[str]:
     """Return the names to compare with a metric's encoders; a custom folder counts as `clip`, too."""
     name = encoder_name(folder)
     return frozenset({name}) if folder == EMBEDDED_CLIP else frozenset({"clip", name})

@@ -45,7 +45,7 @@ class FaceEncoder:
     folder: Path
     app: Any
 
-    def look(self, image: Image.Image) -> Face | None:
+    def detect(self, image: Image.Image) -> Face | None:
         """Return the largest face, or None where there is none."""
         rgb = np.asarray(image.convert("RGB"))
         with warnings.catch_warnings():
@@ -66,13 +66,13 @@ class FaceEncoder:
 
     def faces(self, subject: Subject) -> list[Face]:
         """Return the face of each reference photograph; raises MethodError for one without a face."""
-        found = [self.look(photo.image) for photo in subject.references]
-        if reason := faceless_photo(subject, found):
+        found = [self.detect(photo.image) for photo in subject.references]
+        if reason := photo_without_face(subject, found):
             raise MethodError(reason)
         return [face for face in found if face is not None]
 
 
-def faceless_photo(subject: Subject, faces: Sequence[Face | None]) -> str | None:
+def photo_without_face(subject: Subject, faces: Sequence[Face | None]) -> str | None:
     """Return one line that names the first photograph without a face, or None."""
     for number, (photo, face) in enumerate(zip(subject.references, faces, strict=True), start=1):
         if face is None:

@@ -11,8 +11,8 @@ from PIL.Image import Image, Resampling
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.images import squeezed, tensor
-from methods.compute.seeding import generator_of
+from methods.backbone.images import stretched_to_square, tensor
+from methods.compute.seeding import seeded_generator
 
 Crop = Literal["random", "centre", "squeeze"]
 """A random or the central square, after resizing the short side to the backbone's resolution; or the whole
@@ -73,7 +73,7 @@ class InstanceImages:
 
 def _resized(image: Image, size: int, crop: Crop) -> Image:
     if crop == "squeeze":
-        return squeezed(image, size)
+        return stretched_to_square(image, size)
     image = image.convert("RGB")
     if min(image.size) == size:
         return image
@@ -98,6 +98,6 @@ class EpochShuffler:
     def _row(self, position: int) -> int:
         epoch, index = divmod(position, self.count)
         if epoch != self._epoch:
-            order = torch.randperm(self.count, generator=generator_of(self.seed, epoch))
+            order = torch.randperm(self.count, generator=seeded_generator(self.seed, epoch))
             self._epoch, self._order = epoch, order.tolist()
         return self._order[index]

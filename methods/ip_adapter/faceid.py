@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.encoders.clip_vision import encoder_files, encoder_folder, ledger_names, open_encoder
+from methods.encoders.clip_vision import encoder_files, encoder_folder, encoder_names, open_encoder
 from methods.encoders.insightface_faces import (
     Face,
     FaceEncoder,
     face_files,
     face_folder,
-    faceless_photo,
     open_faces,
+    photo_without_face,
 )
 from methods.errors import MethodError
 from methods.interface import MethodBase
@@ -28,7 +28,7 @@ from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages
 from methods.ip_adapter.method import embed
 from methods.setting_checks import check_bounds, check_settings
 from methods.subject import Subject
-from methods.trained_on import data_named
+from methods.trained_on import training_data_of
 
 ARCFACE: Final = "arcface"
 """Name of insightface's recognition networks in `conditioning_encoders`."""
@@ -89,12 +89,12 @@ class IPAdapterFaceID(MethodBase):
 
     @property
     def conditioning_encoders(self) -> frozenset[str]:
-        clip = ledger_names(encoder_folder(self.encoder)) if self.encoder else frozenset()
+        clip = encoder_names(encoder_folder(self.encoder)) if self.encoder else frozenset()
         return frozenset({ARCFACE}) | clip
 
     @property
     def trained_on(self) -> frozenset[str]:
-        return data_named(self.adapter_file, "training", "data_name")
+        return training_data_of(self.adapter_file, "training", "data_name")
 
     @property
     def required_files(self) -> Mapping[str, Path]:
@@ -110,7 +110,7 @@ class IPAdapterFaceID(MethodBase):
         if reason := super().unsupported_reason(subject):
             return reason
         subject, faces = self._used(subject), self._faces()
-        return faceless_photo(subject, [faces.look(photo.image) for photo in subject.references])
+        return photo_without_face(subject, [faces.detect(photo.image) for photo in subject.references])
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         checkpoint = self._open(backbone)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.prior_prompts import drawn_apart
+from methods.backbone.prior_prompts import generate_with_class_images
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter
@@ -73,7 +73,7 @@ class PersonalisedImages:
     """FaceID-PlusV2: weight of the Resampler's output."""
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        return drawn_apart(requests, self._generate, self.backbone)
+        return generate_with_class_images(requests, self._generate, self.backbone)
 
     def _generate(self, requests: Sequence[Request]) -> list[Image]:
         backbone = self.backbone

@@ -17,15 +17,15 @@ from methods.encoders.clip_vision import (
     ImageEncoder,
     encoder_files,
     encoder_folder,
-    ledger_names,
+    encoder_names,
     open_encoder,
 )
 from methods.encoders.insightface_faces import (
     FaceEncoder,
     face_files,
     face_folder,
-    faceless_photo,
     open_faces,
+    photo_without_face,
 )
 from methods.errors import MethodError
 from methods.interface import MethodBase
@@ -34,7 +34,7 @@ from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages, adap
 from methods.setting_checks import check_bounds, check_settings
 from methods.shipped import WEIGHTS
 from methods.subject import Subject
-from methods.trained_on import data_named
+from methods.trained_on import training_data_of
 
 __all__ = ["IPAdapter", "adapted", "embed", "read_adapter"]
 
@@ -84,11 +84,11 @@ class IPAdapter(MethodBase):
 
     @property
     def conditioning_encoders(self) -> frozenset[str]:
-        return ledger_names(encoder_folder(self.encoder))
+        return encoder_names(encoder_folder(self.encoder))
 
     @property
     def trained_on(self) -> frozenset[str]:
-        return data_named(self.adapter_file, "training", "data_name")
+        return training_data_of(self.adapter_file, "training", "data_name")
 
     @property
     def required_files(self) -> Mapping[str, Path]:
@@ -106,7 +106,7 @@ class IPAdapter(MethodBase):
         if self.shown != "face":
             return None
         subject, faces = self._used(subject), self._faces()
-        return faceless_photo(subject, [faces.look(photo.image) for photo in subject.references])
+        return photo_without_face(subject, [faces.detect(photo.image) for photo in subject.references])
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         checkpoint = self._open(backbone)

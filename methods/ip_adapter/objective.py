@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import TextFeatures
 from methods.compute.precision import autocast
-from methods.compute.seeding import generator_of
+from methods.compute.seeding import seeded_generator
 from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.encoders.resampler import HEAD
 from methods.errors import MethodError
@@ -176,7 +176,7 @@ def validation_losses(
     sums = {"loss": 0.0, "without": 0.0}
     try:
         for index in range(batches):
-            generator = generator_of(index)
+            generator = seeded_generator(index)
             batch = draw_batch(features, everything, size, generator, backbone.device)
             t = backbone.noise.sample_timesteps(size, generator).to(backbone.device)
             eps = torch.randn(batch[0].shape, generator=generator).to(backbone.device)

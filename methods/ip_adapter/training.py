@@ -30,7 +30,7 @@ from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.features import TrainingFeatures, training_features
 from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, optimize
-from methods.trained_on import data_learnt
+from methods.trained_on import combined_training_data
 
 __all__ = [
     "SCHEDULE",
@@ -95,10 +95,10 @@ def train_ip_adapter(
             final_losses = {} if validation is None else losses(8)
         finally:
             backbone.state.restore(backbone.pipe)
-    if DistributedGroup.here().leads:
+    if DistributedGroup.current().is_main:
         settings = json.dumps({**metadata, "steps": str(schedule.steps)}, sort_keys=True)
         save_adapter(out, adapter.published(), {"training": settings, "backbone": backbone.digest})
-    DistributedGroup.here().wait()
+    DistributedGroup.current().wait()
     return final_losses
 
 
@@ -118,7 +118,7 @@ def _metadata(training: IPAdapterTraining, encoder: ImageEncoder, backbone: Back
     return {
         **settings,
         **origin,
-        "data_name": data_learnt(training.data_name, training.start, "training", "data_name"),
+        "data_name": combined_training_data(training.data_name, training.start, "training", "data_name"),
         "encoder": encoder.name,
         "encoder_digest": encoder.digest,
         "family": backbone.family,

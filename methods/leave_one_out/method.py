@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.prior_prompts import drawn_apart
-from methods.encoders.clip_vision import encoder_files, encoder_folder, ledger_names, open_encoder
+from methods.backbone.prior_prompts import generate_with_class_images
+from methods.encoders.clip_vision import encoder_files, encoder_folder, encoder_names, open_encoder
 from methods.errors import MethodError
 from methods.interface import MethodBase
 from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
@@ -25,7 +25,7 @@ from methods.leave_one_out.tuning import Tuning, tune
 from methods.setting_checks import check_bounds, check_settings
 from methods.shipped import WEIGHTS
 from methods.subject import Photo, Request, Subject
-from methods.trained_on import data_named
+from methods.trained_on import training_data_of
 
 FITTED = "photos.safetensors"
 TUNED = "network.safetensors"
@@ -70,11 +70,11 @@ class LeaveOneOut(MethodBase):
 
     @property
     def conditioning_encoders(self) -> frozenset[str]:
-        return ledger_names(encoder_folder(self.encoder))
+        return encoder_names(encoder_folder(self.encoder))
 
     @property
     def trained_on(self) -> frozenset[str]:
-        return data_named(self.file, "config", "training_data")
+        return training_data_of(self.file, "config", "training_data")
 
     @property
     def weights(self) -> tuple[Path, ...]:
@@ -160,7 +160,7 @@ class PersonalisedSet:
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        return drawn_apart(requests, self._generate, self.backbone)
+        return generate_with_class_images(requests, self._generate, self.backbone)
 
     def _generate(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.prompt(self.phrase) for request in requests]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.compute.precision import autocast
-from methods.compute.seeding import generator_of
+from methods.compute.seeding import seeded_generator
 from methods.encoders.clip_vision import EMBEDDED_CLIP, ImageEncoder, open_encoder
 from methods.leave_one_out.network import (
     LeaveOneOutNetwork,
@@ -26,7 +26,7 @@ from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.features import TrainingFeatures, training_features
 from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, optimize
-from methods.trained_on import data_learnt
+from methods.trained_on import combined_training_data
 
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
 ARCHITECTURE = ("aggregator", "tokens", "hidden", "depth", "shortcut")
@@ -87,9 +87,9 @@ def train_leave_one_out(
         _minimise(
             network, features, validation, training, backbone, schedule, work / f"{out.stem}.pt", progress
         )
-    if DistributedGroup.here().leads:
+    if DistributedGroup.current().is_main:
         save_network(out, network, config, dtype=torch.float16)
-    DistributedGroup.here().wait()
+    DistributedGroup.current().wait()
     if validation is None:
         return {}
     return validation_losses(network, validation, training.objective, backbone=backbone, batches=8)
@@ -115,7 +115,7 @@ def network_config(
         backbone=backbone.digest,
         encoder=encoder.name,
         encoder_digest=encoder.digest,
-        training_data=data_learnt(training.data_name, training.start, "config", "training_data"),
+        training_data=combined_training_data(training.data_name, training.start, "config", "training_data"),
         training_people=len(features.count),
         steps=steps,
         started_from=_origin(training.start),
@@ -205,7 +205,7 @@ def validation_losses(
     size = min(64, len(features.latents))
     batches = min(batches, len(features.latents) // size)
     for index in range(batches):
-        generator = generator_of(index)
+        generator = seeded_generator(index)
         batch = draw_batch(features, everything, backbone.noise, size, generator, backbone.device)
         for name, scale in (("loss", 1.0), ("without", 0.0)):
             with autocast(backbone.device), network.adapter.attached(backbone.unet, scale=scale):

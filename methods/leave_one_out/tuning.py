@@ -10,7 +10,7 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.compute.precision import autocast
-from methods.compute.seeding import generator_of
+from methods.compute.seeding import seeded_generator
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
 from methods.pretraining.features import TrainingFeatures
@@ -45,7 +45,7 @@ def tune(
     optimizer = torch.optim.AdamW(network.parameters(), tuning.learning_rate, weight_decay=0.0)
     with backbone.clean(), network.adapter.attached(backbone.unet, scale=1.0):
         for step in range(tuning.steps):
-            generator = generator_of(seed, step)
+            generator = seeded_generator(seed, step)
             batch = draw_batch(features, objective, backbone.noise, tuning.batch, generator, backbone.device)
             with autocast(backbone.device):
                 loss = leave_one_out_loss(network, batch, backbone, objective.noising).mean()

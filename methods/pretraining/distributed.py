@@ -27,7 +27,7 @@ class DistributedGroup:
     size: int
 
     @classmethod
-    def here(cls) -> DistributedGroup:
+    def current(cls) -> DistributedGroup:
         """The group of this process; after the first call, `cuda` is this process's own GPU.
 
         Raises MethodError where several processes were started without being connected.
@@ -43,7 +43,7 @@ class DistributedGroup:
         return cls(state.process_index, state.num_processes)
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """True on the main process, which writes files and reports progress."""
         return self.rank == 0
 

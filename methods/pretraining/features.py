@@ -106,7 +106,7 @@ def training_features(
     folder = work / f"features-{cache_key(data, backbone, encoder, variants)}"
     work.mkdir(parents=True, exist_ok=True)
     # The operating system releases the lock when its holder ends, even after a crash.
-    with DistributedGroup.here().main_process_first(), FileLock(work / f".{folder.name}.lock"):
+    with DistributedGroup.current().main_process_first(), FileLock(work / f".{folder.name}.lock"):
         if not folder.is_dir():
             compute_features(folder, data, backbone, encoder, variants, progress)
         if embeddings and not (folder / EMBEDDINGS_FILE).is_file():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.compute.precision import Precision, autocast
-from methods.compute.seeding import generator_of
+from methods.compute.seeding import seeded_generator
 from methods.errors import MethodError
 from methods.pretraining.checkpoint import LogEntry, TrainingCheckpoint, TrainingState
 from methods.pretraining.distributed import DistributedGroup
@@ -88,7 +88,7 @@ def optimize_whole_batches(
     stop_at: int | None = None,
 ) -> None:
     """As `optimize`, for a loss over the whole batch. Raises MethodError with processes or accumulation."""
-    if schedule.accumulate > 1 or DistributedGroup.here().size > 1:
+    if schedule.accumulate > 1 or DistributedGroup.current().size > 1:
         raise MethodError(f"{checkpoint.stem}: trains on one process and without accumulation")
     optimize(
         module,
@@ -119,7 +119,7 @@ def optimize(
     minutes and at the end. A finished training is not repeated. `stop_at` ends early on the same schedule,
     like an interruption. Raises MethodError if the checkpoint's settings differ or the loss is not finite.
     """
-    group = DistributedGroup.here()
+    group = DistributedGroup.current()
     pieces = list(group.rows(schedule.batch, schedule.accumulate))
     state = _initial_state(module, schedule, checkpoint, device)
     end = min(schedule.steps, stop_at or schedule.steps)
@@ -133,17 +133,17 @@ def optimize(
             state.curve.append(_log_entry(state, schedule, group, checkpoint.path))
             if due:
                 state.curve[-1] |= _evaluate(module, state, due)
-            if group.leads:
+            if group.is_main:
                 progress(state.step, schedule.steps, _summary(state.curve))
-        if group.leads and time.monotonic() - saved_at > CHECKPOINT_INTERVAL:
+        if group.is_main and time.monotonic() - saved_at > CHECKPOINT_INTERVAL:
             state.save(checkpoint)
             saved_at = time.monotonic()
-    if unfinished and group.leads:
+    if unfinished and group.is_main:
         state.save(checkpoint)
     group.wait()
     state.apply_average()
     module.eval()
-    if group.leads:
+    if group.is_main:
         progress(end, schedule.steps, _summary(state.curve))
     return state.curve
 
@@ -173,7 +173,7 @@ def _step(
         parameters["lr"] = schedule.rate(state.step)
     for rows in pieces:
         with autocast(device, schedule.precision):
-            value = loss(state.step, generator_of(schedule.seed, state.step), rows) / len(pieces)
+            value = loss(state.step, seeded_generator(schedule.seed, state.step), rows) / len(pieces)
         state.scaler.scale(value).backward()
         state.loss_sum += value.detach()
     group.average_gradients(state.parameters)

@@ -77,7 +77,7 @@ def make_adapter(
         progress=workspace.progress,
         unseen=workspace.unseen,
     )
-    if DistributedGroup.here().leads:
+    if DistributedGroup.current().is_main:
         rows = {
             **workspace.training_summary(schedule, workspace.checkpoints / f"{out.stem}.pt"),
             **_as_on_card(training, settings),

@@ -160,7 +160,7 @@ def make_backbone(workspace: TrainingWorkspace, schedule: Schedule, *, command: 
     """
     checkpoint = workspace.checkpoints / "unet.pt"
     text_encoder, autoencoder = workspace.finished("clip"), workspace.finished("autoencoder")
-    with DistributedGroup.here().main_process_first():
+    with DistributedGroup.current().main_process_first():
         tokenizer = _tokenizer(workspace)
     parts = FrozenParts(
         AutoencoderKL.from_pretrained(autoencoder),
@@ -184,12 +184,12 @@ def make_backbone(workspace: TrainingWorkspace, schedule: Schedule, *, command: 
         progress=workspace.progress,
     )
     folder = workspace.weights / "embedded"
-    if DistributedGroup.here().leads:
+    if DistributedGroup.current().is_main:
         attributes.save(workspace.checkpoints / ATTRIBUTES_FILE)
         unet.save_pretrained(emptied(workspace.checkpoints / "unet"))
         summary = workspace.training_summary(schedule, checkpoint)
         _write_backbone(folder, parts, unet, workspace, summary, command)
-    DistributedGroup.here().wait()
+    DistributedGroup.current().wait()
     return folder
 
 

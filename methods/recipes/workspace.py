@@ -40,7 +40,7 @@ class TrainingWorkspace:
 
     def training_summary(self, schedule: Schedule, checkpoint: Path) -> dict[str, object]:
         """The rows of the model card's training table."""
-        people, processes = len(np.unique(self.data.identities)), DistributedGroup.here().size
+        people, processes = len(np.unique(self.data.identities)), DistributedGroup.current().size
         return {
             **({"started from": "the finished network of an earlier training"} if self.start else {}),
             "training photographs": f"{len(self.data.pixels)} of {people} people",

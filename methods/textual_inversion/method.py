@@ -12,9 +12,9 @@ from PIL.Image import Image
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.prior_prompts import drawn_apart
+from methods.backbone.prior_prompts import generate_with_class_images
 from methods.backbone.text_encoding import encoders_of
-from methods.compute.seeding import generator_of
+from methods.compute.seeding import seeded_generator
 from methods.errors import MethodError
 from methods.finetuning.instance_images import Crop, EpochShuffler, InstanceImages, Latents
 from methods.finetuning.loop import (
@@ -107,7 +107,7 @@ class TextualInversion(MethodBase):
         order = EpochShuffler(len(images), seed=seed)
 
         def loss(batch: int) -> Tensor:
-            generator = generator_of(seed, batch)
+            generator = seeded_generator(seed, batch)
             rows = order.rows(batch * self.batch, self.batch)
             latents, time_ids = photos.show(rows, generator)
             text = backbone.encode_text_with_grad(self._prompts(subject, rows, generator))
@@ -151,7 +151,7 @@ class PersonalisedEmbeddings:
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        return drawn_apart(requests, self._generate, self.backbone)
+        return generate_with_class_images(requests, self._generate, self.backbone)
 
     def _generate(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.prompt(self.placeholder) for request in requests]

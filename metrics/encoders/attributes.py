@@ -21,7 +21,7 @@ class AttributeClassifier:
     name = "attributes"
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self._path = shipped(self.name, path, stand_in="clip")
+        self._path = shipped(self.name, path, alternative="clip")
         self._network = load_attribute_network(self._path)
         self._trained_on = trained_on(self._path)
         self._cache = ImageCache(self._predict)

@@ -99,15 +99,15 @@ def folder_of(encoder: str, path: str | Path | None, revision: str | None) -> Pa
 
     Raises MetricError if neither exists, or the folder has no config.json.
     """
-    stand_in = STAND_INS[encoder]
+    alternative = STAND_INS[encoder]
     cure = f"set `path` in [encoders.{encoder}] to a folder with config.json and model.safetensors"
     either = f"{cure}, or to an id such as {EXAMPLES[encoder]}"
     if path is None:
-        raise missing(encoder, [], cure=either, stand_in=stand_in)
+        raise missing(encoder, [], cure=either, alternative=alternative)
     folder = Path(path).expanduser()
     if not folder.exists() and _is_hub_id(str(path)):
         return _cached(encoder, str(path), revision)
-    folder = first_existing(encoder, [folder], cure=either, stand_in=stand_in)
+    folder = first_existing(encoder, [folder], cure=either, alternative=alternative)
     if not (folder / "config.json").is_file():
         raise MetricError(f"{folder}: no config.json; {cure}")
     return folder
@@ -125,7 +125,7 @@ def _cached(encoder: str, name: str, revision: str | None) -> Path:
         return Path(found).parent
     places = [f"folder {name}", f"{name} at {revision or 'main'} in {constants.HF_HUB_CACHE}"]
     cure = f"run `hf download {name}` once with network, or set `path` in [encoders.{encoder}] to a folder"
-    raise missing(encoder, places, cure=cure, stand_in=STAND_INS[encoder])
+    raise missing(encoder, places, cure=cure, alternative=STAND_INS[encoder])
 
 
 def _load(kind: Any, folder: Path) -> Any:

@@ -42,7 +42,7 @@ class EfficientNet:
     name = "efficientnet-lite0"
 
     def __init__(self, device: str = "cpu") -> None:
-        self._path = packaged(self.name, PACKAGE, FILE, stand_in="inception-v3")
+        self._path = packaged(self.name, PACKAGE, FILE, alternative="inception-v3")
         self._device = torch.device(device)
         self._network = EfficientNetLite0()
         try:

@@ -44,7 +44,7 @@ class Inception:
             self.name,
             [Path(path).expanduser()] if path else usual_places(),
             cure=f"download {SOURCE} and set `path` in [encoders.{self.name}]",
-            stand_in="efficientnet-lite0",
+            alternative="efficientnet-lite0",
         )
         self._path = checked(self.name, found, digest, SOURCE)
         self._device = torch.device(device)

@@ -29,7 +29,7 @@ MEMORY: Final = 2 << 30
 """Bytes of feature maps in the cache: at 256 pixels about 800 images for alex, but 60 for vgg."""
 
 
-class LpipsMaps:
+class LpipsFeatures:
     """One forward pass per image instead of two per pair; images are resized to `side` first."""
 
     def __init__(
@@ -49,7 +49,7 @@ class LpipsMaps:
             self.name,
             [Path(path).expanduser()] if path else [Path(torch.hub.get_dir()) / "checkpoints" / file],
             cure=f"download {MODELS}/{file} or set `path` in [encoders.{self.name}]",
-            stand_in="efficientnet-lite0",
+            alternative="efficientnet-lite0",
         )
         published = file.removesuffix(".pth").rpartition("-")[2]
         self._path = checked(self.name, found, digest or published, f"{MODELS}/{file}")

@@ -34,9 +34,9 @@ class Drift(EncoderMetric[Perceptual]):
         return [self._score(sample) for sample in samples]
 
     def _score(self, sample: Sample) -> Score:
-        if sample.own is None:
+        if sample.backbone_image is None:
             return Score(None, NO_OWN)
-        generated, own = self.network.embed([sample.image, sample.own]).astype(np.float64)
+        generated, own = self.network.embed([sample.image, sample.backbone_image]).astype(np.float64)
         if not (is_finite(generated) and is_finite(own)):
             return Score(None, NOT_FINITE)
         return Score(float(((generated - own) ** 2).sum()))
@@ -57,9 +57,9 @@ class Bleed(Identity):
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """One score per sample; `real` is not used."""
-        own = [replace(s, image=s.image if s.own is None else s.own) for s in samples]
+        own = [replace(s, image=s.image if s.backbone_image is None else s.backbone_image) for s in samples]
         pairs = zip(samples, super().score(samples, real), super().score(own, real), strict=True)
-        return [Score(None, NO_OWN) if s.own is None else _difference(a, b) for s, a, b in pairs]
+        return [Score(None, NO_OWN) if s.backbone_image is None else _difference(a, b) for s, a, b in pairs]
 
 
 def _difference(after: Score, before: Score) -> Score:

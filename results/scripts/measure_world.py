@@ -36,7 +36,7 @@ from bench.runs.finished_run import read_run
 from bench.suite.suite import open_suite
 from bench.training.workspace import ROOT, TrainingPaths
 from methods.backbone.backbone import Backbone
-from methods.backbone.images import pictures_of
+from methods.backbone.images import to_pil_images
 from methods.backbone.sampling import decode
 from metrics.encoders.attributes import AttributeClassifier
 from metrics.encoders.efficientnet import EfficientNet
@@ -138,7 +138,7 @@ def measure_autoencoder(sample: RenderedPeople, backbone: Backbone) -> Measureme
     return {
         "psnr": mean(-10 * np.log10(error), sample.people(rows), seed=SEED),
         **_areas(sample, images, rows, "same, before"),
-        **_areas(sample, pictures_of(pixels), rows, "restored"),
+        **_areas(sample, to_pil_images(pixels), rows, "restored"),
     }
 
 

@@ -9,15 +9,15 @@ import pytest
 from safetensors.numpy import save_file
 
 from methods.catalog import make
-from methods.trained_on import data_named
+from methods.trained_on import training_data_of
 
 
 def test_training_data_is_read_from_the_metadata(tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     save_file({"x": np.zeros(1)}, file, {"config": '{"training_data": "celeba-train"}'})
-    assert data_named(file, "config", "training_data") == {"celeba-train"}
-    assert data_named(file, "training", "data_name") == frozenset()
-    assert data_named(tmp_path / "none.safetensors", "config", "training_data") == frozenset()
+    assert training_data_of(file, "config", "training_data") == {"celeba-train"}
+    assert training_data_of(file, "training", "data_name") == frozenset()
+    assert training_data_of(tmp_path / "none.safetensors", "config", "training_data") == frozenset()
 
 
 @pytest.mark.parametrize("name", ["ip-adapter", "loo-mean", "loo-attention"])

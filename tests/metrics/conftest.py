@@ -58,7 +58,7 @@ def portraits(people: list[Person]) -> list[Sample]:
                     expected_attributes=expected_attributes,
                     held_out=person.photos[5:],
                     references=person.photos[3:5],
-                    own=other.photos[number],
+                    backbone_image=other.photos[number],
                 )
             )
     return samples

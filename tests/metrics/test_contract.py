@@ -144,7 +144,7 @@ def good_and_bad(kind: str, portraits: list[Sample]) -> tuple[list[Sample], list
                 for a, b in zip(portraits, shifted, strict=True)
             ]
         case "the image of the backbone, or another":
-            return [replace(a, image=a.own or a.image) for a in portraits], portraits
+            return [replace(a, image=a.backbone_image or a.image) for a in portraits], portraits
         case "a person, or an empty image":
             return portraits, [black(a) for a in portraits]
         case "one person, or two":

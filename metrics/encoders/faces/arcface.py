@@ -38,7 +38,7 @@ class ArcFace:
             self.name,
             [Path(path).expanduser()] if path else [Path.home() / ".insightface" / "models" / "buffalo_l"],
             cure=f"unpack insightface's buffalo_l.zip there, or set `path` in [encoders.{self.name}]",
-            stand_in="sface",
+            alternative="sface",
         )
         self._app = self._open()
         self._recogniser = self._app.models["recognition"]

@@ -28,7 +28,7 @@ class FaceRendered:
 
     def __init__(self, yunet: YuNet, path: str | Path | None = None) -> None:
         self.yunet = yunet
-        self._path = shipped(self.name, path, stand_in="sface")
+        self._path = shipped(self.name, path, alternative="sface")
         self._network = load_face_network(self._path)
         self._trained_on = trained_on(self._path)
         self._cache = ImageCache(self._encode_batch)

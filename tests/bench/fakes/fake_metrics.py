@@ -94,4 +94,8 @@ class Away:
         return {"version": "1"}
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
-        return [Score(abs(brightness(s.image) - brightness(s.own))) for s in samples if s.own is not None]
+        return [
+            Score(abs(brightness(s.image) - brightness(s.backbone_image)))
+            for s in samples
+            if s.backbone_image is not None
+        ]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.images import pictures_of
+from methods.backbone.images import to_pil_images
 from methods.subject import FLAW
 
 
@@ -17,7 +17,7 @@ def test_non_finite_images_are_black_and_marked() -> None:
     pixels = np.full((3, 4, 4, 3), 0.5, np.float32)
     pixels[1, 2, 2, 0] = math.nan
     pixels[2, 0, 0, 1] = math.inf
-    images = pictures_of(pixels)
+    images = to_pil_images(pixels)
     assert [image.info.get(FLAW) for image in images] == [None, "nan", "nan"]
     assert set(images[0].tobytes()) == {128}
     assert set(images[1].tobytes()) == set(images[2].tobytes()) == {0}

@@ -53,8 +53,8 @@ def test_random_crop_reports_its_position(backbone: Backbone) -> None:
 def test_squeeze_resizes_the_whole_photograph(backbone: Backbone) -> None:
     image = gradient(40, 16)
     latents, ids = instance_images(backbone, image, crop="squeeze").show([0], seeded(0))
-    squeezed = image.resize((16, 16), Image.Resampling.BICUBIC)
-    assert torch.equal(latents, backbone.encode_pixels(tensor([squeezed])))
+    stretched_to_square = image.resize((16, 16), Image.Resampling.BICUBIC)
+    assert torch.equal(latents, backbone.encode_pixels(tensor([stretched_to_square])))
     assert ids.tolist() == [[16, 40, 0, 0, 16, 16]]
 
 

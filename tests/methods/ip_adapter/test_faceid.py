@@ -119,7 +119,7 @@ def test_setting_shown_selects_whole_image_centre_or_face(
         "detector_size": 64,
     }
     encoder = open_encoder(clip_folder, backbone.device)
-    face = open_faces(face_models, 64).look(wide)
+    face = open_faces(face_models, 64).detect(wide)
     assert face is not None
     assert face.picture.size == (224, 224)
     crops = {"whole": wide, "centre": wide.crop((16, 0, 80, 64)), "face": face.picture}

@@ -23,7 +23,7 @@ from methods.pretraining.loop import Schedule
 from methods.recipes.adapters import make_adapter
 from methods.recipes.workspace import TrainingWorkspace
 from methods.subject import Request, Subject
-from methods.trained_on import data_named
+from methods.trained_on import training_data_of
 
 SCHEDULE = Schedule(steps=2, batch=4, learning_rate=1e-2, warm_up=1, decay_from=1.0, ema=0.5)
 Train = Callable[..., Path]
@@ -80,7 +80,7 @@ def test_adapter_trained_on_any_family_is_a_published_file_that_generates(
         family_backbone.cross_attention_dim,
     )
     assert json.loads(checkpoint.metadata["training"])["family"] == family_backbone.family
-    assert data_named(out, "training", "data_name") == {"noise"}
+    assert training_data_of(out, "training", "data_name") == {"noise"}
     method = IPAdapter(adapter=str(out), encoder=str(clip_folder))
     assert method.trained_on == {"noise"}
     (tmp_path / "fit").mkdir()
@@ -130,7 +130,7 @@ def test_training_continues_from_a_published_file_and_records_it(
     assert all(torch.equal(before[name], after[name]) for name in before)
     metadata = json.loads(read_adapter(unchanged).metadata["training"])
     assert metadata["started_from"] == "ip.safetensors after 2 steps"
-    assert data_named(unchanged, "training", "data_name") == {"here", "there"}
+    assert training_data_of(unchanged, "training", "data_name") == {"here", "there"}
 
 
 def test_summary_loss_decreases_in_training(backbone: Backbone, train: Train) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import make
-from methods.compute.seeding import generator_of
+from methods.compute.seeding import seeded_generator
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AggregatedTokens
@@ -97,7 +97,7 @@ def test_tuning_lowers_the_loss_on_the_reference_photographs(
     patches = open_encoder(clip_folder, backbone.device).patches(images)
     latents = backbone.encode_images(images)
     features = person_features(backbone, patches=patches, latents=latents, sentences=sentences)
-    batch = draw_batch(features, Objective(), backbone.noise, 32, generator_of(5), backbone.device)
+    batch = draw_batch(features, Objective(), backbone.noise, 32, seeded_generator(5), backbone.device)
 
     def loss() -> float:
         with torch.no_grad(), network.adapter.attached(backbone.unet, scale=1.0):

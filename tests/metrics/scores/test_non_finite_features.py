@@ -54,7 +54,7 @@ def samples() -> list[Sample]:
     photos: dict[str, Any] = {
         "held_out": (WHOLE,),
         "references": (WHOLE,),
-        "own": WHOLE,
+        "backbone_image": WHOLE,
         "expected_attributes": {"hat": "red"},
     }
     return [

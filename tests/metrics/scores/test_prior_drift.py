@@ -26,7 +26,7 @@ def bleed() -> SampleMetric:
 @pytest.fixture(scope="module")
 def others(portraits: list[Sample]) -> list[Sample]:
     """Six portraits, each with another person's portrait as the image of the backbone."""
-    return [replace(a, own=b.image) for a, b in zip(portraits[:6], portraits[6:12], strict=True)]
+    return [replace(a, backbone_image=b.image) for a, b in zip(portraits[:6], portraits[6:12], strict=True)]
 
 
 def test_both_metrics_score_class_images(drift: SampleMetric, bleed: SampleMetric) -> None:
@@ -41,14 +41,14 @@ def test_drift_is_the_perceptual_distance_of_the_two_images(
 ) -> None:
     network = drift.network  # type: ignore[attr-defined]
     for sample, score in zip(others, drift.score(others, []), strict=True):
-        apart = squared_distances(network.embed([sample.image, sample.own]))[0, 1]
+        apart = squared_distances(network.embed([sample.image, sample.backbone_image]))[0, 1]
         assert score.value == pytest.approx(apart, rel=1e-6)
 
 
 def test_the_image_of_the_backbone_has_neither_drift_nor_bleed(
     drift: SampleMetric, bleed: SampleMetric, others: list[Sample]
 ) -> None:
-    same = [replace(sample, own=sample.image) for sample in others]
+    same = [replace(sample, backbone_image=sample.image) for sample in others]
     assert {score.value for score in drift.score(same, [])} == {0.0}
     assert {score.value for score in bleed.score(same, [])} == {0.0}
 
@@ -57,7 +57,11 @@ def test_bleed_is_positive_towards_the_subject_and_negative_away_from_it(
     bleed: SampleMetric, others: list[Sample]
 ) -> None:
     towards = [score.value for score in bleed.score(others, [])]
-    swapped = [replace(sample, image=sample.own, own=sample.image) for sample in others if sample.own]
+    swapped = [
+        replace(sample, image=sample.backbone_image, backbone_image=sample.image)
+        for sample in others
+        if sample.backbone_image
+    ]
     away = [score.value for score in bleed.score(swapped, [])]
     assert all(value is not None and value > 0.3 for value in towards)
     assert towards == pytest.approx([-value for value in away if value is not None])
@@ -66,7 +70,7 @@ def test_bleed_is_positive_towards_the_subject_and_negative_away_from_it(
 def test_an_image_without_one_of_the_backbone_has_a_reason(
     drift: SampleMetric, bleed: SampleMetric, others: list[Sample]
 ) -> None:
-    alone = [replace(others[0], own=None), others[1]]
+    alone = [replace(others[0], backbone_image=None), others[1]]
     for metric in (drift, bleed):
         first, second = metric.score(alone, [])
         assert first == Score(None, NO_OWN)
@@ -75,6 +79,8 @@ def test_an_image_without_one_of_the_backbone_has_a_reason(
 
 def test_the_reason_names_the_image_without_a_face(bleed: SampleMetric, others: list[Sample]) -> None:
     black = Image.new("RGB", (64, 64))
-    generated, own = bleed.score([replace(others[0], image=black), replace(others[0], own=black)], [])
+    generated, own = bleed.score(
+        [replace(others[0], image=black), replace(others[0], backbone_image=black)], []
+    )
     assert generated == Score(None, "no face found")
     assert own == Score(None, "the backbone's own image: no face found")
