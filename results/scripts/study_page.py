@@ -129,7 +129,7 @@ def corruption_effects(name: str, column: str) -> str:
     matches = [m for label in run.methods if (m := SWEPT.fullmatch(label))]
     values = dict.fromkeys(m["value"] for m in matches)
     lines = [
-        [method, *(_difference(_paired(name, f"{method}@spoil={v}", method, column)) for v in values)]
+        [method, *(_difference(_paired(name, f"{method}@corruption={v}", method, column)) for v in values)]
         for method in dict.fromkeys(m["method"] for m in matches)
     ]
     return table(["one of four photographs", *values], lines)
