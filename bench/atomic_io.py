@@ -69,6 +69,6 @@ def refusal(path: Path, error: OSError) -> StoreError:
     remedy = (
         "free some space, then run again; existing files are kept"
         if error.errno in FULL
-        else "give --out another folder"
+        else "choose another folder with --out"
     )
     return StoreError(f"{path}: cannot be written ({error.strerror or error}); {remedy}")

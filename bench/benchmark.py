@@ -1,4 +1,4 @@
-"""The story of each command: a run from options to tables, scoring and reporting of a run folder."""
+"""The commands `bench run`, `bench score`, `bench report` and `bench plot`, without parsing and printing."""
 
 import time
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ from bench.torchvision_compat import ensure_torchvision_imports
 
 @dataclass(frozen=True)
 class RunArguments:
-    """The options of `bench run` as they were given."""
+    """The options of `bench run`."""
 
     suite: str
     methods: str
@@ -77,10 +77,10 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
         planned = plan_run(options, tuple(read_run_manifest(folder.path).methods))
         metrics = build_metrics(planned.suite)
         session = open_session(planned, folder, partial(console.print, style="yellow", markup=False))
-        # Written before the first image too: a run that is killed has recorded its methods.
+        # Also written before the first image, so that a killed run has recorded its methods.
         write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
         tasks = [task for task in session.tasks if task.group.method in options.methods]
-        with Display(console, len(planned.plan.wanted)) as display:
+        with Display(console, len(planned.plan.selected_ids)) as display:
             failed = sum(display.show(event) for event in run_groups(tasks, session.backbone, folder))
         cells = write_cell_tables(session, folder)
         inputs = ScoringInputs(
@@ -89,7 +89,7 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
         _score(inputs, console, overwrite=options.overwrite)
         write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
         text = _write_report(inputs)
-    _print_place(folder, console)
+    _print_report_path(folder, console)
     return CommandResult(ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, text)
 
 
@@ -113,22 +113,22 @@ def score_run(run: Path | None, suite: str | None, *, overwrite: bool) -> Comman
         known = {digest_of(parts): dict(parts) for parts in metrics.fingerprints}
         write_run_manifest(folder.path, replace(manifest, fingerprints={**manifest.fingerprints, **known}))
         text = _write_report(inputs)
-    _print_place(folder, console)
+    _print_report_path(folder, console)
     return CommandResult(ExitStatus.DONE, text)
 
 
 def _options(arguments: RunArguments) -> RunOptions:
     file = open_suite(arguments.suite)
     seed = file.suite.seed if arguments.seed is None else arguments.seed
-    asked = [name.strip() for name in arguments.methods.split(",") if name.strip()]
-    if not asked:
+    names = [name.strip() for name in arguments.methods.split(",") if name.strip()]
+    if not names:
         raise SuiteError("--methods names no method; give names joined by commas, or all")
-    methods = method_labels(asked, file.suite)
+    methods = method_labels(names, file.suite)
     return RunOptions(file, methods, seed, arguments.device, arguments.only, arguments.overwrite)
 
 
 def _suite_of(folder: RunFolder, manifest: RunManifest) -> SuiteFile:
-    """The run folder's copy of its suite; relative paths start where the original's did."""
+    """The run folder's copy of its suite, with the base folder of the original."""
     file = open_suite(str(folder.path / SUITE_COPY))
     return replace(file, start=Path(manifest.base) if manifest.base else None)
 
@@ -146,20 +146,20 @@ def _write_report(inputs: ScoringInputs) -> str:
     return summary(table)
 
 
-def _print_place(folder: RunFolder, console: Console) -> None:
-    place = folder.path / "report.md"
-    console.print(f"the whole report is {place}", markup=False, highlight=False, soft_wrap=True)
+def _print_report_path(folder: RunFolder, console: Console) -> None:
+    path = folder.path / "report.md"
+    console.print(f"full report: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def plan_text(planned: PlannedRun, folder: RunFolder) -> str:
-    """`bench run --dry-run`: every chosen cell, and how many have an image already."""
-    chosen = planned.plan.chosen
-    existing = sum(folder.image(cell).exists() for cell in chosen)
+    """`bench run --dry-run`: all selected cells, and the number of existing images."""
+    selected = planned.plan.selected
+    existing = sum(folder.image(cell).exists() for cell in selected)
     total = (
-        f"{len(chosen)} of {len(planned.plan.cells)} cells into {folder.path}; "
+        f"{len(selected)} of {len(planned.plan.cells)} cells into {folder.path}; "
         f"{existing} have an image, which is kept if its fingerprint is unchanged"
     )
-    return "\n".join([*(cell.id for cell in chosen), total])
+    return "\n".join([*(cell.id for cell in selected), total])
 
 
 def render_report(run: Path | None, form: str) -> str:

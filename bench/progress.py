@@ -14,7 +14,7 @@ PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap"
 
 
 class Display:
-    """Displays events: a bar on a terminal; elsewhere one line per group, so that logs stay short."""
+    """Displays events: a bar on a terminal, otherwise one line per group to keep logs short."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
@@ -51,7 +51,7 @@ class Display:
             case Failed(cell, reason):
                 group = f"{cell.method}/{cell.identity}"
                 self._advance(group)
-                # The table counts failures; here each reason is printed once for each group.
+                # The table counts failures; here a reason is printed once per group.
                 if (group, reason) not in self._reasons:
                     self._reasons.add((group, reason))
                     self._console.print(f"{cell.id}: {reason}", style="red", **PLAIN)
@@ -71,7 +71,7 @@ class Display:
 
 @contextmanager
 def scoring_status(console: Console) -> Iterator[Callable[[str], None]]:
-    """A status line with the metric that is being computed."""
+    """Show a status line with the current metric; yields a function that sets it."""
     with console.status("scoring") as status:
 
         def notify(line: str) -> None:
@@ -81,11 +81,12 @@ def scoring_status(console: Console) -> Iterator[Callable[[str], None]]:
 
 
 Report = Callable[[int, int, str], None]
+"""Called with the steps done, their total and a note."""
 
 
 @contextmanager
 def reporting(title: str) -> Iterator[Report]:
-    """A bar with the time left on a terminal; elsewhere a line every 5 %."""
+    """Show a bar with the time left on a terminal, otherwise print a line every 5 %."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

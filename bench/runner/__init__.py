@@ -1,1 +1,1 @@
-"""Fit and generate: everything that writes images into a run folder."""
+"""Fit methods and generate images into a run folder."""

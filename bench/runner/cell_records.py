@@ -1,4 +1,4 @@
-"""Write cells.csv and fits.csv from the contents of a run folder."""
+"""Write cells.csv and fits.csv from the content of a run folder."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from bench.runs.task import GroupTask
 
 
 def cell_row(cell: Cell, index: ImageIndex, folder: RunFolder, run_fingerprint: str) -> CellRow:
-    """The outcome of one cell."""
+    """The line of cells.csv for one cell."""
     fingerprint = index.planned[cell.id]
     row = CellRow(
         cell.id,
@@ -47,7 +47,7 @@ def cell_row(cell: Cell, index: ImageIndex, folder: RunFolder, run_fingerprint: 
 
 
 def fit_row(task: GroupTask, folder: RunFolder) -> FitRow | None:
-    """The cost of one fit; None where there is none."""
+    """The line of fits.csv for one group; None if nothing was fitted."""
     method, identity = task.group.method, task.group.identity
     record = read_json(folder.fit_sidecar(method, identity))
     if not record:
@@ -57,12 +57,12 @@ def fit_row(task: GroupTask, folder: RunFolder) -> FitRow | None:
 
 
 def _number(value: object) -> float | None:
-    """Six significant digits: more would only be noise of the clock."""
+    """Round to six significant digits, the useful precision of a clock."""
     return float(f"{value:.6g}") if isinstance(value, int | float) else None
 
 
 def write_cell_tables(session: RunSession, folder: RunFolder) -> list[CellRow]:
-    """Write cells.csv and fits.csv for the whole plan."""
+    """Write cells.csv and fits.csv for all tasks of the session; return the cells."""
     shared, index = digest_of(session.shared), index_images(session.tasks, folder)
     cells = [cell_row(cell, index, folder, shared) for task in session.tasks for cell in task.group.cells]
     fits = [row for task in session.tasks if (row := fit_row(task, folder)) is not None]

@@ -1,4 +1,4 @@
-"""Where groups are drawn: in this process, or as Ray tasks side by side. The files are the same."""
+"""Executors: generate groups in this process or as parallel Ray tasks. Both write the same files."""
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,12 +11,12 @@ from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
 
 Executor = Callable[[Sequence[GroupTask], Any, RunFolder], Iterator[Event]]
-"""Draws the groups by the open backbone (None where the suite has none) into the folder."""
+"""Generates the groups into the folder; the backbone is None if the suite opens none."""
 
 
 def local(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
-    """One group after another, on the backbone that is open."""
-    # Libraries and backbone are no garbage: looking them through before every group takes long.
+    """Generate one group after another, with the open backbone."""
+    # Exclude libraries and backbone from garbage collection: scanning them before every group is slow.
     gc.collect()
     gc.freeze()
     try:
@@ -27,7 +27,7 @@ def local(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Itera
 
 
 def ray(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
-    """Groups as Ray tasks, each worker with a backbone of its own."""
+    """Generate groups as Ray tasks; each worker opens its own backbone."""
     from bench.runner.ray_executor import generate_by_ray
 
     return generate_by_ray(tasks, backbone, folder)

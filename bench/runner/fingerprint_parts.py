@@ -10,17 +10,17 @@ from bench.runs.fingerprint import digest, digest_of
 from bench.subjects.identity import Identity
 from methods.interface import Method
 
-PLACES: Final = ("path", "revision", "config", "variant", "device")
-"""Settings that locate a backbone; the digests of its files identify it."""
+LOCATION_SETTINGS: Final = ("path", "revision", "config", "variant", "device")
+"""Settings that only locate the backbone; it is identified by the digests of its files."""
 
 
 def run_parts(backbone: Any, digests: FileDigests) -> dict[str, str]:
-    """Parts that all images of a run share; `backbone` is None where the suite opens none."""
+    """Parts that all images of a run share; `backbone` is None if the suite opens none."""
     parts = versions()
     if backbone is None:
         return {**parts, "backbone": "none"}
     spec = dataclasses.asdict(backbone.spec)
-    sampling = {key: str(value) for key, value in spec.items() if key not in PLACES}
+    sampling = {key: str(value) for key, value in spec.items() if key not in LOCATION_SETTINGS}
     return {
         **parts,
         **{f"sampling {key}": value for key, value in sampling.items()},
@@ -31,7 +31,7 @@ def run_parts(backbone: Any, digests: FileDigests) -> dict[str, str]:
 
 
 def method_parts(method: Method, digests: FileDigests) -> dict[str, str]:
-    """Parts that depend on the method: class, settings, code, weights."""
+    """Parts of the method: class, settings, code, weights."""
     cls = type(method)
     settings = {f.name: repr(getattr(method, f.name)) for f in dataclasses.fields(method)}  # type: ignore[arg-type]  # a method is a dataclass
     files = tuple(method.weights)
@@ -49,12 +49,12 @@ def class_code(cls: type) -> dict[str, str]:
 
 
 def _package(cls: type) -> str:
-    """The package without the module, which may be moved inside it."""
+    """The package; the module is left out because a class may move within its package."""
     return cls.__module__.partition(".")[0]
 
 
 def subject_parts(who: Identity) -> dict[str, str]:
-    """Parts that depend on the identity: noun, reference photographs, captions."""
+    """Parts of the identity: noun, reference photographs, captions."""
     photos = [(digest(photo.content()), photo.caption) for photo in who.references]
     return {"noun": who.noun, "references": digest_of({"photos": photos})}
 

@@ -1,4 +1,4 @@
-"""Fit each identity by each method and generate the missing images; record failures with their reason."""
+"""Fit one group, generate its missing images, and record failures with their reason."""
 
 import gc
 import os
@@ -49,7 +49,7 @@ class Job:
         return [cell for cell in self.task.group.cells if cell.id in self.task.missing]
 
     def clean(self) -> AbstractContextManager[None]:
-        """Checks on leaving that the backbone is as it was."""
+        """Check at the end of the block that the backbone is unchanged."""
         return nullcontext() if self.backbone is None else self.backbone.clean()
 
 
@@ -63,10 +63,10 @@ def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterato
         backbone = backbone.guided(task.guidance)
     job = Job(task, backbone, folder)
     cells = task.group.cells
-    yield from (Skipped(cell) for cell in cells if cell.id in task.wanted - task.missing)
+    yield from (Skipped(cell) for cell in cells if cell.id in task.selected - task.missing)
     if not task.missing:
         return
-    # Objects that the last method left unreachable must not count as this method's memory.
+    # Unreachable objects of the previous method must not count as this method's memory.
     gc.collect()
     ready = _attempt(lambda: _personalise(job))
     if isinstance(ready, Failure):
@@ -81,10 +81,10 @@ def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterato
 
 
 def _batches(cells: Sequence[Cell], size: int) -> Iterator[Sequence[Cell]]:
-    """Class images come in batches of their own: their time is not the subject's."""
+    """Class images get separate batches, so that their time does not count as the subject's."""
     for _, members in groupby(cells, key=lambda cell: cell.prompt.category == PRIOR):
-        alike = list(members)
-        yield from (alike[start : start + size] for start in range(0, len(alike), size))
+        same_kind = list(members)
+        yield from (same_kind[start : start + size] for start in range(0, len(same_kind), size))
 
 
 def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
@@ -99,17 +99,17 @@ def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
 
 
 def _fit(job: Job, subject: Subject) -> Fitted | None:
-    """Fit, unless a fit with the same fingerprint exists."""
+    """Fit, unless a fit with the same fingerprint exists; then return None."""
     method, identity = job.task.group.method, job.task.group.identity
-    place, sidecar = job.folder.fit(method, identity), job.folder.fit_sidecar(method, identity)
+    target, sidecar = job.folder.fit(method, identity), job.folder.fit_sidecar(method, identity)
     seed = fit_seed(job.task.run_seed, identity)
     fingerprint = job.task.fingerprint_parts.fit_fingerprint(seed)
-    if not job.task.overwrite and place.is_dir() and read_json(sidecar).get("fingerprint") == fingerprint:
+    if not job.task.overwrite and target.is_dir() and read_json(sidecar).get("fingerprint") == fingerprint:
         return None
     sidecar.unlink(missing_ok=True)
-    with fresh_folder(place) as into, job.clean(), measured() as cost:
+    with fresh_folder(target) as into, job.clean(), measured() as cost:
         job.task.method.fit(subject, into, backbone=job.backbone, seed=seed)
-    write_json(sidecar, {"fingerprint": fingerprint, **cost.record, "bytes": _size(place)})
+    write_json(sidecar, {"fingerprint": fingerprint, **cost.record, "bytes": _size(target)})
     return Fitted(method, identity, cost.seconds)
 
 
@@ -138,7 +138,7 @@ def _generate_batch(batch: Sequence[Cell], personalised: Personalised, job: Job)
 def _images(
     personalised: Personalised, batch: Sequence[Cell], job: Job
 ) -> tuple[list[Image], dict[str, Any]]:
-    """The batch's images and the cost of one of them."""
+    """The batch's images, and the cost per image."""
     requests = [Request(cell.prompt.template, cell.seed) for cell in batch]
     with job.clean(), measured() as cost:
         images = personalised.generate(requests)
@@ -158,7 +158,7 @@ def _save(cell: Cell, image: Image, cost: Mapping[str, Any], job: Job) -> None:
 
 
 def flaw(image: Image) -> str:
-    """Why an image shows nothing: `nan` (set by the method), `black` or `constant`; otherwise empty."""
+    """Why an image has no content: `nan` (set by the method), `black` or `constant`; otherwise empty."""
     if image.info.get(FLAW):
         return str(image.info[FLAW])
     pixels = image.convert("RGB").tobytes()
@@ -168,7 +168,7 @@ def flaw(image: Image) -> str:
 
 
 def record_lost_group(task: GroupTask, reason: str, folder: RunFolder) -> Iterator[Event]:
-    """Failures of all images that a lost worker did not generate."""
+    """Record a failure for every image that a lost worker did not generate."""
     job = Job(task, None, folder)
     lost = [c for c in job.missing if folder.found(c) != task.fingerprint_parts.fingerprint(c)]
     yield from _record_failures(lost, Failure(reason), job)

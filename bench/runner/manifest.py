@@ -1,4 +1,4 @@
-"""Describe a run in run.json and keep a copy of its suite."""
+"""Write run.json and a copy of the suite."""
 
 import shlex
 import sys
@@ -31,8 +31,8 @@ def write_manifest(
         machine=machine(),
         people={who.id: PersonRecord(who.noun, who.origin, dict(who.attributes)) for who in people},
         remarks=tuple(session.remarks),
-        methods={label: _method_record(session, label, made) for label, made in parts.items()},
-        fingerprints={digest_of(made): dict(made) for made in (session.shared, *metrics)},
+        methods={label: _method_record(session, label, own) for label, own in parts.items()},
+        fingerprints={digest_of(own): dict(own) for own in (session.shared, *metrics)},
         seconds=round(seconds, 1),
     )
     write_text(folder.path / SUITE_COPY, options.file.text)

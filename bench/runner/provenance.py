@@ -1,4 +1,4 @@
-"""Where a picture comes from: digests of files and sources, library versions, commit, machine."""
+"""Provenance of images: file digests, library versions, commit, machine."""
 
 import hashlib
 import platform
@@ -22,18 +22,18 @@ LIBRARIES: Final = (
     "numpy",
     "pillow",
 )
-"""Libraries whose version may change a picture's bytes."""
+"""Libraries whose version may change an image's bytes."""
 
 
 class FileDigests:
-    """Digests of large files, remembered by path, size and time of change."""
+    """Digests of large files, cached in a JSON file by path, size and modification time."""
 
-    def __init__(self, memory: Path) -> None:
-        self._memory = memory
-        self._known = read_json(memory)
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._known = read_json(cache)
 
     def of(self, path: Path) -> str:
-        """The file's SHA-256, 16 digits; `missing` where there is none, which its owner says better."""
+        """The first 16 digits of the file's SHA-256, or `missing`; its reader reports the missing file."""
         if not path.is_file():
             return "missing"
         status = path.stat()
@@ -41,25 +41,25 @@ class FileDigests:
         if stamp not in self._known:
             with path.open("rb") as file:
                 self._known[stamp] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-            write_json(self._memory, self._known)
+            write_json(self._cache, self._known)
         return str(self._known[stamp])
 
     def of_all(self, paths: Iterable[Path], prefix: str, base: Path) -> dict[str, str]:
-        """`prefix` and the path below `base`, to the file's digest.
+        """Digests of the files, by `prefix` and the path relative to `base`.
 
-        A file elsewhere goes by its name, or, where several have that, by its folder's as well.
+        A file outside `base` is named by its file name, with its folder's name where file names are equal.
         """
         files = sorted(paths)
         names = [p.relative_to(base).as_posix() if p.is_relative_to(base) else p.name for p in files]
         found = {}
         for path, name in zip(files, names, strict=True):
-            shown = name if names.count(name) == 1 else f"{path.parent.name}/{path.name}"
-            found[f"{prefix}{shown}"] = self.of(path)
+            unique = name if names.count(name) == 1 else f"{path.parent.name}/{path.name}"
+            found[f"{prefix}{unique}"] = self.of(path)
         return found
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of the libraries that pictures depend on."""
+    """Installed versions of `LIBRARIES`."""
     found = {}
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):
@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of this harness, with `+` where files differ from it; empty outside a checkout."""
+    """Commit of this repository, ending in `+` if files differ from it; empty outside a checkout."""
     folder = Path(__file__).parent
     try:
         head = _git(folder, "rev-parse", "--short=12", "HEAD")
@@ -86,7 +86,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def machine() -> dict[str, str]:
-    """The machine, in words."""
+    """System, Python, processor, threads and GPU."""
     torch = sys.modules.get("torch")
     cuda = torch is not None and torch.cuda.is_available()
     return {

@@ -1,6 +1,6 @@
-"""Groups as Ray tasks, on the cluster that `RAY_ADDRESS` names or on one started here.
+"""Generate groups as Ray tasks, on the cluster at `RAY_ADDRESS` or on a local one.
 
-Every node sees the run folder at the same path, and has this package installed.
+Every node needs this package, and the run folder at the same path.
 """
 
 import os
@@ -20,32 +20,35 @@ from bench.torchvision_compat import ensure_torchvision_imports
 
 
 def generate_by_ray(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
-    """Events group by group, in the order in which groups end; a worker that dies fails its group alone."""
+    """Generate the groups and yield their events in the order of completion.
+
+    A lost worker fails only its own group. Raises SuiteError if Ray is not installed.
+    """
     try:
         import ray
     except ImportError as error:
         raise SuiteError("--executor ray needs Ray: pip install 'personabench[ray]'") from error
 
-    # Ray speaks of lost workers on stdout, where the table belongs.
+    # Ray reports lost workers on stdout, which is reserved for the table.
     with redirect_stdout(sys.stderr):
-        yield from _draw(ray, tasks, backbone, RunFolder(folder.path.resolve()))
+        yield from _generate_all(ray, tasks, backbone, RunFolder(folder.path.resolve()))
 
 
-def _draw(ray: Any, tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
-    begun_here = not ray.is_initialized()
-    if begun_here:
-        environment = {"env_vars": {"PYTHONPATH": _path()}}
+def _generate_all(ray: Any, tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+    started_here = not ray.is_initialized()
+    if started_here:
+        environment = {"env_vars": {"PYTHONPATH": _python_path()}}
         ray.init(runtime_env=environment, log_to_driver=False, include_dashboard=False)
     try:
-        # A group that killed its worker once would most likely do it again.
-        remote = ray.remote(_draw_group).options(max_retries=0, **_needs(backbone))
+        # No retries: a group that killed its worker would most likely kill the next one.
+        remote = ray.remote(_generate_group).options(max_retries=0, **_resources(backbone))
         spec = None if backbone is None else backbone.spec
         running = {remote.remote(task, spec, folder): task for task in tasks}
         while running:
             (done, *_), _ = ray.wait(list(running))
             yield from _events(ray, done, running.pop(done), folder)
     finally:
-        if begun_here:
+        if started_here:
             ray.shutdown()
 
 
@@ -62,30 +65,29 @@ def _events(ray: Any, done: Any, task: GroupTask, folder: RunFolder) -> list[Eve
     return events
 
 
-def _needs(backbone: Any) -> dict[str, float]:
-    """A GPU for each group where there are GPUs; else as many threads as here, for the same bytes as here."""
+def _resources(backbone: Any) -> dict[str, float]:
+    """Resources per group: a GPU for a CUDA backbone, otherwise this process's number of threads."""
     if backbone is None:
         return {"num_cpus": 1}
     if backbone.device.type == "cuda":
         return {"num_cpus": 1, "num_gpus": 1}
-    # Ray sets OMP_NUM_THREADS to this number, and torch's sums depend on the number of threads.
+    # Ray sets OMP_NUM_THREADS to this number; the same number of threads gives the same sums in torch.
     return {"num_cpus": min(sys.modules["torch"].get_num_threads(), os.cpu_count() or 1)}
 
 
-def _path() -> str:
-    """What can be imported here can be imported there: a method of one's own lies in the working folder."""
-    return os.pathsep.join(str(Path(place).resolve()) for place in sys.path if Path(place).is_dir())
+def _python_path() -> str:
+    """This process's import path, because a custom method is often a file in the working folder."""
+    return os.pathsep.join(str(Path(folder).resolve()) for folder in sys.path if Path(folder).is_dir())
 
 
-def _draw_group(task: GroupTask, spec: Any, folder: RunFolder) -> list[Event]:
+def _generate_group(task: GroupTask, spec: Any, folder: RunFolder) -> list[Event]:
     return list(generate_group(task, _backbone(spec), folder))
 
 
 @lru_cache(maxsize=1)
 def _backbone(spec: Any) -> Any:
-    """One backbone in each worker."""
+    """The worker's backbone, opened once."""
     from methods.catalog import open_backbone
 
     ensure_torchvision_imports()
-
     return None if spec is None else open_backbone(spec)

@@ -1,4 +1,4 @@
-"""What a piece of work cost: seconds on the clock and the peak of memory."""
+"""Measure wall-clock seconds and peak memory of a block."""
 
 import sys
 import threading
@@ -11,29 +11,29 @@ from typing import Any, Final
 import psutil
 
 INTERVAL: Final = 0.02
-"""Seconds between two looks at the resident size."""
+"""Seconds between samples of the resident size."""
 MEGABYTE: Final = 2**20
 
 
 @dataclass
 class Cost:
-    """Filled when the measured block ends."""
+    """Cost of a measured block; complete when the block has ended."""
 
     seconds: float = 0.0
     memory_mb: float = 0.0
-    """Peak resident size of the whole process, backbone included."""
+    """Peak resident size of the whole process, backbone included, in MiB."""
     gpu_mb: float | None = None
-    """Peak of what torch held on the GPU; None without one."""
+    """Peak memory allocated by torch on the GPU, in MiB; None without a GPU."""
 
     @property
     def record(self) -> dict[str, float | None]:
-        """For a sidecar."""
+        """The costs as JSON values."""
         return {"seconds": self.seconds, "memory_mb": self.memory_mb, "gpu_mb": self.gpu_mb}
 
 
 @contextmanager
 def measured() -> Iterator[Cost]:
-    """Time the block alone, and sample the process's resident size while it runs."""
+    """Measure the block, also if it raises. Only the block is timed, with the GPU synchronised."""
     cost = Cost()
     cuda = _cuda()
     if cuda is not None:
@@ -57,11 +57,11 @@ def _sampled() -> Iterator[list[int]]:
     peak = [process.memory_info().rss]
     done = threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not done.wait(INTERVAL):
             peak[0] = max(peak[0], process.memory_info().rss)
 
-    thread = threading.Thread(target=look, daemon=True, name="memory sampler")
+    thread = threading.Thread(target=sample, daemon=True, name="memory sampler")
     thread.start()
     try:
         yield peak
@@ -72,7 +72,7 @@ def _sampled() -> Iterator[list[int]]:
 
 
 def _cuda() -> Any:
-    """torch.cuda where a method has brought torch in and uses a GPU; this room imports no torch."""
+    """torch.cuda if a method has imported torch and uses a GPU; `bench` itself must not import torch."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 

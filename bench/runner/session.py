@@ -1,4 +1,4 @@
-"""A run before its first image: options, plan, methods, backbone, and the fingerprint of every image."""
+"""Prepare a run: options, plan, methods, backbone, and the fingerprint of every image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What `bench run` was asked for."""
+    """Options of `bench run`, checked."""
 
     file: SuiteFile
     methods: tuple[str, ...]
@@ -44,7 +44,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run before anything heavy is imported: the people and the plan."""
+    """A run before anything heavy is imported: people and plan."""
 
     options: RunOptions
     people: People
@@ -52,21 +52,21 @@ class PlannedRun:
 
     @property
     def suite(self) -> Suite:
-        """The suite that is run."""
+        """The suite of the run."""
         return self.options.file.suite
 
 
 @dataclass(frozen=True)
 class RunSession:
-    """A run with its backbone open and its methods built."""
+    """A run with open backbone and built methods."""
 
     planned: PlannedRun
     backbone: Any
     methods: Mapping[str, Method]
     tasks: tuple[GroupTask, ...]
-    """Groups of the methods asked for, and of those that drew in this folder before."""
+    """Groups of the requested methods and of those with images from earlier runs."""
     shared: Mapping[str, str]
-    """The recipe parts that all pictures share."""
+    """Fingerprint parts that all images share."""
     remarks: tuple[str, ...]
     """Missing files of the dataset, and held-out photographs that nearly equal a reference."""
 
@@ -77,24 +77,25 @@ class RunSession:
 
 
 def default_folder(file: SuiteFile, seed: int) -> Path:
-    """`results/tiny`; another seed has a folder of its own."""
+    """`results/tiny`, or `results/tiny-seed7` for another seed than the suite's."""
     return RESULTS / (file.suite.name if seed == file.suite.seed else f"{file.suite.name}-seed{seed}")
 
 
-def method_labels(asked: Sequence[str], suite: Suite) -> tuple[str, ...]:
-    """The rows of the table: `all` stands for the suite's `rows` and sweeps.
+def method_labels(names: Sequence[str], suite: Suite) -> tuple[str, ...]:
+    """The rows of the table, with `all` replaced by the suite's `rows` and sweeps.
 
-    Where the suite names no rows: for the catalogue, but what must be brought, and for all of the suite's.
+    Without `rows`, `all` is every catalogue method that needs no user input, and every `[methods.*]` of the
+    suite.
     """
     swept = [label for label in suite.settings if label not in suite.methods]
     named = suite.rows if suite.rows is not None else (*self_contained(), *suite.methods)
     every = [*named, *swept]
-    labels = [label for name in asked for label in (every if name == ALL else [name])]
+    labels = [label for name in names for label in (every if name == ALL else [name])]
     return tuple(dict.fromkeys(labels))
 
 
 def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
-    """Read the dataset and make the plan, for `earlier` methods too, but choose only what is asked for."""
+    """Open the dataset and plan all images, also of `earlier` methods; select the requested ones."""
     suite = options.file.suite
     people = open_people(suite.dataset, options.file.base)
     labels = tuple(dict.fromkeys([*earlier, *options.methods]))
@@ -108,13 +109,13 @@ def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
         priors=suite.prompts.priors,
         no_priors=_without_priors(labels, suite),
     )
-    asked = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)
-    plan = Plan(plan.groups, asked)
+    requested = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)
+    plan = Plan(plan.groups, requested)
     return PlannedRun(options, people, plan.only(options.only) if options.only else plan)
 
 
 def _without_priors(labels: Sequence[str], suite: Suite) -> frozenset[str]:
-    """Rows of methods that cannot generate class images: images without the subject."""
+    """Rows of methods that cannot generate class images (images without the subject)."""
     names = {label: str(suite.settings.get(label, {}).get("base", label)) for label in labels}
     return frozenset(label for label, name in names.items() if not generates_class_images(name))
 
@@ -122,7 +123,7 @@ def _without_priors(labels: Sequence[str], suite: Suite) -> frozenset[str]:
 def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSession:
     """Check the photographs, build the methods, open the backbone, and find the missing images.
 
-    Raises StoreError where a wanted image exists with another fingerprint and `overwrite` is not given.
+    Raises StoreError if a selected image exists with another fingerprint and `overwrite` is False.
     """
     methods = _build_methods(planned, warn)
     remarks = [*planned.people.remarks, *(line for who in planned.people.chosen for line in who.check())]
@@ -151,7 +152,7 @@ def _tasks(
         if group.method not in methods:
             continue
         row = row_settings_of(group.method, suite.settings.get(group.method, {}))
-        who = row.shown.of(people[group.identity], planned.people.chosen)
+        who = row.selection.of(people[group.identity], planned.people.chosen)
         method = {**of_methods[group.method], **_guidance_part(row.guidance)}
         tasks.append(
             GroupTask(
@@ -161,7 +162,7 @@ def _tasks(
                 FingerprintParts(shared, method, subject_parts(who)),
                 suite.backbone.batch,
                 options.seed,
-                planned.plan.wanted,
+                planned.plan.selected_ids,
                 options.overwrite,
                 row.guidance,
             )
@@ -185,13 +186,13 @@ def _build_methods(planned: PlannedRun, warn: Warn) -> dict[str, Method]:
     return methods
 
 
-def build_method(label: str, of_suite: Mapping[str, Mapping[str, Any]]) -> Method:
-    """The method behind a row's label, with the suite's settings."""
-    settings = row_settings_of(label, of_suite.get(label, {})).own
+def build_method(label: str, suite_settings: Mapping[str, Mapping[str, Any]]) -> Method:
+    """Build the method of a row, with the suite's settings."""
+    settings = row_settings_of(label, suite_settings.get(label, {})).own
     name = settings.pop("base", label)
     if not isinstance(name, str):
         raise SuiteError(f"methods: {label}: base = {name!r}; expected a method's name")
-    # A frozen dataclass of settings can be hashed only if its lists are tuples.
+    # A method is a frozen dataclass and must be hashable, which a list is not.
     return make(name, {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
 
 
@@ -204,22 +205,22 @@ def _open_backbone(spec: BackboneSpec, device: Device) -> Any:
 def _current(
     tasks: Sequence[GroupTask], planned: PlannedRun, index: ImageIndex, warn: Warn
 ) -> list[GroupTask]:
-    """Without methods of earlier runs whose images do not fit this suite and these versions any more."""
-    fitting = set(planned.options.methods)
-    fitting |= {task.group.method for task in tasks if any(map(index.has, task.group.cells))}
+    """Remove methods of earlier runs that have no image with a current fingerprint."""
+    current = set(planned.options.methods)
+    current |= {task.group.method for task in tasks if any(map(index.has, task.group.cells))}
     for label in dict.fromkeys(task.group.method for task in tasks):
-        if label not in fitting:
+        if label not in current:
             warn(f"{label} is left out of the table: its images have another fingerprint; run it again")
-    return [task for task in tasks if task.group.method in fitting]
+    return [task for task in tasks if task.group.method in current]
 
 
 def _refuse_stale(tasks: Sequence[GroupTask], index: ImageIndex, folder: RunFolder) -> None:
-    """An existing image is a result: it is replaced only if `--overwrite` asks for it."""
+    """Raise StoreError for stale images: existing results are replaced only with `--overwrite`."""
     stale = [
         (cell, task)
         for task in tasks
         for cell in task.group.cells
-        if cell.id in task.wanted and index.is_stale(cell)
+        if cell.id in task.selected and index.is_stale(cell)
     ]
     if not stale:
         return
@@ -237,7 +238,7 @@ def _refuse_stale(tasks: Sequence[GroupTask], index: ImageIndex, folder: RunFold
 def _stale(folder: RunFolder, count: int, cell: str, reason: str) -> StoreError:
     return StoreError(
         f"{folder.path}: {count} images, first {cell}, have another fingerprint ({reason}); "
-        "give --overwrite to generate them again, or --out another folder"
+        "generate them again with --overwrite, or choose another folder with --out"
     )
 
 

@@ -1,4 +1,4 @@
-"""Digests of the code that a class depends on: its meaning, not its comments, docstrings or place.
+"""Digests of the code that a class depends on, independent of comments, docstrings, layout and module.
 
 Starting at a class, every top-level definition that it reaches through names and imports, inside its own
 package and `methods`, is hashed as a syntax tree without docstrings. Definitions are identified by their
@@ -16,12 +16,12 @@ from pathlib import Path
 from bench.runs.fingerprint import digest
 
 SHARED_PACKAGE = "methods"
-"""Definitions in this package are followed from every method, a user's own included."""
+"""Definitions in this package are followed from every method, including custom ones."""
 
 
 @dataclass(frozen=True)
 class Import:
-    """What a name refers to: a module, or a symbol of a module."""
+    """Target of a name: a module, or a symbol of a module."""
 
     module: str
     symbol: str | None
@@ -36,13 +36,13 @@ class Module:
     """Statements that bind a name."""
     imports: dict[str, Import] = field(default_factory=dict)
     effects: list[ast.stmt] = field(default_factory=list)
-    """Statements that bind nothing, such as a call: part of every definition of the module."""
+    """Statements that bind nothing, such as a call; part of every definition of the module."""
 
 
 def definition_digests(module: str, name: str) -> dict[str, str]:
     """Digests, by name, of all definitions that `module.name` depends on, itself included.
 
-    Where several definitions in different modules have one name, their digests are joined in sorted order.
+    Digests of definitions with equal names in different modules are joined in sorted order.
     """
     packages = {module.partition(".")[0], SHARED_PACKAGE}
     found: dict[str, set[str]] = {}
@@ -71,7 +71,7 @@ def definition_digests(module: str, name: str) -> dict[str, str]:
 
 
 def _places(reference: Import, packages: set[str]) -> Iterator[tuple[str, str]]:
-    """Where the definition of a reference is; a module used as a whole stands for all its definitions."""
+    """Module and name of a reference's definition; a module used as a whole gives all its definitions."""
     if not _inside(reference, packages):
         return
     module = _module_of(reference)
@@ -116,7 +116,7 @@ def _references(statements: list[ast.stmt], source: Module) -> Iterator[Import]:
 
 
 def _module_of(reference: Import) -> str:
-    """The module that an imported name stands for; empty where it is a symbol."""
+    """The module that an imported name refers to; empty if it refers to a symbol."""
     if reference.symbol is None:
         return reference.module
     name = f"{reference.module}.{reference.symbol}"
@@ -145,14 +145,14 @@ class _Plain(ast.NodeTransformer):
 
 
 def _source_of(module: str) -> Module | None:
-    """The parsed module, found without importing it; None where it has no Python source."""
+    """The parsed module, found without importing it; None if it has no Python source."""
     path = _file_of(module)
     return None if path is None else _parsed(module, path, path.stat().st_mtime_ns)
 
 
 @cache
 def _parsed(module: str, path: Path, changed: int) -> Module:
-    """`changed` is the file's time of change: an edited file is parsed again."""
+    """Parse a module. `changed` is the modification time: an edited file is parsed again."""
     source = Module(module)
     for statement in ast.parse(path.read_bytes()).body:
         _collect(statement, source, path.name == "__init__.py")
@@ -214,7 +214,7 @@ def _imported(
 
 
 def _file_of(module: str) -> Path | None:
-    """The module's file. `find_spec` is asked for the root package only: for `a.b` it would import `a`."""
+    """The module's file. `find_spec` gets the root package only, because for `a.b` it would import `a`."""
     root, *inner = module.split(".")
     try:
         spec = importlib.util.find_spec(root)

@@ -1,1 +1,1 @@
-"""What a run consists of on disk: plan, cells, tables, fingerprints."""
+"""The plan of a run and its files: run folder, manifest, tables, fingerprints."""

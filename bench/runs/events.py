@@ -1,4 +1,4 @@
-"""Events that the generator yields."""
+"""Events of a run, yielded while images are generated."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from bench.runs.plan import Cell
 
 @dataclass(frozen=True)
 class Fitted:
-    """A person has been fitted."""
+    """One identity has been fitted by one method."""
 
     method: str
     identity: str
@@ -16,7 +16,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Generated:
-    """A picture is there that was not."""
+    """A missing image has been generated."""
 
     cell: Cell
     seconds: float
@@ -24,14 +24,14 @@ class Generated:
 
 @dataclass(frozen=True)
 class Skipped:
-    """The picture was there already, made in the same way."""
+    """The image already exists, with the same fingerprint."""
 
     cell: Cell
 
 
 @dataclass(frozen=True)
 class Failed:
-    """No picture, and why."""
+    """The image could not be generated."""
 
     cell: Cell
     reason: str

@@ -1,4 +1,4 @@
-"""The recipe of a picture: everything its bytes depend on, named, so that two recipes can be told apart."""
+"""Fingerprints: digests of everything that an image depends on, with named parts."""
 
 import hashlib
 import json
@@ -11,31 +11,31 @@ from bench.runs.plan import Cell
 
 @dataclass(frozen=True)
 class FingerprintParts:
-    """What all pictures of one person by one method depend on."""
+    """Everything that the images of one identity by one method depend on, by name."""
 
     run: Mapping[str, str]
-    """Backbone, sampling, device, libraries: the same for every method of a run."""
+    """Backbone, sampling, device and library versions; equal for all methods of a run."""
     method: Mapping[str, str]
-    """Class, settings, sources and weights."""
+    """Class, settings, code and weights."""
     subject: Mapping[str, str]
-    """The reference photographs and their captions."""
+    """Noun, reference photographs and captions."""
 
     def parts(self, cell: Cell) -> dict[str, str]:
-        """By name, what the cell's picture depends on."""
+        """All parts of one cell's fingerprint, prompt and seed included."""
         own = {"prompt": cell.prompt.template, "seed": str(cell.seed)}
         return {**self.run, **self.method, **self.subject, **own}
 
     def fingerprint(self, cell: Cell) -> str:
-        """The digest of `parts`."""
+        """Digest of `parts`."""
         return digest_of(self.parts(cell))
 
     def fit_fingerprint(self, seed: int) -> str:
-        """The digest of what the fitting depends on: no prompt."""
+        """Digest of the parts that a fit depends on; it contains no prompt."""
         return digest_of({**self.run, **self.method, **self.subject, "seed": str(seed)})
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Names of the parts in which two recipes differ, each with both values."""
+    """The parts in which two fingerprints differ, each with both values: `name: one / other`."""
     return [
         f"{name}: {one.get(name, 'absent')} / {other.get(name, 'absent')}"
         for name in sorted({*one, *other})
@@ -44,11 +44,11 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 
 def digest(content: bytes | str) -> str:
-    """SHA-256, 16 hexadecimal digits of it."""
+    """The first 16 hexadecimal digits of the SHA-256."""
     whole = content.encode() if isinstance(content, str) else content
     return hashlib.sha256(whole).hexdigest()[:16]
 
 
 def digest_of(parts: Mapping[str, Any]) -> str:
-    """The digest of a mapping, whatever the order of its keys."""
+    """Digest of a mapping, independent of the order of its keys."""
     return digest(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str))

@@ -1,4 +1,4 @@
-"""Which planned images exist: one visit of every file, shared by a whole stage of a run."""
+"""Index of the stored images, built by opening every file once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ def index_images(tasks: Sequence[GroupTask], folder: RunFolder) -> ImageIndex:
 
 
 def with_missing(task: GroupTask, index: ImageIndex) -> GroupTask:
-    """The group with its missing images: the wanted ones that do not exist, or all of them to overwrite."""
-    wanted = (cell for cell in task.group.cells if cell.id in task.wanted)
-    missing = frozenset(cell.id for cell in wanted if task.overwrite or not index.has(cell))
+    """Set `missing`: the selected images that are not current, or all selected ones with `overwrite`."""
+    selected = (cell for cell in task.group.cells if cell.id in task.selected)
+    missing = frozenset(cell.id for cell in selected if task.overwrite or not index.has(cell))
     return replace(task, missing=missing)

@@ -1,4 +1,4 @@
-"""The plan: which pictures there will be, each with a name and a seed of its own."""
+"""The plan of a run: all images to generate, each with an id and a seed."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ from bench.suite.prompts import PRIOR, Prompt
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture to be: a method, a person, a prompt, and which of the samples."""
+    """One planned image: method, identity, prompt and sample number."""
 
     method: str
     identity: str
@@ -29,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Group:
-    """All pictures of one person by one method: fitted once, drawn in batches."""
+    """All images of one identity by one method: fitted once, generated in batches."""
 
     method: str
     identity: str
@@ -38,32 +38,29 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of a run, and which of them are to be drawn now."""
+    """All cells of a run, and the selection to generate now."""
 
     groups: tuple[Group, ...]
-    wanted: frozenset[str]
-    """Ids of the chosen cells."""
+    selected_ids: frozenset[str]
+    """Ids of the cells to generate now."""
 
     @property
     def cells(self) -> list[Cell]:
-        """Every cell, chosen or not, in drawing order."""
+        """All cells, in the order of generation."""
         return [cell for group in self.groups for cell in group.cells]
 
     @property
-    def chosen(self) -> list[Cell]:
-        """The cells to be drawn now, in drawing order."""
-        return [cell for cell in self.cells if cell.id in self.wanted]
+    def selected(self) -> list[Cell]:
+        """The selected cells, in the order of generation."""
+        return [cell for cell in self.cells if cell.id in self.selected_ids]
 
     def only(self, pattern: str) -> "Plan":
-        """The same plan with only those cells chosen whose id matches the glob.
-
-        Raises SuiteError where nothing matches.
-        """
-        matching = frozenset(id for id in self.wanted if fnmatchcase(id, pattern))
+        """Narrow the selection to cells whose id matches the glob. Raises SuiteError if none does."""
+        matching = frozenset(id for id in self.selected_ids if fnmatchcase(id, pattern))
         if not matching:
-            example = self.chosen[0].id if self.wanted else "none"
+            example = self.selected[0].id if self.selected_ids else "none"
             raise SuiteError(
-                f"--only {pattern!r} matches none of {len(self.wanted)} cells; a cell is called {example}"
+                f"--only {pattern!r} matches none of {len(self.selected_ids)} cells; the first is {example}"
             )
         return Plan(self.groups, matching)
 
@@ -79,12 +76,13 @@ def make_plan(
     priors: int = 0,
     no_priors: Collection[str] = (),
 ) -> Plan:
-    """Every method x identity x prompt x sample, all of them chosen.
+    """Plan every method x identity x prompt x sample, and select all.
 
-    Last come `priors` pictures of somebody else; none of them by the methods in `no_priors`.
+    Each group ends with `priors` class images (of the noun, without the subject), except for the methods in
+    `no_priors`. Raises SuiteError if no prompt suits an identity.
     """
     cells = [
-        Cell(method, who.id, prompt, sample, picture_seed(seed, who.id, prompt.id, sample))
+        Cell(method, who.id, prompt, sample, image_seed(seed, who.id, prompt.id, sample))
         for method in methods
         for who in identities
         for prompt, count in [
@@ -105,7 +103,7 @@ def make_plan(
 
 
 def _suiting(prompts: Sequence[Prompt], who: Identity) -> list[Prompt]:
-    """Without the prompts for another kind of subject."""
+    """The prompts that suit the identity's `kind`."""
     kind = who.attributes.get("kind", "")
     suiting = [prompt for prompt in prompts if prompt.suits in ("", kind)]
     if prompts and not suiting:
@@ -114,16 +112,16 @@ def _suiting(prompts: Sequence[Prompt], who: Identity) -> list[Prompt]:
     return suiting
 
 
-def picture_seed(run_seed: int, identity: str, prompt: str, sample: int) -> int:
-    """The seed of a picture's noise, 32 bits: never the method's, so that all start from the same noise."""
+def image_seed(run_seed: int, identity: str, prompt: str, sample: int) -> int:
+    """Seed of an image's noise, 32 bits; equal for all methods, which therefore start from the same noise."""
     return _seed(f"{run_seed}/{identity}/{prompt}/{sample}")
 
 
 def fit_seed(run_seed: int, identity: str) -> int:
-    """The seed of one person's fitting; the same for every method."""
+    """Seed of one identity's fit; equal for all methods."""
     return _seed(f"{run_seed}/{identity}/*/*")
 
 
 def _seed(name: str) -> int:
-    # 32 bits, because `np.random.seed` and what is built on it take no more.
+    # `np.random.seed` accepts at most 32 bits.
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")

@@ -14,10 +14,12 @@ MANIFEST_KEYS: Final = {"sees": "conditioning_encoders", "made": "fingerprint_pa
 
 
 def renamed(names: Iterable[str], table: Mapping[str, str], where: str) -> list[str]:
-    """`names` with the old ones replaced; warns once where there are any."""
+    """Replace old names by present ones; issue one RenamedWarning for all of them."""
     names = list(names)
     old = [name for name in names if name in table]
     if old:
-        told = ", ".join(f"{name!r} is now {table[name]!r}" for name in old)
-        warnings.warn(f"{where}: {told}; the old name will be refused by the next version", RenamedWarning, 2)
+        changes = ", ".join(f"{name!r} is now {table[name]!r}" for name in old)
+        warnings.warn(
+            f"{where}: {changes}; the old name will be refused by the next version", RenamedWarning, 2
+        )
     return [table.get(name, name) for name in names]

@@ -1,7 +1,7 @@
-"""What a row of the table may change for any method: how many photographs it sees, a bad one, the guidance.
+"""Row settings that apply to every method: number of references, a corrupted reference, guidance scale.
 
-In a suite, `references`, `spoil` and `guidance` stand among a row's settings and are the harness's own, so
-that every method can be asked the same question: with two photographs? with a stranger among four?
+In a suite, `references`, `corruption` and `guidance` are given next to a method's own settings. The harness
+applies them, so all methods can be compared with two photographs, or with one photograph of another person.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,68 +12,73 @@ from bench.errors import SuiteError, nearest
 from bench.subjects.corruptions import CORRUPTIONS
 from bench.subjects.identity import Identity, PhotoFile
 
-STRANGER: Final = "wrong-person"
-KINDS: Final = (*CORRUPTIONS, STRANGER)
+WRONG_PERSON: Final = "wrong-person"
+KINDS: Final = (*CORRUPTIONS, WRONG_PERSON)
+"""Values of `corruption`."""
 
 
 @dataclass(frozen=True)
 class ReferenceSelection:
-    """Which references a row's method sees."""
+    """The references that a row's method receives."""
 
     references: int | None = None
-    """The first so many; all without it."""
+    """Number of references to keep, from the first; None: all."""
     corruption: str = ""
-    """How the last of them is bad: a name of `KINDS`; good without it."""
+    """How the last kept reference is corrupted, one of `KINDS`; empty: not at all."""
 
     def of(self, who: Identity, people: Sequence[Identity]) -> Identity:
-        """The person as this row's method is shown them; the held-out photographs stay.
+        """The identity with this row's references; the held-out photographs are unchanged.
 
-        `people` is everybody in the run: the stranger is the next of them. Raises SuiteError where there
-        are not enough photographs or people.
+        `people` are all identities of the run; `wrong-person` takes its photograph from the next one.
+        Raises SuiteError if there are too few photographs or identities.
         """
         references = who.references[: self.references]
         if self.references is not None and self.references > len(who.references):
             raise SuiteError(f"references = {self.references}, {who.id} has {len(who.references)}")
         if self.corruption and not references:
-            raise SuiteError(f"spoil = {self.corruption!r}: {who.id} has no reference photo to spoil")
+            raise SuiteError(f"corruption = {self.corruption!r}: {who.id} has no reference photo to corrupt")
         if self.corruption:
             references = (*references[:-1], self._corrupted(references[-1], who, people))
         return replace(who, references=references)
 
     def _corrupted(self, photo: PhotoFile, who: Identity, people: Sequence[Identity]) -> PhotoFile:
-        if self.corruption != STRANGER:
+        if self.corruption != WRONG_PERSON:
             return replace(photo, corruption=self.corruption)
         ids = [other.id for other in people]
-        stranger = people[(ids.index(who.id) + 1) % len(people)]
-        if stranger.id == who.id or not stranger.references:
-            raise SuiteError(f"spoil = {STRANGER!r}: the run has nobody else with reference photos")
-        return stranger.references[0]
+        following = people[(ids.index(who.id) + 1) % len(people)]
+        if following.id == who.id or not following.references:
+            raise SuiteError(
+                f"corruption = {WRONG_PERSON!r}: the run has no other person with reference photos"
+            )
+        return following.references[0]
 
 
 @dataclass(frozen=True)
 class RowSettings:
-    """A row's settings: those the harness sees to, and the method's own."""
+    """A row's settings, divided into those of the harness and those of the method."""
 
-    shown: ReferenceSelection
+    selection: ReferenceSelection
     guidance: float | None
-    """The guidance scale its pictures are drawn by; the suite's without it."""
+    """Guidance scale of the row's images; None: the suite's."""
     own: dict[str, Any]
+    """Settings of the method itself, with `base`."""
 
 
 def row_settings_of(label: str, settings: Mapping[str, Any]) -> RowSettings:
-    """Sort a row's settings. Raises SuiteError for a value that cannot be."""
+    """Divide and check a row's settings. Raises SuiteError for an invalid value."""
     own = dict(settings)
     references, corruption, guidance = (
         own.pop("references", None),
         own.pop("corruption", ""),
         own.pop("guidance", None),
     )
+    where = f"methods: {label}"
     if references is not None and (type(references) is not int or references < 1):
-        raise SuiteError(f"methods: {label}: references = {references!r}; wanted is a number of at least 1")
+        raise SuiteError(f"{where}: references = {references!r}; expected an integer of at least 1")
     if corruption and corruption not in KINDS:
-        raise SuiteError(f"methods: {label}: unknown spoil {corruption!r}; {nearest(str(corruption), KINDS)}")
+        raise SuiteError(f"{where}: unknown corruption {corruption!r}; {nearest(str(corruption), KINDS)}")
     if guidance is not None and (type(guidance) not in (int, float) or not guidance >= 1):
         raise SuiteError(
-            f"methods: {label}: guidance = {guidance!r}; wanted is a number of at least 1, where 1 is none"
+            f"{where}: guidance = {guidance!r}; expected a number of at least 1; 1 is no guidance"
         )
     return RowSettings(ReferenceSelection(references, corruption), guidance, own)

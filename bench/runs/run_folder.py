@@ -30,7 +30,7 @@ from bench.runs.tables import CellRow
 SUITE_COPY: Final = "suite.toml"
 LOCK: Final = ".lock"
 HOLDER: Final = ".lock-holder"
-"""Names the process that holds the lock; `filelock` empties the lock file itself."""
+"""File with the name of the process that has the lock; `filelock` empties the lock file itself."""
 TEXT_KEY: Final = "personabench"
 PNG_END: Final = b"IEND\xaeB`\x82"
 """The last bytes of every whole PNG."""
@@ -78,43 +78,41 @@ class RunFolder:
                 if file.read() != PNG_END:
                     return None
                 file.seek(0)
-                with Image.open(file) as picture:
-                    fingerprint = picture.info.get(TEXT_KEY)
+                with Image.open(file) as image:
+                    fingerprint = image.info.get(TEXT_KEY)
         except (OSError, SyntaxError, ValueError):
             return None
         return str(fingerprint) if fingerprint else None
 
-    def save(self, cell: Cell, picture: Image.Image, fingerprint: str, record: Mapping[str, Any]) -> None:
-        """Write the sidecar, then the image: an image that exists has its timings too."""
+    def save(self, cell: Cell, image: Image.Image, fingerprint: str, record: Mapping[str, Any]) -> None:
+        """Write the sidecar, then the image, so that every existing image has its timings."""
         text = PngInfo()
         text.add_text(TEXT_KEY, fingerprint)
         buffer = io.BytesIO()
-        Image.frombytes("RGB", picture.size, picture.convert("RGB").tobytes()).save(
-            buffer, "PNG", pnginfo=text
-        )
+        Image.frombytes("RGB", image.size, image.convert("RGB").tobytes()).save(buffer, "PNG", pnginfo=text)
         write_json(self.sidecar(cell), record)
         write_whole(self.image(cell), buffer.getvalue())
 
 
 def latest_folder(results: Path) -> Path:
-    """The run folder in `results` that was written last. Raises StoreError where there is none."""
+    """The latest run folder in `results`. Raises StoreError if there is none."""
     found = sorted(results.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise StoreError(f"{results}: no run folder; make one with `bench run`, or name one")
+        raise StoreError(f"{results}: no run folder; make one with `bench run`, or name its folder")
     return found[-1].parent
 
 
 def safe(name: str) -> str:
-    """A method's name as a folder name: some file systems refuse the colon of `package.module:Class`."""
+    """A method's name as a folder name; some file systems refuse the colon of `package.module:Class`."""
     return name.replace(":", "+").replace("/", "_")
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process alone.
+    """Lock the run folder for this process.
 
-    The operating system releases the lock when its holder ends: a killed run leaves none behind.
-    Raises StoreError where another process holds it, or where the folder cannot be written.
+    The operating system releases the lock when the process ends, so a killed run leaves no lock behind.
+    Raises StoreError if another process has the lock, or if the folder cannot be written.
     """
     lock, holder = FileLock(folder / LOCK, timeout=0), folder / HOLDER
     try:
@@ -124,7 +122,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout as error:
         name = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
         raise StoreError(
-            f"{folder}: {name} is writing here; wait for it, or give --out another folder"
+            f"{folder}: {name} is writing here; wait for it, or choose another folder with --out"
         ) from error
     except OSError as error:
         lock.release()

@@ -1,4 +1,4 @@
-"""run.json: what was run, by which versions, on which machine."""
+"""The manifest run.json: suite, command, versions, machine, people, methods, fingerprints."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,7 @@ MANIFEST: Final = "run.json"
 
 @dataclass(frozen=True)
 class PersonRecord:
-    """What is known of one identity."""
+    """Noun, origin and attributes of one identity."""
 
     noun: str = ""
     origin: str = ""

@@ -1,4 +1,4 @@
-"""One group of images to generate, with everything needed to generate them."""
+"""Tasks for the executors."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from methods.interface import Method
 
 @dataclass(frozen=True)
 class GroupTask:
-    """One person and one method, with all that is needed to generate their images; it can be pickled."""
+    """One group of images with everything needed to generate them; can be pickled."""
 
     group: Group
     who: Identity
-    """The person with the references that this row shows to its method."""
+    """The identity, with the references that this row's method receives."""
     method: Method
     fingerprint_parts: FingerprintParts
     batch: int
     """Images generated at once."""
     run_seed: int
-    wanted: frozenset[str]
-    """Ids of the cells chosen in this run."""
+    selected: frozenset[str]
+    """Ids of the cells selected in this run."""
     overwrite: bool
-    """Fit and generate again what exists."""
+    """Repeat existing fits and images."""
     guidance: float | None = None
     """Guidance scale of this row; None for the backbone's own."""
     missing: frozenset[str] = frozenset()

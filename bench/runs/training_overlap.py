@@ -17,7 +17,7 @@ def overlapping_names(trained_on: Iterable[str], people: Collection[str]) -> lis
 
 
 def names_in(text: str) -> list[str]:
-    """Split names that are joined by commas."""
+    """Split names at commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 

@@ -1,4 +1,4 @@
-"""Evaluation samples: the stored images of a run, and real photographs in their place."""
+"""Evaluation samples of stored images, and of real photographs in their place."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ BackboneImages = Mapping[tuple[str, str, int], Path]
 
 @dataclass(frozen=True)
 class IdentityImages:
-    """One identity's photographs, opened once."""
+    """The loaded photographs of one identity."""
 
     who: Identity
     references: Images
@@ -33,7 +33,7 @@ class IdentityImages:
 
 @dataclass(frozen=True)
 class EvaluationSample:
-    """An image to score, and the place of its score in scores.csv."""
+    """An image to score, with the columns of its line in scores.csv."""
 
     sample: Sample
     category: str
@@ -93,7 +93,7 @@ class StoredImages:
         if images is None or cell.prompt not in images.prompts:
             raise ReportError(
                 f"{self._folder.path}: identity {cell.identity!r} has no prompt {cell.prompt!r} in suite "
-                f"{self._suite.name!r}; score the run with the suite that it was made with"
+                f"{self._suite.name!r}; score the run with the suite that generated it"
             )
         return Sample(
             id=cell.cell,
@@ -108,11 +108,13 @@ class StoredImages:
         )
 
     def _references(self, method: str, images: IdentityImages) -> Images:
-        """The references that this row showed to its method."""
+        """The references that this row's method received."""
         row = row_settings_of(method, self._suite.settings.get(method, {}))
         people = [other.who for other in self._identities.values()]
-        seen = row.shown.of(images.who, people).references
-        return images.references if seen == images.who.references else tuple(photo.load() for photo in seen)
+        photos = row.selection.of(images.who, people).references
+        if photos == images.who.references:
+            return images.references
+        return tuple(photo.load() for photo in photos)
 
 
 def _place(cell: CellRow) -> tuple[str, str, int]:
@@ -120,7 +122,7 @@ def _place(cell: CellRow) -> tuple[str, str, int]:
 
 
 def load_image(path: Path) -> Image.Image:
-    """A stored image, RGB."""
+    """Load a stored image as RGB."""
     with Image.open(path) as image:
         return image.convert("RGB")
 
@@ -135,12 +137,12 @@ def real_same(identities: Mapping[str, IdentityImages]) -> Iterator[EvaluationSa
 
 def real_other(identities: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:
     """The next identity's photographs in place of this one's, under this one's captions."""
-    everybody = list(identities.values())
-    if len(everybody) < 2:
+    all_images = list(identities.values())
+    if len(all_images) < 2:
         return
-    for place, images in enumerate(everybody):
-        stranger = everybody[(place + 1) % len(everybody)]
-        for i, image in enumerate(stranger.held_out[: len(images.held_out)]):
+    for place, images in enumerate(all_images):
+        other = all_images[(place + 1) % len(all_images)]
+        for i, image in enumerate(other.held_out[: len(images.held_out)]):
             yield _real("other", images, i, image, images.held_out)
 
 

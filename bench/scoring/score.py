@@ -30,7 +30,7 @@ from bench.scoring.samples import (
     real_other,
     real_same,
 )
-from bench.scoring.set_scores import SetPicture, SetSubject, set_rows
+from bench.scoring.set_scores import SetImage, SetSubject, set_rows
 from bench.scoring.suite_metrics import Metrics, fingerprint_of, title
 from bench.suite.prompts import PRIOR
 from bench.suite.suite import Suite
@@ -39,12 +39,12 @@ from metrics.interface import RealPhoto, SampleMetric, Score
 
 NO_PERSON: Final = "not a person"
 Notify = Callable[[str], None]
-"""Called with the name of what is being scored."""
+"""Called with the row and metric that are scored next."""
 
 
 @dataclass(frozen=True)
 class ScoringInputs:
-    """A run folder to score, with the suite and people that it was made from."""
+    """A run folder to score, with its suite and people."""
 
     folder: RunFolder
     suite: Suite
@@ -61,7 +61,7 @@ class ScoringInputs:
         return list(dict.fromkeys(cell.method for cell in self.cells))
 
     def cells_of(self, label: str) -> list[CellRow]:
-        """The cells of one row."""
+        """Cells of one row."""
         return [cell for cell in self.cells if cell.method == label]
 
     @property
@@ -123,7 +123,7 @@ def _score_real(identities: dict[str, IdentityImages], context: ScoringContext) 
 def _score_class_images(
     label: str, samples: Sequence[EvaluationSample], inputs: ScoringInputs, context: ScoringContext
 ) -> Iterator[ScoreRow]:
-    """Scores of class images that have the backbone's own image next to them; the others get a reason."""
+    """Scores of class images; those without the backbone's image of the same seed get a reason."""
     metrics, floor = context.metrics.of_priors, inputs.floor
     yield from _score_row(
         label, [one for one in samples if one.sample.backbone_image is not None], metrics, context
@@ -162,7 +162,7 @@ def _row(label: str, one: EvaluationSample, metric: SampleMetric, score: Score) 
 
 
 def _unscored(label: str, inputs: ScoringInputs) -> Iterator[ScoreRow]:
-    """Lines of the cells without an image: a missing score never vanishes."""
+    """Lines with a reason for the cells without an image, so that no missing score is dropped."""
     of_priors = inputs.metrics.of_priors if label != inputs.floor else []
     for cell in inputs.cells_of(label):
         if cell.status == "generated":
@@ -187,7 +187,7 @@ def _score_sets(inputs: ScoringInputs, notify: Notify) -> Iterator[SetRow]:
 def _set_subject(label: str, inputs: ScoringInputs) -> SetSubject:
     planned = [cell for cell in inputs.cells_of(label) if cell.category != PRIOR]
     images = tuple(
-        SetPicture(cell.cell, cell.identity, partial(load_image, inputs.folder.image_of(cell)))
+        SetImage(cell.cell, cell.identity, partial(load_image, inputs.folder.image_of(cell)))
         for cell in planned
         if cell.status == "generated"
     )

@@ -1,8 +1,8 @@
-"""Set metrics at matched numbers: every row, real photographs too, is measured by equally many pictures.
+"""Scores of image sets, all of the same size.
 
-FID, KID and IS move with the number of pictures, so numbers of different N must not stand side by side. The
-real photographs are cut in two disjoint parts: N of them are a row of their own, every row is held against
-the rest.
+FID, KID and IS depend on the number of images N, so values of different N cannot be compared. The real
+photographs are split into two disjoint parts: N of them are a row of the table, and every row is compared
+with the rest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +15,14 @@ from PIL.Image import Image
 from bench.runs.tables import REAL_SET, SetRow
 from metrics.interface import Features, Score, SetMetric
 
-AT_ONCE: Final = 64
-"""Pictures that are open at the same time."""
+MAX_OPEN: Final = 64
+"""Maximum number of open images."""
 Load = Callable[[], Image]
 
 
 @dataclass(frozen=True)
-class SetPicture:
-    """One picture, opened only when it is measured: all methods' together may not fit the memory."""
+class SetImage:
+    """One image, loaded only while its features are computed: all images may not fit into memory."""
 
     id: str
     identity: str
@@ -31,29 +31,31 @@ class SetPicture:
 
 @dataclass(frozen=True)
 class SetSubject:
-    """The pictures of one method."""
+    """The images of one row."""
 
     label: str
     planned: int
-    """So many there should be."""
-    pictures: tuple[SetPicture, ...]
+    """Number of planned images."""
+    images: tuple[SetImage, ...]
 
 
 @dataclass(frozen=True)
 class MatchedSets:
-    """How many pictures each row is measured by, and the two parts of the real photographs."""
+    """The common number of images, and the two parts of the real photographs."""
 
     n: int
     row: Features
+    """N real photographs, scored as a row."""
     against: Features
+    """The remaining real photographs, with which all rows are compared."""
 
 
 def set_rows(
     metric: SetMetric, subjects: Sequence[SetSubject], real: Sequence[Load], *, fingerprint: str, seed: int
 ) -> Iterator[SetRow]:
-    """The whole sets' values, and those with one identity left out at a time."""
-    whole_ones = [subject for subject in subjects if _enough(subject)]
-    matched = _match(_features(metric, real), whole_ones, np.random.default_rng(seed))
+    """Values of each whole set, and with one identity left out at a time."""
+    included = [subject for subject in subjects if _has_enough_images(subject)]
+    matched = _match(_features(metric, real), included, np.random.default_rng(seed))
 
     def row(label: str, left_out: str, n: int, score: Score) -> SetRow:
         value = None if score.value is None else float(score.value)
@@ -61,19 +63,17 @@ def set_rows(
         return SetRow(*place, value, score.reason, fingerprint)
 
     for subject in subjects:
-        if not _enough(subject):
-            reason = (
-                f"{len(subject.pictures)} of {subject.planned} pictures; sets are compared at equal numbers"
-            )
-            yield row(subject.label, "", len(subject.pictures), Score(None, reason))
+        if not _has_enough_images(subject):
+            reason = f"{len(subject.images)} of {subject.planned} images; sets are compared at equal numbers"
+            yield row(subject.label, "", len(subject.images), Score(None, reason))
             continue
-        # The same cells of every method, whatever order they were drawn in.
-        order = sorted(range(len(subject.pictures)), key=lambda i: subject.pictures[i].id.partition("/")[2])
+        # The same cells for every method, independent of the order of generation.
+        order = sorted(range(len(subject.images)), key=lambda i: subject.images[i].id.partition("/")[2])
         chosen = [
             order[i] for i in sorted(np.random.default_rng((seed, 1)).permutation(len(order))[: matched.n])
         ]
-        features = _features(metric, [subject.pictures[i].load for i in chosen])
-        people = np.array([subject.pictures[i].identity for i in chosen])
+        features = _features(metric, [subject.images[i].load for i in chosen])
+        people = np.array([subject.images[i].identity for i in chosen])
         whole = metric.measure(features, matched.against)
         yield row(subject.label, "", len(chosen), whole)
         if whole.value is None:
@@ -85,16 +85,16 @@ def set_rows(
 
 
 def _features(metric: SetMetric, loads: Sequence[Load]) -> Features:
-    pieces = [loads[start : start + AT_ONCE] for start in range(0, len(loads), AT_ONCE)] or [loads]
-    return np.concatenate([metric.features([load() for load in piece]) for piece in pieces])
+    batches = [loads[start : start + MAX_OPEN] for start in range(0, len(loads), MAX_OPEN)] or [loads]
+    return np.concatenate([metric.features([load() for load in batch]) for batch in batches])
 
 
-def _enough(subject: SetSubject) -> bool:
-    """A method that lost many pictures must not lower everybody's N."""
-    return len(subject.pictures) >= 0.9 * subject.planned > 0
+def _has_enough_images(subject: SetSubject) -> bool:
+    """Whether at least 90 % of the images exist; a row with fewer must not lower the N of all others."""
+    return len(subject.images) >= 0.9 * subject.planned > 0
 
 
 def _match(real: Features, subjects: Sequence[SetSubject], rng: np.random.Generator) -> MatchedSets:
-    mixed = real[rng.permutation(len(real))]
-    n = min([len(real) // 2, *(len(subject.pictures) for subject in subjects)])
-    return MatchedSets(n, mixed[:n], mixed[n:])
+    shuffled = real[rng.permutation(len(real))]
+    n = min([len(real) // 2, *(len(subject.images) for subject in subjects)])
+    return MatchedSets(n, shuffled[:n], shuffled[n:])

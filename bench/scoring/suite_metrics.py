@@ -14,7 +14,7 @@ Metric = SampleMetric | SetMetric
 
 @dataclass(frozen=True)
 class Metrics:
-    """The metrics of a suite, built."""
+    """The built metrics of a suite."""
 
     of_images: Sequence[SampleMetric]
     """One score for each image."""
@@ -33,12 +33,12 @@ class Metrics:
 
     @property
     def all(self) -> list[Metric]:
-        """Both kinds."""
+        """All metrics."""
         return [*self.of_images, *self.of_sets]
 
     @property
     def fingerprints(self) -> list[Mapping[str, str]]:
-        """What each metric depends on."""
+        """Fingerprint parts of each metric."""
         return [metric.fingerprint for metric in self.all]
 
     @property
@@ -54,12 +54,12 @@ def build_metrics(suite: Suite) -> Metrics:
 
 
 def title(metric: Metric) -> str:
-    """A column's title: the metric and the network behind it, such as `identity (sface)`."""
+    """A column's title: metric and encoder, such as `identity (sface)`."""
     return f"{metric.name} ({metric.encoder})" if metric.encoder else metric.name
 
 
 def fingerprint_of(metric: Metric) -> str:
-    """Digest of what a metric depends on."""
+    """Digest of a metric's fingerprint parts."""
     return digest_of(metric.fingerprint)
 
 

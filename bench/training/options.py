@@ -62,7 +62,7 @@ class ScheduleOptions:
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise MethodError(f"--learning-rate {self.learning_rate}: expected a number above 0")
         if self.precision not in PRECISIONS:
-            raise MethodError(f"--precision {self.precision}: known are {', '.join(PRECISIONS)}")
+            raise MethodError(f"--precision {self.precision}: expected one of {', '.join(PRECISIONS)}")
         return replace(
             schedule,
             steps=schedule.steps if self.steps is None else self.steps,

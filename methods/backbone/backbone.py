@@ -53,7 +53,7 @@ class Backbone:
     def open(cls, spec: BackboneSpec) -> Backbone:
         """Load the backbone; raises MethodError where it is missing, broken, or the options contradict."""
         if spec.dtype not in DTYPES:
-            raise MethodError(f"backbone: unknown dtype {spec.dtype!r}; known are {', '.join(DTYPES)}")
+            raise MethodError(f"backbone: unknown dtype {spec.dtype!r}; known: {', '.join(DTYPES)}")
         device = resolve_device(spec.device)
         check_memory_options(spec, device)
         source = locate_checkpoint(spec, fetch=True)

@@ -168,6 +168,6 @@ def make_scheduler(name: str, own: Any) -> Any:
     if name == "own":
         return own
     if name not in SCHEDULERS:
-        raise MethodError(f"backbone: unknown scheduler {name!r}; known are own, {', '.join(SCHEDULERS)}")
+        raise MethodError(f"backbone: unknown scheduler {name!r}; known: own, {', '.join(SCHEDULERS)}")
     cls, options = SCHEDULERS[name]
     return cls.from_config(own.config, **options)

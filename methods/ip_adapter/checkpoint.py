@@ -141,7 +141,7 @@ def _read(path: Path, mtime: int, size: int) -> PublishedAdapter:
     layout = next((name for name, tensor in LAYOUT_TENSORS if tensor in parts["image_proj"]), None)
     if layout is None or any(name not in parts["image_proj"] for name in INPUT_WEIGHTS[layout] if name):
         known = ", ".join(name for name, _ in LAYOUT_TENSORS)
-        raise MethodError(f"{path}: none of IP-Adapter's published layouts; known are {known}")
+        raise MethodError(f"{path}: none of IP-Adapter's published layouts; known: {known}")
     return PublishedAdapter(path, layout, parts["image_proj"], parts["ip_adapter"], metadata)
 
 

@@ -54,7 +54,7 @@ class LeaveOneOut(MethodBase):
     def __post_init__(self) -> None:
         if self.aggregator not in AGGREGATORS:
             raise MethodError(
-                f"leave-one-out: unknown aggregator {self.aggregator!r}; known are {', '.join(AGGREGATORS)}"
+                f"leave-one-out: unknown aggregator {self.aggregator!r}; known: {', '.join(AGGREGATORS)}"
             )
         check_settings(self)
         check_bounds(self, {"photos": 0, "tune_steps": 0, "tune_rate": 0, "tune_batch": 1})

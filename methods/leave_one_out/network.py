@@ -67,7 +67,7 @@ class LeaveOneOutNetwork(nn.Module):
     def __init__(self, config: NetworkConfig, unet: Any) -> None:
         super().__init__()
         if config.aggregator not in AGGREGATORS:
-            raise MethodError(f"unknown aggregator {config.aggregator!r}; known are {', '.join(AGGREGATORS)}")
+            raise MethodError(f"unknown aggregator {config.aggregator!r}; known: {', '.join(AGGREGATORS)}")
         self.config = config
         self.photo = new_resampler(
             patch_width=config.patch_width,

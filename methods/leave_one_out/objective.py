@@ -57,7 +57,7 @@ class Objective:
             ("captions", self.captions, ("given", "blank")),
         ):
             if value not in known:
-                raise MethodError(f"leave-one-out: unknown {name} {value!r}; known are {', '.join(known)}")
+                raise MethodError(f"leave-one-out: unknown {name} {value!r}; known: {', '.join(known)}")
         if not 1 <= self.smallest_set <= self.largest_set:
             raise MethodError(
                 f"leave-one-out: sets of {self.smallest_set} to {self.largest_set} photographs; "

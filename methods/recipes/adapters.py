@@ -59,7 +59,7 @@ def make_adapter(
     the card. Without `name`, the file name lists all settings that are not the default.
     """
     if isinstance(training, LeaveOneOutTraining) and training.aggregator not in AGGREGATORS:
-        raise MethodError(f"aggregator {training.aggregator!r}: known are {', '.join(AGGREGATORS)}")
+        raise MethodError(f"aggregator {training.aggregator!r}: expected one of {', '.join(AGGREGATORS)}")
     out = workspace.weights / f"{name or default_name(training)}.safetensors"
     settings = adapter_settings(training)
     if training.encoder == EMBEDDED_CLIP:

@@ -8,7 +8,7 @@ from PIL import Image
 from bench.cli.main import main
 
 FAKES = Path(__file__).parent / "fakes"
-# Where the tests themselves import the fakes from, as `package.module:Class` does inside a run.
+# The tests import the fakes from here, as a run does for `package.module:Class`.
 sys.path.append(str(FAKES))
 from celeba_files import celeba as celeba  # noqa: E402  # isort: skip
 from celeba_files import settings as settings  # noqa: E402  # isort: skip
@@ -59,7 +59,7 @@ def people(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def suite(people: Path) -> Path:
-    """A suite of the fake method's and fake metrics' world."""
+    """A suite for the fake method, with the fake metrics."""
     path = people.parent / "fake.toml"
     path.write_text(SUITE)
     return path
@@ -67,12 +67,12 @@ def suite(people: Path) -> Path:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """Runs the command line in `tmp_path`, with the fakes importable; returns its exit status."""
+    """Run the command line in `tmp_path`, with the fakes importable; return its exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(FAKES)
 
-    def call(*words: object) -> int:
-        monkeypatch.setattr("sys.argv", ["bench", *map(str, words)])
+    def call(*arguments: object) -> int:
+        monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
         return int(ended.value.code or 0)

@@ -1,4 +1,4 @@
-"""The main path, end to end, on a method that needs no backbone."""
+"""`bench run` and `bench report`, end to end, with a method that needs no backbone."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Bench = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
 
 
-def pictures(run: Path) -> dict[str, bytes]:
+def images(run: Path) -> dict[str, bytes]:
     return {str(p.relative_to(run)): p.read_bytes() for p in sorted((run / "images").rglob("*.png"))}
 
 
@@ -24,16 +24,16 @@ def with_settings(suite: Path, settings: str) -> Path:
     return suite
 
 
-def only_line(captured: Captured) -> str:
-    """The one line on stderr that a refusal is."""
+def error_line(captured: Captured) -> str:
+    """The only line on stderr."""
     lines = captured.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines
     return lines[0]
 
 
-def test_a_run_draws_every_cell_and_prints_the_table(bench: Bench, suite: Path, capsys: Captured) -> None:
+def test_run_generates_all_cells_and_prints_the_table(bench: Bench, suite: Path, capsys: Captured) -> None:
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == ExitStatus.DONE
-    assert len(pictures(Path("run"))) == 3 * 3 * 2
+    assert len(images(Path("run"))) == 3 * 3 * 2
     printed = capsys.readouterr().out
     assert "identity (fake-eye)" in printed
     assert "real (same person)" in printed
@@ -41,54 +41,52 @@ def test_a_run_draws_every_cell_and_prints_the_table(bench: Bench, suite: Path, 
         assert Path("run", name).stat().st_size > 0, name
 
 
-def test_a_second_run_makes_only_what_is_missing(bench: Bench, suite: Path, run_folder: Path) -> None:
-    before = pictures(run_folder)
-    gone = run_folder / sorted(before)[5]
-    gone.unlink()
+def test_second_run_generates_only_missing_images(bench: Bench, suite: Path, run_folder: Path) -> None:
+    before = images(run_folder)
+    removed = run_folder / sorted(before)[5]
+    removed.unlink()
     times = {path: path.stat().st_mtime_ns for path in run_folder.rglob("*.png") if path.name != "grid.png"}
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", run_folder) == 0
-    assert pictures(run_folder) == before
+    assert images(run_folder) == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_a_picture_does_not_depend_on_which_cells_were_chosen(
-    bench: Bench, suite: Path, run_folder: Path
-) -> None:
-    words = ("run", "--suite", suite, "--methods", FAKE, "--out", "part", "--only", "*/bob/red-shirt/s2")
-    assert bench(*words) == 0
-    part = pictures(Path("part"))
+def test_image_is_independent_of_the_selected_cells(bench: Bench, suite: Path, run_folder: Path) -> None:
+    arguments = ("run", "--suite", suite, "--methods", FAKE, "--out", "part", "--only", "*/bob/red-shirt/s2")
+    assert bench(*arguments) == 0
+    part = images(Path("part"))
     assert len(part) == 1
-    assert part.items() <= pictures(run_folder).items()
+    assert part.items() <= images(run_folder).items()
 
 
-def test_the_method_sees_the_slot_and_the_metric_the_noun(run_folder: Path) -> None:
+def test_method_receives_the_slot_and_metric_the_noun(run_folder: Path) -> None:
     from fake_method import read_stamp
 
-    drawn = run_folder / "images" / FAKE.replace(":", "+") / "ada" / "red-shirt.s1.png"
-    with Image.open(drawn) as picture:
-        assert "a photo of {subject}, wearing a red shirt" in read_stamp(picture)
+    path = run_folder / "images" / FAKE.replace(":", "+") / "ada" / "red-shirt.s1.png"
+    with Image.open(path) as image:
+        assert "a photo of {subject}, wearing a red shirt" in read_stamp(image)
     scores = (run_folder / "scores.csv").read_text().splitlines()
-    mine = [
+    fields = [
         line.split(",") for line in scores if line.startswith(f"{FAKE},ada,red-shirt,") and ",length," in line
     ]
-    assert [line[7] for line in mine] == [str(float(len("a photo of a woman, wearing a red shirt")))] * 2
+    assert [line[7] for line in fields] == [str(float(len("a photo of a woman, wearing a red shirt")))] * 2
 
 
-def test_a_failing_cell_is_a_row_with_its_reason_and_the_others_go_on(
+def test_failed_cell_is_reported_with_its_reason_and_the_others_continue(
     bench: Bench, suite: Path, capsys: Captured
 ) -> None:
     with_settings(suite, 'fails_on = "red"')
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == ExitStatus.SOME_FAILED
-    assert len(pictures(Path("run"))) == 3 * 2 * 2
-    assert "cannot draw 'a photo of {subject}, wearing a red shirt'" in capsys.readouterr().out
+    assert len(images(Path("run"))) == 3 * 2 * 2
+    assert "cannot generate 'a photo of {subject}, wearing a red shirt'" in capsys.readouterr().out
     failed = Path("run", "images", FAKE.replace(":", "+"), "ada", "red-shirt.s1.failed.json")
     assert "Traceback" in json.loads(failed.read_text())["traceback"]
     report = Path("run", "report.md").read_text()
     assert "(12 of 18)" in report
-    assert "6 cells: failed: cannot draw" in report
+    assert "6 cells: failed: cannot generate" in report
 
 
-def test_a_cell_that_failed_is_tried_again(bench: Bench, suite: Path) -> None:
+def test_failed_cell_is_generated_again(bench: Bench, suite: Path) -> None:
     plain = suite.read_text()
     with_settings(suite, 'fails_on = "red"')
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == ExitStatus.SOME_FAILED
@@ -99,9 +97,9 @@ def test_a_cell_that_failed_is_tried_again(bench: Bench, suite: Path) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
-    [("needs = 9", "2 photos, fake needs 9"), ("fit_fails = true", "RuntimeError: the fit fell over")],
+    [("needs = 9", "2 photos, fake needs 9"), ("fit_fails = true", "RuntimeError: the fit failed")],
 )
-def test_a_person_who_cannot_be_fitted_is_rows_with_the_reason(
+def test_failed_fit_is_reported_with_its_reason(
     settings: str, reason: str, bench: Bench, suite: Path, capsys: Captured
 ) -> None:
     with_settings(suite, settings)
@@ -109,31 +107,33 @@ def test_a_person_who_cannot_be_fitted_is_rows_with_the_reason(
     assert reason in capsys.readouterr().out
 
 
-def test_a_method_that_returns_too_few_pictures_is_told_so(
+def test_batch_with_too_few_images_is_generated_one_by_one(
     bench: Bench, suite: Path, capsys: Captured
 ) -> None:
-    words = ("run", "--suite", suite, "--methods", "fake_method:LeavesTooFew", "--out", "run")
-    # Asked for a single picture it returns a single one, so that every cell is there in the end.
-    assert bench(*words, "--only", "*/ada/*") == ExitStatus.DONE
+    arguments = ("run", "--suite", suite, "--methods", "fake_method:ReturnsOneImage", "--out", "run")
+    # A single request gets a single image, so all cells are generated in the end.
+    assert bench(*arguments, "--only", "*/ada/*") == ExitStatus.DONE
     assert "identity" in capsys.readouterr().out
 
 
-def test_pictures_made_in_another_way_are_not_drawn_over(bench: Bench, suite: Path, capsys: Captured) -> None:
+def test_images_with_another_fingerprint_are_not_overwritten(
+    bench: Bench, suite: Path, capsys: Captured
+) -> None:
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == 0
-    before = pictures(Path("run"))
+    before = images(Path("run"))
     with_settings(suite, "pause = 0.001")
     capsys.readouterr()
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == ExitStatus.WRONG_INPUT
-    line = only_line(capsys)
+    line = error_line(capsys)
     assert "setting pause: 0.0 / 0.001" in line
     assert "--overwrite" in line
-    assert pictures(Path("run")) == before
+    assert images(Path("run")) == before
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run", "--overwrite") == 0
-    assert pictures(Path("run")) != before
+    assert images(Path("run")) != before
 
 
-def test_methods_that_drew_here_before_stay_in_the_table(bench: Bench, suite: Path, capsys: Captured) -> None:
-    suite.write_text(suite.read_text() + f'\n[methods.other]\nlike = "{FAKE}"\npause = 0.001\n')
+def test_methods_of_earlier_runs_stay_in_the_table(bench: Bench, suite: Path, capsys: Captured) -> None:
+    suite.write_text(suite.read_text() + f'\n[methods.other]\nbase = "{FAKE}"\npause = 0.001\n')
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == 0
     capsys.readouterr()
     assert bench("run", "--suite", suite, "--methods", "other", "--out", "run") == 0
@@ -142,15 +142,15 @@ def test_methods_that_drew_here_before_stay_in_the_table(bench: Bench, suite: Pa
     assert any(line.startswith("| other") for line in rows)
 
 
-def test_another_seed_draws_into_another_folder(bench: Bench, suite: Path) -> None:
+def test_another_seed_uses_another_folder(bench: Bench, suite: Path) -> None:
     assert bench("run", "--suite", suite, "--methods", FAKE) == 0
     assert bench("run", "--suite", suite, "--methods", FAKE, "--seed", 7) == 0
-    one, other = pictures(Path("results/fake")), pictures(Path("results/fake-seed7"))
+    one, other = images(Path("results/fake")), images(Path("results/fake-seed7"))
     assert one.keys() == other.keys()
     assert not {*one.values()} & {*other.values()}
 
 
-def test_report_takes_the_latest_run(bench: Bench, suite: Path, capsys: Captured) -> None:
+def test_report_uses_the_latest_run(bench: Bench, suite: Path, capsys: Captured) -> None:
     assert bench("run", "--suite", suite, "--methods", FAKE) == 0
     capsys.readouterr()
     assert bench("report") == 0
@@ -160,7 +160,7 @@ def test_report_takes_the_latest_run(bench: Bench, suite: Path, capsys: Captured
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("arguments", "line"),
     [
         (("--methods", "dreamboth-lora"), "did you mean 'dreambooth-lora'?"),
         (("--methods", "nowhere:Method"), "cannot load nowhere:Method"),
@@ -169,13 +169,13 @@ def test_report_takes_the_latest_run(bench: Bench, suite: Path, capsys: Captured
         (("--executor", "cluster"), "unknown executor 'cluster'"),
     ],
 )
-def test_wrong_options_are_refused_in_one_line(
-    words: tuple[str, ...], line: str, bench: Bench, suite: Path, capsys: Captured
+def test_invalid_options_are_refused_in_one_line(
+    arguments: tuple[str, ...], line: str, bench: Bench, suite: Path, capsys: Captured
 ) -> None:
-    methods = () if "--methods" in words else ("--methods", FAKE)
-    given = ("run", "--suite", suite, *methods, "--out", "run", *words)
-    assert bench(*given) == ExitStatus.WRONG_INPUT
-    assert line in only_line(capsys)
+    methods = () if "--methods" in arguments else ("--methods", FAKE)
+    all_arguments = ("run", "--suite", suite, *methods, "--out", "run", *arguments)
+    assert bench(*all_arguments) == ExitStatus.WRONG_INPUT
+    assert line in error_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -196,29 +196,29 @@ def test_wrong_options_are_refused_in_one_line(
         ('path = "people"', 'path = "nobody"', "no such folder"),
         ("samples = 2", "samples =", "not TOML"),
         ("batch = 4", "bathc = 4", "backbone: unknown key 'bathc'; did you mean 'batch'?"),
-        ("batch = 4", 'dtype = "fp8"', "backbone: dtype = 'fp8'; known are bf16, fp16, fp32"),
+        ("batch = 4", 'dtype = "fp8"', "backbone: dtype = 'fp8'; known: bf16, fp16, fp32"),
         ("recaptions = 1", "recaptions = 9", "recaptions = 9, ada has 3 held-out photos"),
     ],
 )
-def test_a_wrong_suite_is_refused_in_one_line(
+def test_invalid_suite_is_refused_in_one_line(
     before: str, after: str, line: str, bench: Bench, suite: Path, capsys: Captured
 ) -> None:
     suite.write_text(suite.read_text().replace(before, after))
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == ExitStatus.WRONG_INPUT
-    assert line in only_line(capsys)
+    assert line in error_line(capsys)
 
 
-def test_an_unknown_suite_is_answered_with_the_nearest(bench: Bench, capsys: Captured) -> None:
+def test_unknown_suite_is_refused_with_the_nearest_name(bench: Bench, capsys: Captured) -> None:
     assert bench("run", "--suite", "tinny") == ExitStatus.WRONG_INPUT
-    assert "did you mean 'tiny'?" in only_line(capsys)
+    assert "did you mean 'tiny'?" in error_line(capsys)
 
 
-def test_a_report_without_a_run_says_how_to_get_one(bench: Bench, capsys: Captured) -> None:
+def test_report_without_a_run_is_refused_with_a_remedy(bench: Bench, capsys: Captured) -> None:
     assert bench("report") == ExitStatus.WRONG_INPUT
-    assert "make one with `bench run`" in only_line(capsys)
+    assert "make one with `bench run`" in error_line(capsys)
 
 
-def test_a_dry_run_prints_the_cells_and_writes_nothing(
+def test_dry_run_prints_the_cells_and_writes_nothing(
     bench: Bench, suite: Path, capsys: Captured, golden: Callable[[str, str], None]
 ) -> None:
     assert bench("run", "--suite", suite, "--methods", f"text-only,{FAKE}", "--out", "run", "--dry-run") == 0

@@ -1,4 +1,4 @@
-"""Runs that end badly: killed, crowded, without room."""
+"""Interrupted runs: killed process, locked or unwritable folder, full disk."""
 
 import os
 import resource
@@ -17,8 +17,8 @@ FAKE = "fake_method:FakeMethod"
 
 
 def command(suite: Path, out: Path) -> list[str]:
-    words = ["run", "--suite", str(suite), "--methods", FAKE, "--out", str(out)]
-    return [sys.executable, "-m", "bench.cli", *words]
+    arguments = ["run", "--suite", str(suite), "--methods", FAKE, "--out", str(out)]
+    return [sys.executable, "-m", "bench.cli", *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -37,12 +37,12 @@ def bench(suite: Path, out: Path, **options: object) -> subprocess.CompletedProc
     )
 
 
-def pictures(run: Path) -> dict[str, bytes]:
+def images(run: Path) -> dict[str, bytes]:
     return {str(p.relative_to(run)): p.read_bytes() for p in sorted((run / "images").rglob("*.png"))}
 
 
 def killed_after(suite: Path, out: Path, count: int) -> None:
-    """Start a run and kill it as soon as `count` pictures are there."""
+    """Start a run and kill it as soon as `count` images exist."""
     running = subprocess.Popen(
         command(suite, out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -55,24 +55,26 @@ def killed_after(suite: Path, out: Path, count: int) -> None:
     running.wait()
 
 
-def test_a_run_killed_and_begun_again_makes_the_same_pictures(suite: Path, tmp_path: Path) -> None:
+def test_killed_and_continued_run_generates_the_same_images(suite: Path, tmp_path: Path) -> None:
     slow = suite.read_text() + f'\n[methods."{FAKE}"]\npause = 0.03\n'
     suite.write_text(slow)
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    assert bench(suite, undisturbed).returncode == 0
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
+    assert bench(suite, uninterrupted).returncode == 0
     for count in (1, 6, 11):
         killed_after(suite, killed, count)
-        assert len(pictures(killed)) < 18
-    # Half a file of a run before, which no reader may take for a picture.
-    half = sorted((killed / "images").rglob("*.png"))[0]
-    half.write_bytes(half.read_bytes()[:40])
+        assert len(images(killed)) < 18
+    # A partial file, which no reader may accept as an image.
+    partial = sorted((killed / "images").rglob("*.png"))[0]
+    partial.write_bytes(partial.read_bytes()[:40])
     done = bench(suite, killed)
     assert done.returncode == 0, done.stderr
-    assert pictures(killed) == pictures(undisturbed)
+    assert images(killed) == images(uninterrupted)
     assert not list(killed.rglob("*.partial"))
 
 
-def test_a_killed_runs_lock_is_taken_over_and_a_living_ones_is_not(suite: Path, tmp_path: Path) -> None:
+def test_lock_of_a_running_process_is_respected_and_that_of_an_ended_one_is_not(
+    suite: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     with locked(out):
         refused = bench(suite, out)
@@ -84,45 +86,45 @@ def test_a_killed_runs_lock_is_taken_over_and_a_living_ones_is_not(suite: Path, 
     assert bench(suite, out).returncode == 0
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where not even root may write")
-def test_an_unwritable_folder_is_one_line(suite: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that not even root can write")
+def test_unwritable_folder_is_refused_in_one_line(suite: Path) -> None:
     refused = bench(suite, Path("/proc/self/run"))
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
-    assert "give --out another folder" in refused.stderr
+    assert "choose another folder with --out" in refused.stderr
 
 
-def test_a_file_in_the_folders_place_is_one_line(suite: Path, tmp_path: Path) -> None:
+def test_file_instead_of_the_folder_is_refused_in_one_line(suite: Path, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     refused = bench(suite, tmp_path / "run")
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
-    assert "give --out another folder" in refused.stderr
+    assert "choose another folder with --out" in refused.stderr
 
 
-def test_a_full_disk_ends_the_run_in_one_line_and_keeps_what_is_there(suite: Path, tmp_path: Path) -> None:
+def test_full_disk_ends_the_run_in_one_line_and_keeps_existing_files(suite: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
 
-    # Files may grow to 2.5 kB: the pictures of 3 kB do not fit, the small files before them do.
-    def no_room() -> None:
+    # The limit of 2.5 kB excludes images, which have 3 kB, but not the smaller files before them.
+    def limit_file_size() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))
 
     assert bench(suite, tmp_path / "whole").returncode == 0
     kept = out / "images" / FAKE.replace(":", "+") / "ada" / "blue-background.s1.png"
     kept.parent.mkdir(parents=True)
     kept.write_bytes((tmp_path / "whole" / kept.relative_to(out)).read_bytes())
-    refused = bench(suite, out, preexec_fn=no_room)
+    refused = bench(suite, out, preexec_fn=limit_file_size)
     assert refused.returncode == 2, refused.stderr
     assert "run again; existing files are kept" in refused.stderr.splitlines()[-1]
-    assert pictures(out) == {
+    assert images(out) == {
         k: v
-        for k, v in pictures(tmp_path / "whole").items()
+        for k, v in images(tmp_path / "whole").items()
         if k.endswith("blue-background.s1.png") and "ada" in k
     }
     assert not list(out.rglob("*.partial"))
     assert bench(suite, out).returncode == 0
-    assert pictures(out) == pictures(tmp_path / "whole")
+    assert images(out) == images(tmp_path / "whole")
 
 
-def test_two_methods_names_never_share_a_folder(tmp_path: Path) -> None:
+def test_method_names_never_share_a_folder(tmp_path: Path) -> None:
     assert RunFolder(tmp_path).fit("a:b", "ada") != RunFolder(tmp_path).fit("a.b", "ada")

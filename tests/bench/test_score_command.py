@@ -1,4 +1,4 @@
-"""`bench score`: a run folder is scored later and elsewhere, without a backbone or a method."""
+"""`bench score` scores a run folder without a backbone or a method."""
 
 import json
 import shutil
@@ -27,15 +27,17 @@ def test_scores_are_those_of_the_run_and_nothing_is_generated(
     assert not (run_folder / "fits").exists()
 
 
-def test_a_run_without_its_method_can_be_scored(run_folder: Path, bench) -> None:
+def test_run_can_be_scored_without_its_method(run_folder: Path, bench) -> None:
     cells = (run_folder / "cells.csv").read_text()
-    (run_folder / "cells.csv").write_text(cells.replace("fake_method:FakeMethod", "gone:Gone"))
-    (run_folder / "images" / "fake_method+FakeMethod").rename(run_folder / "images" / "gone+Gone")
+    (run_folder / "cells.csv").write_text(cells.replace("fake_method:FakeMethod", "missing_module:Missing"))
+    (run_folder / "images" / "fake_method+FakeMethod").rename(
+        run_folder / "images" / "missing_module+Missing"
+    )
     assert bench("score", run_folder) == ExitStatus.DONE
-    assert read_run(run_folder).methods == ["gone:Gone"]
+    assert read_run(run_folder).methods == ["missing_module:Missing"]
 
 
-def test_another_suite_brings_further_metrics(run_folder: Path, bench, suite: Path) -> None:
+def test_another_suite_adds_metrics(run_folder: Path, bench, suite: Path) -> None:
     text = suite.read_text().replace(', "fake_metrics:Gap"]', "]")
     (suite.parent / "fewer.toml").write_text(text)
     assert bench("score", run_folder, "--suite", suite.parent / "fewer.toml") == ExitStatus.DONE
@@ -46,17 +48,17 @@ def test_another_suite_brings_further_metrics(run_folder: Path, bench, suite: Pa
     assert len(read_run(run_folder).manifest.fingerprints) == 3
 
 
-def test_a_suite_of_other_prompts_is_refused(
+def test_suite_with_other_prompts_is_refused(
     run_folder: Path, bench, suite: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (suite.parent / "other.toml").write_text(suite.read_text().replace('"blue-background", ', ""))
-    words = ("score", run_folder, "--suite", suite.parent / "other.toml", "--overwrite")
-    assert bench(*words) == ExitStatus.WRONG_INPUT
+    arguments = ("score", run_folder, "--suite", suite.parent / "other.toml", "--overwrite")
+    assert bench(*arguments) == ExitStatus.WRONG_INPUT
     error = capsys.readouterr().err
     assert "identity 'ada' has no prompt 'blue-background' in suite 'fake'" in error
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, bench, capsys) -> None:
+def test_folder_that_is_no_run_is_refused(tmp_path: Path, bench, capsys) -> None:
     assert bench("score", tmp_path) == ExitStatus.WRONG_INPUT
     assert "not a run folder (run.json is missing)" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

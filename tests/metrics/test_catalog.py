@@ -57,7 +57,7 @@ def test_every_name_consists_of_metric_and_encoder() -> None:
     ("name", "message"),
     [
         ("identity@sfac", "unknown metric 'identity@sfac'; did you mean 'identity@sface'?"),
-        ("nose-length", "unknown metric 'nose-length'; known are bleed@arcface"),
+        ("nose-length", "unknown metric 'nose-length'; known: bleed@arcface"),
         ("nowhere:Metric", "metric 'nowhere:Metric': cannot load nowhere:Metric"),
         ("metrics.scores.identity:Nose", "cannot load metrics.scores.identity:Nose"),
         ("metrics.scores.identity:Identity@sfaec", "unknown encoder 'sfaec'; did you mean 'sface'?"),
@@ -86,7 +86,7 @@ def test_a_custom_class_is_built_with_or_without_an_encoder(monkeypatch: pytest.
             {"yunet": {"least_scor": 0.9}},
             "encoder 'yunet': unknown setting 'least_scor'; did you mean 'least_score'?",
         ),
-        ({"sface": {"yunet": 1}}, "encoder 'sface': unknown setting 'yunet'; known are none"),
+        ({"sface": {"yunet": 1}}, "encoder 'sface': unknown setting 'yunet'; known: none"),
     ],
 )
 def test_wrong_encoder_settings_are_rejected(settings: dict[str, dict[str, object]], message: str) -> None:

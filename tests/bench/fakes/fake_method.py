@@ -1,4 +1,4 @@
-"""A method that needs no backbone: it stamps prompt and seed into the pixels, to be read back by a test."""
+"""A method without a backbone: it writes prompt and seed into the pixels, where a test can read them."""
 
 import hashlib
 import os
@@ -19,15 +19,15 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class FakeMethod:
-    """Knows the subject's first caption, and how each thing can go wrong."""
+    """Uses the subject's first caption; settings make each step fail."""
 
     name: ClassVar[str] = "fake"
     fails_on: str = ""
-    """A word of the prompt that makes drawing fail."""
+    """Prompts that contain this text fail."""
     needs: int = 1
-    """Reference photos."""
+    """Required number of reference photos."""
     pause: float = 0.0
-    """Seconds per picture."""
+    """Seconds per image."""
     fit_fails: bool = False
 
     @property
@@ -45,61 +45,61 @@ class FakeMethod:
 
     def fit(self, subject: Subject, into: Path, *, backbone: Any, seed: int) -> None:
         if self.fit_fails:
-            raise RuntimeError("the fit fell over")
+            raise RuntimeError("the fit failed")
         time.sleep(self.pause)
         (into / "subject.txt").write_text(f"{subject.id} {seed} {subject.references[0].caption}")
 
-    def load(self, fitted: Path, *, backbone: Any) -> "Stamps":
-        return Stamps((fitted / "subject.txt").read_text(), self)
+    def load(self, fitted: Path, *, backbone: Any) -> "FittedFake":
+        return FittedFake((fitted / "subject.txt").read_text(), self)
 
 
 @dataclass(frozen=True)
-class Stamps:
-    """After fitting."""
+class FittedFake:
+    """The fitted method."""
 
     subject: str
     method: FakeMethod
 
     def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
-        # The neighbours' seeds are stamped in too: the worst method there can be for a resumed run.
+        # An image depends on its neighbours' seeds, which is the worst case for a resumed run.
         neighbours = " ".join(str(request.seed) for request in requests)
         return [self._stamp(request, neighbours) for request in requests]
 
     def _stamp(self, request: Request, neighbours: str) -> Image.Image:
         if self.method.fails_on and self.method.fails_on in request.template:
-            raise MethodError(f"cannot draw {request.template!r}")
+            raise MethodError(f"cannot generate {request.template!r}")
         time.sleep(self.method.pause)
         return stamp(f"{request.seed}|{request.template}|{neighbours}|{self.subject}")
 
 
-class LeavesTooFew(FakeMethod):
-    """Returns one picture whatever is asked."""
+class ReturnsOneImage(FakeMethod):
+    """Returns a single image for any number of requests."""
 
     def load(self, fitted: Path, *, backbone: Any) -> Any:
-        return OnePicture()
+        return OneImage()
 
 
-class OnePicture:
+class OneImage:
     def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
         return [stamp("one")]
 
 
 def stamp(text: str) -> Image.Image:
-    """The text as the picture's first bytes, then noise that only the text decides."""
+    """An image of the text's bytes, followed by noise that depends only on the text."""
     content = text.encode()
     head = len(content).to_bytes(2, "big") + content
     noise = hashlib.shake_128(content).digest(SIDE * SIDE * 3)
     return Image.frombytes("RGB", (SIDE, SIDE), (head + noise)[: SIDE * SIDE * 3])
 
 
-def read_stamp(picture: Image.Image) -> str:
-    """What `stamp` wrote."""
-    content = picture.convert("RGB").tobytes()
+def read_stamp(image: Image.Image) -> str:
+    """The text that `stamp` wrote."""
+    content = image.convert("RGB").tobytes()
     return content[2 : 2 + int.from_bytes(content[:2], "big")].decode()
 
 
 class KillsItsWorker(FakeMethod):
-    """Its process ends without a word when it meets bob."""
+    """Kills its own process when it fits bob."""
 
     def fit(self, subject: Subject, into: Path, *, backbone: Any, seed: int) -> None:
         if subject.id == "bob":

@@ -1,4 +1,4 @@
-"""Metrics with answers that a test can work out in its head."""
+"""Metrics with results that a test can compute by hand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Faces(Likeness):
-    """The same, of faces."""
+    """Likeness as a face metric."""
 
     name: str = "faces"
     of_people: bool = True
@@ -45,7 +45,7 @@ class Faces(Likeness):
 
 @dataclass(frozen=True)
 class Length:
-    """How long the prompt is: tells which prompt reached the metric."""
+    """Length of the prompt, which identifies the prompt that the metric received."""
 
     name: str = "length"
     encoder: str = ""
@@ -61,7 +61,7 @@ class Length:
 
 @dataclass(frozen=True)
 class Gap:
-    """Distance between mean brightnesses; refused below four pictures."""
+    """Distance between mean brightnesses; refused for fewer than four images."""
 
     name: str = "gap"
     encoder: str = "fake-eye"
@@ -76,13 +76,13 @@ class Gap:
 
     def measure(self, generated: Features, real: Features) -> Score:
         if len(generated) < 4:
-            return Score(None, f"{len(generated)} pictures, at least 4 are needed")
+            return Score(None, f"{len(generated)} images, at least 4 are needed")
         return Score(float(abs(generated.mean() - real.mean())))
 
 
 @dataclass(frozen=True)
 class Away:
-    """Difference in brightness between somebody else's picture and the backbone's own."""
+    """Difference in brightness between a class image and the backbone's own image."""
 
     name: str = "away"
     encoder: str = "fake-eye"

@@ -1,4 +1,4 @@
-"""Groups: fitted once, drawn in whole batches, failing cell by cell."""
+"""A group is fitted once and generated in whole batches; cells fail one by one."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -31,11 +31,13 @@ PROMPTS = [Prompt(f"p{i}", f"{{subject}} number {i}") for i in range(5)]
 
 @pytest.fixture
 def task(people: Path) -> GroupTask:
-    """Ada's ten cells."""
+    """A group of ten cells of ada."""
     chosen = open_people(DatasetSettings("folder", "people", references=2), people.parent).chosen
     plan = make_plan(["fake"], chosen[:1], PROMPTS, recaptions=0, samples=2, seed=0)
     fingerprint_parts = FingerprintParts({"run": "r"}, {"method": "m"}, {"subject": "s"})
-    return GroupTask(plan.groups[0], chosen[0], FakeMethod(), fingerprint_parts, 4, 0, plan.wanted, False)
+    return GroupTask(
+        plan.groups[0], chosen[0], FakeMethod(), fingerprint_parts, 4, 0, plan.selected_ids, False
+    )
 
 
 @pytest.fixture
@@ -43,24 +45,26 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-def generated(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterator[Any]:
-    """Generate what is missing now, as a run does."""
+def run_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterator[Any]:
+    """Generate the missing images, as a run does."""
     return generate_group(with_missing(task, index_images([task], folder)), backbone, folder)
 
 
-def kinds(events: Iterator[object] | Sequence[object]) -> list[str]:
+def event_names(events: Iterator[object] | Sequence[object]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-def test_a_group_is_fitted_once_and_drawn_in_batches(task: GroupTask, folder: RunFolder) -> None:
-    assert kinds(generated(task, None, folder)) == ["Fitted", *["Generated"] * 10]
-    assert kinds(generated(task, None, folder)) == ["Skipped"] * 10
+def test_group_is_fitted_once_and_generated_in_batches(task: GroupTask, folder: RunFolder) -> None:
+    assert event_names(run_group(task, None, folder)) == ["Fitted", *["Generated"] * 10]
+    assert event_names(run_group(task, None, folder)) == ["Skipped"] * 10
     with Image.open(folder.image(task.group.cells[9])) as last:
         seeds = read_stamp(last).split("|")[2].split()
     assert seeds == [str(cell.seed) for cell in task.group.cells[8:]]
 
 
-def test_only_what_came_since_is_looked_through_for_garbage(task: GroupTask, folder: RunFolder) -> None:
+def test_objects_from_before_the_run_are_excluded_from_garbage_collection(
+    task: GroupTask, folder: RunFolder
+) -> None:
     counts = [
         gc.get_freeze_count() for _ in local([with_missing(task, index_images([task], folder))], None, folder)
     ]
@@ -68,48 +72,48 @@ def test_only_what_came_since_is_looked_through_for_garbage(task: GroupTask, fol
     assert gc.get_freeze_count() == 0
 
 
-def test_a_batch_holds_the_same_cells_whatever_is_missing(task: GroupTask, folder: RunFolder) -> None:
-    list(generated(task, None, folder))
+def test_batch_contains_the_same_cells_whichever_are_missing(task: GroupTask, folder: RunFolder) -> None:
+    list(run_group(task, None, folder))
     path = folder.image(task.group.cells[2])
     before = path.read_bytes()
     path.unlink()
-    events = list(generated(task, None, folder))
+    events = list(run_group(task, None, folder))
     assert [event.cell.id for event in events if isinstance(event, Generated)] == [task.group.cells[2].id]
     assert path.read_bytes() == before
 
 
-def test_only_wanted_cells_are_drawn_or_spoken_of(task: GroupTask, folder: RunFolder) -> None:
-    some = replace(task, wanted=frozenset([task.group.cells[1].id]))
-    assert kinds(generated(some, None, folder)) == ["Fitted", "Generated"]
+def test_only_selected_cells_are_generated_or_reported(task: GroupTask, folder: RunFolder) -> None:
+    part = replace(task, selected=frozenset([task.group.cells[1].id]))
+    assert event_names(run_group(part, None, folder)) == ["Fitted", "Generated"]
     assert len(list(folder.path.rglob("*.png"))) == 1
 
 
-def test_again_fits_and_draws_anew(task: GroupTask, folder: RunFolder) -> None:
-    list(generated(task, None, folder))
-    assert kinds(generated(replace(task, overwrite=True), None, folder)) == [
+def test_overwrite_repeats_fit_and_images(task: GroupTask, folder: RunFolder) -> None:
+    list(run_group(task, None, folder))
+    assert event_names(run_group(replace(task, overwrite=True), None, folder)) == [
         "Fitted",
         *["Generated"] * 10,
     ]
 
 
-def test_another_recipe_is_fitted_anew(task: GroupTask, folder: RunFolder) -> None:
-    list(generated(task, None, folder))
+def test_changed_fingerprint_repeats_the_fit(task: GroupTask, folder: RunFolder) -> None:
+    list(run_group(task, None, folder))
     other = replace(task, fingerprint_parts=replace(task.fingerprint_parts, method={"method": "other"}))
-    assert kinds(generated(other, None, folder))[0] == "Fitted"
+    assert event_names(run_group(other, None, folder))[0] == "Fitted"
 
 
-def test_one_bad_cell_does_not_take_its_batch_with_it(task: GroupTask, folder: RunFolder) -> None:
+def test_failing_cell_does_not_fail_its_batch(task: GroupTask, folder: RunFolder) -> None:
     bad = replace(task, method=FakeMethod(fails_on="number 1"))
-    events = list(generated(bad, None, folder))
+    events = list(run_group(bad, None, folder))
     assert [event.cell.prompt.id for event in events if isinstance(event, Failed)] == ["p1", "p1"]
     assert sum(isinstance(event, Generated) for event in events) == 8
 
 
 @dataclass(frozen=True)
-class Returns:
-    """A method that hands back a fixed thing."""
+class FixedOutput:
+    """A method whose `generate` returns a fixed value."""
 
-    what: Any
+    output: Any
 
     def unsupported_reason(self, subject: object) -> None:
         return None
@@ -117,49 +121,49 @@ class Returns:
     def fit(self, subject: object, into: Path, *, backbone: object, seed: int) -> None:
         (into / "x").write_text("x")
 
-    def load(self, fitted: Path, *, backbone: object) -> "Returns":
+    def load(self, fitted: Path, *, backbone: object) -> "FixedOutput":
         return self
 
     def generate(self, requests: Sequence[Request]) -> Any:
-        return self.what
+        return self.output
 
 
 @pytest.mark.parametrize(
-    ("what", "reason"),
+    ("output", "reason"),
     [([], "0 images for 1 requests"), (["text"], "a str, expected a PIL image"), (None, "TypeError")],
 )
-def test_what_is_no_picture_is_a_failure(
-    what: object, reason: str, task: GroupTask, folder: RunFolder
+def test_output_that_is_no_image_is_a_failure(
+    output: object, reason: str, task: GroupTask, folder: RunFolder
 ) -> None:
-    events = list(generated(replace(task, method=Returns(what)), None, folder))  # type: ignore[arg-type]
+    events = list(run_group(replace(task, method=FixedOutput(output)), None, folder))  # type: ignore[arg-type]
     failed = [event for event in events if isinstance(event, Failed)]
     assert len(failed) == 10
     assert reason in failed[0].reason
 
 
-class WatchedBackbone:
-    """Finds something left behind once, as the real one does."""
+class CheckedBackbone:
+    """Reports a change at the given check, as the real backbone does."""
 
     def __init__(self, dirty_at: int) -> None:
-        self.times = 0
+        self.checks = 0
         self.dirty_at = dirty_at
 
     @contextmanager
     def clean(self) -> Iterator[None]:
         yield
-        self.times += 1
-        if self.times == self.dirty_at:
-            raise MethodError("backbone handed back changed: a LoRA")
+        self.checks += 1
+        if self.checks == self.dirty_at:
+            raise MethodError("backbone returned changed: a LoRA")
 
 
 @pytest.mark.parametrize(("dirty_at", "failed"), [(1, 10), (2, 10), (99, 0)], ids=["fit", "load", "never"])
-def test_a_backbone_handed_back_changed_fails_what_changed_it(
+def test_changed_backbone_fails_the_cells_of_the_method_that_changed_it(
     dirty_at: int, failed: int, task: GroupTask, folder: RunFolder
 ) -> None:
-    events = list(generated(task, WatchedBackbone(dirty_at), folder))
+    events = list(run_group(task, CheckedBackbone(dirty_at), folder))
     found = [event for event in events if isinstance(event, Failed)]
     assert len(found) == failed
-    assert all("handed back changed" in event.reason for event in found)
+    assert all("returned changed" in event.reason for event in found)
 
 
 class FullDisk(FakeMethod):
@@ -167,13 +171,13 @@ class FullDisk(FakeMethod):
         raise OSError(28, "No space left on device", str(into / "weights"))
 
 
-def test_a_full_disk_while_fitting_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
+def test_full_disk_during_a_fit_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
     with pytest.raises(StoreError, match=r"weights: cannot be written \(No space left on device\)"):
-        list(generated(replace(task, method=FullDisk()), None, folder))
+        list(run_group(replace(task, method=FullDisk()), None, folder))
 
 
-def test_a_group_that_never_came_back_is_rows(task: GroupTask, folder: RunFolder) -> None:
-    list(generated(replace(task, wanted=frozenset([task.group.cells[0].id])), None, folder))
+def test_lost_group_is_recorded_as_failures(task: GroupTask, folder: RunFolder) -> None:
+    list(run_group(replace(task, selected=frozenset([task.group.cells[0].id])), None, folder))
     events = list(
         record_lost_group(with_missing(task, index_images([task], folder)), "the worker was lost", folder)
     )
@@ -182,12 +186,12 @@ def test_a_group_that_never_came_back_is_rows(task: GroupTask, folder: RunFolder
     assert events[0].reason == "the worker was lost"
 
 
-def test_costs_and_recipe_stand_beside_the_picture(task: GroupTask, folder: RunFolder) -> None:
+def test_sidecar_contains_costs_and_fingerprint_parts(task: GroupTask, folder: RunFolder) -> None:
     import json
 
-    fitted = next(generated(task, None, folder))
+    fitted = next(run_group(task, None, folder))
     assert isinstance(fitted, Fitted)
-    list(generated(task, None, folder))
+    list(run_group(task, None, folder))
     record = json.loads(folder.sidecar(task.group.cells[0]).read_text())
     assert record["seconds"] > 0
     assert record["memory_mb"] > 10
@@ -197,26 +201,26 @@ def test_costs_and_recipe_stand_beside_the_picture(task: GroupTask, folder: RunF
     assert fit["bytes"] == (folder.fit("fake", "ada") / "subject.txt").stat().st_size
 
 
-def test_black_and_constant_pictures_are_told_from_pictures() -> None:
+def test_black_and_constant_images_are_flawed() -> None:
     assert flaw(Image.new("RGB", (8, 8))) == "black"
     assert flaw(Image.new("RGB", (8, 8), (9, 9, 9))) == "constant"
-    assert flaw(stamp("a picture")) == ""
+    assert flaw(stamp("an image")) == ""
 
 
-def test_skipped_cells_are_named(task: GroupTask, folder: RunFolder) -> None:
-    list(generated(task, None, folder))
-    skipped = [event.cell.id for event in generated(task, None, folder) if isinstance(event, Skipped)]
+def test_existing_images_are_reported_as_skipped(task: GroupTask, folder: RunFolder) -> None:
+    list(run_group(task, None, folder))
+    skipped = [event.cell.id for event in run_group(task, None, folder) if isinstance(event, Skipped)]
     assert skipped == [cell.id for cell in task.group.cells]
 
 
 @dataclass(frozen=True)
-class Dial:
-    """A backbone that notes the guidance it was asked for."""
+class GuidedBackbone:
+    """Records the requested guidance scales."""
 
-    asked: list[float]
+    scales: list[float]
 
-    def guided(self, scale: float) -> "Dial":
-        self.asked.append(scale)
+    def guided(self, scale: float) -> "GuidedBackbone":
+        self.scales.append(scale)
         return self
 
     @contextmanager
@@ -224,9 +228,9 @@ class Dial:
         yield
 
 
-def test_a_row_may_draw_by_a_guidance_of_its_own(task: GroupTask, folder: RunFolder) -> None:
-    dial = Dial([])
-    list(generated(task, dial, folder))
-    assert dial.asked == []
-    list(generated(replace(task, guidance=5.0, overwrite=True), dial, folder))
-    assert dial.asked == [5.0]
+def test_row_can_set_its_own_guidance(task: GroupTask, folder: RunFolder) -> None:
+    backbone = GuidedBackbone([])
+    list(run_group(task, backbone, folder))
+    assert backbone.scales == []
+    list(run_group(replace(task, guidance=5.0, overwrite=True), backbone, folder))
+    assert backbone.scales == [5.0]

@@ -1,4 +1,4 @@
-"""The clock and the memory."""
+"""Measured seconds and peak memory of a block."""
 
 import time
 
@@ -7,14 +7,14 @@ import pytest
 from bench.runner.resources import measured
 
 
-def test_the_clock_holds_the_block() -> None:
+def test_seconds_include_the_whole_block() -> None:
     with measured() as cost:
         time.sleep(0.1)
     assert 0.1 <= cost.seconds < 5
     assert cost.gpu_mb is None
 
 
-def test_a_peak_that_is_gone_at_the_end_is_seen() -> None:
+def test_peak_includes_memory_freed_before_the_end() -> None:
     with measured() as before:
         pass
     with measured() as cost:
@@ -25,7 +25,7 @@ def test_a_peak_that_is_gone_at_the_end_is_seen() -> None:
     assert cost.memory_mb > before.memory_mb + 150
 
 
-def test_time_is_taken_of_what_fails_too() -> None:
+def test_block_that_raises_is_timed() -> None:
     with pytest.raises(ZeroDivisionError), measured() as cost:
         _ = 1 / 0
     assert cost.seconds > 0

@@ -1,4 +1,4 @@
-"""The digest of a class's code follows its meaning, not its comments, docstrings or place."""
+"""Digests of a class's code ignore comments, docstrings, layout and module."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ Write = Callable[[str, str], dict[str, str]]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Write:
-    """Writes a module of a package and returns the digests of its class."""
+    """Write a module of a package and return the digests of its class."""
     name = f"package_{abs(hash(request.node.nodeid))}"
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / name).mkdir()
@@ -59,11 +59,11 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     return write
 
 
-def test_everything_that_the_class_reaches_is_hashed_and_nothing_else(write: Write) -> None:
+def test_exactly_the_definitions_that_the_class_reaches_are_hashed(write: Write) -> None:
     assert set(write("method", METHOD)) == {"Mine", "weight", "scaled", "OFFSET"}
 
 
-def test_comments_docstrings_and_layout_change_nothing(write: Write) -> None:
+def test_comments_docstrings_and_layout_change_no_digest(write: Write) -> None:
     before = write("part", PART)
     documented = PART.replace(
         "    return scaled", '    """Weigh x.\n\n    A lot."""\n    # why\n    return  scaled'
@@ -75,14 +75,14 @@ def test_comments_docstrings_and_layout_change_nothing(write: Write) -> None:
     assert write("method", attribute) == before
 
 
-def test_moving_a_function_to_another_module_changes_nothing(write: Write) -> None:
+def test_moving_a_function_to_another_module_changes_no_digest(write: Write) -> None:
     before = write("part", PART)
     function = PART[PART.index("def scaled") : PART.index("def unused")]
     write("elsewhere", function)
     assert write("part", "from {name}.elsewhere import scaled\n" + PART.replace(function, "")) == before
 
 
-def test_moving_the_class_changes_nothing(write: Write) -> None:
+def test_moving_the_class_changes_no_digest(write: Write) -> None:
     before = write("method", METHOD)
     write("other", METHOD)
     assert write("method", "from {name}.other import Mine\n") == before
@@ -100,7 +100,7 @@ def test_moving_the_class_changes_nothing(write: Write) -> None:
         ("part", PART.replace("    return x\n", "    return -x\n"), set()),
     ],
 )
-def test_one_changed_operator_or_constant_changes_its_definition_alone(
+def test_changed_operator_or_constant_changes_only_its_definition(
     write: Write, module: str, text: str, changed: set[str]
 ) -> None:
     before = write("method", METHOD)
@@ -109,17 +109,17 @@ def test_one_changed_operator_or_constant_changes_its_definition_alone(
     assert set(after) == set(before)
 
 
-def test_a_call_at_the_top_of_a_module_belongs_to_its_definitions(write: Write) -> None:
+def test_top_level_call_is_part_of_every_definition_of_its_module(write: Write) -> None:
     before = write("part", PART)
     assert write("part", PART + "\nprint(1)\n")["weight"] != before["weight"]
 
 
-def test_our_own_methods_reach_the_backbone_and_import_nothing_heavy() -> None:
+def test_shipped_method_reaches_the_backbone_without_importing_torch() -> None:
     code = (
         "import sys; from bench.runner.source_code import definition_digests as digests; "
         "print(*digests('methods.baselines.photo_copy', 'PhotoCopy')); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     names, imported = done.stdout.splitlines()
-    assert {"PhotoCopy", "Backbone", "pictures_of"} <= set(names.split())
+    assert {"PhotoCopy", "Backbone", "to_pil_images"} <= set(names.split())
     assert imported == "False"

@@ -1,4 +1,4 @@
-"""What a picture's fingerprint depends on, and what it does not."""
+"""The parts of an image's fingerprint."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from bench.suite.prompts import Prompt
 
 ROOT = Path(__file__).parents[3]
 CELL = Cell("fake", "ada", Prompt("hat", "{subject} in a hat"), 1, 7)
-RECIPE = FingerprintParts({"backbone": "b"}, {"method": "m"}, {"references": "r"})
+PARTS = FingerprintParts({"backbone": "b"}, {"method": "m"}, {"references": "r"})
 
 
 @pytest.mark.parametrize(
@@ -25,24 +25,24 @@ RECIPE = FingerprintParts({"backbone": "b"}, {"method": "m"}, {"references": "r"
     ],
 )
 def test_seed_and_prompt_are_in_the_fingerprint(other: Cell) -> None:
-    assert RECIPE.fingerprint(other) != RECIPE.fingerprint(CELL)
+    assert PARTS.fingerprint(other) != PARTS.fingerprint(CELL)
 
 
 @pytest.mark.parametrize("part", ["run", "method", "subject"])
-def test_every_part_is_in_the_fingerprint_of_pictures_and_fits(part: str) -> None:
-    other = replace(RECIPE, **{part: {"changed": "yes"}})
-    assert other.fingerprint(CELL) != RECIPE.fingerprint(CELL)
-    assert other.fit_fingerprint(1) != RECIPE.fit_fingerprint(1)
+def test_all_parts_are_in_the_fingerprints_of_images_and_fits(part: str) -> None:
+    other = replace(PARTS, **{part: {"changed": "yes"}})
+    assert other.fingerprint(CELL) != PARTS.fingerprint(CELL)
+    assert other.fit_fingerprint(1) != PARTS.fit_fingerprint(1)
 
 
-def test_the_name_of_a_prompt_is_not(tmp_path: Path) -> None:
+def test_prompt_id_is_not_in_the_fingerprint(tmp_path: Path) -> None:
     renamed = replace(CELL, prompt=Prompt("cap", CELL.prompt.template))
-    assert RECIPE.fingerprint(renamed) == RECIPE.fingerprint(CELL)
+    assert PARTS.fingerprint(renamed) == PARTS.fingerprint(CELL)
 
 
 @dataclass(frozen=True)
-class Weighty:
-    """A method with a file of its own."""
+class MethodWithWeights:
+    """A method with one weight file."""
 
     path: Path
     strength: float = 0.5
@@ -52,17 +52,20 @@ class Weighty:
         return (self.path,)
 
 
-def test_weights_and_settings_are_parts_and_absent_weights_are_called_so(tmp_path: Path) -> None:
+def test_weights_and_settings_are_parts_and_absent_weights_are_missing(tmp_path: Path) -> None:
     path, digests = tmp_path / "w.safetensors", FileDigests(tmp_path / "digests.json")
-    assert method_parts(Weighty(path), digests)["weights w.safetensors"] == "missing"  # type: ignore[arg-type]
+    assert method_parts(MethodWithWeights(path), digests)["weights w.safetensors"] == "missing"  # type: ignore[arg-type]
     path.write_bytes(b"1")
-    parts = method_parts(Weighty(path), digests)  # type: ignore[arg-type]
+    parts = method_parts(MethodWithWeights(path), digests)  # type: ignore[arg-type]
     assert parts["setting strength"] == "0.5"
     path.write_bytes(b"22")
-    assert method_parts(Weighty(path), digests)["weights w.safetensors"] != parts["weights w.safetensors"]  # type: ignore[arg-type]
+    assert (
+        method_parts(MethodWithWeights(path), digests)["weights w.safetensors"]
+        != parts["weights w.safetensors"]
+    )  # type: ignore[arg-type]
 
 
-def test_a_photo_or_its_caption_changes_the_subject(tmp_path: Path) -> None:
+def test_photo_and_caption_are_parts_of_the_subject(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"1")
     who = Identity("ada", "woman", (PhotoFile(path, "{subject}"),), ())
@@ -72,17 +75,17 @@ def test_a_photo_or_its_caption_changes_the_subject(tmp_path: Path) -> None:
     assert subject_parts(who) != before
 
 
-def test_digests_are_remembered_and_notice_a_change(tmp_path: Path) -> None:
-    path, memory = tmp_path / "big", tmp_path / "digests.json"
+def test_file_digests_are_cached_and_follow_changes(tmp_path: Path) -> None:
+    path, cache = tmp_path / "big", tmp_path / "digests.json"
     path.write_bytes(b"1")
-    first = FileDigests(memory).of(path)
-    assert memory.exists()
-    assert FileDigests(memory).of(path) == first
+    first = FileDigests(cache).of(path)
+    assert cache.exists()
+    assert FileDigests(cache).of(path) == first
     path.write_bytes(b"22")
-    assert FileDigests(memory).of(path) != first
+    assert FileDigests(cache).of(path) != first
 
 
-def test_differences_are_named_with_both_values() -> None:
+def test_differences_contain_both_values() -> None:
     assert differing({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == [
         "a: 1 / absent",
         "b: 2 / 3",
@@ -90,17 +93,17 @@ def test_differences_are_named_with_both_values() -> None:
     ]
 
 
-def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
+def test_digest_is_independent_of_key_order() -> None:
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
 
 
-def test_versions_and_commit_are_known_here() -> None:
+def test_versions_and_commit_are_found() -> None:
     assert versions()["library torch"].startswith("2.")
     assert isinstance(commit(), str)
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
-    """Swapping two people's weights must not go unseen."""
+def test_files_of_equal_name_are_distinguished_by_folder(tmp_path: Path) -> None:
+    """Swapping two people's weights must change the fingerprint."""
     paths = [tmp_path / who / "weights.safetensors" for who in ("ada", "bob")]
     for path in paths:
         path.parent.mkdir()

@@ -1,4 +1,4 @@
-"""One index of the images that exist."""
+"""The index of stored images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +21,9 @@ CELLS = tuple(Cell("fake", "ada", Prompt(f"p{i}", "{subject}"), 1, i) for i in r
 @pytest.fixture
 def task() -> GroupTask:
     parts = FingerprintParts({"run": "r"}, {"method": "m"}, {"subject": "s"})
-    wanted = frozenset(cell.id for cell in CELLS[:2])
+    selected = frozenset(cell.id for cell in CELLS[:2])
     who = Identity("ada", "woman", (), ())
-    return GroupTask(Group("fake", "ada", CELLS), who, FakeMethod(), parts, 4, 0, wanted, False)
+    return GroupTask(Group("fake", "ada", CELLS), who, FakeMethod(), parts, 4, 0, selected, False)
 
 
 @pytest.fixture
@@ -37,13 +37,15 @@ def folder(tmp_path: Path, task: GroupTask) -> RunFolder:
     return folder
 
 
-def test_an_image_is_current_stale_or_absent(task: GroupTask, folder: RunFolder) -> None:
+def test_image_is_current_stale_or_absent(task: GroupTask, folder: RunFolder) -> None:
     index = index_images([task], folder)
     assert [index.has(cell) for cell in CELLS] == [True, False, False]
     assert [index.is_stale(cell) for cell in CELLS] == [False, True, False]
 
 
-def test_missing_are_the_wanted_images_that_are_not_current(task: GroupTask, folder: RunFolder) -> None:
+def test_missing_images_are_the_selected_ones_that_are_not_current(
+    task: GroupTask, folder: RunFolder
+) -> None:
     index = index_images([task], folder)
     assert with_missing(task, index).missing == {CELLS[1].id}
     assert with_missing(replace(task, overwrite=True), index).missing == {CELLS[0].id, CELLS[1].id}

@@ -1,4 +1,4 @@
-"""Rows that change what a method is shown: fewer photographs, or a bad one; sweeps of a setting."""
+"""Row settings: number of references, corruption, guidance; sweeps of a setting."""
 
 from pathlib import Path
 
@@ -44,15 +44,15 @@ def people(tmp_path: Path) -> tuple[Identity, ...]:
     return tuple(person(tmp_path, name, 4) for name in ("ada", "bob"))
 
 
-def test_a_row_can_be_shown_fewer_photographs(people: tuple[Identity, ...]) -> None:
+def test_row_can_use_fewer_references(people: tuple[Identity, ...]) -> None:
     row = row_settings_of("loo-mean", {"references": 2, "scale": 0.5})
     assert row.own == {"scale": 0.5}
-    assert row.shown.of(people[0], people).references == people[0].references[:2]
-    assert row.shown.of(people[0], people).held_out == people[0].held_out
+    assert row.selection.of(people[0], people).references == people[0].references[:2]
+    assert row.selection.of(people[0], people).held_out == people[0].held_out
 
 
 @pytest.mark.parametrize("corruption", ["blurred", "occluded"])
-def test_the_last_photograph_is_spoilt_and_the_fingerprint_says_so(
+def test_last_reference_is_corrupted_and_the_fingerprint_changes(
     people: tuple[Identity, ...], corruption: str
 ) -> None:
     changed = ReferenceSelection(corruption=corruption).of(people[0], people)
@@ -63,19 +63,19 @@ def test_the_last_photograph_is_spoilt_and_the_fingerprint_says_so(
     assert subject_parts(changed) != subject_parts(people[0])
 
 
-def test_a_stranger_is_the_next_person_with_their_own_caption(people: tuple[Identity, ...]) -> None:
+def test_wrong_person_is_the_next_person_with_their_caption(people: tuple[Identity, ...]) -> None:
     changed = ReferenceSelection(corruption="wrong-person").of(people[1], people)
     assert changed.references == (*people[1].references[:-1], people[0].references[0])
 
 
-def test_what_cannot_be_shown_is_refused(people: tuple[Identity, ...]) -> None:
+def test_invalid_row_settings_are_refused(people: tuple[Identity, ...]) -> None:
     with pytest.raises(SuiteError, match="references = 9, ada has 3"):
         ReferenceSelection(references=9).of(people[0], people)
-    with pytest.raises(SuiteError, match="nobody else"):
+    with pytest.raises(SuiteError, match="no other person"):
         ReferenceSelection(corruption="wrong-person").of(people[0], people[:1])
-    with pytest.raises(SuiteError, match="did you mean 'blurred'"):
+    with pytest.raises(SuiteError, match="unknown corruption 'blured'; did you mean 'blurred'"):
         row_settings_of("loo-mean", {"corruption": "blured"})
-    with pytest.raises(SuiteError, match="references = 0"):
+    with pytest.raises(SuiteError, match="references = 0; expected an integer of at least 1"):
         row_settings_of("loo-mean", {"references": 0})
     with pytest.raises(SuiteError, match=r"guidance = 0\.5"):
         row_settings_of("loo-mean", {"guidance": 0.5})
@@ -83,7 +83,7 @@ def test_what_cannot_be_shown_is_refused(people: tuple[Identity, ...]) -> None:
         row_settings_of("loo-mean", {"guidance": True})
 
 
-def test_a_sweep_makes_a_row_of_each_value_and_keeps_the_other_settings() -> None:
+def test_sweep_makes_one_row_per_value_and_keeps_other_settings() -> None:
     suite = read_suite(SUITE, Path("swept.toml"))
     assert suite.settings["ip-adapter@scale=0.5"] == {"base": "ip-adapter", "photos": "mean", "scale": 0.5}
     assert suite.settings["loo-mean@scale=1"] == {"base": "loo-mean", "scale": 1}
@@ -96,6 +96,6 @@ def test_a_sweep_makes_a_row_of_each_value_and_keeps_the_other_settings() -> Non
     )
 
 
-def test_a_sweep_over_lists_is_refused() -> None:
+def test_sweep_over_lists_is_refused() -> None:
     with pytest.raises(SuiteError, match="values"):
         read_suite(SUITE.replace("[0.5, 1]", "[[0.5], [1]]"), Path("swept.toml"))

@@ -1,4 +1,4 @@
-"""Files that appear whole, and locks."""
+"""Atomic writes and locks of a run folder."""
 
 from pathlib import Path
 
@@ -14,28 +14,28 @@ from bench.suite.prompts import Prompt
 CELL = Cell("a:b", "ada", Prompt("hat", "{subject} in a hat"), 1, 7)
 
 
-def test_a_picture_is_there_only_with_its_own_fingerprint(tmp_path: Path, ada: Image.Image) -> None:
+def test_image_is_found_with_its_fingerprint(tmp_path: Path, ada: Image.Image) -> None:
     folder = RunFolder(tmp_path)
     assert folder.found(CELL) != "f"
     folder.save(CELL, ada, "f", {"seconds": 1.0})
     assert folder.found(CELL) == "f"
     assert folder.found(CELL) != "g"
     assert read_json(folder.sidecar(CELL)) == {"seconds": 1.0}
-    with Image.open(folder.image(CELL)) as picture:
-        assert picture.tobytes() == ada.tobytes()
+    with Image.open(folder.image(CELL)) as image:
+        assert image.tobytes() == ada.tobytes()
 
 
-def test_the_same_picture_is_the_same_file(tmp_path: Path, ada: Image.Image) -> None:
+def test_equal_images_are_equal_files(tmp_path: Path, ada: Image.Image) -> None:
     one, other = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "other")
     marked = ada.copy()
-    marked.info["comment"] = "where I was made"
+    marked.info["comment"] = "metadata"
     one.save(CELL, ada, "f", {})
     other.save(CELL, marked, "f", {})
     assert one.image(CELL).read_bytes() == other.image(CELL).read_bytes()
 
 
 @pytest.mark.parametrize("size", [0, 30, 400])
-def test_a_picture_cut_short_is_not_there(size: int, tmp_path: Path, ada: Image.Image) -> None:
+def test_truncated_image_is_not_found(size: int, tmp_path: Path, ada: Image.Image) -> None:
     folder = RunFolder(tmp_path)
     folder.save(CELL, ada, "f", {})
     whole = folder.image(CELL).read_bytes()
@@ -43,7 +43,7 @@ def test_a_picture_cut_short_is_not_there(size: int, tmp_path: Path, ada: Image.
     assert folder.found(CELL) != "f"
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     write_whole(path, b"old")
     (tmp_path / ".table.csv.partial").mkdir()
@@ -52,7 +52,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
 
 
-def test_a_fit_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+def test_failed_fit_leaves_no_folder(tmp_path: Path) -> None:
     place = tmp_path / "ada"
     with pytest.raises(FileNotFoundError), fresh_folder(place) as into:
         (into / "half" / "way").write_text("x")
@@ -64,7 +64,7 @@ def test_a_fit_that_fails_leaves_no_folder(tmp_path: Path) -> None:
     assert [path.name for path in place.iterdir()] == ["whole"]
 
 
-def test_a_lock_is_given_back(tmp_path: Path) -> None:
+def test_lock_is_released(tmp_path: Path) -> None:
     with locked(tmp_path / "run"):
         pass
     with (
@@ -75,12 +75,12 @@ def test_a_lock_is_given_back(tmp_path: Path) -> None:
         pass
 
 
-def test_a_broken_json_file_counts_as_none(tmp_path: Path) -> None:
+def test_damaged_json_file_is_read_as_empty(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"a": 1})
     assert read_json(tmp_path / "a.json") == {"a": 1}
     (tmp_path / "a.json").write_text("{")
     assert read_json(tmp_path / "a.json") == {}
 
 
-def test_names_of_methods_become_names_of_folders() -> None:
+def test_method_names_become_folder_names() -> None:
     assert safe("package.module:Class") == "package.module+Class"

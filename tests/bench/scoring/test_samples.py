@@ -1,4 +1,4 @@
-"""Real photographs in place of images, and what a metric receives with them."""
+"""Evaluation samples of real photographs."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def identity_images(people: Path) -> dict[str, IdentityImages]:
     return load_identity_images(open_people(settings, people.parent).chosen, suite)
 
 
-def test_a_real_photo_is_compared_with_the_others_never_with_itself(
+def test_real_photo_is_compared_with_other_photos_only(
     identity_images: dict[str, IdentityImages],
 ) -> None:
     samples = list(real_same(identity_images))
@@ -33,7 +33,7 @@ def test_a_real_photo_is_compared_with_the_others_never_with_itself(
         assert one.sample.image in identity_images[one.sample.identity].held_out
 
 
-def test_a_strangers_photo_gets_this_identitys_caption(
+def test_photo_of_another_person_gets_this_persons_caption(
     identity_images: dict[str, IdentityImages],
 ) -> None:
     samples = list(real_other(identity_images))
@@ -45,7 +45,7 @@ def test_a_strangers_photo_gets_this_identitys_caption(
         assert one.sample.prompt == own.sample.prompt
 
 
-def test_a_single_identity_has_no_stranger(identity_images: dict[str, IdentityImages]) -> None:
+def test_single_identity_has_no_photo_of_another_person(identity_images: dict[str, IdentityImages]) -> None:
     assert list(real_other({"ada": identity_images["ada"]})) == []
 
 

@@ -60,7 +60,7 @@ def test_default_options_are_the_default_settings_of_the_methods() -> None:
         (ScheduleOptions(batch=-1), "--batch -1: expected at least 1"),
         (ScheduleOptions(accumulate=0), "--accumulate 0: expected at least 1"),
         (ScheduleOptions(learning_rate=0.0), "--learning-rate 0.0: expected a number above 0"),
-        (ScheduleOptions(precision="int8"), "--precision int8: known are auto, fp32, bf16, fp16"),
+        (ScheduleOptions(precision="int8"), "--precision int8: expected one of auto, fp32, bf16, fp16"),
     ],
 )
 def test_schedule_option_out_of_range_is_refused(options: ScheduleOptions, message: str) -> None:

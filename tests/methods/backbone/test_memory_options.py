@@ -81,7 +81,7 @@ def test_offloaded_networks_give_the_same_image_and_count_as_unchanged(sd_folder
         ({"cpu_offload": True}, "cpu_offload is for a GPU"),
         ({"compile": True, "attention_slicing": True}, "compile and attention_slicing exclude each other"),
         ({"resolution": 20}, "resolution 20; expected a multiple of"),
-        ({"dtype": "fp8"}, "unknown dtype 'fp8'; known are fp32, fp16, bf16"),
+        ({"dtype": "fp8"}, "unknown dtype 'fp8'; known: fp32, fp16, bf16"),
     ],
 )
 def test_contradictory_options_are_refused_in_one_line(
