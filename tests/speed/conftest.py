@@ -1,4 +1,4 @@
-"""What the benchmarks share."""
+"""Fixtures of the speed tests."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
-"""DreamBooth-LoRA beside diffusers' own script: the same model, photographs and settings, in one process.
+"""DreamBooth-LoRA compared with diffusers' script: same model, photographs and settings, in one process.
 
-Not in the default run, and the script is in no package: get `examples/dreambooth/train_dreambooth_lora.py` of
-the diffusers repository, then
+Not in the default run. The script is in no package: copy `examples/dreambooth/train_dreambooth_lora.py` from
+the diffusers repository, then run
 
     PERSONABENCH_DREAMBOOTH_SCRIPT=train_dreambooth_lora.py \
         pytest -o addopts=--import-mode=importlib tests/speed -k dreambooth -s
@@ -39,8 +39,8 @@ from methods.lora.checkpoint import FILE, lora_on
 from methods.subject import Subject
 
 SCRIPT = os.environ.get("PERSONABENCH_DREAMBOOTH_SCRIPT", "")
-WANTED = 1.3
-"""Our steps per second, in theirs."""
+MIN_SPEEDUP = 1.3
+"""Expected ratio of steps per second, ours / theirs."""
 RATE = 5e-4
 PROMPT = "a photo of sks woman"
 
@@ -48,20 +48,21 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.skipif(
         not SCRIPT,
-        reason="PERSONABENCH_DREAMBOOTH_SCRIPT names no copy of diffusers' train_dreambooth_lora.py",
+        reason="PERSONABENCH_DREAMBOOTH_SCRIPT is not set to a copy of train_dreambooth_lora.py",
     ),
 ]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What one side did."""
+class TrainingResult:
+    """Losses, times and output of one implementation."""
 
     losses: Tensor
     """(steps,)."""
     seconds: float
-    """Of the processor, for all steps: a busy machine does not change them."""
+    """CPU time of all steps, which does not depend on the load of the machine."""
     clock: float
+    """Wall-clock time of all steps."""
     folder: Path
 
 
@@ -75,8 +76,8 @@ def subject() -> Subject:
 def quarter_of_sd15(folder: Path) -> None:
     """Stable Diffusion 1.5 with every width divided by four, at 256 pixels, random weights.
 
-    As many attention heads are left away, so that each is as wide as there. Its parts take about as much
-    of each other's time as the published ones do; the embedded backbone's autoencoder is far smaller.
+    The number of attention heads is divided as well, so their width is unchanged. The networks take about
+    the same shares of the time as the published ones; the embedded backbone's autoencoder is far smaller.
     """
     tokenizer = Backbone.open(BackboneSpec(device="cpu")).pipe.tokenizer
     tokenizer.model_max_length = 77
@@ -127,7 +128,7 @@ def quarter_of_sd15(folder: Path) -> None:
 
 
 def script() -> ModuleType:
-    """The script as a module, as it stands."""
+    """Import the unchanged script as a module."""
     spec = importlib.util.spec_from_file_location("train_dreambooth_lora", SCRIPT)
     assert spec
     assert spec.loader, f"{SCRIPT}: no Python file"
@@ -138,8 +139,8 @@ def script() -> ModuleType:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The same of both sides."""
+class Experiment:
+    """Settings common to both implementations."""
 
     backbone: Backbone
     subject: Subject
@@ -148,105 +149,105 @@ class Asked:
     seed: int = 0
 
 
-def theirs(asked: Asked, folder: Path) -> Trained:
-    backbone, subject = asked.backbone, asked.subject
+def theirs(experiment: Experiment, folder: Path) -> TrainingResult:
+    backbone, subject = experiment.backbone, experiment.subject
     photos, out = folder / "photos", folder / "theirs"
     photos.mkdir()
-    for place, photo in enumerate(subject.references):
-        photo.image.save(photos / f"{place}.png")
+    for number, photo in enumerate(subject.references):
+        photo.image.save(photos / f"{number}.png")
     module = script()
     logged: list[tuple[float, float, float]] = []
 
-    class Listening(module.Accelerator):  # type: ignore[name-defined,misc]
-        """Notes each step as the script logs it."""
+    class LoggingAccelerator(module.Accelerator):  # type: ignore[name-defined,misc]
+        """Records each step when the script logs it."""
 
         def log(self, values: dict[str, Any], step: int | None = None, log_kwargs: Any = None) -> None:
             logged.append((values["loss"], time.process_time(), time.perf_counter()))
 
-    module.Accelerator = Listening  # type: ignore[attr-defined]
-    words = {
+    module.Accelerator = LoggingAccelerator  # type: ignore[attr-defined]
+    options = {
         "pretrained_model_name_or_path": backbone.folder,
         "instance_data_dir": photos,
         "output_dir": out,
         "instance_prompt": PROMPT,
         "resolution": backbone.resolution,
-        "train_batch_size": asked.batch,
-        "max_train_steps": asked.steps,
+        "train_batch_size": experiment.batch,
+        "max_train_steps": experiment.steps,
         "learning_rate": RATE,
         "lr_warmup_steps": 0,
-        "seed": asked.seed,
+        "seed": experiment.seed,
     }
     state = torch.random.get_rng_state()
-    # Its data set reads them from the module, where running it as a program puts them.
-    module.args = module.parse_args([f"--{key}={value}" for key, value in words.items()])  # type: ignore[attr-defined]
+    # Its dataset reads the arguments from the module, as when run as a program.
+    module.args = module.parse_args([f"--{key}={value}" for key, value in options.items()])  # type: ignore[attr-defined]
     module.main(module.args)
     torch.random.set_rng_state(state)
     losses, seconds, clock = (list(column) for column in zip(*logged, strict=True))
-    # From the end of the first step to that of the last; for all of them, in proportion.
-    whole = asked.steps / (asked.steps - 1)
-    return Trained(
+    # The time from the end of the first step to the end of the last, extrapolated to all steps.
+    whole = experiment.steps / (experiment.steps - 1)
+    return TrainingResult(
         torch.tensor(losses), (seconds[-1] - seconds[0]) * whole, (clock[-1] - clock[0]) * whole, out
     )
 
 
-def ours(asked: Asked, folder: Path) -> Trained:
-    """The whole fit: encoding the photographs and writing the file are in our time, and not in theirs."""
+def ours(experiment: Experiment, folder: Path) -> TrainingResult:
+    """Run a whole fit: only our time includes encoding the photographs and writing the file."""
     into = folder / "ours"
     into.mkdir()
-    method = DreamBoothLora(steps=asked.steps, batch=asked.batch, learning_rate=RATE)
+    method = DreamBoothLora(steps=experiment.steps, batch=experiment.batch, learning_rate=RATE)
     seconds, clock = time.process_time(), time.perf_counter()
-    losses = method.learn(asked.subject, into, backbone=asked.backbone, seed=asked.seed)
-    return Trained(losses, time.process_time() - seconds, time.perf_counter() - clock, into)
+    losses = method.learn(experiment.subject, into, backbone=experiment.backbone, seed=experiment.seed)
+    return TrainingResult(losses, time.process_time() - seconds, time.perf_counter() - clock, into)
 
 
 @torch.no_grad()
-def judged(asked: Asked, lora: Path | None, count: int = 96) -> Tensor:
-    """Losses, (count,), on the same draws of photographs, steps and noise for whatever LoRA."""
-    backbone, generator = asked.backbone, torch.Generator().manual_seed(77)
-    images = [photo.image for photo in asked.subject.references]
+def evaluation_losses(experiment: Experiment, lora: Path | None, count: int = 96) -> Tensor:
+    """Losses, (count,), with the same photographs, time steps and noise for every LoRA."""
+    backbone, generator = experiment.backbone, torch.Generator().manual_seed(77)
+    images = [photo.image for photo in experiment.subject.references]
     photos = InstanceImages(images, backbone, crop="random", flip=False, latents="sample")
-    latents, _ = photos.show([place % len(images) for place in range(count)], generator)
+    latents, _ = photos.show([i % len(images) for i in range(count)], generator)
     t = torch.linspace(5, backbone.noise.steps - 5, count).long()
-    said = backbone.conditioning(backbone.encode_text([PROMPT] * count))
+    conditioning = backbone.conditioning(backbone.encode_text([PROMPT] * count))
     with backbone.clean(), lora_on(backbone, lora, scale=1.0) if lora else nullcontext():
-        return noised_losses(backbone, latents, said, t, generator)
+        return noised_losses(backbone, latents, conditioning, t, generator)
 
 
-def compare(asked: Asked, folder: Path) -> tuple[Trained, Trained]:
-    """Train by both, and hold the two curves against each other in four windows."""
-    left, right = theirs(asked, folder), ours(asked, folder)
+def compare(experiment: Experiment, folder: Path) -> tuple[TrainingResult, TrainingResult]:
+    """Train with both and compare the loss curves in four windows."""
+    left, right = theirs(experiment, folder), ours(experiment, folder)
     ratio, by_clock = left.seconds / right.seconds, left.clock / right.clock
-    say(
-        f"{asked.backbone.folder.name}, batch {asked.batch}, {asked.steps} steps: theirs "
-        f"{asked.steps / left.seconds:.2f}, ours {asked.steps / right.seconds:.2f} steps per second of the "
-        f"processor, {ratio:.2f}x; {by_clock:.2f}x by the clock"
+    log(
+        f"{experiment.backbone.folder.name}, batch {experiment.batch}, {experiment.steps} steps: theirs "
+        f"{experiment.steps / left.seconds:.2f}, ours {experiment.steps / right.seconds:.2f} steps per "
+        f"second of CPU time, {ratio:.2f}x; {by_clock:.2f}x in wall-clock time"
     )
-    # Which steps of the schedule are drawn moves a loss more than anything learnt: hence four errors.
+    # The sampled time steps change a loss more than training does: hence four standard errors.
     for their_part, our_part in zip(left.losses.chunk(4), right.losses.chunk(4), strict=True):
         error = float(((their_part.var() + our_part.var()) / len(their_part)).sqrt())
-        say(f"  loss {float(their_part.mean()):.4f} / {float(our_part.mean()):.4f} (+- {error:.4f})")
+        log(f"  loss {float(their_part.mean()):.4f} / {float(our_part.mean()):.4f} (+- {error:.4f})")
         assert abs(float(their_part.mean() - our_part.mean())) < 4 * error
     return left, right
 
 
-def test_the_script_s_loss_curve_on_the_embedded_backbone(subject: Subject, tmp_path: Path) -> None:
-    asked = Asked(Backbone.open(BackboneSpec(device="cpu")), subject, steps=150, batch=4)
-    sides = compare(asked, tmp_path)
-    before = judged(asked, None)
-    gains = [float((before - judged(asked, side.folder / FILE)).mean()) for side in sides]
-    say(f"  the same draws for both: {float(before.mean()):.4f}, less {gains[0]:.4f} / {gains[1]:.4f}")
+def test_loss_curve_equals_the_scripts_on_the_embedded_backbone(subject: Subject, tmp_path: Path) -> None:
+    experiment = Experiment(Backbone.open(BackboneSpec(device="cpu")), subject, steps=150, batch=4)
+    sides = compare(experiment, tmp_path)
+    before = evaluation_losses(experiment, None)
+    gains = [float((before - evaluation_losses(experiment, side.folder / FILE)).mean()) for side in sides]
+    log(f"  the same noise for both: {float(before.mean()):.4f}, less {gains[0]:.4f} / {gains[1]:.4f}")
     assert gains[0] > 0.1
     assert gains[1] == pytest.approx(gains[0], rel=0.15)
     assert sides[0].seconds > sides[1].seconds
 
 
-def test_more_steps_a_second_than_the_script(subject: Subject, tmp_path: Path) -> None:
+def test_steps_per_second_exceed_the_scripts(subject: Subject, tmp_path: Path) -> None:
     folder = tmp_path / "quarter-of-sd15"
     quarter_of_sd15(folder)
     backbone = Backbone.open(BackboneSpec(path=str(folder), device="cpu"))
-    sides = compare(Asked(backbone, subject, steps=32, batch=1), tmp_path)
-    assert sides[0].seconds > WANTED * sides[1].seconds
+    sides = compare(Experiment(backbone, subject, steps=32, batch=1), tmp_path)
+    assert sides[0].seconds > MIN_SPEEDUP * sides[1].seconds
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     sys.stderr.write(line + "\n")

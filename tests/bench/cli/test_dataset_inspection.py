@@ -52,7 +52,7 @@ def test_near_copies_are_reported_without_refusal(
 
 def test_all_refusals_are_printed(bench: Bench, people: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill_with_noise(people)
-    (people / "ada" / "00.txt").write_text("somebody")
+    (people / "ada" / "00.txt").write_text("no subject")
     (people / "bob" / "00.png").write_bytes(b"")
     assert bench("data", "folder", "--root", people, "--references", 2, "--check") == 3
     output = capsys.readouterr().out
