@@ -1,0 +1,34 @@
+"""Text of the report's table cells."""
+
+from bench.analysis.comparisons import Contrast, SetEntry, TableEntry
+from bench.analysis.statistics import Agreement, Estimate
+from bench.report.cell_text import agreement_text, contrast_text, entry_text, set_entry_text, value_text
+
+MEAN = Estimate(0.482, 0.443, 0.521, 18)
+
+
+def test_entry_shows_coverage_only_if_scores_are_missing() -> None:
+    assert entry_text(TableEntry(MEAN, 18, 18, None, {})) == "0.482 [0.443, 0.521]"
+    assert entry_text(TableEntry(MEAN, 15, 18, "conditioned", {})) == "0.482 [0.443, 0.521] (15 of 18) †"
+    assert entry_text(TableEntry(MEAN, 15, 18, None, {}), with_count=True).endswith(" n=15 of 18")
+    assert entry_text(TableEntry(None, 0, 18, None, {})) == "none of 18"
+    assert entry_text(TableEntry(None, 0, 0, None, {})) == "-"
+
+
+def test_set_entry_without_a_value_is_not_computed() -> None:
+    assert set_entry_text(SetEntry(52.81, (49.3, 56.32), 60, 40, "", "trained")) == "52.8 [49.3, 56.3] ‡"
+    assert set_entry_text(SetEntry(None, None, 3, 40, "too few", None)) == "not computed"
+    assert set_entry_text(None) == "-"
+
+
+def test_contrast_has_a_direction_only_if_separable() -> None:
+    assert contrast_text(Contrast("a", "b", MEAN, 0.01)).endswith(" above")
+    assert contrast_text(Contrast("a", "b", Estimate(-0.1, -0.2, 0.0, 9), 0.01)).endswith(" below")
+    assert contrast_text(Contrast("a", "b", MEAN, 0.2)).endswith(" not separable")
+    assert contrast_text(None) == "-"
+
+
+def test_missing_numbers_are_dashes() -> None:
+    assert agreement_text(Agreement(None, None, None, 1, 4)) == "-"
+    assert agreement_text(Agreement(0.2, -0.2, 0.867, 6, 8)) == "0.200 [-0.200, 0.867]"
+    assert (value_text(None, "d"), value_text(2.5, ".2f")) == ("-", "2.50")

