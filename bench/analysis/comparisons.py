@@ -1,18 +1,35 @@
 """One column of the comparison table: means with intervals, shares, paired differences, a ranking."""
 
-from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
-from bench.analysis.statistics import Estimate, Pair, estimate, holm, jackknife, pair_means, paired_difference
+from bench.analysis.statistics import (
+    LEVEL,
+    Estimate,
+    Pair,
+    estimate,
+    holm,
+    holm_levels,
+    jackknife,
+    pair_means,
+    paired_difference,
+)
 from bench.runs.finished_run import Column, FinishedRun, OverlapKind
 from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SET, ScoreRow
 from bench.suite.prompts import PRIOR
 
-ALPHA: Final = 0.05
+ALPHA: Final = 1 - LEVEL
+SHARES: Final = frozenset({"verified", "detected", "multi-face", "prompt-match@attributes"})
+"""Metrics whose mean is a share of images, or of attributes; any metric of zeros and ones is one too."""
+ONE_PROMPT: Final = ("recaption", "real", PRIOR)
+"""Categories whose prompts count as one: they differ from person to person."""
+Verdict = Literal["above", "below", "not separable"]
+Imputed = Mapping[str, Mapping[Pair, float]]
+"""By row, its mean for each person and prompt, where a missing score counts as the worst."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +56,30 @@ class Contrast:
     one: str
     other: str
     difference: Estimate
+    """Its interval has the level at which Holm's correction tested the difference."""
     p: float
     """After Holm's correction."""
 
     @property
     def separable(self) -> bool:
-        """Whether the difference is significant at ALPHA."""
-        return self.p < ALPHA
+        """Whether the interval excludes 0."""
+        return self.difference.low is not None and self.p <= ALPHA
+
+    @property
+    def verdict(self) -> Verdict:
+        """Where `one` is relative to `other`."""
+        if not self.separable:
+            return "not separable"
+        return "above" if self.difference.mean > 0 else "below"
+
+
+@dataclass(frozen=True)
+class Share:
+    """Position of a mean between real photographs of other people (0) and of the same person (1)."""
+
+    value: float
+    interval: tuple[float, float] | None
+    """Jackknife over people; None for too few, or where it would have no width."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +106,8 @@ class ImageColumn:
         """Mean, interval and coverage of one row; NO_SCORES for an unknown row."""
         return self._entries.get(label, NO_SCORES)
 
-    def share(self, label: str) -> float | None:
-        """Position of a row's mean between real photographs of other people (0) and of the same person (1).
+    def share(self, label: str) -> Share | None:
+        """Position of a row's mean between floor and ceiling of the metric itself.
 
         None where the column has no direction, a mean is missing, or floor and ceiling are too close.
         """
@@ -84,7 +118,25 @@ class ImageColumn:
         distance = ceiling.mean - floor.mean
         # A distance below its own uncertainty would give arbitrary shares.
         width = max((end.high or 0) - (end.low or 0) for end in (floor, ceiling))
-        return (own.mean - floor.mean) / distance if abs(distance) > width else None
+        if abs(distance) <= width:
+            return None
+        value = (own.mean - floor.mean) / distance
+        without = self._shares_without(label)
+        # People who are all alike do not prove that others would be.
+        interval = jackknife(value, without) if len(set(without)) > 1 else None
+        return Share(value, interval)
+
+    def _shares_without(self, label: str) -> list[float]:
+        """The share with one person left out at a time."""
+        rows = [scored(self.run.scores_of(name, self.column)) for name in (REAL_OTHER, label, REAL_SAME)]
+        shares = []
+        for person in dict.fromkeys(row.identity for row, _ in rows[1]):
+            kept = [[value for row, value in found if row.identity != person] for found in rows]
+            if not all(kept):
+                return []
+            floor, own, ceiling = (sum(values) / len(values) for values in kept)
+            shares.append((own - floor) / (ceiling - floor) if ceiling != floor else float("inf"))
+        return shares
 
     @property
     def no_share_reason(self) -> str:
@@ -99,63 +151,152 @@ class ImageColumn:
 
     @cached_property
     def ranking(self) -> list[str]:
-        """Methods from best to worst, without baselines and without overlap; empty without a direction."""
+        """Methods from best to worst, without baselines and without overlap; empty without a direction.
+
+        The order is that of the means that the contrasts compare. A missing score counts as the worst score
+        of the column, so that a method cannot gain by losing its worst images.
+        """
         sign = {"higher": -1.0, "lower": 1.0}.get(self.column.better)
         if sign is None:
             return []
-        means = {}
-        for label in self.run.methods:
-            entry = self.entry(label)
-            if not self.run.is_baseline(label) and entry.overlap is None and entry.estimate is not None:
-                means[label] = sign * entry.estimate.mean
-        return sorted(means, key=means.__getitem__)
+        means = {label: sum(found.values()) / len(found) for label, found in self._ranked.items() if found}
+        return sorted(means, key=lambda label: sign * means[label])
+
+    @property
+    def order_of_means(self) -> list[str]:
+        """The ranked methods by the means of the scores that they have."""
+        sign = -1.0 if self.column.better == "higher" else 1.0
+        means = {label: found.mean for label in self.ranking if (found := self.entry(label).estimate)}
+        return sorted(means, key=lambda label: sign * means[label])
 
     @cached_property
     def minus_floor(self) -> dict[str, Estimate]:
         """Every row minus the floor, paired and not corrected; without rows that share no scored pair."""
-        return self._minus(self.run.floor, self.run.methods)
+        floor = self.run.floor
+        return {label: d for label in self.run.methods if (d := self.paired(label, floor)) is not None}
 
     @cached_property
     def against_floor(self) -> dict[str, Contrast]:
         """Every method minus the floor, corrected over the methods."""
-        differences = {label: d for label, d in self.minus_floor.items() if not self.run.is_baseline(label)}
-        return _against(self.run.floor, differences)
+        return self._against(self.run.floor)
 
     @cached_property
     def against_ceiling(self) -> dict[str, Contrast]:
         """Every method minus the ceiling, corrected over the methods."""
-        methods = [label for label in self.run.methods if not self.run.is_baseline(label)]
-        return _against(self.run.ceiling, self._minus(self.run.ceiling, methods))
+        return self._against(self.run.ceiling)
 
     @cached_property
     def contrasts(self) -> list[Contrast]:
-        """Every ranked method minus every other, corrected over the pairs."""
-        pairs = list(combinations(self.ranking, 2))
-        return _corrected([(*pair, d) for pair in pairs if (d := self.paired(*pair)) is not None])
+        """Every ranked method minus every other, corrected over the pairs; people and prompts vary."""
+        return self._contrasts(fixed_prompts=False)
+
+    @cached_property
+    def contrasts_with_fixed_prompts(self) -> list[Contrast]:
+        """The same with the prompts taken as given: only people vary."""
+        return self._contrasts(fixed_prompts=True)
 
     def paired(self, one: str, other: str) -> Estimate | None:
-        """One row minus another, paired by person and prompt; None where they share no scored pair."""
-        means = [self._means.get(label, {}) for label in (one, other)]
-        return paired_difference(means[0], means[1], seed=self.run.seed)
+        """One row minus another, paired by person and prompt, not corrected; None without a shared pair."""
+        return self._paired(self.imputed([one, other]), one, other, fixed_prompts=False, level=LEVEL)
 
-    def scores_by_person(self, label: str) -> dict[str, list[float]]:
-        """The scores of one row, by person."""
-        found: dict[str, list[float]] = defaultdict(list)
-        for row, value in scored(self.run.scores_of(label, self.column)):
-            found[row.identity].append(value)
-        return dict(found)
+    def imputed(self, labels: Sequence[str]) -> Imputed:
+        """Means by person and prompt of some rows, over the images that at least one of them has a score for.
+
+        A missing score counts as the worst score of any method in the column. In a column without a
+        direction, the image is left out of all rows.
+        """
+        found = {
+            label: {(row.identity, clusters_of(row)[1], row.prompt, row.sample): row.value for row in rows}
+            for label in labels
+            for rows in [self.run.scores_of(label, self.column)]
+        }
+        shared = [
+            key for key in next(iter(found.values()), {}) if all(key in rows for rows in found.values())
+        ]
+        means: dict[str, Mapping[Pair, float]] = {}
+        needed = any if self._worst is not None else all
+        images = [key for key in shared if needed(rows[key] is not None for rows in found.values())]
+        for label, rows in found.items():
+            values = [self._or_worst(rows[key]) for key in images]
+            means[label] = pair_means(values, [key[:2] for key in images])
+        return means
+
+    def _or_worst(self, value: float | None) -> float:
+        if value is not None:
+            return value
+        assert self._worst is not None
+        return self._worst
+
+    @cached_property
+    def _worst(self) -> float | None:
+        """The worst score of any method; None in a column without a direction or without scores."""
+        values = [v for label in self.run.methods for _, v in scored(self.run.scores_of(label, self.column))]
+        worst: Callable[[list[float]], float] | None = {"higher": min, "lower": max}.get(self.column.better)
+        return worst(values) if worst is not None and values else None
+
+    @cached_property
+    def is_share(self) -> bool:
+        """Whether the mean is a share of images."""
+        name = self.column.name
+        if name in SHARES or f"{name}@{self.column.encoder}" in SHARES:
+            return True
+        values = {v for label in self.run.methods for _, v in scored(self.run.scores_of(label, self.column))}
+        return values == {0.0, 1.0}
+
+    @cached_property
+    def _ranked(self) -> Imputed:
+        return self.imputed([label for label in self.run.methods if self._is_ranked(label)])
+
+    def _is_ranked(self, label: str) -> bool:
+        entry = self.entry(label)
+        return not self.run.is_baseline(label) and entry.overlap is None and entry.estimate is not None
+
+    def _contrasts(self, *, fixed_prompts: bool) -> list[Contrast]:
+        pairs = list(combinations(self.ranking, 2))
+        return self._corrected(pairs, lambda one, other: self._ranked, fixed_prompts=fixed_prompts)
+
+    def _against(self, other: str) -> dict[str, Contrast]:
+        pairs = [(label, other) for label in self.run.methods if not self.run.is_baseline(label)]
+        found = self._corrected(pairs, lambda one, other: self.imputed([one, other]), fixed_prompts=False)
+        return {contrast.one: contrast for contrast in found}
+
+    def _corrected(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        means_of_pair: Callable[[str, str], Imputed],
+        *,
+        fixed_prompts: bool,
+    ) -> list[Contrast]:
+        """Contrasts with Holm's correction, each with the interval of the level that it was tested at."""
+
+        def difference(pair: tuple[str, str], level: float) -> Estimate | None:
+            return self._paired(means[pair], *pair, fixed_prompts=fixed_prompts, level=level)
+
+        means = {pair: means_of_pair(*pair) for pair in pairs}
+        raw = {pair: d for pair in pairs if (d := difference(pair, LEVEL)) is not None}
+        p = [1.0 if d.p is None else d.p for d in raw.values()]
+        contrasts = []
+        for pair, adjusted, level in zip(raw, holm(p), holm_levels(p), strict=True):
+            at_level = difference(pair, level)
+            assert at_level is not None
+            contrasts.append(Contrast(*pair, at_level, adjusted))
+        return contrasts
+
+    def _paired(
+        self, means: Imputed, one: str, other: str, *, fixed_prompts: bool, level: float
+    ) -> Estimate | None:
+        return paired_difference(
+            means.get(one, {}),
+            means.get(other, {}),
+            shares=self.is_share,
+            fixed_prompts=fixed_prompts,
+            level=level,
+        )
 
     @cached_property
     def _entries(self) -> dict[str, TableEntry]:
         labels = [*self.run.methods, REAL_SAME, REAL_OTHER]
-        return {label: entry_of(self.run, label, self.column) for label in labels}
-
-    @cached_property
-    def _means(self) -> dict[str, dict[Pair, float]]:
-        return {label: means_of(self.run, label, self.column) for label in self.run.methods}
-
-    def _minus(self, other: str, labels: Iterable[str]) -> dict[str, Estimate]:
-        return {label: d for label in labels if (d := self.paired(label, other)) is not None}
+        return {label: entry_of(self.run, label, self.column, share=self.is_share) for label in labels}
 
 
 @dataclass(frozen=True)
@@ -180,14 +321,22 @@ class SetColumn:
         whole = next((row for row in rows if not row.left_out), None)
         if whole is None:
             return None
-        without = [row.value for row in rows if row.left_out and row.value is not None]
-        interval = jackknife(whole.value, without) if whole.value is not None else None
+        without = [row.value for row in rows if row.left_out]
+        interval = None
+        # The others are no estimate of the whole where a set without one person could not be measured.
+        if whole.value is not None and None not in without:
+            interval = jackknife(whole.value, [value for value in without if value is not None])
         overlap = self.run.overlap(label, self.column)
         return SetEntry(whole.value, interval, whole.n, whole.against, whole.reason, overlap)
 
 
 def entry_of(
-    run: FinishedRun, label: str, column: Column, people: Container[str] | None = None
+    run: FinishedRun,
+    label: str,
+    column: Column,
+    people: Container[str] | None = None,
+    *,
+    share: bool = False,
 ) -> TableEntry:
     """Mean, interval and coverage of one row in one column, optionally restricted to some people."""
     rows = [row for row in run.scores_of(label, column) if people is None or row.identity in people]
@@ -195,7 +344,7 @@ def entry_of(
     mean = None
     if with_value:
         values, pairs = [value for _, value in with_value], [clusters_of(row) for row, _ in with_value]
-        mean = estimate(values, pairs, seed=run.seed)
+        mean = estimate(values, pairs, share=share)
     reasons = Counter(row.reason or "no reason given" for row in rows if row.value is None)
     return TableEntry(mean, len(with_value), len(rows), run.overlap(label, column), reasons)
 
@@ -212,15 +361,5 @@ def scored(rows: Iterable[ScoreRow]) -> list[tuple[ScoreRow, float]]:
 
 
 def clusters_of(row: ScoreRow) -> Pair:
-    """The person and prompt of an image. The caption of a photograph is a prompt of its person alone."""
-    own = row.category in ("recaption", "real", PRIOR)
-    return row.identity, (row.identity, row.prompt) if own else row.prompt
-
-
-def _against(other: str, differences: Mapping[str, Estimate]) -> dict[str, Contrast]:
-    return {c.one: c for c in _corrected([(label, other, d) for label, d in differences.items()])}
-
-
-def _corrected(differences: Sequence[tuple[str, str, Estimate]]) -> list[Contrast]:
-    adjusted = holm([1.0 if d.p is None else d.p for _, _, d in differences])
-    return [Contrast(one, other, d, p) for (one, other, d), p in zip(differences, adjusted, strict=True)]
+    """The person and prompt of an image; prompts that differ from person to person count as one."""
+    return row.identity, row.category if row.category in ONE_PROMPT else row.prompt

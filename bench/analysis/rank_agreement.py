@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.analysis.comparisons import ImageColumn
-from bench.analysis.statistics import Agreement, rank_agreement
+import numpy as np
+
+from bench.analysis.comparisons import ImageColumn, Verdict
+from bench.analysis.statistics import kendall_tau
 from bench.runs.finished_run import Column
 from metrics.catalog import ENCODERS
 
@@ -18,7 +20,12 @@ class MetricPairAgreement:
     other: Column
     methods: tuple[str, ...]
     """Methods that both columns rank."""
-    agreement: Agreement
+    tau: float | None
+    """Kendall's tau-b of the methods' means, -1..1; near ties lower it."""
+    separable: int
+    """Number of pairs of methods that are separable in both columns."""
+    agreeing: int
+    """How many of these have the same direction in both."""
 
 
 def face_metric_pairs(columns: Sequence[ImageColumn]) -> list[MetricPairAgreement]:
@@ -30,9 +37,29 @@ def face_metric_pairs(columns: Sequence[ImageColumn]) -> list[MetricPairAgreemen
 def _pair_agreement(one: ImageColumn, other: ImageColumn) -> MetricPairAgreement:
     both = set(one.ranking) & set(other.ranking)
     methods = tuple(label for label in one.run.methods if label in both)
-    sides = [[column.scores_by_person(label) for label in methods] for column in (one, other)]
-    agreement = rank_agreement(sides[0], sides[1], seed=one.run.seed)
-    return MetricPairAgreement(one.column, other.column, methods, agreement)
+    verdicts = [_separable_pairs(column, both) for column in (one, other)]
+    shared = verdicts[0].keys() & verdicts[1].keys()
+    agreeing = sum(verdicts[0][pair] == verdicts[1][pair] for pair in shared)
+    return MetricPairAgreement(
+        one.column, other.column, methods, _tau(one, other, methods), len(shared), agreeing
+    )
+
+
+def _tau(one: ImageColumn, other: ImageColumn, methods: Sequence[str]) -> float | None:
+    ranks = [np.array([c.ranking.index(m) for m in methods], np.float64) for c in (one, other)]
+    tau = kendall_tau(*ranks) if len(methods) > 1 else float("nan")
+    return None if np.isnan(tau) else tau
+
+
+def _separable_pairs(column: ImageColumn, methods: set[str]) -> dict[tuple[str, str], Verdict]:
+    """The verdict of each separable pair, in alphabetical order of the two names."""
+    found: dict[tuple[str, str], Verdict] = {}
+    for contrast in column.contrasts:
+        if contrast.separable and {contrast.one, contrast.other} <= methods:
+            first, second = sorted((contrast.one, contrast.other))
+            swapped: Verdict = "below" if contrast.verdict == "above" else "above"
+            found[first, second] = contrast.verdict if contrast.one == first else swapped
+    return found
 
 
 def _is_face_network(encoder: str) -> bool:

@@ -1,76 +1,122 @@
-"""Means and differences with intervals for images clustered by person and by prompt.
+"""Means, differences and their intervals for images clustered by person and by prompt, in closed form.
 
-Variance: Cameron, Gelbach & Miller (2011), equation 2.11, for two-way clustering: that of a bootstrap over
-identities, plus that of a bootstrap over prompts, minus that of a bootstrap over their intersections.
-Interval: Student's t, because ten people are few; the degrees of freedom (Satterthwaite 1946) come from the
-two numbers of clusters. Every bootstrap uses the caller's seed.
+Method, in ten lines:
+1. People and prompts cluster the images; all recaptions together count as one prompt.
+2. People and prompts are random: the variance of a mean is that over people, plus that over prompts, minus
+   that over their intersections (Cameron, Gelbach & Miller 2011, equation 2.11), each from cluster sums.
+3. A component counts only where it exceeds the intersections' variance by a quarter; otherwise it is noise.
+4. Each variance is corrected by G / (G - 1); G = 1 / sum(w^2), the effective number of clusters (Kish 1965).
+5. The interval is Student's t with Satterthwaite's (1946) degrees of freedom over the components.
+6. Skewness is corrected by Hall's (1992) cubic transformation, so that the interval may be asymmetric.
+7. A share of images has Wilson's (1927) interval at the effective number of images.
+8. Fewer than five people get no interval and no verdict.
+9. Compared differences are corrected by Holm (1979); their intervals have the level that Holm tested them at.
+10. `fixed_prompts=True` takes the prompts as given: only people vary.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-REPLICATES: Final = 2000
 LEVEL: Final = 0.95
+MIN_PEOPLE: Final = 5
+"""Fewest people for an interval."""
+COMPONENT_RATIO: Final = 1.25
+"""A component of variance counts if it exceeds that of the intersections by this factor."""
+SKEW_WEIGHT: Final = 0.5
+"""Share of the estimated skewness that is corrected: that of few clusters is itself uncertain."""
+MAX_SKEW: Final = 1.5
+"""Largest skewness of a mean that Hall's transformation is used with."""
+IMAGES_PER_PERSON: Final = 2.0
+"""Independent images that one person is worth for a share near 0 or 1."""
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 Pair = tuple[Hashable, Hashable]
 """An identity and a prompt."""
-ByPerson = Mapping[str, Sequence[float]]
-"""One method's scores, by identity."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its 95 % interval; no interval for fewer than two identities."""
+    """A mean and its interval; no interval for fewer than MIN_PEOPLE people."""
 
     mean: float
     low: float | None
     high: float | None
     n: int
+    """Number of values."""
     p: float | None = None
-    """Two-sided p-value of the hypothesis that the true mean is 0."""
+    """Two-sided p-value of the hypothesis that the true mean is 0; None without an interval."""
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Standard error of a mean, its degrees of freedom, and the skewness of its distribution."""
+
+    error: float
+    df: float
+    skew: float
 
 
 def estimate(
     values: Sequence[float] | Floats,
     pairs: Sequence[Pair],
     *,
-    seed: int,
-    replicates: int = REPLICATES,
+    share: bool = False,
+    fixed_prompts: bool = False,
+    level: float = LEVEL,
 ) -> Estimate:
-    """The mean of `values` and its interval, clustered by both members of `pairs`; one pair per value."""
+    """The mean of `values` and its interval at `level`, clustered by both members of `pairs`.
+
+    There is one pair per value. The mean of a `share` is between 0 and 1, and so is its interval. Raises
+    ValueError where the lengths differ or there is no value.
+    """
     x = np.asarray(values, dtype=np.float64)
     if len(x) == 0 or len(x) != len(pairs):
         raise ValueError(f"{len(x)} values, {len(pairs)} pairs; expected one pair per value")
     mean = float(x.mean())
-    identities = _numbered([identity for identity, _ in pairs])
-    if identities.max() == 0:
+    people = numbered([identity for identity, _ in pairs])
+    if people.max() + 1 < MIN_PEOPLE:
         return Estimate(mean, None, None, len(x))
-    variance, df = _variance(x, identities, _numbered([prompt for _, prompt in pairs]), seed, replicates)
-    if variance == 0:
-        return Estimate(mean, mean, mean, len(x), 1.0 if mean == 0 else 0.0)
-    error = float(np.sqrt(variance))
-    width = error * float(stdtrit(df, (1 + LEVEL) / 2))
-    low, high = mean - width, mean + width
-    if x.min() >= 0 and x.max() <= 1 and np.isin(x, (0.0, 1.0)).any():
-        # Shares: their interval lies within 0..1.
-        low, high = max(low, 0.0), min(high, 1.0)
-    return Estimate(mean, low, high, len(x), float(2 * stdtr(df, -abs(mean) / error)))
+    prompts = np.zeros_like(people) if fixed_prompts else numbered([prompt for _, prompt in pairs])
+    spread = _spread(x, people, prompts)
+    low, high = _interval(mean, spread, level)
+    if share:
+        low, high = _wilson(mean, spread, int(people.max()) + 1, len(x), level)
+    return Estimate(mean, low, high, len(x), _p_value(mean, spread))
 
 
 def paired_difference(
-    one: Mapping[Pair, float], other: Mapping[Pair, float], *, seed: int
+    one: Mapping[Pair, float],
+    other: Mapping[Pair, float],
+    *,
+    shares: bool = False,
+    fixed_prompts: bool = False,
+    level: float = LEVEL,
 ) -> Estimate | None:
-    """Mean of `one` minus `other` over the (identity, prompt) pairs that both contain; None without any."""
+    """Mean of `one` minus `other` over the (identity, prompt) pairs that both contain; None without any.
+
+    `shares`: both are shares of images, whose difference may be the same for every person although the shares
+    are uncertain; its standard error is at least that of half an image per person.
+    """
     shared = [pair for pair in one if pair in other]
     if not shared:
         return None
-    return estimate([one[pair] - other[pair] for pair in shared], shared, seed=seed)
+    x = np.array([one[pair] - other[pair] for pair in shared])
+    people = numbered([identity for identity, _ in shared])
+    mean = float(x.mean())
+    if people.max() + 1 < MIN_PEOPLE:
+        return Estimate(mean, None, None, len(x))
+    prompts = np.zeros_like(people) if fixed_prompts else numbered([prompt for _, prompt in shared])
+    spread = _spread(x, people, prompts)
+    least = 0.5 / (people.max() + 1) if shares else 0.0
+    if spread.error < least:
+        spread = _Spread(least, float(people.max()), 0.0)
+    low, high = _interval(mean, spread, level)
+    return Estimate(mean, low, high, len(x), _p_value(mean, spread))
 
 
 def pair_means(values: Sequence[float], pairs: Sequence[Pair]) -> dict[Pair, float]:
@@ -81,76 +127,8 @@ def pair_means(values: Sequence[float], pairs: Sequence[Pair]) -> dict[Pair, flo
     return {pair: sum(members) / len(members) for pair, members in found.items()}
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How far two metrics rank the same methods in the same order."""
-
-    tau: float | None
-    """Kendall's tau-b, -1..1; None for fewer than two methods, or where a metric ties them all."""
-    low: float | None
-    high: float | None
-    """95 % interval over people; None for fewer than two people."""
-    methods: int
-    people: int
-
-
-def rank_agreement(
-    one: Sequence[ByPerson], other: Sequence[ByPerson], *, seed: int, replicates: int = REPLICATES
-) -> Agreement:
-    """Kendall's tau-b (1945) between two metrics' means over all scores of each method.
-
-    `one[i]` and `other[i]` contain method i's scores by person. The interval is from the 2.5 % to the 97.5 %
-    quantile of a bootstrap that resamples whole people, the same ones for all methods and both metrics.
-    Replicates in which tau is undefined are left out.
-    """
-    if len(one) != len(other):
-        raise ValueError(f"{len(one)} and {len(other)} methods; expected the same ones")
-    people = list(dict.fromkeys(who for scores in (*one, *other) for who in scores))
-    sides = [_sums(side, people) for side in (one, other)]
-    if len(one) < 2 or not people:
-        return Agreement(None, None, None, len(one), len(people))
-    tau = float(kendall_tau(*(_weighted(side, np.ones((1, len(people)))) for side in sides))[0])
-    found = None if np.isnan(tau) else tau
-    if len(people) < 2:
-        return Agreement(found, None, None, len(one), len(people))
-    weights = _weights(len(people), replicates, seed)
-    resampled = kendall_tau(*(_weighted(side, weights) for side in sides))
-    resampled = resampled[~np.isnan(resampled)]
-    if found is None or not len(resampled):
-        return Agreement(found, None, None, len(one), len(people))
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Agreement(found, float(low), float(high), len(one), len(people))
-
-
-def kendall_tau(x: Floats, y: Floats) -> Floats:
-    """Kendall's tau-b of each row, N x M and N x M to N; NaN where a row ties all of x or all of y.
-
-    scipy's function takes one row at a time, which is slow for 2,000 replicates.
-    """
-    above = np.triu_indices(x.shape[1], 1)
-    signs = [np.sign(z[:, above[0]] - z[:, above[1]]) for z in (x, y)]
-    agree = (signs[0] * signs[1]).sum(1)
-    pairs = np.sqrt((signs[0] ** 2).sum(1) * (signs[1] ** 2).sum(1))
-    tau: Floats = np.divide(agree, pairs, out=np.full(len(x), np.nan), where=pairs > 0)
-    return tau
-
-
-def _sums(side: Sequence[ByPerson], people: Sequence[str]) -> tuple[Floats, Floats]:
-    """Sum and number of each method's scores for each person, methods x people."""
-    totals = [[float(np.sum(scores.get(who, ()))) for who in people] for scores in side]
-    counts = [[float(len(scores.get(who, ()))) for who in people] for scores in side]
-    return np.array(totals, np.float64), np.array(counts, np.float64)
-
-
-def _weighted(side: tuple[Floats, Floats], weights: Floats) -> Floats:
-    """Means over the resampled people, replicates x methods; NaN where a method has no score among them."""
-    totals, counts = (weights @ part.T for part in side)
-    means: Floats = np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
-    return means
-
-
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down correction: the adjusted probabilities, in the order given."""
+    """Holm's (1979) step-down correction: the adjusted p-values, in the order given."""
     adjusted = [1.0] * len(p)
     running = 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
@@ -159,58 +137,124 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def jackknife(whole: float, without: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of a set's statistic from its values with one identity left out at a time.
+def holm_levels(p: Sequence[float], level: float = LEVEL) -> list[float]:
+    """The level of the interval that excludes 0 exactly where Holm's correction rejects, in the order given.
 
-    A bootstrap would repeat images, which biases FID, KID and IS; a jackknife does not.
-    None for fewer than three identities.
+    Holm compares the i-th smallest of m p-values with alpha / (m - i + 1) and stops at the first that is
+    larger; every later one has the interval of the one that stopped it.
+    """
+    alpha, count = 1 - level, len(p)
+    levels = [0.0] * count
+    divisor = count
+    stopped = False
+    for rank, i in enumerate(sorted(range(count), key=lambda i: p[i])):
+        if not stopped:
+            divisor = count - rank
+            stopped = p[i] > alpha / divisor
+        levels[i] = 1 - alpha / divisor
+    return levels
+
+
+def jackknife(whole: float, without: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
+    """Interval of a statistic from its values with one identity left out at a time (Efron & Stein 1981).
+
+    None for fewer than MIN_PEOPLE identities. A bootstrap would repeat images, which biases FID, KID and IS.
     """
     g = len(without)
-    if g < 3:
+    if g < MIN_PEOPLE:
         return None
     spread = np.asarray(without, dtype=np.float64)
     error = float(np.sqrt((g - 1) / g * ((spread - spread.mean()) ** 2).sum()))
-    width = error * float(stdtrit(g - 1, (1 + LEVEL) / 2))
+    width = error * float(stdtrit(g - 1, (1 + level) / 2))
     return whole - width, whole + width
 
 
-def _variance(
-    x: Floats, identities: NDArray[np.intp], prompts: NDArray[np.intp], seed: int, replicates: int
-) -> tuple[float, float]:
-    """Variance of the mean, and its degrees of freedom."""
-    by_identity = _bootstrap(x, identities, seed, replicates)
-    people = int(identities.max()) + 1
-    kinds = int(prompts.max()) + 1
-    if kinds == 1:
-        return by_identity, people - 1
-    by_prompt = _bootstrap(x, prompts, seed + 1, replicates)
-    by_both = _bootstrap(x, _numbered(list(zip(identities, prompts, strict=True))), seed + 2, replicates)
-    # The difference can fall below its parts by chance; the variance is at least that over people alone.
-    variance = max(by_identity + by_prompt - by_both, by_identity, by_prompt)
-    if variance == 0:
-        return 0.0, people - 1
-    df = variance**2 / (by_identity**2 / (people - 1) + by_prompt**2 / (kinds - 1))
-    return variance, float(np.clip(df, min(people, kinds) - 1, people + kinds - 2))
+def kendall_tau(x: Floats, y: Floats) -> float:
+    """Kendall's tau-b (1945) of two vectors of means; NaN where one of them ties all methods."""
+    above = np.triu_indices(len(x), 1)
+    signs = [np.sign(z[above[0]] - z[above[1]]) for z in (x, y)]
+    pairs = float(np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum()))
+    return float((signs[0] * signs[1]).sum() / pairs) if pairs else float("nan")
 
 
-def _bootstrap(x: Floats, clusters: NDArray[np.intp], seed: int, replicates: int) -> float:
-    """Variance of the mean when whole clusters are resampled, corrected for small-sample bias."""
-    count = int(clusters.max()) + 1
-    totals = np.bincount(clusters, weights=x - x.mean(), minlength=count)
-    sizes = np.bincount(clusters, minlength=count).astype(np.float64)
-    weights = _weights(count, replicates, seed)
-    means = (weights @ totals) / (weights @ sizes)
-    return float((means**2).mean() * count / (count - 1))
-
-
-@lru_cache(maxsize=64)
-def _weights(clusters: int, replicates: int, seed: int) -> Floats:
-    """Number of times each cluster is resampled, replicates x clusters."""
-    rng = np.random.default_rng((seed, clusters))
-    counts = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates)
-    return counts.astype(np.float64)
-
-
-def _numbered(labels: Sequence[Hashable]) -> NDArray[np.intp]:
+def numbered(labels: Sequence[Hashable]) -> Indices:
+    """Equal labels get equal numbers, from 0."""
     index: dict[Hashable, int] = {}
     return np.array([index.setdefault(label, len(index)) for label in labels], dtype=np.intp)
+
+
+def _spread(x: Floats, people: Indices, prompts: Indices) -> _Spread:
+    """Variance of the mean of `x` over two crossed kinds of clusters."""
+    by_person, people_count, person_skew = _component(x, people)
+    if prompts.max() == 0:
+        return _standardised(by_person, people_count - 1, person_skew)
+    by_prompt, prompt_count, prompt_skew = _component(x, prompts)
+    both = people * (prompts.max() + 1) + prompts
+    by_both, _, both_skew = _component(x, np.unique(both, return_inverse=True)[1])
+    counts = [by_person > COMPONENT_RATIO * by_both, by_prompt > COMPONENT_RATIO * by_both]
+    rest = 1 - sum(counts)
+    parts = (
+        (counts[0] * by_person, people_count - 1, counts[0] * person_skew),
+        (counts[1] * by_prompt, prompt_count - 1, counts[1] * prompt_skew),
+        (rest * by_both, (people_count - 1) * (prompt_count - 1), rest * both_skew),
+    )
+    variance = sum(part for part, _, _ in parts)
+    if variance <= 0:
+        return _Spread(0.0, people_count - 1, 0.0)
+    df = variance**2 / sum(part**2 / df for part, df, _ in parts)
+    return _standardised(variance, max(df, min(people_count, prompt_count) - 1), sum(k for _, _, k in parts))
+
+
+def _component(x: Floats, clusters: Indices) -> tuple[float, float, float]:
+    """Variance, effective number of clusters and third moment of the mean when whole clusters vary."""
+    sizes = np.bincount(clusters)
+    totals = np.bincount(clusters, weights=x - x.mean())
+    count = float(sizes.sum() ** 2 / (sizes.astype(np.float64) ** 2).sum())
+    if count <= 1:
+        return 0.0, 2.0, 0.0
+    variance = float((totals**2).sum() / len(x) ** 2 * count / (count - 1))
+    return variance, count, float((totals**3).sum() / len(x) ** 3)
+
+
+def _standardised(variance: float, df: float, third_moment: float) -> _Spread:
+    if variance <= 0:
+        return _Spread(0.0, df, 0.0)
+    skew = float(np.clip(SKEW_WEIGHT * third_moment / variance**1.5, -MAX_SKEW, MAX_SKEW))
+    return _Spread(float(np.sqrt(variance)), df, skew)
+
+
+def _hall(t: float, skew: float) -> float:
+    """Hall's (1992) transformation of a studentised mean: monotone, and less skewed."""
+    return t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6
+
+
+def _hall_inverse(z: float, skew: float) -> float:
+    if abs(skew) < 1e-6:
+        return z
+    return 3 / skew * (float(np.cbrt(1 + skew * (z - skew / 6))) - 1)
+
+
+def _interval(mean: float, spread: _Spread, level: float) -> tuple[float, float]:
+    t = float(stdtrit(spread.df, (1 + level) / 2))
+    low, high = (_hall_inverse(sign * t, spread.skew) for sign in (1, -1))
+    return mean - spread.error * low, mean - spread.error * high
+
+
+def _p_value(mean: float, spread: _Spread) -> float:
+    """Two-sided p-value that agrees with the interval: below 1 - level exactly where it excludes 0."""
+    if spread.error == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stdtr(spread.df, -abs(_hall(mean / spread.error, spread.skew))))
+
+
+def _wilson(share: float, spread: _Spread, people: int, count: int, level: float) -> tuple[float, float]:
+    """Wilson's interval at the number of independent images that would have this standard error."""
+    # Without any spread, each person is one observation.
+    size = share * (1 - share) / spread.error**2 if spread.error > 0 else float(people)
+    size = min(max(size, 1.0), float(count))
+    # Near 0 and 1 few images decide the spread: the number of people limits what it can prove.
+    size = 1 / (1 / size + (1 - 4 * share * (1 - share)) / (IMAGES_PER_PERSON * people))
+    t = float(stdtrit(spread.df if spread.error > 0 else people - 1, (1 + level) / 2))
+    centre = (share + t**2 / (2 * size)) / (1 + t**2 / size)
+    width = t * float(np.sqrt(share * (1 - share) / size + t**2 / (4 * size**2))) / (1 + t**2 / size)
+    return max(0.0, centre - width), min(1.0, centre + width)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bench.analysis.comparisons import Contrast, SetEntry, TableEntry
-from bench.analysis.statistics import Agreement, Estimate
+from bench.analysis.comparisons import Contrast, SetEntry, Share, TableEntry
+from bench.analysis.statistics import Estimate
 from bench.markdown import dash, number
 from bench.runs.finished_run import OverlapKind
 
@@ -44,18 +44,22 @@ def estimate_text(estimate: Estimate) -> str:
     return number(estimate.mean, estimate.low, estimate.high)
 
 
-def agreement_text(agreement: Agreement) -> str:
-    """Kendall's tau-b with its interval."""
-    return dash() if agreement.tau is None else number(agreement.tau, agreement.low, agreement.high)
+def share_text(share: Share | None) -> str:
+    """`61 % [49, 72]`."""
+    if share is None:
+        return dash()
+    text = f"{100 * share.value:.0f} %"
+    if share.interval is None:
+        return text
+    low, high = (f"{100 * end:.0f}" for end in share.interval)
+    return f"{text} [{low}, {high}]"
 
 
 def contrast_text(contrast: Contrast | None) -> str:
     """`0.301 [0.275, 0.327] above`."""
     if contrast is None:
         return dash()
-    side = "above" if contrast.difference.mean > 0 else "below"
-    verdict = side if contrast.separable else "not separable"
-    return f"{estimate_text(contrast.difference)} {verdict}"
+    return f"{estimate_text(contrast.difference)} {contrast.verdict}"
 
 
 def value_text(value: float | None, form: str) -> str:

@@ -43,9 +43,9 @@ def as_json(table: ComparisonTable) -> str:
         "scores": _records(table),
         "groups": [record for subgroups in table.subgroups for record in _group_records(subgroups)],
         "agreement": [
-            {"one": two.one.title, "other": two.other.title, **asdict(two.agreement), "methods": two.methods}
-            for two in table.rank_agreements
+            {**asdict(two), "one": two.one.title, "other": two.other.title} for two in table.rank_agreements
         ],
+        "contrasts": _contrast_records(table),
         "costs": {method: asdict(costs) for method, costs in table.costs.items()},
         "failures": table.failures,
         "failed_cells": [asdict(cell) for cell in run.cells if cell.status != "generated" or cell.flaw],
@@ -61,6 +61,31 @@ def _records(table: ComparisonTable) -> list[dict[str, Any]]:
     return [{**empty, **record} for record in (*images, *sets)]
 
 
+def _contrast_records(table: ComparisonTable) -> list[dict[str, Any]]:
+    """Every compared pair of methods, with random and with fixed prompts."""
+    return [
+        {
+            "metric": column.column.name,
+            "encoder": column.column.encoder,
+            "prompts": prompts,
+            "one": contrast.one,
+            "other": contrast.other,
+            "difference": contrast.difference.mean,
+            "low": contrast.difference.low,
+            "high": contrast.difference.high,
+            "p": contrast.p,
+            "pairs": contrast.difference.n,
+            "verdict": contrast.verdict,
+        }
+        for column in [*table.image_columns, *table.prior_columns]
+        for prompts, contrasts in (
+            ("random", column.contrasts),
+            ("fixed", column.contrasts_with_fixed_prompts),
+        )
+        for contrast in contrasts
+    ]
+
+
 def _image_record(column: ImageColumn, label: str) -> dict[str, Any]:
     entry = column.entry(label)
     record: dict[str, Any] = {"method": label, "metric": column.column.name, "encoder": column.column.encoder}
@@ -68,7 +93,12 @@ def _image_record(column: ImageColumn, label: str) -> dict[str, Any]:
     record |= {"reason": "; ".join(f"{count} x {reason}" for reason, count in entry.reasons.items())}
     if entry.estimate is not None:
         mean = entry.estimate
-        record |= {"value": mean.mean, "low": mean.low, "high": mean.high, "share": column.share(label)}
+        record |= {
+            "value": mean.mean,
+            "low": mean.low,
+            "high": mean.high,
+            "share": share.value if (share := column.share(label)) else None,
+        }
     return record
 
 

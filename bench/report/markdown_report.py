@@ -1,15 +1,15 @@
 """The report in Markdown: the comparison table, and what limits its conclusions."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.comparisons import Contrast, SetColumn
-from bench.markdown import bullets, counted, dash
+from bench.analysis.comparisons import Contrast, ImageColumn, SetColumn, Verdict
+from bench.markdown import bullets, counted
 from bench.markdown import table as markdown_table
-from bench.report.cell_text import contrast_text, entry_text, marked, set_entry_text
+from bench.report.cell_text import contrast_text, entry_text, marked, set_entry_text, share_text
 from bench.report.sections.caveats import dataset_section, missing_section, notes, provenance_section
 from bench.report.sections.costs import cost_section
 from bench.report.sections.failures import failure_section
@@ -21,6 +21,7 @@ from bench.runs.finished_run import FinishedRun
 from bench.runs.tables import REAL_OTHER, REAL_SAME
 from bench.suite.prompts import PRIOR
 
+SIGNS: Final[Mapping[Verdict, str]] = {"above": ">", "below": "<", "not separable": "~"}
 WIDTH: Final = 4
 """Metrics per table; more would not fit a page."""
 
@@ -34,6 +35,7 @@ def markdown(table: ComparisonTable) -> str:
         share_section(table),
         baseline_section(table),
         ranking_section(table),
+        pairwise_section(table),
         matched_section(table),
         agreement_section(table),
         drift_section(table),
@@ -87,7 +89,14 @@ def score_section(table: ComparisonTable) -> str:
         parts.append(markdown_table(["method", *(c.column.heading for c in part)], lines))
     if not parts:
         return ""
-    return _joined(["## Scores", "Mean over images, with its 95 % interval.", *parts, *notes(table.run)])
+    return _joined(
+        [
+            "## Scores",
+            "Mean over images with its 95 % interval; people and prompts are taken as random.",
+            *parts,
+            *notes(table.run),
+        ]
+    )
 
 
 def set_section(table: ComparisonTable) -> str:
@@ -130,10 +139,12 @@ def share_section(table: ComparisonTable) -> str:
     if not columns:
         return ""
     lines = [
-        [label, *(marked(_percent(c.share(label)), c.entry(label).overlap) for c in columns)]
+        [label, *(marked(share_text(c.share(label)), c.entry(label).overlap) for c in columns)]
         for label in table.run.methods
     ]
-    intro = f"0 % is the score of `{REAL_OTHER}`, 100 % that of `{REAL_SAME}`."
+    intro = (
+        f"0 % is the score of `{REAL_OTHER}`, 100 % that of `{REAL_SAME}`; jackknife intervals over people."
+    )
     reasons = {c.column.title: c.no_share_reason for c in table.image_columns}
     reasons |= {c.column.title: c.no_share_reason for c in table.set_columns}
     tables = markdown_table(["method", *(c.column.title for c in columns)], lines)
@@ -146,10 +157,6 @@ def _without_share(reasons: Mapping[str, str]) -> list[str]:
         for reason in dict.fromkeys(reasons.values())
         if reason
     ]
-
-
-def _percent(value: float | None) -> str:
-    return dash() if value is None else f"{100 * value:.0f} %"
 
 
 def baseline_section(table: ComparisonTable) -> str:
@@ -166,24 +173,32 @@ def baseline_section(table: ComparisonTable) -> str:
                 lines.append([column.column.title, label, *texts])
     if not lines:
         return ""
-    intro = "Paired by person and prompt; Holm's correction over the methods at 5 %."
+    intro = (
+        "Paired by person and prompt, with Holm's correction over the methods at 5 %. Each interval has "
+        "the level at which the correction tested it: it excludes 0 exactly where the verdict is `above` or "
+        "`below`."
+    )
     header = ["metric", "method", f"minus {run.floor}", f"minus {run.ceiling}"]
     return _joined(["## Against the floor and the ceiling", intro, markdown_table(header, lines)])
 
 
 def ranking_section(table: ComparisonTable) -> str:
     """Methods from best to worst by each metric, with `~` where neighbours are not separable."""
-    lines = [
-        [column.column.title, _order(column.ranking, column.contrasts)]
-        for column in [*table.image_columns, *table.prior_columns]
-        if len(column.ranking) > 1
-    ]
-    if not lines:
+    columns = [c for c in [*table.image_columns, *table.prior_columns] if len(c.ranking) > 1]
+    if not columns:
         return ""
+    lines = [
+        [c.column.title, _order(c.ranking, c.contrasts), _order(c.ranking, c.contrasts_with_fixed_prompts)]
+        for c in columns
+    ]
     intro = (
-        "Best first; `~` joins neighbours that are not separable (paired, Holm's correction over all pairs)."
+        "Best first. `>` joins neighbours that are separable, `~` those that are not (paired, Holm's "
+        "correction over all pairs at 5 %). A missing score counts as the worst score of its column. The "
+        "first order is what holds for other people and prompts; the second takes these prompts as given."
     )
-    return _joined(["## Ranking", intro, markdown_table(["metric", "order"], lines)])
+    header = ["metric", "order: people and prompts vary", "order: prompts fixed"]
+    notes = [note for c in columns if (note := _order_note(c))]
+    return _joined(["## Ranking", intro, markdown_table(header, lines), bullets(notes)])
 
 
 def _order(ranking: Sequence[str], contrasts: Sequence[Contrast]) -> str:
@@ -192,3 +207,39 @@ def _order(ranking: Sequence[str], contrasts: Sequence[Contrast]) -> str:
     for one, other in pairwise(ranking):
         text += f" {'>' if frozenset((one, other)) in separable else '~'} {other}"
     return text
+
+
+def _order_note(column: ImageColumn) -> str:
+    """Where missing scores change the order."""
+    if column.order_of_means == column.ranking:
+        return ""
+    return f"{column.column.title}: by the scores that exist, the order is {', '.join(column.order_of_means)}"
+
+
+def pairwise_section(table: ComparisonTable) -> str:
+    """Every ranked method against every other, also those that are no neighbours."""
+    parts = []
+    for column in table.image_columns:
+        if column.column.name != "identity" or len(column.ranking) < 3:
+            continue
+        signs = {(c.one, c.other): SIGNS[c.verdict] for c in column.contrasts}
+        swapped = {">": "<", "<": ">", "~": "~"}
+        signs |= {(other, one): swapped[sign] for (one, other), sign in signs.items()}
+        pairs = {c.difference.n for c in column.contrasts}
+        lines = [
+            [f"{place}. {one}", *(signs.get((one, other), "") for other in column.ranking)]
+            for place, one in enumerate(column.ranking, start=1)
+        ]
+        header = [f"{column.column.title}, n = {_span(pairs)} pairs", *map(str, range(1, len(lines) + 1))]
+        parts.append(markdown_table(header, lines))
+    if not parts:
+        return ""
+    intro = (
+        "`>`: the method of the row has the higher mean, `<`: the lower, `~`: not separable. The differences "
+        "with their intervals are in the JSON report (`contrasts`)."
+    )
+    return _joined(["## Pairwise comparisons", intro, *parts])
+
+
+def _span(numbers: Collection[int]) -> str:
+    return str(min(numbers)) if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.statistics import MIN_PEOPLE
 from bench.markdown import bullets
 from bench.report.cell_text import MARKS
 from bench.runs.finished_run import FinishedRun
@@ -11,8 +12,8 @@ from bench.runs.tables import NO_IMAGE
 
 def notes(run: FinishedRun) -> Iterator[str]:
     """Notes below the scores: why there are no intervals, and which numbers are not independent."""
-    if len({cell.identity for cell in run.cells}) < 2:
-        yield "No intervals: they need at least two people."
+    if len({cell.identity for cell in run.cells}) < MIN_PEOPLE:
+        yield f"No intervals and no verdicts: they need at least {MIN_PEOPLE} people."
     overlaps = [*_conditioned(run), *_trained(run)]
     if overlaps:
         yield bullets(overlaps)

@@ -30,9 +30,9 @@ class Measured:
     people: int | None = None
 
 
-def mean(values: Sequence[float], clusters: People, *, seed: int) -> Measured:
+def mean(values: Sequence[float], clusters: People) -> Measured:
     """Mean with an interval clustered by person (or by another cluster label)."""
-    found = estimate(values, [(cluster, 0) for cluster in clusters.tolist()], seed=seed)
+    found = estimate(values, [(cluster, 0) for cluster in clusters.tolist()])
     return Measured(found.mean, found.low, found.high, found.n, len(set(clusters.tolist())))
 
 

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from fake_run import cell, column, finished_run, scores
 from known_run import known_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
+from bench.analysis.comparisons import clusters_of
 from bench.errors import ReportError
 from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import REAL_OTHER, REAL_SAME
+from bench.runs.tables import REAL_OTHER, REAL_SAME, ScoreRow
 
 
 @pytest.fixture
@@ -33,22 +35,41 @@ def test_row_without_scores_has_an_empty_entry(table: ComparisonTable) -> None:
 def test_method_conditioned_on_the_metric_is_not_ranked(table: ComparisonTable) -> None:
     column = table.image_columns[0]
     assert column.entry("leaky").overlap == "conditioned"
-    assert column.ranking == ["tuned", "close"]
+    # `tuned` has the higher mean of the scores that exist, and three missing ones.
+    assert column.order_of_means == ["tuned", "close"]
+    assert column.ranking == ["close", "tuned"]
 
 
 def test_close_methods_are_not_separable_and_distant_ones_are(table: ComparisonTable) -> None:
     column = table.image_columns[0]
     assert [c.separable for c in column.contrasts] == [False]
     assert list(column.against_floor) == list(column.against_ceiling) == ["tuned", "close", "leaky"]
-    assert all(c.separable and c.difference.mean > 0 for c in column.against_floor.values())
-    assert all(c.separable and c.difference.mean < 0 for c in column.against_ceiling.values())
+    # One of six people has no score by `tuned` at all, which counts as the worst score.
+    assert {label: c.verdict for label, c in column.against_floor.items()} == {
+        "tuned": "not separable",
+        "close": "above",
+        "leaky": "above",
+    }
+    assert {label: c.verdict for label, c in column.against_ceiling.items()} == {
+        "tuned": "below",
+        "close": "below",
+        "leaky": "below",
+    }
 
 
 def test_share_is_0_at_the_floor_and_1_at_the_ceiling(table: ComparisonTable) -> None:
     column = table.image_columns[0]
-    assert column.share(REAL_OTHER) == pytest.approx(0)
-    assert column.share(REAL_SAME) == pytest.approx(1)
-    assert column.share("close") == pytest.approx((0.49 - 0.1) / 0.7, abs=0.05)
+    values = {label: column.share(label) for label in (REAL_OTHER, "close", REAL_SAME)}
+    shares = {label: share.value for label, share in values.items() if share is not None}
+    expected = {REAL_OTHER: 0, "close": pytest.approx((0.49 - 0.1) / 0.7, abs=0.05), REAL_SAME: 1}
+    assert shares == expected
+
+
+def test_share_has_an_interval_around_its_value(table: ComparisonTable) -> None:
+    share = table.image_columns[0].share("close")
+    assert share is not None
+    assert share.interval is not None
+    assert share.interval[0] < share.value < share.interval[1]
 
 
 def test_column_with_equal_floor_and_ceiling_has_no_share() -> None:
@@ -118,3 +139,62 @@ def test_second_method_with_a_baseline_role_is_not_ranked() -> None:
     run = run_with_roles(own_floor="floor", one="floor")
     assert run.floor == "own-floor"
     assert compare(run).image_columns[0].ranking == ["own-ceiling", "two"]
+
+
+def worst_lost(people: int, lost: float, seed: int) -> FinishedRun:
+    """Two equal methods; `careless` finds no face in the worst of its own images."""
+    rng = np.random.default_rng(seed)
+    names, prompts = [f"p{i}" for i in range(people)], range(7)
+    shift = rng.normal(0, 0.1, (people, 7))
+    own = {m: 0.5 + shift + rng.normal(0, 0.05, (people, 7)) for m in ("careful", "careless")}
+    limit = np.quantile(own["careless"], lost)
+    rows = [
+        row
+        for method, values in own.items()
+        for i, who in enumerate(names)
+        for row in scores(
+            FACE,
+            method,
+            who,
+            ["no face found" if method == "careless" and v < limit else float(v) for v in values[i]],
+        )
+    ]
+    cells = [cell(m, who, f"p{p}") for m in own for who in names for p in prompts]
+    return finished_run((FACE,), cells, rows)
+
+
+FACE = column("identity", "mine")
+
+
+@pytest.mark.parametrize("lost", [0.05, 0.15, 0.3])
+def test_method_that_loses_its_worst_faces_is_never_ranked_above_its_equal(lost: float) -> None:
+    for seed in range(20):
+        found = compare(worst_lost(20, lost, seed)).image_columns[0]
+        (contrast,) = found.contrasts
+        above = contrast.one if contrast.verdict == "above" else contrast.other
+        assert not contrast.separable or above == "careful"
+        assert contrast.difference.n == 20 * 7
+
+
+def test_order_and_verdicts_come_from_the_same_means() -> None:
+    for seed in range(20):
+        found = compare(worst_lost(8, 0.3, seed)).image_columns[0]
+        assert all(c.difference.mean >= 0 for c in found.contrasts)
+
+
+def test_interval_of_a_contrast_excludes_0_exactly_where_it_is_separable(table: ComparisonTable) -> None:
+    for found in [*table.image_columns, *table.prior_columns]:
+        groups = (found.against_floor.values(), found.against_ceiling.values(), found.contrasts)
+        for contrast in (c for group in groups for c in group):
+            low, high = contrast.difference.low, contrast.difference.high
+            assert low is not None
+            assert high is not None
+            assert (low > 0 or high < 0) == contrast.separable
+            assert (contrast.verdict == "not separable") != contrast.separable
+
+
+def test_recaptions_are_one_prompt() -> None:
+    first, second = (
+        ScoreRow("m", "ada", f"recaption-{i}", "recaption", 1, "x", "", 0.1, "", "") for i in (1, 2)
+    )
+    assert clusters_of(first) == clusters_of(second) == ("ada", "recaption")
