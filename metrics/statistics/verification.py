@@ -88,7 +88,7 @@ def false_accepts(pairs: PhotoPairs, share: float) -> FalseAccepts:
 
     The Wilson interval counts half the pairs of people as independent trials: photographs of one pair of
     people are alike, and each person is in many pairs. Simulated coverage is 96 % for 8 people, 99 % for 12,
-    and 80 % for 5, which therefore get none. Raises ValueError as `threshold_at`.
+    and 87 % for 5, which therefore get none. Raises ValueError as `threshold_at`.
     """
     threshold = threshold_at(pairs.impostor, share)
     people = np.unique(pairs.people)
