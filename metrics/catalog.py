@@ -9,8 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from metrics.interface import Better, MetricBase, MetricError, SampleMetric, SetMetric
-from metrics.scores import distribution, diversity, identity, prior_drift, prompt_match
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.interface import (
+    Better,
+    Features,
+    MetricBase,
+    MetricError,
+    RealPhoto,
+    SampleMetric,
+    Score,
+    SetMetric,
+)
+from metrics.scores import copying, distribution, diversity, identity, prior_drift, prompt_match
 from metrics.scores.encoder_metric import EncoderMetric
 
 Kind = Literal["face", "detector", "image", "text", "attributes", "features", "classes", "perceptual"]
@@ -87,8 +99,13 @@ _FAMILIES: Final = (
     _Family(identity.Identity, "face", "mean cosine of the face to held-out photos"),
     _Family(identity.Identity, "image", "mean cosine of the whole image to held-out photos"),
     _Family(identity.IdentityZero, "face", "identity, 0 where no face is found"),
-    _Family(identity.Verified, "face", "accepted as this person at 1 % false accepts"),
-    _Family(identity.Copying, "face", "cosine to photos shown minus cosine to photos not shown"),
+    _Family(identity.Verified, "face", "share of held-out photos accepted as the person, 1 % false accepts"),
+    _Family(identity.Verified5, "face", "the same at 5 % false accepts"),
+    _Family(identity.Verified10, "face", "the same at 10 % false accepts"),
+    _Family(copying.Copying, "face", "cosine to photos shown minus cosine to photos not shown"),
+    _Family(copying.CopyPaste, "face", "copying by angles: 1 is a copy, 0 no closer to the photos shown"),
+    _Family(copying.SimGt, "face", "Sim(GT): mean cosine to held-out photos, as identity"),
+    _Family(copying.SimRef, "face", "Sim(Ref): mean cosine to photos shown"),
     _Family(identity.Detected, "detector", "a face is found"),
     _Family(identity.MultiFace, "detector", "more than one face is found"),
     _Family(prompt_match.AttributeMatch, "attributes", "share of the requested attributes that are visible"),
@@ -98,6 +115,7 @@ _FAMILIES: Final = (
     _Family(diversity.NearestReference, "perceptual", "distance to the nearest photo shown"),
     _Family(prior_drift.Drift, "perceptual", "class images: distance to the backbone's own image"),
     _Family(prior_drift.Bleed, "face", "class images: gain in cosine to the subject"),
+    _Family(prior_drift.Disruption, "perceptual", "distance to the backbone's image; always 0: no effect"),
     _Family(distribution.Frechet, "features", "Frechet distance to real images"),
     _Family(distribution.FrechetInfinity, "features", "FID without its small-sample bias"),
     _Family(distribution.Kernel, "features", "kernel distance to real images"),
@@ -152,6 +170,24 @@ def of_people(metric: SampleMetric) -> bool:
     if entry is None:
         return bool(_optional(metric, "of_people"))
     return any({"face", "detector"} & ENCODERS[name].serves for name in (entry.encoder, *entry.parts))
+
+
+def needs_backbone(metric: SampleMetric) -> bool:
+    """Whether a metric reads the backbone's image of subject images (see `MetricBase.needs_backbone`)."""
+    return bool(_optional(metric, "needs_backbone"))
+
+
+def calibration(metric: SampleMetric, real: Sequence[RealPhoto]) -> dict[str, float | None]:
+    """What a metric derives from real photographs (see `MetricBase.calibration`); empty for most."""
+    own = getattr(metric, "calibration", None)
+    return {} if own is None else dict(own(real))
+
+
+def measure_rest(metric: SetMetric, generated: Features, real: Features, rest: NDArray[np.bool_]) -> Score:
+    """The score of the rows `rest` of a set (see `MetricBase.measure_rest`)."""
+    own = getattr(metric, "measure_rest", None)
+    score: Score = metric.measure(generated[rest], real) if own is None else own(generated, real, rest)
+    return score
 
 
 def _optional(metric: SampleMetric, member: str) -> Any:

@@ -41,7 +41,8 @@ class Sample:
     person: bool = True
     """False for things and animals, to which face metrics do not apply."""
     backbone_image: Image | None = None
-    """For class images: the image of the backbone without the method, from the same prompt and seed."""
+    """The image of the backbone without the method, from the same prompt and seed. Class images have it,
+    images of the subject only for a metric with `MetricBase.needs_backbone`; None if it does not exist."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,17 @@ class MetricBase:
     """
     of_people: ClassVar[bool] = False
     """True for a metric that applies to people only, because it uses a face network."""
+    needs_backbone: ClassVar[bool] = False
+    """True for a metric of images of the subject that reads `Sample.backbone_image`."""
+
+    def calibration(self, real: Sequence[RealPhoto]) -> Mapping[str, float | None]:
+        """What the scores derive from real photographs, such as a threshold, for metrics.json."""
+        return {}
+
+    def measure_rest(self, generated: Features, real: Features, rest: NDArray[np.bool_]) -> Score:
+        """For a set metric: the score of the rows `rest`, with the random choices of the whole set."""
+        score: Score = self.measure(generated[rest], real)  # type: ignore[attr-defined]
+        return score
 
 
 class MetricError(Exception):

@@ -10,7 +10,7 @@ from bench.analysis.failures import failure_counts
 from bench.analysis.rank_agreement import MetricPairAgreement, face_metric_pairs
 from bench.analysis.subgroups import SubgroupComparison, compare_subgroups
 from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SET
+from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SETS
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class ComparisonTable:
     @property
     def set_rows(self) -> list[str]:
         """Row labels of the set columns."""
-        return [*self.run.methods, REAL_SET]
+        measured = {row.method for row in self.run.sets}
+        return [*self.run.methods, *(label for label in REAL_SETS if label in measured)]
 
     @cached_property
     def image_columns(self) -> list[ImageColumn]:

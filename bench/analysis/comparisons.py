@@ -19,7 +19,7 @@ from bench.analysis.statistics import (
     paired_difference,
 )
 from bench.runs.finished_run import Column, FinishedRun, OverlapKind
-from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SET, ScoreRow
+from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SETS, ScoreRow
 from bench.suite.prompts import PRIOR
 
 ALPHA: Final = 1 - LEVEL
@@ -313,7 +313,7 @@ class SetColumn:
     @cached_property
     def entries(self) -> dict[str, SetEntry]:
         """Value and interval of every row that has one."""
-        entries = {label: self._entry(label) for label in [*self.run.methods, REAL_SET]}
+        entries = {label: self._entry(label) for label in [*self.run.methods, *REAL_SETS]}
         return {label: entry for label, entry in entries.items() if entry is not None}
 
     def _entry(self, label: str) -> SetEntry | None:

@@ -28,7 +28,12 @@ FLOOR: Final = "text-only"
 """The row of the backbone alone."""
 REAL_SAME: Final = "real (same person)"
 REAL_OTHER: Final = "real (other person)"
+REAL_SET_SAME: Final = "real (same people)"
+"""Photographs of the run's people, as many as a method's set has images of each."""
 REAL_SET: Final = "real (disjoint half)"
+"""Photographs of anybody; in runs of version 0.1 only."""
+REAL_SETS: Final = (REAL_SET_SAME, REAL_SET)
+"""Rows of real photographs in sets.csv; a run has one of them."""
 NO_IMAGE: Final = ("failed: ", "missing: ")
 """First words of the reason where a score is missing because its image is missing."""
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
+from typing import Final
 
 from PIL import Image
 
@@ -17,7 +19,9 @@ from metrics.interface import RealPhoto, Sample
 
 Images = tuple[Image.Image, ...]
 BackboneImages = Mapping[tuple[str, str, int], Path]
-"""Class images of the backbone alone, by identity, prompt and sample."""
+"""Images of the backbone alone, by identity, prompt and sample."""
+MAX_OTHERS: Final = 4
+"""Maximum number of photographs of other people per caption: bounds the work for datasets of many people."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class EvaluationSample:
     sample: Sample
     category: str
     sample_number: int
+    prompt: str
+    """The prompt's id. `sample.prompt_id` differs for photographs of different people under one caption,
+    which no metric of several images may compare."""
 
 
 def load_identity_images(people: Sequence[Identity], suite: Suite) -> dict[str, IdentityImages]:
@@ -66,27 +73,31 @@ class StoredImages:
         self._suite = suite
         self._identities = identities
 
-    def of_subject(self, cells: Sequence[CellRow]) -> Iterator[EvaluationSample]:
-        """Images of the subject; their prompt contains the plain noun phrase."""
+    def of_subject(
+        self, cells: Sequence[CellRow], backbone: BackboneImages | None = None
+    ) -> Iterator[EvaluationSample]:
+        """Images of the subject; their prompt contains the plain noun phrase.
+
+        Each has the image of the same place in `backbone`, which starts from the same noise, if there is one.
+        """
         for cell in cells:
             if cell.category != PRIOR and cell.status == "generated":
-                yield EvaluationSample(self._sample(cell), cell.category, cell.sample)
+                yield self._evaluation_sample(cell, backbone or {})
 
     def of_class(self, cells: Sequence[CellRow], backbone: BackboneImages) -> Iterator[EvaluationSample]:
         """Class images after fitting, each with the backbone's own image of the same seed."""
         for cell in cells:
             if cell.category == PRIOR and cell.status == "generated":
-                path = backbone.get(_place(cell))
-                sample = replace(self._sample(cell), backbone_image=load_image(path) if path else None)
-                yield EvaluationSample(sample, cell.category, cell.sample)
+                yield self._evaluation_sample(cell, backbone)
 
     def of_backbone(self, cells: Sequence[CellRow]) -> BackboneImages:
-        """Paths of the class images among `cells`."""
-        return {
-            _place(cell): self._folder.image_of(cell)
-            for cell in cells
-            if cell.category == PRIOR and cell.status == "generated"
-        }
+        """Paths of the images of `cells`."""
+        return {place_of(cell): self._folder.image_of(cell) for cell in cells if cell.status == "generated"}
+
+    def _evaluation_sample(self, cell: CellRow, backbone: BackboneImages) -> EvaluationSample:
+        path = backbone.get(place_of(cell))
+        sample = replace(self._sample(cell), backbone_image=load_image(path) if path else None)
+        return EvaluationSample(sample, cell.category, cell.sample, cell.prompt)
 
     def _sample(self, cell: CellRow) -> Sample:
         images = self._identities.get(cell.identity)
@@ -117,7 +128,8 @@ class StoredImages:
         return tuple(photo.load() for photo in photos)
 
 
-def _place(cell: CellRow) -> tuple[str, str, int]:
+def place_of(cell: CellRow) -> tuple[str, str, int]:
+    """Identity, prompt and sample: what images of different methods have in common."""
     return cell.identity, cell.prompt, cell.sample
 
 
@@ -132,36 +144,53 @@ def real_same(identities: Mapping[str, IdentityImages]) -> Iterator[EvaluationSa
     for images in identities.values():
         for i, image in enumerate(images.held_out):
             others = images.held_out[:i] + images.held_out[i + 1 :]
-            yield _real("same", images, i, image, others)
+            sample = replace(_real_sample("same", images, i, image, 1), held_out=others)
+            yield _real(i, sample, 1)
 
 
 def real_other(identities: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:
-    """The next identity's photographs in place of this one's, under this one's captions."""
-    all_images = list(identities.values())
-    if len(all_images) < 2:
-        return
-    for place, images in enumerate(all_images):
-        other = all_images[(place + 1) % len(all_images)]
-        for i, image in enumerate(other.held_out[: len(images.held_out)]):
-            yield _real("other", images, i, image, images.held_out)
+    """Photographs of other people in place of this one's, under this one's captions.
+
+    The other people have the same noun, or any noun if nobody else has the same. Each caption has the same
+    number of samples, at most MAX_OTHERS: photographs of one other person after another, each time the next
+    one of that person. So all suitable pairs of people occur equally often, up to one, if there are enough
+    captions, and each pair of person and caption has the same weight in a mean over samples.
+    """
+    suitable = {who: _suitable(images, identities) for who, images in identities.items()}
+    count = min(MAX_OTHERS, max(map(len, suitable.values()), default=0))
+    for who, others in suitable.items():
+        images = identities[who]
+        for i, number in product(range(len(images.held_out)), range(1, count + 1)):
+            round_number, place = divmod(i * count + number - 1, len(others))
+            photos = others[place].held_out
+            sample = _real_sample("other", images, i, photos[round_number % len(photos)], number)
+            yield _real(i, sample, number)
 
 
-def _real(
-    kind: str, images: IdentityImages, i: int, image: Image.Image, held_out: Images
-) -> EvaluationSample:
+def _suitable(images: IdentityImages, identities: Mapping[str, IdentityImages]) -> list[IdentityImages]:
+    """The other people with a photograph: those of the same noun, or all if there is none."""
+    others = [other for other in identities.values() if other is not images and other.held_out]
+    return [other for other in others if other.who.noun == images.who.noun] or others
+
+
+def _real(i: int, sample: Sample, number: int) -> EvaluationSample:
+    return EvaluationSample(sample, "real", number, f"photo-{i + 1}")
+
+
+def _real_sample(kind: str, images: IdentityImages, i: int, image: Image.Image, number: int) -> Sample:
+    """A photograph under the caption of the i-th held-out photograph."""
     photo, who = images.who.held_out[i], images.who
-    sample = Sample(
-        id=f"real-{kind}/{who.id}/photo-{i + 1}/s1",
+    return Sample(
+        id=f"real-{kind}/{who.id}/photo-{i + 1}/s{number}",
         identity=who.id,
-        prompt_id=f"photo-{i + 1}",
+        prompt_id=f"photo-{i + 1}/s{number}",
         image=image,
         prompt=photo.caption.replace(SLOT, who.phrase),
-        expected_attributes=photo.attributes,
-        held_out=held_out,
+        expected_attributes=photo.named_attributes,
+        held_out=images.held_out,
         references=images.references,
         person=who.person,
     )
-    return EvaluationSample(sample, "real", 1)
 
 
 def calibration_photos(identities: Mapping[str, IdentityImages]) -> list[RealPhoto]:

@@ -27,14 +27,15 @@ from bench.scoring.samples import (
     calibration_photos,
     load_identity_images,
     load_image,
+    place_of,
     real_other,
     real_same,
 )
-from bench.scoring.set_scores import SetImage, SetSubject, set_rows
+from bench.scoring.set_scores import RealPhotos, SetImage, SetSubject, set_rows
 from bench.scoring.suite_metrics import Metrics, fingerprint_of, title
 from bench.suite.prompts import PRIOR
 from bench.suite.suite import Suite
-from metrics.catalog import of_people
+from metrics.catalog import calibration, needs_backbone, of_people
 from metrics.interface import RealPhoto, SampleMetric, Score
 
 NO_PERSON: Final = "not a person"
@@ -96,19 +97,27 @@ def score(inputs: ScoringInputs, notify: Notify, *, overwrite: bool) -> None:
     if not overwrite and complete and read_json(folder / METRICS).get("of") == current:
         return
     (folder / METRICS).unlink(missing_ok=True)
-    write_rows(folder / SCORES, list(_score_images(inputs, notify)), ScoreRow)
-    write_rows(folder / SETS, list(_score_sets(inputs, notify)), SetRow)
-    write_json(folder / METRICS, {"of": current, "metrics": inputs.metrics.columns})
-
-
-def _score_images(inputs: ScoringInputs, notify: Notify) -> Iterator[ScoreRow]:
     identities = load_identity_images(inputs.people.chosen, inputs.suite)
     context = ScoringContext(inputs.metrics, calibration_photos(identities), notify)
+    write_rows(folder / SCORES, list(_score_images(inputs, identities, context)), ScoreRow)
+    write_rows(folder / SETS, list(_score_sets(inputs, notify)), SetRow)
+    calibrations = {
+        title(m): found for m in inputs.metrics.of_images if (found := calibration(m, context.real))
+    }
+    columns = {"metrics": inputs.metrics.columns, "calibration": calibrations}
+    write_json(folder / METRICS, {"of": current, **columns})
+
+
+def _score_images(
+    inputs: ScoringInputs, identities: dict[str, IdentityImages], context: ScoringContext
+) -> Iterator[ScoreRow]:
     stored = StoredImages(inputs.folder, inputs.suite, identities)
     backbone = stored.of_backbone(inputs.cells_of(inputs.floor))
+    needed = any(needs_backbone(metric) for metric in context.metrics.of_subjects)
     for label in inputs.labels:
         cells = inputs.cells_of(label)
-        yield from _score_row(label, list(stored.of_subject(cells)), context.metrics.of_subjects, context)
+        subject = list(stored.of_subject(cells, backbone if needed else {}))
+        yield from _score_row(label, subject, context.metrics.of_subjects, context)
         if label != inputs.floor:
             yield from _score_class_images(label, list(stored.of_class(cells, backbone)), inputs, context)
         yield from _unscored(label, inputs)
@@ -157,7 +166,7 @@ def _score_row(
 def _row(label: str, one: EvaluationSample, metric: SampleMetric, score: Score) -> ScoreRow:
     sample = one.sample
     value = None if score.value is None else float(score.value)
-    place = (label, sample.identity, sample.prompt_id, one.category, one.sample_number)
+    place = (label, sample.identity, one.prompt, one.category, one.sample_number)
     return ScoreRow(*place, metric.name, metric.encoder, value, score.reason, fingerprint_of(metric))
 
 
@@ -177,8 +186,12 @@ def _score_sets(inputs: ScoringInputs, notify: Notify) -> Iterator[SetRow]:
     if not inputs.metrics.of_sets:
         return
     subjects = [_set_subject(label, inputs) for label in inputs.labels]
-    held_out = [photo for who in inputs.people.chosen for photo in who.held_out]
-    real = [photo.load for photo in (*held_out, *inputs.people.others)]
+    chosen = inputs.people.chosen
+    real = RealPhotos(
+        {who.id: [photo.load for photo in who.references] for who in chosen},
+        {who.id: [photo.load for photo in who.held_out] for who in chosen},
+        [photo.load for photo in inputs.people.others],
+    )
     for metric in inputs.metrics.of_sets:
         notify(title(metric))
         yield from set_rows(metric, subjects, real, fingerprint=fingerprint_of(metric), seed=inputs.seed)
@@ -187,7 +200,7 @@ def _score_sets(inputs: ScoringInputs, notify: Notify) -> Iterator[SetRow]:
 def _set_subject(label: str, inputs: ScoringInputs) -> SetSubject:
     planned = [cell for cell in inputs.cells_of(label) if cell.category != PRIOR]
     images = tuple(
-        SetImage(cell.cell, cell.identity, partial(load_image, inputs.folder.image_of(cell)))
+        SetImage(place_of(cell), partial(load_image, inputs.folder.image_of(cell)))
         for cell in planned
         if cell.status == "generated"
     )

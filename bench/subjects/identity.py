@@ -35,6 +35,11 @@ class PhotoFile:
     """Name in `CORRUPTIONS` applied when the photograph is loaded; empty for none."""
 
     @property
+    def named_attributes(self) -> dict[str, str]:
+        """The attributes that the caption names: it does not mention what is absent (`none`)."""
+        return {label: value for label, value in self.attributes.items() if value != "none"}
+
+    @property
     def name(self) -> str:
         """The file name, and the part if there is one."""
         return f"{self.path}" if self.part is None else f"{self.path} {self.part}"
@@ -89,7 +94,7 @@ class Identity:
                 f"prompts: recaptions = {count}, {self.id} has {len(self.held_out)} held-out photos"
             )
         return tuple(
-            recaption(number, photo.caption, photo.attributes)
+            recaption(number, photo.caption, photo.named_attributes)
             for number, photo in enumerate(self.held_out[:count], start=1)
         )
 

@@ -1,9 +1,9 @@
-"""Face metrics: detection, similarity to the person, verification, copying."""
+"""Face metrics: detection, similarity to the person, verification."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +14,14 @@ from metrics.encoders.protocols import FaceDetector
 from metrics.interface import Better, Encoder, RealPhoto, Sample, Score
 from metrics.scores.encoder_metric import EncoderMetric
 from metrics.scores.reasons import NO_FACE, NOT_FINITE, missing_face_reason
-from metrics.statistics.verification import mean_cosine, threshold_at, trials
+from metrics.statistics.verification import (
+    PhotoPairs,
+    cosine,
+    false_accepts,
+    has_direction,
+    photo_pairs,
+    threshold_at,
+)
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,7 @@ class Identity(EncoderMetric[Encoder]):
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """One score per sample; `real` is not used."""
-        cosines = _mean_cosines(self.network, samples, [sample.held_out for sample in samples])
-        return [_score(value, reason) for value, reason in cosines]
+        return mean_cosines(self.network, samples, [sample.held_out for sample in samples])
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,13 @@ class IdentityZero(Identity):
 
 @dataclass(frozen=True)
 class Verified(Identity):
-    """1 where a verifier accepts the image as this person, else 0; an image without a face is rejected.
+    """Share of the person's held-out photographs with which the image is accepted as the same person, 0..1.
 
-    The threshold is the cosine that a share `false_accepts` of the impostor trials among `real` exceeds. A
-    trial is the mean cosine of one photograph to all those of another person. Too few trials give no score.
+    A pair of an image and a photograph is accepted if its cosine exceeds the threshold, which a share
+    `false_accepts` of the pairs of photographs of different people among `real` exceeds. Both are comparisons
+    of two single images, so the threshold has the same form as the test and does not depend on the number of
+    photographs. The mean over images is the true-accept rate at this false-accept rate (TAR at FAR) of face
+    verification. An image without a face is rejected. Too few pairs give no score.
     """
 
     false_accepts: float = 0.01
@@ -54,43 +63,49 @@ class Verified(Identity):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {**self.network.fingerprint, "false accepts": str(self.false_accepts)}
+        return {
+            **self.network.fingerprint,
+            "false accepts": f"{self.false_accepts} of the pairs of photographs of different people",
+        }
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         """One score per sample, by the threshold computed from `real`."""
-        identities = np.array([photo.identity for photo in real])
-        vectors = self.network.encode([photo.image for photo in real]) if real else np.empty((0, 1))
         try:
-            threshold = threshold_at(trials(vectors, identities).impostor, self.false_accepts)
+            threshold = threshold_at(self._pairs(real).impostor, self.false_accepts)
         except ValueError as error:
             return [Score(None, f"no threshold: {error}") for _ in samples]
-        cosines = super().score(samples, real)
-        return [
-            s if s.value is None and s.reason != NO_FACE else Score(float((s.value or -1.0) > threshold))
-            for s in cosines
-        ]
+        found = cosines_to(self.network, samples, [sample.held_out for sample in samples])
+        return [_accepted(cosines, reason, threshold) for cosines, reason in found]
+
+    def calibration(self, real: Sequence[RealPhoto]) -> Mapping[str, float | None]:
+        """The fields of `FalseAccepts`: threshold, realised rate with interval, numbers of pairs and people.
+
+        Empty if there are too few pairs for a threshold.
+        """
+        try:
+            return asdict(false_accepts(self._pairs(real), self.false_accepts))
+        except ValueError:
+            return {}
+
+    def _pairs(self, real: Sequence[RealPhoto]) -> PhotoPairs:
+        vectors = self.network.encode([photo.image for photo in real]) if real else np.empty((0, 1))
+        return photo_pairs(vectors, np.array([photo.identity for photo in real], np.str_))
 
 
 @dataclass(frozen=True)
-class Copying(Identity):
-    """Mean cosine to the photographs shown to the method, minus that to other photographs of the person.
+class Verified5(Verified):
+    """`Verified` at 5 % false accepts: a point of the match-rate curve."""
 
-    About 0 for a method that learnt the person, above 0 for one that copies its input. None without a face,
-    or where one kind of photograph is missing.
-    """
+    false_accepts: float = 0.05
+    name: ClassVar[str] = "verified-fmr5"
 
-    name: ClassVar[str] = "copying"
-    better: ClassVar[Better] = "lower"
 
-    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
-        """One score per sample; `real` is not used."""
-        references = [sample.references for sample in samples]
-        shown = _mean_cosines(self.network, samples, references, "reference")
-        unseen = _mean_cosines(self.network, samples, [sample.held_out for sample in samples])
-        return [
-            _score(a - b, reason or other_reason)
-            for (a, reason), (b, other_reason) in zip(shown, unseen, strict=True)
-        ]
+@dataclass(frozen=True)
+class Verified10(Verified):
+    """`Verified` at 10 % false accepts: a point of the match-rate curve."""
+
+    false_accepts: float = 0.1
+    name: ClassVar[str] = "verified-fmr10"
 
 
 @dataclass(frozen=True)
@@ -119,35 +134,59 @@ class MultiFace(Detected):
         return [Score(float(len(boxes) > 1)) if boxes else Score(None, NO_FACE) for boxes in found]
 
 
-def _score(value: float, reason: str) -> Score:
-    return Score(None, reason) if reason else Score(float(value))
+def _accepted(cosines: NDArray[np.float64], reason: str, threshold: float) -> Score:
+    if reason:
+        return Score(0.0) if reason == NO_FACE else Score(None, reason)
+    return Score(float((cosines > threshold).mean()))
 
 
-def _mean_cosines(
+def mean_cosines(
     encoder: Encoder, samples: Sequence[Sample], photos: Sequence[tuple[Image, ...]], kind: str = "held-out"
-) -> list[tuple[float, str]]:
+) -> list[Score]:
     """Mean cosine of each sample to its own photographs, or the reason why there is none."""
+    found = cosines_to(encoder, samples, photos, kind)
+    return [Score(None, reason) if reason else Score(float(cosines.mean())) for cosines, reason in found]
+
+
+def cosines_to(
+    encoder: Encoder, samples: Sequence[Sample], photos: Sequence[tuple[Image, ...]], kind: str = "held-out"
+) -> list[tuple[NDArray[np.float64], str]]:
+    """Cosines of each sample to those of its own photographs that have a face, or the reason why not."""
+    faces = valid_vectors(encoder, samples, photos, kind)
+    return [
+        (np.empty(0), reason) if reason else (cosine(vector[None], own)[0], "")
+        for vector, own, reason in faces
+    ]
+
+
+def valid_vectors(
+    encoder: Encoder, samples: Sequence[Sample], photos: Sequence[tuple[Image, ...]], kind: str
+) -> list[tuple[NDArray[np.floating], NDArray[np.floating], str]]:
+    """Vector of each sample, usable vectors of its own photographs, and the reason if either is missing."""
     vectors = encoder.encode([sample.image for sample in samples])
     encoded: dict[tuple[int, ...], NDArray[np.floating]] = {}
-    cosines = []
+    found = []
     for vector, own in zip(vectors, photos, strict=True):
         # Samples of one person share their photographs: encode each tuple once.
         key = tuple(map(id, own))
         if key not in encoded:
             encoded[key] = encoder.encode(own) if own else np.empty((0, len(vector)))
-        cosines.append(_mean_cosine_of(vector, encoded[key], kind))
-    return cosines
+        rows = encoded[key]
+        valid = rows[has_direction(rows)]
+        reason = _missing_vector_reason(vector) or _missing_photos_reason(rows, valid, kind)
+        found.append((vector, valid, reason))
+    return found
 
 
-def _mean_cosine_of(
-    vector: NDArray[np.floating], photos: NDArray[np.floating], kind: str
-) -> tuple[float, str]:
-    if reason := missing_face_reason(vector):
-        return np.nan, reason
-    if not len(photos):
-        return np.nan, f"no {kind} photographs"
-    value = float(mean_cosine(vector[None], photos)[0])
-    if not np.isnan(value):
-        return value, ""
-    faceless = np.isnan(photos).all()
-    return value, f"{NO_FACE} in any {kind} photograph" if faceless else f"{kind} photographs: {NOT_FINITE}"
+def _missing_vector_reason(vector: NDArray[np.floating]) -> str:
+    return missing_face_reason(vector) or ("" if has_direction(vector) else NOT_FINITE)
+
+
+def _missing_photos_reason(rows: NDArray[np.floating], valid: NDArray[np.floating], kind: str) -> str:
+    if not len(rows):
+        return f"no {kind} photographs"
+    if len(valid):
+        return ""
+    return (
+        f"{NO_FACE} in any {kind} photograph" if np.isnan(rows).all() else f"{kind} photographs: {NOT_FINITE}"
+    )

@@ -1,7 +1,7 @@
-"""Metrics of class images: how fitting one person changes other subjects of the same noun.
+"""Metrics that compare an image with that of the backbone without the method, from the same prompt and seed.
 
-Each image is generated after fitting, from a prompt without the subject. It is compared with the image of the
-backbone without the method, from the same prompt and seed.
+Drift and bleed evaluate class images, which are generated after fitting from a prompt without the subject:
+how fitting one person changes other subjects of the same noun. Disruption evaluates images of the subject.
 """
 
 from __future__ import annotations
@@ -40,6 +40,21 @@ class Drift(EncoderMetric[Perceptual]):
         if not (is_finite(generated) and is_finite(own)):
             return Score(None, NOT_FINITE)
         return Score(float(((generated - own) ** 2).sum()))
+
+
+@dataclass(frozen=True)
+class Disruption(Drift):
+    """Perceptual distance of an image of the subject to the backbone's image of the same prompt and seed.
+
+    PuLID (Guo et al. 2024) calls the change of an image by the subject disruption, and measures it with CLIP.
+    Neither direction is better, because the subject must change something: exactly 0 for every image of a
+    method means that its images equal those of the backbone, so that the method has no effect.
+    """
+
+    name: ClassVar[str] = "disruption"
+    better: ClassVar[Better] = "neither"
+    of_priors: ClassVar[bool] = False
+    needs_backbone: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

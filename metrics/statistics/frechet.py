@@ -31,22 +31,36 @@ def frechet_distance(x: Features, y: Features) -> float:
     return max(0.0, distance)
 
 
-def frechet_infinity(x: Features, y: Features, *, points: int = 15, rng: np.random.Generator) -> float:
+def frechet_infinity(
+    x: Features,
+    y: Features,
+    *,
+    points: int = 15,
+    rng: np.random.Generator,
+    rest: NDArray[np.bool_] | None = None,
+) -> float:
     """The distance extrapolated to infinitely many images x (Chong & Forsyth 2020, FID-infinity).
 
     The bias of the distance falls as 1 / N. Distances are computed at `points` sizes from a fifth of N to N,
     each of a random subset of x against all of y, and fitted by a line in 1 / N. Its value at 0 is returned;
-    it may be negative. y is always used whole, so its own bias remains. Raises ValueError for fewer than 25
-    rows, or fewer than three times the effective dimension of y: there the bias is not yet linear in 1 / N,
-    and most of it would remain in the result.
+    it may be negative. y is always used whole, so its own bias remains. Each subset consists of the rows with
+    the smallest random numbers. With `rest`, only these rows of x are used, and they keep their numbers: the
+    subsets are those of the whole x, apart from the rows left out. Raises ValueError for fewer than 25 rows,
+    or fewer than three times the effective dimension of y: there the bias is not yet linear in 1 / N, and
+    most of it would remain in the result.
     """
+    order = rng.random((points, len(x))).argsort(axis=1)
+    if rest is not None:
+        position = np.cumsum(rest) - 1
+        order = np.array([position[row[rest[row]]] for row in order])
+        x = x[rest]
     min_rows = max(25, math.ceil(3 * effective_dimension(y)))
     if len(x) < min_rows:
         raise ValueError(
             f"{len(x)} rows, expected at least {min_rows} to extrapolate features spread like these"
         )
-    sizes = np.unique(np.linspace(len(x) // 5, len(x), points).astype(int))
-    distances = [frechet_distance(x[rng.choice(len(x), size, replace=False)], y) for size in sizes]
+    sizes = np.linspace(len(x) // 5, len(x), points).astype(int)
+    distances = [frechet_distance(x[row[:size]], y) for row, size in zip(order, sizes, strict=True)]
     _, at_infinity = np.polyfit(1 / sizes, distances, 1)
     return float(at_infinity)
 

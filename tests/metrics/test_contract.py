@@ -101,7 +101,16 @@ def test_no_images_give_no_scores(sample_metric: SampleMetric, real_photos: list
     assert scores(sample_metric, [], real_photos) == []
 
 
-NEEDS_A_FACE = ("identity", "copying", "bleed", "multi-face", "face-diversity")
+NEEDS_A_FACE = (
+    "identity",
+    "copying",
+    "copy-paste",
+    "sim-gt",
+    "sim-ref",
+    "bleed",
+    "multi-face",
+    "face-diversity",
+)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +128,15 @@ GOOD_AND_BAD = {
     "identity": "the person, or another person",
     "identity-zero": "the person, or another person",
     "verified": "the person, or another person",
+    "verified-fmr5": "the person, or another person",
+    "verified-fmr10": "the person, or another person",
+    "sim-gt": "the person, or another person",
+    "sim-ref": "the person, or another person",
     "bleed": "the person, or another person",
     "drift": "the image of the backbone, or another",
+    "disruption": "any image, or that of the backbone",
     "copying": "a held-out photograph, or a reference",
+    "copy-paste": "a held-out photograph, or a reference",
     "nearest-reference": "a held-out photograph, or a reference",
     "prompt-match": "the requested attributes, or others",
     "detected": "a person, or an empty image",
@@ -145,6 +160,8 @@ def good_and_bad(kind: str, portraits: list[Sample]) -> tuple[list[Sample], list
             ]
         case "the image of the backbone, or another":
             return [replace(a, image=a.backbone_image or a.image) for a in portraits], portraits
+        case "any image, or that of the backbone":
+            return portraits, [replace(a, image=a.backbone_image or a.image) for a in portraits]
         case "a person, or an empty image":
             return portraits, [black(a) for a in portraits]
         case "one person, or two":

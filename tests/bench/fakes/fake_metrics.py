@@ -99,3 +99,13 @@ class Away:
             for s in samples
             if s.backbone_image is not None
         ]
+
+
+@dataclass(frozen=True)
+class Calibrated(Likeness):
+    """Likeness with the number of real photographs as its calibration."""
+
+    name: str = "calibrated"
+
+    def calibration(self, real: Sequence[RealPhoto]) -> Mapping[str, float | None]:
+        return {"photos": float(len(real)), "rate": None}

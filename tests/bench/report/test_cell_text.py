@@ -1,8 +1,8 @@
 """Text of the report's table cells."""
 
-from bench.analysis.comparisons import Contrast, SetEntry, TableEntry
-from bench.analysis.statistics import Agreement, Estimate
-from bench.report.cell_text import agreement_text, contrast_text, entry_text, set_entry_text, value_text
+from bench.analysis.comparisons import Contrast, SetEntry, Share, TableEntry
+from bench.analysis.statistics import Estimate
+from bench.report.cell_text import contrast_text, entry_text, set_entry_text, share_text, value_text
 
 MEAN = Estimate(0.482, 0.443, 0.521, 18)
 
@@ -28,7 +28,11 @@ def test_contrast_has_a_direction_only_if_separable() -> None:
     assert contrast_text(None) == "-"
 
 
+def test_share_is_a_percentage() -> None:
+    assert share_text(Share(0.614, (0.491, 0.722))) == "61 % [49, 72]"
+    assert share_text(Share(0.614, None)) == "61 %"
+
+
 def test_missing_numbers_are_dashes() -> None:
-    assert agreement_text(Agreement(None, None, None, 1, 4)) == "-"
-    assert agreement_text(Agreement(0.2, -0.2, 0.867, 6, 8)) == "0.200 [-0.200, 0.867]"
+    assert share_text(None) == "-"
     assert (value_text(None, "d"), value_text(2.5, ".2f")) == ("-", "2.50")

@@ -145,3 +145,16 @@ def test_shipped_people_have_captions_and_attributes() -> None:
     chosen = {photo.path for who in people.chosen for photo in (*who.references, *who.held_out)}
     assert len(people.others) >= 21 * 12
     assert not chosen & {photo.path for photo in people.others}
+
+
+def test_a_recaption_expects_only_attributes_that_its_caption_names() -> None:
+    people = open_people(DatasetSettings("rendered", references=4, held_out=8), Path())
+    worn = 0
+    for who in people.chosen:
+        for prompt, photo in zip(who.recaptions(8), who.held_out, strict=True):
+            assert set(photo.attributes) >= {"hat", "glasses", "shirt", "pose"}
+            for label in ("hat", "glasses"):
+                assert (label in prompt.expected_attributes) == (label in prompt.template)
+                worn += label in prompt.expected_attributes
+            assert prompt.expected_attributes["shirt"] == photo.attributes["shirt"]
+    assert worn > 50

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from metrics.catalog import make, of_priors
+from metrics.catalog import make, needs_backbone, of_priors
 from metrics.interface import Sample, SampleMetric, Score
 from metrics.scores.prior_drift import NO_OWN, Bleed, Drift
 from metrics.statistics.pairwise_distance import squared_distances
@@ -34,6 +34,29 @@ def test_both_metrics_score_class_images(drift: SampleMetric, bleed: SampleMetri
     assert isinstance(bleed, Bleed)
     assert of_priors(drift)
     assert of_priors(bleed)
+
+
+def test_disruption_scores_images_of_the_subject_and_needs_those_of_the_backbone(
+    drift: SampleMetric, others: list[Sample]
+) -> None:
+    (disruption,), _ = make(["disruption@efficientnet-lite0"])
+    assert not of_priors(disruption)
+    assert needs_backbone(disruption)
+    assert not needs_backbone(drift)
+    assert disruption.score(others, []) == drift.score(others, [])
+    assert disruption.score([replace(others[0], backbone_image=None)], []) == [Score(None, NO_OWN)]
+
+
+def test_an_image_identical_to_that_of_the_backbone_has_a_disruption_of_exactly_0(
+    others: list[Sample],
+) -> None:
+    (disruption,), _ = make(["disruption@efficientnet-lite0"])
+    copies = [replace(sample, backbone_image=sample.image.copy()) for sample in others]
+    assert {score.value for score in disruption.score(copies, [])} == {0.0}
+    changed = others[0].image.copy()
+    changed.putpixel((0, 0), (255, 0, 255))
+    (score,) = disruption.score([replace(copies[0], image=changed)], [])
+    assert (score.value or 0) > 0
 
 
 def test_drift_is_the_perceptual_distance_of_the_two_images(

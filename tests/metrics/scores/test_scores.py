@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from metrics.interface import Features, RealPhoto, Sample, Score
+from metrics.scores.copying import Copying, CopyPaste, SimGt, SimRef
 from metrics.scores.distribution import (
     Coverage,
     Density,
@@ -19,7 +20,7 @@ from metrics.scores.distribution import (
     Recall,
 )
 from metrics.scores.diversity import Diversity, FaceDiversity, NearestReference
-from metrics.scores.identity import Copying, Detected, Identity, IdentityZero, MultiFace, Verified
+from metrics.scores.identity import Detected, Identity, IdentityZero, MultiFace, Verified, Verified10
 from metrics.scores.prompt_match import AttributeMatch, TextMatch
 from metrics.statistics.kernel import squared_mmd
 
@@ -105,9 +106,10 @@ def some_people(people: int, each: int, rng: np.random.Generator) -> list[RealPh
     ]
 
 
-def test_verified_accepts_at_most_one_impostor_in_a_hundred(faces: FakeFaces) -> None:
-    rng = np.random.default_rng(0)
-    real = some_people(20, 6, rng)
+def test_verified_accepts_one_in_a_hundred_pairs_of_photographs_of_different_people(
+    faces: FakeFaces,
+) -> None:
+    real = some_people(20, 6, np.random.default_rng(0))
     galleries = [tuple(photo.image for photo in real if photo.identity == f"p{i}") for i in range(20)]
     impostors = [
         sample(photo.image, held_out=galleries[i])
@@ -116,17 +118,45 @@ def test_verified_accepts_at_most_one_impostor_in_a_hundred(faces: FakeFaces) ->
         if photo.identity != f"p{i}"
     ]
     accepted = [score.value for score in Verified(faces).score(impostors, real)]
-    assert 0.005 < np.mean(np.array(accepted, float)) <= 0.01
+    assert np.mean(np.array(accepted, float)) == pytest.approx(0.01, abs=2e-4)
+    looser = [score.value for score in Verified10(faces).score(impostors, real)]
+    assert np.mean(np.array(looser, float)) == pytest.approx(0.1, abs=2e-4)
 
 
-def test_verified_rejects_an_image_without_a_face_and_requires_enough_trials(faces: FakeFaces) -> None:
+def test_verified_is_the_share_of_held_out_photographs_that_match(faces: FakeFaces) -> None:
+    """The mean cosine to the four photographs is .75, above the threshold, but one of them does not match."""
+    real = [RealPhoto(f"p{i}", GREEN if i % 2 else RED) for i in range(40)]
+    real = [photo for photo in real if photo.identity != "p0"] + [RealPhoto("p0", plain(128, 128, 255))]
+    found = Verified(faces, false_accepts=0.9).score([sample(RED, held_out=(RED, RED, RED, GREEN))], real)
+    assert found == [Score(0.75)]
+
+
+def test_verified_accepts_a_cosine_of_exactly_0_above_a_negative_threshold(faces: FakeFaces) -> None:
+    cyan = plain(1, 128, 128)
+    metric = Verified(faces, false_accepts=0.99)
+    negative = [RealPhoto("p0", RED), *[RealPhoto("p1", cyan) for _ in range(120)]]
+    assert metric.score([sample(RED, held_out=(GREEN,))], negative) == [Score(1.0)]
+    assert metric.score([sample(RED, held_out=(cyan,))], negative) == [Score(0.0)]
+
+
+def test_verified_rejects_an_image_without_a_face_and_requires_enough_pairs(faces: FakeFaces) -> None:
     real = some_people(12, 10, np.random.default_rng(1))
     pair = [sample(BLACK, held_out=(RED,)), sample(RED)]
     assert Verified(faces).score(pair, real) == [Score(0.0), Score(None, "no held-out photographs")]
-    (few,) = Verified(faces).score(pair[:1], real[:30])
-    assert few.value is None
-    assert few.reason == "no threshold: 60 trials of different people, expected at least 100"
+    (few,) = Verified(faces).score(pair[:1], real[5:15])
+    assert few == Score(None, "no threshold: 25 pairs of different people, expected at least 100")
     assert Verified(faces).score(pair[:1], [])[0].value is None
+
+
+def test_verified_reports_its_threshold_and_the_false_accept_rate(faces: FakeFaces) -> None:
+    found = Verified(faces).calibration(some_people(12, 10, np.random.default_rng(1)))
+    assert (found["people"], found["people_pairs"], found["photo_pairs"]) == (12, 66, 6600)
+    low, rate, high = found["low"], found["rate"], found["high"]
+    assert low is not None
+    assert rate is not None
+    assert high is not None
+    assert 0 <= low < rate < high < 0.2
+    assert Verified(faces).calibration([]) == {}
 
 
 def test_copying_is_the_cosine_to_references_minus_the_cosine_to_held_out_photographs(
@@ -145,6 +175,35 @@ def test_copying_is_the_cosine_to_references_minus_the_cosine_to_held_out_photog
     assert fair.value == pytest.approx(0)
     assert faceless == Score(None, "no face found")
     assert unknown == Score(None, "no reference photographs")
+
+
+def test_sim_gt_and_sim_ref_are_the_two_parts_of_copying(faces: FakeFaces) -> None:
+    samples = [sample(RED, references=(RED, GREEN), held_out=(RED, GREEN, GREEN, GREEN)), sample(BLACK)]
+    assert SimGt(faces).score(samples, []) == Identity(faces).score(samples, [])
+    shown, faceless = SimRef(faces).score(samples, [])
+    assert SimGt(faces).score(samples, [])[0].value == pytest.approx(0.25)
+    assert shown.value == pytest.approx(0.5)
+    assert Copying(faces).score(samples, [])[0].value == pytest.approx(0.25)
+    assert faceless == Score(None, "no face found")
+    assert SimRef(faces).score([sample(RED)], []) == [Score(None, "no reference photographs")]
+
+
+def test_copy_paste_does_not_depend_on_the_number_of_references(faces: FakeFaces) -> None:
+    blue = plain(128, 128, 255)
+    for references in ((RED,), (GREEN, RED), (blue, GREEN, RED)):
+        copy, missing, faceless, unknown = CopyPaste(faces).score(
+            [
+                sample(RED, references=references, held_out=(plain(255, 255, 128), BLACK)),
+                sample(RED, held_out=(RED,)),
+                sample(BLACK, references=references, held_out=(RED,)),
+                sample(RED, references=references, held_out=(BLACK,)),
+            ],
+            [],
+        )
+        assert copy.value == pytest.approx(1, abs=1e-6)
+        assert missing == Score(None, "no reference photographs")
+        assert faceless == Score(None, "no face found")
+        assert unknown == Score(None, "no face found in any held-out photograph")
 
 
 @dataclass(frozen=True)
@@ -319,7 +378,7 @@ def test_a_fingerprint_contains_the_settings_of_the_metric() -> None:
     assert Kernel(FakePerceptual(), seed=3).fingerprint["subsets"] == "100 of 1000, seed 3"
     assert Coverage(FakePerceptual()).fingerprint["neighbours"] == "5"
     assert Inception(FakePerceptual(), splits=10).fingerprint["splits"] == "10, seed 0"
-    assert Verified(FakeFaces()).fingerprint["false accepts"] == "0.01"
+    assert Verified(FakeFaces()).fingerprint["false accepts"].startswith("0.01 of the pairs")
 
 
 def test_samples_are_scored_independently_and_in_order(faces: FakeFaces) -> None:

@@ -176,3 +176,17 @@ def test_the_extrapolation_is_seeded_and_rejects_few_rows() -> None:
     assert first == second
     with pytest.raises(ValueError, match="at least 25"):
         frechet_infinity(x[:24], y, rng=np.random.default_rng(0))
+
+
+def test_leaving_rows_out_keeps_the_random_subsets() -> None:
+    """New subsets for each set would make the spread of leave-one-out values several times too wide."""
+    people, each = 16, 12
+    x, y = cloud(people * each, 16, 17), cloud(1000, 16, 18)
+    person = np.repeat(np.arange(people), each)
+    whole = frechet_infinity(x, y, rng=np.random.default_rng(0))
+    everything = np.ones(len(x), np.bool_)
+    assert frechet_infinity(x, y, rng=np.random.default_rng(0), rest=everything) == whole
+    kept = [frechet_infinity(x, y, rng=np.random.default_rng(0), rest=person != i) for i in range(people)]
+    redrawn = [frechet_infinity(x[person != i], y, rng=np.random.default_rng(0)) for i in range(people)]
+    assert np.std(kept) < 0.6 * np.std(redrawn)
+    assert np.mean(kept) == pytest.approx(whole, abs=3 * np.std(kept))
