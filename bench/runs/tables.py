@@ -31,6 +31,8 @@ REAL_OTHER: Final = "real (other person)"
 REAL_SET: Final = "real (disjoint half)"
 NO_IMAGE: Final = ("failed: ", "missing: ")
 """First words of the reason where a score is missing because its image is missing."""
+NO_CONTENT: Final = "the image is "
+"""First words of the reason where a score is missing because its image is `nan`, `black` or `constant`."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ class CellRow:
     gpu_mb: float | None = None
     run_fingerprint: str = ""
     """Digest of what all images of the run share: backbone, sampling, device, libraries."""
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is an image to score: it was generated, and it shows something."""
+        return self.status == "generated" and not self.flaw
+
+    @property
+    def no_score_reason(self) -> str:
+        """Why no metric scores the cell; empty where `has_content`."""
+        if self.status != "generated":
+            return f"{self.status}: {self.reason}"
+        return f"{NO_CONTENT}{self.flaw}" if self.flaw else ""
 
 
 @dataclass(frozen=True)

@@ -47,13 +47,14 @@ def load_identity_images(people: Sequence[Identity], suite: Suite) -> dict[str, 
             who,
             tuple(photo.load() for photo in who.references),
             tuple(photo.load() for photo in who.held_out),
-            {prompt.id: prompt for prompt in _prompts(who, suite)},
+            {prompt.id: prompt for prompt in prompts_of(who, suite)},
         )
         for who in people
     }
 
 
-def _prompts(who: Identity, suite: Suite) -> tuple[Prompt, ...]:
+def prompts_of(who: Identity, suite: Suite) -> tuple[Prompt, ...]:
+    """All prompts of an identity: shared ones, its own, recaptions, and the class prompt."""
     recaptions = who.recaptions(suite.prompts.recaptions)
     return (*suite.shared_prompts, *who.own_prompts, *recaptions, who.prior)
 
@@ -67,25 +68,25 @@ class StoredImages:
         self._identities = identities
 
     def of_subject(self, cells: Sequence[CellRow]) -> Iterator[EvaluationSample]:
-        """Images of the subject; their prompt contains the plain noun phrase."""
+        """Images of the subject that show something; their prompt contains the plain noun phrase."""
         for cell in cells:
-            if cell.category != PRIOR and cell.status == "generated":
+            if cell.category != PRIOR and cell.has_content:
                 yield EvaluationSample(self._sample(cell), cell.category, cell.sample)
 
     def of_class(self, cells: Sequence[CellRow], backbone: BackboneImages) -> Iterator[EvaluationSample]:
-        """Class images after fitting, each with the backbone's own image of the same seed."""
+        """Class images that show something, each with the backbone's own image of the same seed."""
         for cell in cells:
-            if cell.category == PRIOR and cell.status == "generated":
+            if cell.category == PRIOR and cell.has_content:
                 path = backbone.get(_place(cell))
                 sample = replace(self._sample(cell), backbone_image=load_image(path) if path else None)
                 yield EvaluationSample(sample, cell.category, cell.sample)
 
     def of_backbone(self, cells: Sequence[CellRow]) -> BackboneImages:
-        """Paths of the class images among `cells`."""
+        """Paths of the class images among `cells` that show something."""
         return {
             _place(cell): self._folder.image_of(cell)
             for cell in cells
-            if cell.category == PRIOR and cell.status == "generated"
+            if cell.category == PRIOR and cell.has_content
         }
 
     def _sample(self, cell: CellRow) -> Sample:

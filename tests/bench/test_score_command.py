@@ -43,7 +43,7 @@ def test_another_suite_brings_further_metrics(run_folder: Path, bench, suite: Pa
     assert bench("score", run_folder, "--suite", suite) == ExitStatus.DONE
     more = json.loads((run_folder / "metrics.json").read_text())["metrics"]
     assert set(more) - set(fewer) == {"gap (fake-eye)"}
-    assert len(read_run(run_folder).manifest.fingerprints) == 3
+    assert len(read_run(run_folder).manifest.fingerprints) == 4
 
 
 def test_a_suite_of_other_prompts_is_refused(

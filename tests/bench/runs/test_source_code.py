@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.runner.source_code import definition_digests
+from bench.runs.source_code import definition_digests
 
 ROOT = Path(__file__).parents[3]
 METHOD = """
@@ -116,10 +116,10 @@ def test_a_call_at_the_top_of_a_module_belongs_to_its_definitions(write: Write) 
 
 def test_our_own_methods_reach_the_backbone_and_import_nothing_heavy() -> None:
     code = (
-        "import sys; from bench.runner.source_code import definition_digests as digests; "
+        "import sys; from bench.runs.source_code import definition_digests as digests; "
         "print(*digests('methods.baselines.photo_copy', 'PhotoCopy')); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     names, imported = done.stdout.splitlines()
-    assert {"PhotoCopy", "Backbone", "pictures_of"} <= set(names.split())
+    assert {"PhotoCopy", "Backbone", "to_pil_images"} <= set(names.split())
     assert imported == "False"
