@@ -99,3 +99,24 @@ class Away:
             for s in samples
             if s.backbone_image is not None
         ]
+
+
+@dataclass(frozen=True)
+class SometimesNaN(Length):
+    """NaN for the first image, then numbers."""
+
+    name: str = "sometimes"
+    better: str = "higher"
+
+    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
+        return [Score(float("nan") if i == 0 else float(i)) for i in range(len(samples))]
+
+
+@dataclass(frozen=True)
+class TooFew(Length):
+    """One score, however many images there are."""
+
+    name: str = "too-few"
+
+    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
+        return [Score(1.0)]
