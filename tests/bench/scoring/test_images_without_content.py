@@ -17,16 +17,20 @@ LABEL = "fake_method:FakeMethod"
 
 
 @pytest.fixture
-def inputs_with(run_folder: Path, bench: Callable[..., int], suite: Path) -> Callable[..., ScoringInputs]:
-    """The inputs of the finished run, with a flaw in all images of some prompts of some rows."""
-    suite.write_text(
-        suite.read_text().replace('"fake_metrics:Gap"', '"fake_metrics:Gap", "fake_metrics:Away"')
-    )
+def inputs_with(run_folder: Path, suite: Path) -> Callable[..., ScoringInputs]:
+    """The inputs of a finished run, with a flaw in all images of one prompt of one row."""
+    text = suite.read_text()
+    suite.write_text(text.replace('"fake_metrics:Gap"', '"fake_metrics:Gap", "fake_metrics:Away"'))
     cells = read_rows(run_folder / CELLS, CellRow)
+    images = run_folder / "images"
+    own = images / LABEL.replace(":", "+")
+    for cell in [cell for cell in cells if cell.prompt == "red-shirt"]:
+        copied = own / cell.identity / f"prior.s{cell.sample}.png"
+        copied.write_bytes((own / cell.identity / f"red-shirt.s{cell.sample}.png").read_bytes())
+        cells.append(replace(cell, cell=f"{cell.cell}-prior", prompt="prior", category="prior"))
     # A second row with the same images, as the backbone alone.
     floor = [replace(cell, method="text-only", cell=f"text-only/{cell.cell}") for cell in cells]
-    folder = run_folder / "images"
-    (folder / "text-only").symlink_to(folder / LABEL.replace(":", "+"))
+    (images / "text-only").symlink_to(own)
 
     def inputs(flaw: str, method: str, prompt: str) -> ScoringInputs:
         file = open_suite(str(suite))
