@@ -29,9 +29,9 @@ from bench.runs.training_overlap import TRAINED_ON, names_in, overlapping_names
 CEILING: Final = "photo-copy"
 """Label of the ceiling in runs that record no roles; FLOOR is that of the floor."""
 
-OverlapKind = Literal["conditioned", "trained", "judge trained"]
-"""Why a number is not independent: the method is conditioned on the metric's encoder, or the method or the
-metric was trained on people of the run."""
+OverlapKind = Literal["conditioned", "optimised", "trained", "judge trained"]
+"""Why a number is not independent: the method is conditioned on the metric's encoder or was optimised against
+it, or the method or the metric was trained on people of the run."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,8 @@ class FinishedRun:
         """Why a number is not independent; None where it may be ranked."""
         if column.encoder and column.encoder in self._record(method).conditioning_encoders:
             return "conditioned"
+        if column.encoder and column.encoder in self._record(method).optimised_against:
+            return "optimised"
         if self.overlapping_training_data(self.trained_on(method)):
             return "trained"
         return "judge trained" if self.overlapping_training_data(column.trained_on) else None
@@ -134,6 +136,10 @@ class FinishedRun:
     def trained_on(self, method: str) -> Sequence[str]:
         """Training data of the method's pretrained weights, as recorded."""
         return self._record(method).trained_on
+
+    def common_training_data(self, method: str, column: Column) -> list[str]:
+        """The names of the column's training data that the method's training data overlaps."""
+        return overlapping_names(column.trained_on, self.trained_on(method))
 
     @cached_property
     def _scores_by_row_and_column(self) -> dict[tuple[str, str, str], list[ScoreRow]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from bench.analysis.comparison_table import ComparisonTable
 from bench.markdown import bullets
 from bench.report.cell_text import MARKS
-from bench.runs.finished_run import FinishedRun
+from bench.runs.finished_run import FinishedRun, OverlapKind
 from bench.runs.tables import NO_IMAGE
 
 
@@ -13,17 +13,23 @@ def notes(run: FinishedRun) -> Iterator[str]:
     """Notes below the scores: why there are no intervals, and which numbers are not independent."""
     if len({cell.identity for cell in run.cells}) < 2:
         yield "No intervals: they need at least two people."
-    overlaps = [*_conditioned(run), *_trained(run)]
+    overlaps = [*_encoders(run), *_trained(run), *_common_training_data(run)]
     if overlaps:
         yield bullets(overlaps)
 
 
-def _conditioned(run: FinishedRun) -> Iterator[str]:
+def _encoders(run: FinishedRun) -> Iterator[str]:
+    """Methods that use the encoder of a metric, as a condition or as a training target."""
+    verbs: dict[OverlapKind | None, str] = {
+        "conditioned": "is conditioned on",
+        "optimised": "was optimised against",
+    }
     for method in run.methods:
         for column in run.columns:
-            if run.overlap(method, column) == "conditioned":
+            kind = run.overlap(method, column)
+            if kind and kind in verbs:
                 yield (
-                    f"{MARKS['conditioned']} {method} is conditioned on {column.encoder}, "
+                    f"{MARKS[kind]} {method} {verbs[kind]} {column.encoder}, "
                     f"the encoder of {column.title}: not ranked by that metric."
                 )
 
@@ -41,6 +47,22 @@ def _trained(run: FinishedRun) -> Iterator[str]:
                 f"{MARKS['judge trained']} {column.encoder}, the encoder of {column.title}, was trained on "
                 f"{', '.join(names)}, which contains people of this run: no ranking by this metric."
             )
+
+
+def _common_training_data(run: FinishedRun) -> Iterator[str]:
+    """Encoders that were trained on the same people as a method: a note, without effect on the ranking."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for column in run.columns:
+        for method in run.methods:
+            names = run.common_training_data(method, column)
+            if names and run.overlap(method, column) is None:
+                found.setdefault((column.encoder or column.name, ", ".join(names)), {})[method] = None
+    for (encoder, trained_on), methods in found.items():
+        were = "was" if len(methods) == 1 else "were"
+        yield (
+            f"{encoder} was trained on {trained_on}, as {were} {', '.join(methods)}: their scores by it are "
+            "not independent of that training. They are ranked, because the run contains other people."
+        )
 
 
 def missing_section(table: ComparisonTable) -> str:
