@@ -51,17 +51,22 @@ def _trained(run: FinishedRun) -> Iterator[str]:
 
 def _common_training_data(run: FinishedRun) -> Iterator[str]:
     """Encoders that were trained on the same people as a method: a note, without effect on the ranking."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
+    encoders: dict[tuple[str, str], list[str]] = {}
     for column in run.columns:
+        found: dict[str, list[str]] = {}
         for method in run.methods:
             names = run.common_training_data(method, column)
             if names and run.overlap(method, column) is None:
-                found.setdefault((column.encoder or column.name, ", ".join(names)), {})[method] = None
-    for (encoder, trained_on), methods in found.items():
-        were = "was" if len(methods) == 1 else "were"
+                # The rows of a sweep have the same weights.
+                found.setdefault(", ".join(names), []).append(method.partition("@")[0])
+        for trained_on, methods in found.items():
+            key = (trained_on, ", ".join(dict.fromkeys(methods)))
+            encoders.setdefault(key, []).append(column.encoder or column.name)
+    for (names_of_data, methods), networks in encoders.items():
         yield (
-            f"{encoder} was trained on {trained_on}, as {were} {', '.join(methods)}: their scores by it are "
-            "not independent of that training. They are ranked, because the run contains other people."
+            f"{' and '.join(dict.fromkeys(networks))} (encoders of metrics) and {methods} (methods) were trained "
+            f"on the same people ({names_of_data}): these scores are not independent of that training. They are "
+            "ranked, because the run contains other people."
         )
 
 

@@ -135,14 +135,14 @@ def test_common_training_people_of_metric_and_method_are_a_note_and_both_are_ran
     _, in_domain = compare(run(columns=(FACE, trained), best=["faces-train"], fair=["x"])).image_columns
     assert in_domain.entry("best").overlap is None
     assert in_domain.ranking[0] == "best"
-    note = (
-        "in-domain was trained on faces-train, as was best: their scores by it are "
-        "not independent of that training."
+    text = "".join(notes(run(columns=(FACE, trained), best=["faces-train"])))
+    assert (
+        "* in-domain (encoders of metrics) and best (methods) were trained on the same people (faces-train): "
+        in text
     )
-    assert note in "".join(notes(run(columns=(FACE, trained), best=["faces-train"])))
     # `other` was trained on the whole dataset, which contains the run's people: marked instead.
-    assert note in "".join(notes(found))
-    assert "in-domain was trained" not in "".join(notes(run(columns=(FACE, trained), best=["elsewhere"])))
+    assert "in-domain (encoders of metrics) and best (methods) were" in "".join(notes(found))
+    assert "encoders of metrics" not in "".join(notes(run(columns=(FACE, trained), best=["elsewhere"])))
 
 
 def test_method_without_the_member_is_optimised_against_nothing() -> None:
