@@ -62,11 +62,11 @@ def _common_training_data(run: FinishedRun) -> Iterator[str]:
         for trained_on, methods in found.items():
             key = (trained_on, ", ".join(dict.fromkeys(methods)))
             encoders.setdefault(key, []).append(column.encoder or column.name)
-    for (names_of_data, methods), networks in encoders.items():
+    for (people, trained), networks in encoders.items():
         yield (
-            f"{' and '.join(dict.fromkeys(networks))} (encoders of metrics) and {methods} (methods) were trained "
-            f"on the same people ({names_of_data}): these scores are not independent of that training. They are "
-            "ranked, because the run contains other people."
+            f"{' and '.join(dict.fromkeys(networks))} (encoders of metrics) and {trained} (methods) were "
+            f"trained on the same people ({people}): these scores are not independent of that training. "
+            "They are ranked, because the run contains other people."
         )
 
 
