@@ -31,9 +31,9 @@ from bench.runner.session import (
 )
 from bench.runs.fingerprint import digest_of
 from bench.runs.finished_run import latest_run, read_run
+from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_manifest, write_run_manifest
+from bench.runs.records.tables import CELLS, CellRow, read_rows
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
-from bench.runs.run_manifest import MANIFEST, RunManifest, read_run_manifest, write_run_manifest
-from bench.runs.tables import CELLS, CellRow, read_rows
 from bench.scoring.score import ScoringInputs, score
 from bench.scoring.suite_metrics import build_metrics
 from bench.suite.suite import SuiteFile, open_suite

@@ -47,6 +47,14 @@ class Method(Protocol):
         ...
 
     @property
+    def optimised_against(self) -> frozenset[str]:
+        """Names of the encoders in the training loss or reward of the pretrained weights, or of `fit`.
+
+        A metric that uses the same encoder is marked as overlapping.
+        """
+        ...
+
+    @property
     def weights(self) -> tuple[Path, ...]:
         """The method's own pretrained files, whose digests are part of every image's fingerprint."""
         ...
@@ -102,6 +110,10 @@ class MethodBase:
         return frozenset()
 
     @property
+    def optimised_against(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
     def weights(self) -> tuple[Path, ...]:
         return ()
 
@@ -128,6 +140,12 @@ def role_of(method: Method) -> Role:
 def trained_on(method: Method) -> frozenset[str]:
     """`method.trained_on`; empty for a class without the member that does not derive from `MethodBase`."""
     found: frozenset[str] = getattr(method, "trained_on", frozenset())
+    return found
+
+
+def optimised_against(method: Method) -> frozenset[str]:
+    """`method.optimised_against`; empty for a class without the member, as `trained_on`."""
+    found: frozenset[str] = getattr(method, "optimised_against", frozenset())
     return found
 
 

@@ -15,7 +15,7 @@ MIN_LINES = 41
 TESTED_INDIRECTLY = {
     "bench/doctor/test_diagnosis.py": {"bench.doctor.library_checks"},
     "bench/test_benchmark.py": {"bench.runner.cell_records", "bench.runner.manifest"},
-    "bench/test_score_command.py": {"bench.scoring.score", "bench.scoring.suite_metrics"},
+    "metrics/scores/test_scores.py": {"metrics.scores.encoder_metric"},
     "bench/training/test_train_command.py": {
         f"bench.training.{name}" for name in ("recipes", "rendered", "workspace")
     },

@@ -10,7 +10,7 @@ from bench.analysis.failures import failure_counts
 from bench.analysis.rank_agreement import MetricPairAgreement, face_metric_pairs
 from bench.analysis.subgroups import SubgroupComparison, compare_subgroups
 from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SETS
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SETS
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bench.analysis.statistics import (
     paired_difference,
 )
 from bench.runs.finished_run import Column, FinishedRun, OverlapKind
-from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SETS, ScoreRow
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SETS, ScoreRow
 from bench.suite.prompts import PRIOR
 
 ALPHA: Final = 1 - LEVEL

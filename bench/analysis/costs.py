@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.analysis.frames import frame
 from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import CellRow, FitRow
+from bench.runs.records.tables import CellRow, FitRow
 from bench.suite.prompts import PRIOR
 
 

@@ -1,11 +1,15 @@
-"""Numbers of unusable images: crashed, not generated, without content, without a face, with several faces."""
+"""Numbers of unusable images: crashed, not generated, without content, without a face, with several faces.
 
+Images of the subject and class images are counted apart: no face is looked for in class images.
+"""
+
+from collections.abc import Sequence
 from typing import Any, Final
 
-from bench.analysis.comparisons import scored
 from bench.analysis.frames import frame
 from bench.runs.finished_run import Column, FinishedRun
-from bench.runs.tables import CellRow
+from bench.runs.records.tables import CellRow, ScoreRow
+from bench.suite.prompts import PRIOR
 
 NO_FACE: Final = ("detected", 0.0)
 """Metric and score of an image without a face."""
@@ -22,15 +26,30 @@ KINDS: Final = {
 
 
 def failure_counts(run: FinishedRun) -> dict[str, dict[str, int | None]]:
-    """By method and kind, the number of images; None where no metric counted faces."""
+    """By method and kind, the number of images of the subject; None where no metric counted faces."""
+    counts = _outcomes(run, [cell for cell in run.cells if cell.category != PRIOR])
+    return {method: {**counts[method], **_face_counts(run, method)} for method in run.methods if counts}
+
+
+def class_image_failure_counts(run: FinishedRun) -> dict[str, dict[str, int | None]]:
+    """By method and kind, the number of class images; empty in a run without class images."""
+    cells = [cell for cell in run.cells if cell.category == PRIOR]
+    return {method: found for method, found in _outcomes(run, cells).items() if found["pictures"]}
+
+
+def _outcomes(run: FinishedRun, chosen: Sequence[CellRow]) -> dict[str, dict[str, int | None]]:
+    """By method, the number of the chosen cells and of each outcome; empty without cells."""
     import pandas as pd
 
-    cells = frame(run.cells, CellRow)
+    if not chosen:
+        return {}
+    cells = frame(chosen, CellRow)
     outcomes = pd.concat([pd.crosstab(cells["method"], cells[name]) for name in ("status", "flaw")], axis=1)
     counts = outcomes.reindex(index=run.methods, columns=list(KINDS), fill_value=0).rename(columns=KINDS)
-    counts.insert(0, "pictures", cells["method"].value_counts())
+    numbers = cells["method"].value_counts().reindex(run.methods, fill_value=0)
+    counts.insert(0, "pictures", numbers)
     records: dict[Any, Any] = counts.to_dict("index")
-    return {method: {**records[method], **_face_counts(run, method)} for method in run.methods}
+    return records
 
 
 def face_columns(run: FinishedRun, name: str) -> list[Column]:
@@ -47,5 +66,11 @@ def _face_counts(run: FinishedRun, method: str) -> dict[str, int | None]:
 
 
 def _count(run: FinishedRun, method: str, column: Column, score: float) -> int | None:
-    values = [value for _, value in scored(run.scores_of(method, column))]
-    return values.count(score) if values else None
+    # Tables of earlier versions contain scores of images without content, which have a column of their own.
+    empty = {_place(cell) for cell in run.cells if cell.method == method and cell.flaw}
+    rows = [row for row in run.scores_of(method, column) if row.value is not None]
+    return sum(row.value == score and _place(row) not in empty for row in rows) if rows else None
+
+
+def _place(row: CellRow | ScoreRow) -> tuple[str, str, int]:
+    return row.identity, row.prompt, row.sample

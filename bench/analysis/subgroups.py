@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.analysis.comparisons import ImageColumn, TableEntry, entry_of
 from bench.runs.finished_run import Column, FinishedRun
-from bench.runs.tables import REAL_OTHER, REAL_SAME
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME
 
 GROUPED_BY: Final = ("noun", "sex", "gender", "age", "age_range", "skin", "skin_tone", "group")
 """Attributes that form groups, where the run's people differ in them."""

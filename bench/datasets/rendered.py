@@ -13,10 +13,13 @@ from bench.errors import DatasetError
 from bench.subjects.identity import Identity, PhotoFile, split
 from bench.subjects.image_files import ArrayRow, Part
 from bench.suite.suite import DatasetSettings
+from bench.synthetic.parameters.splits import split_of
 
 ASSETS: Final = Path(__file__).parents[1] / "synthetic" / "assets" / "test"
 VISIBLE: Final = ("expression", "pose", "glasses", "hat", "shirt", "background")
 """Labels that differ between photographs of a person; all others are permanent."""
+OTHER_SEEDS: Final = "other"
+"""Name of the split of people whose seeds are in no range of `bench train people`."""
 NOT_TRAITS: Final = frozenset({*VISIBLE, "noun"})
 
 
@@ -28,6 +31,8 @@ class Record:
     part: Part | None
     caption: str
     labels: dict[str, str]
+    seed: int | None = None
+    """Seed of the person, where the folder contains it."""
 
 
 class RenderedPeople:
@@ -63,8 +68,16 @@ class RenderedPeople:
         references, held_out = split(name, self.photos(name), self._settings)
         labels = self._records[name][0].labels
         traits = {key: value for key, value in labels.items() if key not in NOT_TRAITS}
-        origin = f"rendered-people-{self._folder.name}"
+        origin = f"rendered-people-{self._split_of(name)}"
         return Identity(name, labels["noun"], tuple(references), tuple(held_out), traits, origin)
+
+    def _split_of(self, name: str) -> str:
+        """The split of a person by its seed, so that a renamed or merged folder is recognised.
+
+        `people.jsonl` contains no seeds. Only the shipped people, of the test split, have that layout.
+        """
+        seed = self._records[name][0].seed
+        return "test" if seed is None else split_of(seed) or OTHER_SEEDS
 
     def photos(self, name: str) -> tuple[PhotoFile, ...]:
         """All views of one person."""
@@ -89,8 +102,9 @@ def _rendered(folder: Path) -> dict[str, list[Record]]:
     people: dict[str, list[Record]] = defaultdict(list)
     array = folder / "photos.npy"
     for row, line in enumerate(_lines(folder / "photos.jsonl")):
-        name = f"person-{int(line['identity']):07d}"
-        people[name].append(Record(array, ArrayRow(row), str(line["template"]), dict(line["attributes"])))
+        seed = int(line["identity"])
+        record = Record(array, ArrayRow(row), str(line["template"]), dict(line["attributes"]), seed)
+        people[f"person-{seed:07d}"].append(record)
     return dict(people)
 
 

@@ -8,7 +8,12 @@ from bench.analysis.statistics import Estimate
 from bench.markdown import dash, number
 from bench.runs.finished_run import OverlapKind
 
-MARKS: Final[Mapping[OverlapKind, str]] = {"conditioned": "†", "trained": "‡", "judge trained": "‡"}
+MARKS: Final[Mapping[OverlapKind, str]] = {
+    "conditioned": "†",
+    "optimised": "§",
+    "trained": "‡",
+    "judge trained": "‡",
+}
 
 
 def marked(text: str, overlap: OverlapKind | None) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.comparisons import ImageColumn, SetColumn
+from bench.analysis.failures import class_image_failure_counts
 from bench.analysis.subgroups import SubgroupComparison
 
 FIELDS: Final = (
@@ -48,6 +49,7 @@ def as_json(table: ComparisonTable) -> str:
         "contrasts": _contrast_records(table),
         "costs": {method: asdict(costs) for method, costs in table.costs.items()},
         "failures": table.failures,
+        "class_image_failures": class_image_failure_counts(run),
         "failed_cells": [asdict(cell) for cell in run.cells if cell.status != "generated" or cell.flaw],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

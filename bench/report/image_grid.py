@@ -7,8 +7,8 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.atomic_io import write_whole
+from bench.runs.records.tables import CellRow
 from bench.runs.run_folder import RunFolder
-from bench.runs.tables import CellRow
 from bench.subjects.identity import Identity
 from bench.suite.prompts import PRIOR
 

@@ -18,7 +18,7 @@ from bench.report.sections.rank_agreement import agreement_section
 from bench.report.sections.subgroups import group_section
 from bench.report.sections.sweeps import matched_section
 from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import REAL_OTHER, REAL_SAME
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SET_SAME
 from bench.suite.prompts import PRIOR
 
 SIGNS: Final[Mapping[Verdict, str]] = {"above": ">", "below": "<", "not separable": "~"}
@@ -106,10 +106,12 @@ def set_section(table: ComparisonTable) -> str:
         return ""
     lines = [[row, *(set_entry_text(c.entries.get(row)) for c in columns)] for row in table.set_rows]
     header = ["method", *(c.column.heading for c in columns)]
-    intro = (
-        "The last row is the score of equally many real photographs. Intervals are jackknife intervals that "
-        "leave out one person at a time."
+    real = (
+        f"`{REAL_SET_SAME}` is the score of a method that would be perfect for these people and this N."
+        if REAL_SET_SAME in table.set_rows
+        else "The last row is the score of equally many real photographs of all people."
     )
+    intro = f"{real} Intervals are jackknife intervals over people; the prompts are taken as given."
     return _joined(["## Sets", intro, markdown_table(header, lines), bullets(list(_set_notes(columns)))])
 
 

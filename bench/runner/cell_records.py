@@ -7,8 +7,8 @@ from bench.runner.session import RunSession
 from bench.runs.fingerprint import digest_of
 from bench.runs.image_index import ImageIndex, index_images
 from bench.runs.plan import Cell
+from bench.runs.records.tables import CELLS, FITS, CellRow, FitRow, write_rows
 from bench.runs.run_folder import RunFolder
-from bench.runs.tables import CELLS, FITS, CellRow, FitRow, write_rows
 from bench.runs.task import GroupTask
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.runner.provenance import FileDigests, versions
-from bench.runner.source_code import definition_digests
 from bench.runs.fingerprint import digest, digest_of
+from bench.runs.source_code import definition_digests
 from bench.subjects.identity import Identity
 from methods.interface import Method
 

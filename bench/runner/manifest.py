@@ -9,9 +9,9 @@ from bench.runner.fingerprint_parts import class_code
 from bench.runner.provenance import commit, machine, versions
 from bench.runner.session import RunSession
 from bench.runs.fingerprint import digest_of
+from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
 from bench.runs.run_folder import SUITE_COPY, RunFolder
-from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
-from methods.interface import role_of, trained_on
+from methods.interface import optimised_against, role_of, trained_on
 
 
 def write_manifest(
@@ -47,4 +47,5 @@ def _method_record(session: RunSession, label: str, parts: Mapping[str, str]) ->
         parts,
         role_of(method),
         class_code(type(method)),
+        tuple(sorted(optimised_against(method))),
     )

@@ -13,10 +13,10 @@ from bench.runner.provenance import FileDigests
 from bench.runs.fingerprint import FingerprintParts, differing
 from bench.runs.image_index import ImageIndex, index_images, with_missing
 from bench.runs.plan import Plan, make_plan
+from bench.runs.records.run_manifest import MethodRecord, RunManifest, read_run_manifest
+from bench.runs.records.tables import FLOOR
 from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder
-from bench.runs.run_manifest import MethodRecord, RunManifest, read_run_manifest
-from bench.runs.tables import FLOOR
 from bench.runs.task import GroupTask
 from bench.suite.suite import NO_BACKBONE, Suite, SuiteFile
 from methods.backbone.spec import BackboneSpec

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
@@ -10,8 +10,8 @@ from typing import Final, Literal
 from bench.atomic_io import read_json
 from bench.errors import ReportError, nearest
 from bench.runs.fingerprint import differing
-from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, read_run_manifest
-from bench.runs.tables import (
+from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, read_run_manifest
+from bench.runs.records.tables import (
     CELLS,
     FITS,
     FLOOR,
@@ -29,9 +29,9 @@ from bench.runs.training_overlap import TRAINED_ON, names_in, overlapping_names
 CEILING: Final = "photo-copy"
 """Label of the ceiling in runs that record no roles; FLOOR is that of the floor."""
 
-OverlapKind = Literal["conditioned", "trained", "judge trained"]
-"""Why a number is not independent: the method is conditioned on the metric's encoder, or the method or the
-metric was trained on people of the run."""
+OverlapKind = Literal["conditioned", "optimised", "trained", "judge trained"]
+"""Why a number is not independent: the method is conditioned on the metric's encoder or was optimised against
+it, or the method or the metric was trained on people of the run."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,12 @@ class FinishedRun:
     fits: tuple[FitRow, ...]
     scores: tuple[ScoreRow, ...]
     sets: tuple[SetRow, ...]
+    calibration: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """By the title of a verification column, its threshold and the false accepts it was realised with."""
 
     @property
     def seed(self) -> int:
-        """Seed of the run, and of every bootstrap of its report."""
+        """Seed of the run."""
         return self.manifest.seed
 
     @property
@@ -123,6 +125,8 @@ class FinishedRun:
         """Why a number is not independent; None where it may be ranked."""
         if column.encoder and column.encoder in self._record(method).conditioning_encoders:
             return "conditioned"
+        if column.encoder and column.encoder in self._record(method).optimised_against:
+            return "optimised"
         if self.overlapping_training_data(self.trained_on(method)):
             return "trained"
         return "judge trained" if self.overlapping_training_data(column.trained_on) else None
@@ -134,6 +138,10 @@ class FinishedRun:
     def trained_on(self, method: str) -> Sequence[str]:
         """Training data of the method's pretrained weights, as recorded."""
         return self._record(method).trained_on
+
+    def common_training_data(self, method: str, column: Column) -> list[str]:
+        """The names of the column's training data that the method's training data overlaps."""
+        return overlapping_names(column.trained_on, self.trained_on(method))
 
     @cached_property
     def _scores_by_row_and_column(self) -> dict[tuple[str, str, str], list[ScoreRow]]:
@@ -153,7 +161,8 @@ def read_run(path: Path) -> FinishedRun:
     """Read a run folder. Raises ReportError where it is unfinished, or a column would mix fingerprints."""
     if not path.is_dir():
         raise ReportError(f"{path}: no such run folder; `bench run` makes one")
-    metrics = read_json(path / METRICS).get("metrics")
+    measured = read_json(path / METRICS)
+    metrics = measured.get("metrics")
     if metrics is None:
         raise ReportError(f"{path}: not a finished run ({METRICS} is missing); finish it with `bench run`")
     run = FinishedRun(
@@ -164,6 +173,7 @@ def read_run(path: Path) -> FinishedRun:
         tuple(read_rows(path / FITS, FitRow)),
         tuple(read_rows(path / SCORES, ScoreRow)),
         tuple(read_rows(path / SETS, SetRow)),
+        measured.get("calibration", {}),
     )
     _check_comparable(run)
     return run

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from bench.runs.tables import ScoreRow
+from bench.runs.records.tables import ScoreRow
 
 DISRUPTION: Final = "disruption"
 """The metric: the distance of an image to the backbone's image of the same prompt and seed."""

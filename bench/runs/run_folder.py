@@ -24,8 +24,8 @@ from PIL.PngImagePlugin import PngInfo
 from bench.atomic_io import refusal, write_json, write_whole
 from bench.errors import StoreError
 from bench.runs.plan import Cell
-from bench.runs.run_manifest import MANIFEST
-from bench.runs.tables import CellRow
+from bench.runs.records.run_manifest import MANIFEST
+from bench.runs.records.tables import CellRow
 
 SUITE_COPY: Final = "suite.toml"
 LOCK: Final = ".lock"

@@ -9,9 +9,9 @@ from typing import Final
 from PIL import Image
 
 from bench.errors import ReportError
+from bench.runs.records.tables import CellRow
 from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder
-from bench.runs.tables import CellRow
 from bench.subjects.identity import Identity
 from bench.suite.prompts import PRIOR, SLOT, Prompt
 from bench.suite.suite import Suite
@@ -54,13 +54,14 @@ def load_identity_images(people: Sequence[Identity], suite: Suite) -> dict[str, 
             who,
             tuple(photo.load() for photo in who.references),
             tuple(photo.load() for photo in who.held_out),
-            {prompt.id: prompt for prompt in _prompts(who, suite)},
+            {prompt.id: prompt for prompt in prompts_of(who, suite)},
         )
         for who in people
     }
 
 
-def _prompts(who: Identity, suite: Suite) -> tuple[Prompt, ...]:
+def prompts_of(who: Identity, suite: Suite) -> tuple[Prompt, ...]:
+    """All prompts of an identity: shared ones, its own, recaptions, and the class prompt."""
     recaptions = who.recaptions(suite.prompts.recaptions)
     return (*suite.shared_prompts, *who.own_prompts, *recaptions, who.prior)
 
@@ -76,23 +77,23 @@ class StoredImages:
     def of_subject(
         self, cells: Sequence[CellRow], backbone: BackboneImages | None = None
     ) -> Iterator[EvaluationSample]:
-        """Images of the subject; their prompt contains the plain noun phrase.
+        """Images of the subject that show something; their prompt contains the plain noun phrase.
 
         Each has the image of the same place in `backbone`, which starts from the same noise, if there is one.
         """
         for cell in cells:
-            if cell.category != PRIOR and cell.status == "generated":
+            if cell.category != PRIOR and cell.has_content:
                 yield self._evaluation_sample(cell, backbone or {})
 
     def of_class(self, cells: Sequence[CellRow], backbone: BackboneImages) -> Iterator[EvaluationSample]:
-        """Class images after fitting, each with the backbone's own image of the same seed."""
+        """Class images that show something, each with the backbone's own image of the same seed."""
         for cell in cells:
-            if cell.category == PRIOR and cell.status == "generated":
+            if cell.category == PRIOR and cell.has_content:
                 yield self._evaluation_sample(cell, backbone)
 
     def of_backbone(self, cells: Sequence[CellRow]) -> BackboneImages:
         """Paths of the images of `cells`."""
-        return {place_of(cell): self._folder.image_of(cell) for cell in cells if cell.status == "generated"}
+        return {place_of(cell): self._folder.image_of(cell) for cell in cells if cell.has_content}
 
     def _evaluation_sample(self, cell: CellRow, backbone: BackboneImages) -> EvaluationSample:
         path = backbone.get(place_of(cell))

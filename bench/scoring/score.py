@@ -7,9 +7,7 @@ from typing import Final
 
 from bench.atomic_io import read_json, write_json
 from bench.datasets.registry import People
-from bench.runs.fingerprint import digest, digest_of
-from bench.runs.run_folder import RunFolder
-from bench.runs.tables import (
+from bench.runs.records.tables import (
     METRICS,
     REAL_OTHER,
     REAL_SAME,
@@ -20,6 +18,8 @@ from bench.runs.tables import (
     SetRow,
     write_rows,
 )
+from bench.runs.run_folder import RunFolder
+from bench.scoring.checked_metrics import CheckedSetMetric, checked_scores
 from bench.scoring.samples import (
     EvaluationSample,
     IdentityImages,
@@ -31,8 +31,9 @@ from bench.scoring.samples import (
     real_other,
     real_same,
 )
+from bench.scoring.score_digest import ScoreDependencies
 from bench.scoring.set_scores import RealPhotos, SetImage, SetSubject, set_rows
-from bench.scoring.suite_metrics import Metrics, fingerprint_of, title
+from bench.scoring.suite_metrics import Metrics, title
 from bench.suite.prompts import PRIOR
 from bench.suite.suite import Suite
 from metrics.catalog import calibration, needs_backbone, of_people
@@ -67,17 +68,10 @@ class ScoringInputs:
 
     @property
     def digest(self) -> str:
-        """Digest of what the scores depend on: images, real photographs, metrics."""
-        photos = [photo for who in self.people.chosen for photo in (*who.references, *who.held_out)]
-        return digest_of(
-            {
-                "pictures": [(cell.cell, cell.picture, cell.reason) for cell in self.cells],
-                "photos": [digest(photo.content()) for photo in (*photos, *self.people.others)],
-                "captions": [photo.caption for photo in photos],
-                "metrics": [(title(metric), dict(metric.fingerprint)) for metric in self.metrics.all],
-                "seed": self.seed,
-            }
-        )
+        """Digest of everything that the scores depend on."""
+        return ScoreDependencies(
+            self.suite, self.people, self.cells, self.metrics, self.seed, self.floor
+        ).digest
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ class ScoringContext:
 
 
 def score(inputs: ScoringInputs, notify: Notify, *, overwrite: bool) -> None:
-    """Write scores.csv, sets.csv and metrics.json, unless they exist for these images and metrics."""
+    """Write scores.csv, sets.csv and metrics.json, unless they exist with the present digest."""
     folder, current = inputs.folder.path, inputs.digest
     complete = all((folder / name).exists() for name in (SCORES, SETS))
     if not overwrite and complete and read_json(folder / METRICS).get("of") == current:
@@ -133,16 +127,23 @@ def _score_class_images(
     label: str, samples: Sequence[EvaluationSample], inputs: ScoringInputs, context: ScoringContext
 ) -> Iterator[ScoreRow]:
     """Scores of class images; those without the backbone's image of the same seed get a reason."""
-    metrics, floor = context.metrics.of_priors, inputs.floor
+    metrics = context.metrics.of_priors
     yield from _score_row(
         label, [one for one in samples if one.sample.backbone_image is not None], metrics, context
     )
-    reason = f"{floor} is not among the run's methods; run it too"
-    if floor in inputs.labels:
-        reason = f"the image of {floor} is missing"
     for one in samples:
         if one.sample.backbone_image is None:
-            yield from (_row(label, one, metric, Score(None, reason)) for metric in metrics)
+            missing = Score(None, _no_backbone_reason(one, inputs))
+            yield from (_row(label, one, metric, missing, context.metrics) for metric in metrics)
+
+
+def _no_backbone_reason(one: EvaluationSample, inputs: ScoringInputs) -> str:
+    """Why a class image has no image of the backbone to be compared with."""
+    if inputs.floor not in inputs.labels:
+        return f"{inputs.floor} is not among the run's methods; run it too"
+    place = (one.sample.identity, one.sample.prompt_id, one.sample_number)
+    flaws = {(c.identity, c.prompt, c.sample): c.flaw for c in inputs.cells_of(inputs.floor)}
+    return f"the image of {inputs.floor} is {flaws.get(place) or 'missing'}"
 
 
 def _score_row(
@@ -155,31 +156,30 @@ def _score_row(
     for metric in metrics if samples else []:
         fit = [one for one in samples if one.sample.person or not of_people(metric)]
         context.notify(f"{label}: {title(metric)}")
-        scores = metric.score([one.sample for one in fit], context.real) if fit else []
-        if len(scores) != len(fit):
-            raise ValueError(f"{metric.name}: {len(scores)} scores for {len(fit)} images")
+        scores = checked_scores(metric, [one.sample for one in fit], context.real) if fit else []
         known = {one.sample.id: score for one, score in zip(fit, scores, strict=True)}
         for one in samples:
-            yield _row(label, one, metric, known.get(one.sample.id, Score(None, NO_PERSON)))
+            score = known.get(one.sample.id, Score(None, NO_PERSON))
+            yield _row(label, one, metric, score, context.metrics)
 
 
-def _row(label: str, one: EvaluationSample, metric: SampleMetric, score: Score) -> ScoreRow:
+def _row(label: str, one: EvaluationSample, metric: SampleMetric, score: Score, metrics: Metrics) -> ScoreRow:
     sample = one.sample
-    value = None if score.value is None else float(score.value)
     place = (label, sample.identity, one.prompt, one.category, one.sample_number)
-    return ScoreRow(*place, metric.name, metric.encoder, value, score.reason, fingerprint_of(metric))
+    fingerprint = metrics.fingerprint_of(metric)
+    return ScoreRow(*place, metric.name, metric.encoder, score.value, score.reason, fingerprint)
 
 
 def _unscored(label: str, inputs: ScoringInputs) -> Iterator[ScoreRow]:
-    """Lines with a reason for the cells without an image, so that no missing score is dropped."""
+    """Lines with a reason for the cells without an image, or with one that shows nothing."""
     of_priors = inputs.metrics.of_priors if label != inputs.floor else []
     for cell in inputs.cells_of(label):
-        if cell.status == "generated":
+        if cell.has_content:
             continue
         place = (cell.method, cell.identity, cell.prompt, cell.category, cell.sample)
-        reason = f"{cell.status}: {cell.reason}"
         for metric in of_priors if cell.category == PRIOR else inputs.metrics.of_subjects:
-            yield ScoreRow(*place, metric.name, metric.encoder, None, reason, fingerprint_of(metric))
+            fingerprint = inputs.metrics.fingerprint_of(metric)
+            yield ScoreRow(*place, metric.name, metric.encoder, None, cell.no_score_reason, fingerprint)
 
 
 def _score_sets(inputs: ScoringInputs, notify: Notify) -> Iterator[SetRow]:
@@ -194,7 +194,9 @@ def _score_sets(inputs: ScoringInputs, notify: Notify) -> Iterator[SetRow]:
     )
     for metric in inputs.metrics.of_sets:
         notify(title(metric))
-        yield from set_rows(metric, subjects, real, fingerprint=fingerprint_of(metric), seed=inputs.seed)
+        fingerprint = inputs.metrics.fingerprint_of(metric)
+        checked = CheckedSetMetric(metric)
+        yield from set_rows(checked, subjects, real, fingerprint=fingerprint, seed=inputs.seed)
 
 
 def _set_subject(label: str, inputs: ScoringInputs) -> SetSubject:
@@ -202,6 +204,6 @@ def _set_subject(label: str, inputs: ScoringInputs) -> SetSubject:
     images = tuple(
         SetImage(place_of(cell), partial(load_image, inputs.folder.image_of(cell)))
         for cell in planned
-        if cell.status == "generated"
+        if cell.has_content
     )
     return SetSubject(label, len(planned), images)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from bench.runs.tables import REAL_SET_SAME, SetRow
+from bench.runs.records.tables import REAL_SET_SAME, SetRow
 from metrics.catalog import measure_rest
 from metrics.interface import Features, Score, SetMetric
 

@@ -1,15 +1,19 @@
-"""The metrics of a suite and their columns."""
+"""The metrics of a suite, their columns, and the fingerprint of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 from bench.runs.fingerprint import digest_of
+from bench.runs.source_code import definition_digests
 from bench.suite.suite import Suite
 from metrics.catalog import make, of_priors
 from metrics.interface import SampleMetric, SetMetric
 
 Metric = SampleMetric | SetMetric
+PACKAGE: Final = "metrics"
+"""Package of the built-in metrics and encoders."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,35 @@ class Metrics:
 
     @property
     def fingerprints(self) -> list[Mapping[str, str]]:
-        """Fingerprint parts of each metric."""
-        return [metric.fingerprint for metric in self.all]
+        """The fingerprint parts of each metric."""
+        return [self._parts[id(metric)] for metric in self.all]
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
         """The columns for metrics.json, by title."""
         kinds = (("pictures", self.of_subjects), ("priors", self.of_priors), ("sets", self.of_sets))
-        return {title(metric): _column(metric, of) for of, metrics in kinds for metric in metrics}
+        return {title(metric): self._column(metric, of) for of, metrics in kinds for metric in metrics}
+
+    def fingerprint_of(self, metric: Metric) -> str:
+        """Digest of what a metric depends on."""
+        return self._digests[id(metric)]
+
+    @cached_property
+    def _parts(self) -> dict[int, dict[str, str]]:
+        return {id(metric): fingerprint_parts(metric) for metric in self.all}
+
+    @cached_property
+    def _digests(self) -> dict[int, str]:
+        return {key: digest_of(parts) for key, parts in self._parts.items()}
+
+    def _column(self, metric: Metric, of: str) -> dict[str, Any]:
+        return {
+            "name": metric.name,
+            "encoder": metric.encoder,
+            "better": metric.better,
+            "of": of,
+            "fingerprint": self._parts[id(metric)],
+        }
 
 
 def build_metrics(suite: Suite) -> Metrics:
@@ -58,16 +83,53 @@ def title(metric: Metric) -> str:
     return f"{metric.name} ({metric.encoder})" if metric.encoder else metric.name
 
 
-def fingerprint_of(metric: Metric) -> str:
-    """Digest of a metric's fingerprint parts."""
-    return digest_of(metric.fingerprint)
+def fingerprint_parts(metric: Metric) -> dict[str, str]:
+    """The metric's own fingerprint, and the digest of its code and its encoders' code."""
+    return {**metric.fingerprint, "code": digest_of(_code(metric))}
 
 
-def _column(metric: Metric, of: str) -> dict[str, Any]:
+def settings_of(metric: Metric) -> dict[str, str]:
+    """Every public setting of a metric and of its encoders, whether or not its fingerprint contains it."""
     return {
-        "name": metric.name,
-        "encoder": metric.encoder,
-        "better": metric.better,
-        "of": of,
-        "fingerprint": dict(metric.fingerprint),
+        f"{type(part).__name__}.{name}": repr(value)
+        for part in _components(metric)
+        for name, value in _attributes(part).items()
+        if not name.startswith("_") and _is_plain(value)
     }
+
+
+def _code(metric: Metric) -> dict[str, dict[str, str]]:
+    """Digests, by class, of all definitions that the metric and its encoders depend on."""
+    classes = [type(part) for part in _components(metric)]
+    return {
+        cls.__qualname__: definition_digests(cls.__module__, cls.__qualname__, shared=PACKAGE)
+        for cls in classes
+    }
+
+
+def _components(metric: Metric) -> Iterator[Any]:
+    """The metric, and all objects in its attributes whose class is defined in its package or in `metrics`."""
+    packages = {PACKAGE, _package(metric)}
+    seen: set[int] = set()
+    queue: list[Any] = [metric]
+    while queue:
+        part = queue.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        queue += [value for value in _attributes(part).values() if _package(value) in packages]
+
+
+def _attributes(part: object) -> dict[str, Any]:
+    return getattr(part, "__dict__", {})
+
+
+def _package(value: object) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -136,18 +136,18 @@ def open_training_split(settings: DatasetSettings, base: Path, side: int) -> Tra
 def _examples(
     settings: DatasetSettings, base: Path, names: Sequence[str] | None = None
 ) -> tuple[str, list[Example]]:
-    """The origin and all photographs of these people; without names, of those that the seed samples."""
+    """The origins, joined by commas, and all photographs of these people; without names, of those sampled."""
     dataset = open_dataset(settings, base)
-    found, origin = [], settings.kind
+    found, origins = [], set[str]()
     for person, name in enumerate(choose(dataset.names(), settings) if names is None else names):
         identity = dataset.identity(name)
-        origin = identity.origin or origin
+        origins.add(identity.origin or settings.kind)
         found += [
             Example(photo, person, identity.noun)
             for photo in dataset.photos(name)
             if photo.path.parent.name != HELD_OUT
         ]
-    return origin, found
+    return ", ".join(sorted(origins)), found
 
 
 def clauses(caption: str) -> list[str]:

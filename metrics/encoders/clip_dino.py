@@ -39,7 +39,8 @@ class Clip:
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return _fingerprint(self.name, self._folder, self._network.config.vision_config)
+        vision = self._network.config.vision_config
+        return _fingerprint(self.name, self._folder, vision, self._device)
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x D unit vectors of images."""
@@ -82,7 +83,7 @@ class DinoV2:
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return _fingerprint(self.name, self._folder, self._network.config)
+        return _fingerprint(self.name, self._folder, self._network.config, self._device)
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x D unit vectors of images."""
@@ -148,10 +149,11 @@ def _processor(folder: Path) -> Any:
     return AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
 
 
-def _fingerprint(name: str, folder: Path, vision: Any) -> dict[str, str]:
+def _fingerprint(name: str, folder: Path, vision: Any, device: torch.device) -> dict[str, str]:
     shape = f"ViT {vision.num_hidden_layers}x{vision.hidden_size}/{vision.patch_size}"
     return {
         "network": f"{name} ({shape}) {sha256(folder)[:12]}",
+        "device": device.type,
         "dtype": "float32",
         "resize": "the folder's image processor, with PIL",
         **versions("transformers", "torch", "pillow"),

@@ -58,6 +58,7 @@ class EfficientNet:
         return {
             "network": f"efficientnet-lite0 {sha256(self._path)[:12]}",
             "resize": f"bicubic antialiased to {SIDE}",
+            "device": self._device.type,
             "dtype": "float32, maps in float16",
             **versions("torch", "pillow"),
         }

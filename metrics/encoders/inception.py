@@ -61,6 +61,7 @@ class Inception:
         return {
             "network": f"inception-v3 {sha256(self._path)[:12]}",
             "resize": f"clean-fid: bicubic antialiased to {SIDE}, not rounded",
+            "device": self._device.type,
             "dtype": "float32",
             **versions("torch", "pillow"),
         }

@@ -71,6 +71,7 @@ class LpipsFeatures:
             "network": f"{self.name} {sha256(self._path)[:12]}",
             "heads": f"v{self._network.version} {sha256(heads)[:12]}",
             "resize": f"bicubic antialiased to {self.side}",
+            "device": self._device.type,
             "dtype": "float32",
             **versions("lpips", "torch", "pillow"),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,10 +63,6 @@ class FrechetInfinity(_FeatureMetric):
     name: ClassVar[str] = "fid-infinity"
     better: ClassVar[Better] = "lower"
 
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        return {**self.network.fingerprint, "subsets": f"by random rank, seed {self.seed}"}
-
     def measure(self, generated: Features, real: Features) -> Score:
         """The extrapolated distance, which may fall below 0."""
         return self.measure_rest(generated, real, np.ones(len(generated), np.bool_))
@@ -99,13 +95,6 @@ class Kernel(_FeatureMetric):
     name: ClassVar[str] = "kid"
     better: ClassVar[Better] = "lower"
 
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        return {
-            **self.network.fingerprint,
-            "subsets": f"{self.subsets} of {self.subset_size}, seed {self.seed}",
-        }
-
     def measure(self, generated: Features, real: Features) -> Score:
         """The squared discrepancy."""
         if reason := self._unsupported_reason(generated, real):
@@ -124,10 +113,6 @@ class Precision(_FeatureMetric):
     k: int = 3
     name: ClassVar[str] = "precision"
     better: ClassVar[Better] = "higher"
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        return {**self.network.fingerprint, "neighbours": str(self.k)}
 
     def measure(self, generated: Features, real: Features) -> Score:
         """The field of `Manifold` with this metric's name."""
@@ -170,11 +155,6 @@ class Inception(EncoderMetric[Classifier]):
     """Seed of the shuffle before splitting; images arrive ordered by person."""
     name: ClassVar[str] = "is"
     better: ClassVar[Better] = "higher"
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        seeded = f", seed {self.seed}" if self.splits > 1 else ""
-        return {**self.network.fingerprint, "splits": f"{self.splits}{seeded}"}
 
     def features(self, images: Sequence[Image]) -> Features:
         """Class probabilities, one row per image."""

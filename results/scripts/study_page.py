@@ -19,7 +19,7 @@ from bench.analysis.statistics import Estimate
 from bench.analysis.sweeps import SWEPT, matched_rows, method_of
 from bench.markdown import dash, number, table
 from bench.runs.finished_run import FinishedRun, read_run
-from bench.runs.tables import FLOOR
+from bench.runs.records.tables import FLOOR
 
 RESULTS: Final = Path(__file__).parents[1]
 TEMPLATE: Final = Path(__file__).with_name("study_page.in.md")

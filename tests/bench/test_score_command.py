@@ -45,7 +45,7 @@ def test_another_suite_adds_metrics(run_folder: Path, bench, suite: Path) -> Non
     assert bench("score", run_folder, "--suite", suite) == ExitStatus.DONE
     more = json.loads((run_folder / "metrics.json").read_text())["metrics"]
     assert set(more) - set(fewer) == {"gap (fake-eye)"}
-    assert len(read_run(run_folder).manifest.fingerprints) == 3
+    assert len(read_run(run_folder).manifest.fingerprints) == 4
 
 
 def test_suite_with_other_prompts_is_refused(

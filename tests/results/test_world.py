@@ -167,12 +167,12 @@ def test_ratio_of_sums_has_a_jackknife_interval(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ratio = script("world.methods").ratio
-    pairs = [(person, prompt) for person in "abcd" for prompt in "xy"]
+    pairs = [(person, prompt) for person in "abcde" for prompt in "xy"]
     denominator = dict.fromkeys(pairs, 2.0)
     equal = ratio(dict.fromkeys(pairs, 0.5), denominator)
-    assert (equal.value, equal.low, equal.high, equal.n, equal.people) == (0.25, 0.25, 0.25, 8, 4)
+    assert (equal.value, equal.low, equal.high, equal.n, equal.people) == (0.25, 0.25, 0.25, 10, 5)
     unequal = ratio({pair: float(pair[0] == "a") for pair in pairs}, denominator)
-    assert unequal.value == pytest.approx(2 / 16)
+    assert unequal.value == pytest.approx(2 / 20)
     assert unequal.low < 0 < unequal.high
 
 

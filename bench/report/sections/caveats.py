@@ -6,25 +6,38 @@ from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.statistics import MIN_PEOPLE
 from bench.markdown import bullets
 from bench.report.cell_text import MARKS
-from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import NO_IMAGE
+from bench.runs.finished_run import FinishedRun, OverlapKind
+from bench.runs.no_effect import methods_without_effect
+from bench.runs.records.tables import NO_IMAGE
 
 
 def notes(run: FinishedRun) -> Iterator[str]:
     """Notes below the scores: why there are no intervals, and which numbers are not independent."""
     if len({cell.identity for cell in run.cells}) < MIN_PEOPLE:
         yield f"No intervals and no verdicts: they need at least {MIN_PEOPLE} people."
-    overlaps = [*_conditioned(run), *_trained(run)]
-    if overlaps:
-        yield bullets(overlaps)
+    lines = [
+        *_no_effect(run),
+        *_encoders(run),
+        *_trained(run),
+        *_common_training_data(run),
+        *_false_accepts(run),
+    ]
+    if lines:
+        yield bullets(lines)
 
 
-def _conditioned(run: FinishedRun) -> Iterator[str]:
+def _encoders(run: FinishedRun) -> Iterator[str]:
+    """Methods that use the encoder of a metric, as a condition or as a training target."""
+    verbs: dict[OverlapKind | None, str] = {
+        "conditioned": "is conditioned on",
+        "optimised": "was optimised against",
+    }
     for method in run.methods:
         for column in run.columns:
-            if run.overlap(method, column) == "conditioned":
+            kind = run.overlap(method, column)
+            if kind and kind in verbs:
                 yield (
-                    f"{MARKS['conditioned']} {method} is conditioned on {column.encoder}, "
+                    f"{MARKS[kind]} {method} {verbs[kind]} {column.encoder}, "
                     f"the encoder of {column.title}: not ranked by that metric."
                 )
 
@@ -42,6 +55,44 @@ def _trained(run: FinishedRun) -> Iterator[str]:
                 f"{MARKS['judge trained']} {column.encoder}, the encoder of {column.title}, was trained on "
                 f"{', '.join(names)}, which contains people of this run: no ranking by this metric."
             )
+
+
+def _common_training_data(run: FinishedRun) -> Iterator[str]:
+    """Encoders that were trained on the same people as a method: a note, without effect on the ranking."""
+    encoders: dict[tuple[str, str], list[str]] = {}
+    for column in run.columns:
+        found: dict[str, list[str]] = {}
+        for method in run.methods:
+            names = run.common_training_data(method, column)
+            if names and run.overlap(method, column) is None:
+                # The rows of a sweep have the same weights.
+                found.setdefault(", ".join(names), []).append(method.partition("@")[0])
+        for trained_on, methods in found.items():
+            key = (trained_on, ", ".join(dict.fromkeys(methods)))
+            encoders.setdefault(key, []).append(column.encoder or column.name)
+    for (people, trained), networks in encoders.items():
+        yield (
+            f"{' and '.join(dict.fromkeys(networks))} (encoders of metrics) and {trained} (methods) were "
+            f"trained on the same people ({people}): these scores are not independent of that training. "
+            "They are ranked, because the run contains other people."
+        )
+
+
+def _false_accepts(run: FinishedRun) -> Iterator[str]:
+    """The realised false accepts of each verification threshold, estimated on people left out."""
+    for title, found in run.calibration.items():
+        rate, low, high = (found.get(key) for key in ("rate", "low", "high"))
+        if rate is not None:
+            interval = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+            yield (
+                f"{title}: its threshold accepts {100 * rate:.1f} %{interval} of the people left out "
+                f"when it was set ({found.get('people_pairs'):.0f} pairs of people)."
+            )
+
+
+def _no_effect(run: FinishedRun) -> Iterator[str]:
+    for method in methods_without_effect(run.scores, run.floor):
+        yield f"{method} has NO EFFECT: each of its images equals that of {run.floor}."
 
 
 def missing_section(table: ComparisonTable) -> str:

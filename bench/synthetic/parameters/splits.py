@@ -9,6 +9,11 @@ FIRST_SEED: Mapping[Split, int] = {"train": 0, "validation": 1_000_000, "test": 
 MAX_IDENTITIES = 1_000_000
 
 
+def split_of(seed: int) -> Split | None:
+    """The split whose range contains a seed; None for a seed outside all of them."""
+    return next((split for split, first in FIRST_SEED.items() if 0 <= seed - first < MAX_IDENTITIES), None)
+
+
 def identity_seeds(split: Split, identities: int) -> range:
     """Seeds of the first identities of a split. Raises ValueError for more than `MAX_IDENTITIES`."""
     if not 0 < identities <= MAX_IDENTITIES:

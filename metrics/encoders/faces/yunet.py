@@ -60,6 +60,7 @@ class YuNet:
             "detector": f"yunet {sha256(self._path)[:12]}",
             "detector size": str(SIDE),
             "detector score": str(self.least_score),
+            "detector overlap": str(self.most_overlap),
             "detector resize": "bicubic antialiased",
             "detector dtype": "float32, weights in int8",
             "face": "largest",

@@ -11,7 +11,7 @@ from bench.analysis.comparison_table import ComparisonTable, compare
 from bench.analysis.comparisons import clusters_of
 from bench.errors import ReportError
 from bench.runs.finished_run import FinishedRun
-from bench.runs.tables import REAL_OTHER, REAL_SAME, ScoreRow
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME, ScoreRow
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from fake_run import cell, finished_run
 from known_run import known_run
 
 from bench.analysis.costs import Costs, costs_by_method
-from bench.runs.tables import FitRow
+from bench.runs.records.tables import FitRow
 
 
 def test_images_without_the_subject_do_not_count() -> None:

@@ -1,14 +1,19 @@
 """Rendered people: the shipped set and custom folders."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.datasets.registry import open_people
+from bench.datasets.rendered import ASSETS
 from bench.errors import DatasetError
+from bench.runs.training_overlap import overlapping_names
 from bench.suite.suite import DatasetSettings
 from bench.synthetic.dataset.photo_files import Photo
+from bench.training.dataset import _examples
 
 LABELS = {
     **{"noun": "woman", "age": "young", "expression": "smiling", "pose": "front", "glasses": "none"},
@@ -61,3 +66,59 @@ def test_truncated_array_is_refused(rendered: Path) -> None:
     who = open_people(DatasetSettings("rendered", str(rendered), references=2), Path()).chosen[2]
     with pytest.raises(DatasetError, match=r"photograph \d of 4; render it again"):
         who.check()
+
+
+def with_seeds(folder: Path, seeds: dict[int, int]) -> None:
+    """Replace identity seeds in the folder's records."""
+    path = folder / "photos.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    changed = [{**r, "identity": seeds.get(r["identity"], r["identity"])} for r in records]
+    path.write_text("\n".join(map(json.dumps, changed)))
+
+
+def origins(folder: Path) -> dict[str, str]:
+    opened = open_people(DatasetSettings("rendered", str(folder), references=2), Path())
+    return {who.id: who.origin for who in opened.chosen}
+
+
+@pytest.mark.parametrize(
+    ("first", "origin"),
+    [
+        (0, "rendered-people-train"),
+        (1_000_000, "rendered-people-validation"),
+        (2_000_000, "rendered-people-test"),
+        (3_000_000, "rendered-people-other"),
+    ],
+)
+def test_origin_follows_the_seeds_and_not_the_name_of_the_folder(
+    rendered: Path, first: int, origin: str
+) -> None:
+    with_seeds(rendered, {2_000_000 + i: first + i for i in range(3)})
+    renamed = rendered.rename(rendered.with_name("my-people"))
+    assert set(origins(renamed).values()) == {origin}
+
+
+def test_people_of_several_splits_in_one_folder_have_their_own_origins(rendered: Path) -> None:
+    with_seeds(rendered, {2_000_001: 1})
+    assert origins(rendered) == {
+        "person-0000001": "rendered-people-train",
+        "person-2000000": "rendered-people-test",
+        "person-2000002": "rendered-people-test",
+    }
+
+
+def test_renamed_copy_of_the_shipped_people_is_recognised(tmp_path: Path) -> None:
+    copied = shutil.copytree(ASSETS, tmp_path / "holiday-photos")
+    assert set(origins(copied).values()) == {"rendered-people-test"}
+
+
+def test_run_on_renamed_training_people_overlaps_the_shipped_weights(rendered: Path) -> None:
+    with_seeds(rendered, {2_000_001: 1})
+    people = [f"{origin}/{who}" for who, origin in origins(rendered).items()]
+    assert overlapping_names(["rendered-people-train"], people) == ["rendered-people-train"]
+
+
+def test_name_of_training_data_contains_all_origins(rendered: Path) -> None:
+    with_seeds(rendered, {2_000_001: 1, 2_000_002: 2})
+    name, _ = _examples(DatasetSettings("rendered", str(rendered), references=0), Path())
+    assert name == "rendered-people-test, rendered-people-train"

@@ -109,3 +109,24 @@ class Calibrated(Likeness):
 
     def calibration(self, real: Sequence[RealPhoto]) -> Mapping[str, float | None]:
         return {"photos": float(len(real)), "rate": None}
+
+
+@dataclass(frozen=True)
+class SometimesNaN(Length):
+    """NaN for the first image, then numbers."""
+
+    name: str = "sometimes"
+    better: str = "higher"
+
+    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
+        return [Score(float("nan") if i == 0 else float(i)) for i in range(len(samples))]
+
+
+@dataclass(frozen=True)
+class TooFew(Length):
+    """One score, however many images there are."""
+
+    name: str = "too-few"
+
+    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
+        return [Score(1.0)]

@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.atomic_io import write_json
 from bench.runs.finished_run import Column, FinishedRun
-from bench.runs.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
-from bench.runs.tables import (
+from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
+from bench.runs.records.tables import (
     CELLS,
     FITS,
     METRICS,

@@ -6,7 +6,7 @@ import numpy as np
 from fake_run import cell, column, finished_run, scores
 
 from bench.runs.finished_run import Column, FinishedRun
-from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SET, CellRow, FitRow, ScoreRow, SetRow
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SET, CellRow, FitRow, ScoreRow, SetRow
 
 MEANS = {
     "text-only": 0.2,

@@ -8,8 +8,8 @@ from known_run import known_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
 from bench.report.markdown_report import markdown, set_section, share_section, summary
-from bench.runs.run_manifest import MethodRecord
-from bench.runs.tables import REAL_SET
+from bench.runs.records.run_manifest import MethodRecord
+from bench.runs.records.tables import REAL_SET
 
 
 @pytest.fixture

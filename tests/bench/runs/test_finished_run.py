@@ -11,7 +11,17 @@ from known_run import known_run
 from bench.atomic_io import read_json, write_json
 from bench.errors import ReportError
 from bench.runs.finished_run import FinishedRun, latest_run, read_run
-from bench.runs.tables import CELLS, FITS, METRICS, SCORES, SETS, CellRow, ScoreRow, SetRow, write_rows
+from bench.runs.records.tables import (
+    CELLS,
+    FITS,
+    METRICS,
+    SCORES,
+    SETS,
+    CellRow,
+    ScoreRow,
+    SetRow,
+    write_rows,
+)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from bench.runs.no_effect import methods_without_effect
-from bench.runs.tables import ScoreRow
+from bench.runs.records.tables import ScoreRow
 
 
 def score(method: str, value: float | None, metric: str = "disruption") -> ScoreRow:

@@ -16,7 +16,9 @@ IN_DOMAIN = column("identity", "in-domain", **{"trained on": "faces-train, faces
 PEOPLE = {who: {"origin": "faces-test"} for who in ("ada", "bob", "cleo")}
 
 
-def run(columns: tuple = (FACE,), **trained: list[str]) -> FinishedRun:
+def run(
+    columns: tuple = (FACE,), against: dict[str, list[str]] | None = None, **trained: list[str]
+) -> FinishedRun:
     methods = ("fair", "other", "best")
     cells = [cell(m, who, f"p{i}") for m in methods for who in PEOPLE for i in range(3)]
     rows = [
@@ -26,7 +28,10 @@ def run(columns: tuple = (FACE,), **trained: list[str]) -> FinishedRun:
         for j, who in enumerate(PEOPLE)
         for row in scores(c, m, who, [0.1 * k + 0.01 * j + 0.001 * i for i in range(3)])
     ]
-    declared = {m: {"conditioning_encoders": [], "trained_on": trained.get(m, [])} for m in methods}
+    declared = {
+        m: {"trained_on": trained.get(m, []), "optimised_against": (against or {}).get(m, [])}
+        for m in methods
+    }
     return finished_run(columns, cells, rows, methods=declared, people=PEOPLE)
 
 
@@ -38,6 +43,40 @@ def test_dataset_that_contains_a_person_of_the_run_overlaps_it(name: str) -> Non
 @pytest.mark.parametrize("name", ["faces-train", "faces-te", "faces-test/bo", "face", "other/bob", ""])
 def test_dataset_of_other_people_does_not_overlap(name: str) -> None:
     assert overlapping_names([name], ["faces-test/bob"]) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("celeba-train", "celeba-all/c00001"),
+        ("celeba-valid", "celeba-all/c00001"),
+        ("celeba-test", "celeba-all/c00001"),
+        ("celeba-all", "celeba-test/c02880"),
+        ("celeba-all", "celeba-all/c00001"),
+        ("celeba-all/c00001", "celeba-train/c00001"),
+        ("celeba", "celeba-all/c00001"),
+        ("celeba/c00001", "celeba-train/c00001"),
+    ],
+)
+def test_partition_all_contains_the_others_in_both_directions(one: str, other: str) -> None:
+    assert overlapping_names([one], [other]) == [one]
+    assert overlapping_names([other], [one]) == [other]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("celeba-all/c00001", "celeba-train/c00002"),
+        ("faces-all", "celeba-train/c00001"),
+        ("celeba-hq-all", "celeba-train/c00001"),
+        ("celeba-train/c1", "celeba-train/c1-2"),
+        ("celeba", "/ada"),
+        ("/ada", "/ada/1"),
+    ],
+)
+def test_other_people_and_people_of_unknown_origin_do_not_overlap(one: str, other: str) -> None:
+    assert overlapping_names([one], [other]) == []
+    assert overlapping_names([other], [one]) == []
 
 
 def test_names_are_separated_by_commas() -> None:
@@ -77,6 +116,48 @@ def test_metric_trained_on_people_of_the_run_ranks_nothing() -> None:
     assert any(expected in note for note in notes(found))
 
 
+def test_method_optimised_against_an_encoder_is_not_ranked_by_it() -> None:
+    found = run(columns=(FACE, column("identity", "arcface")), against={"best": ["sface"]})
+    face, other = compare(found).image_columns
+    assert face.entry("best").overlap == "optimised"
+    assert face.ranking == ["other", "fair"]
+    assert other.entry("best").overlap is None
+    assert other.ranking[0] == "best"
+    text = score_section(compare(found))
+    assert "§" in next(line for line in text.splitlines() if line.startswith("| best"))
+    note = "§ best was optimised against sface, the encoder of identity (sface): not ranked by that metric."
+    assert note in text
+
+
+def test_common_training_people_of_metric_and_method_are_a_note_and_both_are_ranked() -> None:
+    trained = column("identity", "in-domain", **{"trained on": "faces-train"})
+    found = run(columns=(FACE, trained), best=["faces-train"], other=["faces"], fair=["elsewhere"])
+    _, in_domain = compare(run(columns=(FACE, trained), best=["faces-train"], fair=["x"])).image_columns
+    assert in_domain.entry("best").overlap is None
+    assert in_domain.ranking[0] == "best"
+    text = "".join(notes(run(columns=(FACE, trained), best=["faces-train"])))
+    assert (
+        "* in-domain (encoders of metrics) and best (methods) were trained on the same people (faces-train): "
+        in text
+    )
+    # `other` was trained on the whole dataset, which contains the run's people: marked instead.
+    assert "in-domain (encoders of metrics) and best (methods) were" in "".join(notes(found))
+    assert "encoders of metrics" not in "".join(notes(run(columns=(FACE, trained), best=["elsewhere"])))
+
+
+def test_method_without_the_member_is_optimised_against_nothing() -> None:
+    from methods.interface import optimised_against
+
+    class Silent:
+        pass
+
+    class Declared:
+        optimised_against = frozenset({"sface"})
+
+    assert optimised_against(Silent()) == frozenset()  # type: ignore[arg-type]
+    assert optimised_against(Declared()) == frozenset({"sface"})  # type: ignore[arg-type]
+
+
 def test_method_without_training_data_has_an_empty_set() -> None:
     from methods.interface import trained_on
 
@@ -96,4 +177,5 @@ def test_run_records_training_data_and_origins(run_folder: Path) -> None:
     manifest = read_json(run_folder / "run.json")
     (method,) = manifest["methods"].values()
     assert method["trained_on"] == []
+    assert method["optimised_against"] == []
     assert manifest["people"]["ada"]["origin"] == "folder-people"

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.atomic_io import read_json
 from bench.runs.finished_run import read_run
 from bench.runs.no_effect import methods_without_effect
-from bench.runs.tables import REAL_OTHER, REAL_SAME, REAL_SET_SAME
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SET_SAME
 from bench.suite.prompts import PRIOR
 
 Bench = Callable[..., int]

@@ -11,7 +11,7 @@ from fake_metrics import Gap
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.runs.tables import REAL_SET, REAL_SET_SAME, REAL_SETS, SetRow
+from bench.runs.records.tables import REAL_SET, REAL_SET_SAME, REAL_SETS, SetRow
 from bench.scoring.set_scores import MAX_OPEN, RealPhotos, SetImage, SetSubject, match_sets, set_rows
 from metrics.interface import Features, Score
 

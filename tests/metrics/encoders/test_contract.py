@@ -1,5 +1,6 @@
 """The contract of every encoder: those that ship and those that the user must provide."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -189,3 +190,19 @@ def test_a_gpu_gives_the_same_features_as_a_cpu(
     assert np.array(outputs(gpu, name, photos), np.float64) == pytest.approx(
         cpu, rel=1e-3, abs=1e-4 * np.abs(cpu).max()
     )
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_a_fingerprint_contains_every_setting_of_the_encoder(
+    name: str, two_of_each: dict[str, tuple[Any, Any]], settings: Settings
+) -> None:
+    encoder, entry = two_of_each[name][0], ENCODERS[name]
+    parameters = list(inspect.signature(type(encoder)).parameters.values())[len(entry.parts) :]
+    values = {p.name: p.default for p in parameters} | dict(entry.settings) | dict(settings.get(name, {}))
+    located = {"path", "revision", "digest"}
+    parts = set(encoder.fingerprint.values())
+    for setting, value in values.items():
+        if setting not in located:
+            assert any(
+                str(value) in (part, part.split()[-1], part.split()[0].split("-")[-1]) for part in parts
+            )

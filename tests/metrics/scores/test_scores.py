@@ -375,9 +375,12 @@ def test_kid_is_not_scaled() -> None:
 
 
 def test_a_fingerprint_contains_the_settings_of_the_metric() -> None:
-    assert Kernel(FakePerceptual(), seed=3).fingerprint["subsets"] == "100 of 1000, seed 3"
-    assert Coverage(FakePerceptual()).fingerprint["neighbours"] == "5"
-    assert Inception(FakePerceptual(), splits=10).fingerprint["splits"] == "10, seed 0"
+    settings = {"min images": "16", "subsets": "100", "subset size": "1000", "seed": "3"}
+    assert Kernel(FakePerceptual(), seed=3).settings == settings
+    assert Kernel(FakePerceptual(), seed=3).fingerprint == {**FakePerceptual().fingerprint, **settings}
+    assert Coverage(FakePerceptual()).fingerprint["k"] == "5"
+    assert Inception(FakePerceptual(), splits=10).fingerprint["splits"] == "10"
+    assert Inception(FakePerceptual()).fingerprint["min images"] == "50"
     assert Verified(FakeFaces()).fingerprint["false accepts"].startswith("0.01 of the pairs")
 
 

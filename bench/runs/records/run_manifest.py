@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.atomic_io import read_json, write_json
-from bench.runs.renamed import MANIFEST_KEYS, renamed
-from bench.runs.tables import FLOOR
+from bench.runs.records.renamed import MANIFEST_KEYS, renamed
+from bench.runs.records.tables import FLOOR
 
 MANIFEST: Final = "run.json"
+LISTS: Final = ("conditioning_encoders", "trained_on", "optimised_against")
+"""Fields of `MethodRecord` that contain several names."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class MethodRecord:
     """`floor`, `ceiling` or `method`; baselines are not ranked."""
     code: Mapping[str, str] = field(default_factory=dict)
     """Digests, by name, of the definitions that the method depends on."""
+    optimised_against: tuple[str, ...] = ()
+    """Encoders in the training loss or reward of the method."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def read_run_manifest(folder: Path) -> RunManifest:
 
 def _method(about: Mapping[str, Any], where: str) -> MethodRecord:
     known = _known(about, MethodRecord, where)
-    lists = {key: tuple(known.get(key, ())) for key in ("conditioning_encoders", "trained_on")}
+    lists = {key: tuple(known.get(key, ())) for key in LISTS}
     return MethodRecord(**{**known, **lists})
 
 

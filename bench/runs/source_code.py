@@ -1,8 +1,8 @@
 """Digests of the code that a class depends on, independent of comments, docstrings, layout and module.
 
 Starting at a class, every top-level definition that it reaches through names and imports, inside its own
-package and `methods`, is hashed as a syntax tree without docstrings. Definitions are identified by their
-name, not by their module: moving a function to another file or editing a docstring changes no digest.
+package and a shared one, is hashed as a syntax tree without docstrings. Definitions are identified by
+their name, not by their module: moving a function to another file or editing a docstring changes no digest.
 """
 
 import ast
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.runs.fingerprint import digest
 
-SHARED_PACKAGE = "methods"
-"""Definitions in this package are followed from every method, including custom ones."""
+METHODS = "methods"
+"""Definitions in this package are followed from every method, custom ones included."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ class Module:
     """Statements that bind nothing, such as a call; part of every definition of the module."""
 
 
-def definition_digests(module: str, name: str) -> dict[str, str]:
+def definition_digests(module: str, name: str, *, shared: str = METHODS) -> dict[str, str]:
     """Digests, by name, of all definitions that `module.name` depends on, itself included.
 
-    Digests of definitions with equal names in different modules are joined in sorted order.
+    Definitions are followed inside the package of `module` and inside `shared`.
+    Where several definitions in different modules have one name, their digests are joined in sorted order.
     """
-    packages = {module.partition(".")[0], SHARED_PACKAGE}
+    packages = {module.partition(".")[0], shared}
     found: dict[str, set[str]] = {}
     seen: set[tuple[str, str]] = set()
     queue = [(module, name)]

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TextIO, TypeVar
 
 from bench.atomic_io import write_text
 from bench.errors import ReportError
-from bench.runs.renamed import CSV_COLUMNS, CSV_VALUES, renamed
+from bench.runs.records.renamed import CSV_COLUMNS, CSV_VALUES, renamed
 
 RowType = TypeVar("RowType")
 Status = Literal["generated", "failed", "missing"]
@@ -36,6 +36,8 @@ REAL_SETS: Final = (REAL_SET_SAME, REAL_SET)
 """Rows of real photographs in sets.csv; a run has one of them."""
 NO_IMAGE: Final = ("failed: ", "missing: ")
 """First words of the reason where a score is missing because its image is missing."""
+NO_CONTENT: Final = "the image is "
+"""First words of the reason where a score is missing because its image is `nan`, `black` or `constant`."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,18 @@ class CellRow:
     gpu_mb: float | None = None
     run_fingerprint: str = ""
     """Digest of what all images of the run share: backbone, sampling, device, libraries."""
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is an image to score: it was generated, and it shows something."""
+        return self.status == "generated" and not self.flaw
+
+    @property
+    def no_score_reason(self) -> str:
+        """Why no metric scores the cell; empty where `has_content`."""
+        if self.status != "generated":
+            return f"{self.status}: {self.reason}"
+        return f"{NO_CONTENT}{self.flaw}" if self.flaw else ""
 
 
 @dataclass(frozen=True)

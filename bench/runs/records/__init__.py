@@ -1,0 +1,1 @@
+"""Files that describe a run: run.json and the tables."""
