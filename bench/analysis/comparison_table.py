@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.analysis.comparisons import ImageColumn, SetColumn
+from bench.analysis.columns import ImageColumn, SetColumn
 from bench.analysis.costs import Costs, costs_by_method
 from bench.analysis.failures import failure_counts
 from bench.analysis.rank_agreement import MetricPairAgreement, face_metric_pairs

@@ -6,7 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.analysis.comparisons import ImageColumn, Verdict
+from bench.analysis.columns import ImageColumn
+from bench.analysis.contrasts import Verdict
 from bench.analysis.statistics import kendall_tau
 from bench.runs.finished_run import Column
 from metrics.catalog import ENCODERS

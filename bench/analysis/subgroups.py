@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.analysis.comparisons import ImageColumn, TableEntry, entry_of
+from bench.analysis.columns import ImageColumn
+from bench.analysis.scored_rows import TableEntry, entry_of
 from bench.runs.finished_run import Column, FinishedRun
 from bench.runs.records.tables import REAL_OTHER, REAL_SAME
 

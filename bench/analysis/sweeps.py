@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.comparisons import ImageColumn
 from bench.analysis.statistics import Estimate
 from bench.runs.finished_run import FinishedRun
 

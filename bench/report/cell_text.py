@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bench.analysis.comparisons import Contrast, SetEntry, Share, TableEntry
+from bench.analysis.columns import SetEntry, Share
+from bench.analysis.contrasts import Contrast
+from bench.analysis.scored_rows import TableEntry
 from bench.analysis.statistics import Estimate
 from bench.markdown import dash, number
 from bench.runs.finished_run import OverlapKind

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+from bench.analysis.columns import ImageColumn, SetColumn
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.comparisons import ImageColumn, SetColumn
 from bench.analysis.failures import class_image_failure_counts
 from bench.analysis.subgroups import SubgroupComparison
 

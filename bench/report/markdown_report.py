@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+from bench.analysis.columns import ImageColumn, SetColumn
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.comparisons import Contrast, ImageColumn, SetColumn, Verdict
+from bench.analysis.contrasts import Contrast, Verdict
 from bench.markdown import bullets, counted
 from bench.markdown import table as markdown_table
 from bench.report.cell_text import contrast_text, entry_text, marked, set_entry_text, share_text

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.comparisons import scored
+from bench.analysis.scored_rows import scored
 from bench.markdown import bullets
 from bench.markdown import table as markdown_table
 from bench.report.cell_text import entry_text

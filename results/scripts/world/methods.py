@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from bench.analysis.comparisons import means_of
+from bench.analysis.scored_rows import means_of
 from bench.analysis.statistics import Pair, jackknife
 from bench.runs.finished_run import FinishedRun
 from world.statistics import Measured

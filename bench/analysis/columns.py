@@ -1,76 +1,19 @@
-"""One column of the comparison table: means with intervals, shares, paired differences, a ranking."""
+"""Columns of the comparison table: means with intervals, shares, paired differences, a ranking."""
 
-from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 
-from bench.analysis.statistics import (
-    LEVEL,
-    Estimate,
-    Pair,
-    estimate,
-    holm,
-    holm_levels,
-    jackknife,
-    pair_means,
-    paired_difference,
-)
+from bench.analysis.contrasts import Contrast, Imputed, corrected, imputed_means
+from bench.analysis.scored_rows import NO_SCORES, TableEntry, entry_of, scored
+from bench.analysis.statistics import LEVEL, Estimate, jackknife, paired_difference
 from bench.runs.finished_run import Column, FinishedRun, OverlapKind
-from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SETS, ScoreRow
-from bench.suite.prompts import PRIOR
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SETS
 
-ALPHA: Final = 1 - LEVEL
 SHARES: Final = frozenset({"verified", "detected", "multi-face", "prompt-match@attributes"})
 """Metrics whose mean is a share of images, or of attributes; any metric of zeros and ones is one too."""
-ONE_PROMPT: Final = ("recaption", "real", PRIOR)
-"""Categories whose prompts count as one: they differ from person to person."""
-Verdict = Literal["above", "below", "not separable"]
-Imputed = Mapping[str, Mapping[Pair, float]]
-"""By row, its mean for each person and prompt, where a missing score counts as the worst."""
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """The scores of one row in one column."""
-
-    estimate: Estimate | None
-    """None where no image has a score."""
-    n: int
-    of: int
-    """Number of images, scored or not."""
-    overlap: OverlapKind | None
-    reasons: Mapping[str, int]
-    """Reasons for missing scores, with their number."""
-
-
-NO_SCORES: Final = TableEntry(None, 0, 0, None, {})
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One method minus another, paired by person and prompt."""
-
-    one: str
-    other: str
-    difference: Estimate
-    """Its interval has the level at which Holm's correction tested the difference."""
-    p: float
-    """After Holm's correction."""
-
-    @property
-    def separable(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.difference.low is not None and self.p <= ALPHA
-
-    @property
-    def verdict(self) -> Verdict:
-        """Where `one` is relative to `other`."""
-        if not self.separable:
-            return "not separable"
-        return "above" if self.difference.mean > 0 else "below"
 
 
 @dataclass(frozen=True)
@@ -205,27 +148,8 @@ class ImageColumn:
         A missing score counts as the worst score of any method in the column. In a column without a
         direction, the image is left out of all rows.
         """
-        found = {
-            label: {(row.identity, clusters_of(row)[1], row.prompt, row.sample): row.value for row in rows}
-            for label in labels
-            for rows in [self.run.scores_of(label, self.column)]
-        }
-        shared = [
-            key for key in next(iter(found.values()), {}) if all(key in rows for rows in found.values())
-        ]
-        means: dict[str, Mapping[Pair, float]] = {}
-        needed = any if self._worst is not None else all
-        images = [key for key in shared if needed(rows[key] is not None for rows in found.values())]
-        for label, rows in found.items():
-            values = [self._or_worst(rows[key]) for key in images]
-            means[label] = pair_means(values, [key[:2] for key in images])
-        return means
-
-    def _or_worst(self, value: float | None) -> float:
-        if value is not None:
-            return value
-        assert self._worst is not None
-        return self._worst
+        rows = {label: self.run.scores_of(label, self.column) for label in labels}
+        return imputed_means(rows, self._worst)
 
     @cached_property
     def _worst(self) -> float | None:
@@ -252,35 +176,20 @@ class ImageColumn:
         return not self.run.is_baseline(label) and entry.overlap is None and entry.estimate is not None
 
     def _contrasts(self, *, fixed_prompts: bool) -> list[Contrast]:
-        pairs = list(combinations(self.ranking, 2))
-        return self._corrected(pairs, lambda one, other: self._ranked, fixed_prompts=fixed_prompts)
+        def difference(one: str, other: str, level: float) -> Estimate | None:
+            return self._paired(self._ranked, one, other, fixed_prompts=fixed_prompts, level=level)
 
-    def _against(self, other: str) -> dict[str, Contrast]:
-        pairs = [(label, other) for label in self.run.methods if not self.run.is_baseline(label)]
-        found = self._corrected(pairs, lambda one, other: self.imputed([one, other]), fixed_prompts=False)
-        return {contrast.one: contrast for contrast in found}
+        return corrected(list(combinations(self.ranking, 2)), difference)
 
-    def _corrected(
-        self,
-        pairs: Sequence[tuple[str, str]],
-        means_of_pair: Callable[[str, str], Imputed],
-        *,
-        fixed_prompts: bool,
-    ) -> list[Contrast]:
-        """Contrasts with Holm's correction, each with the interval of the level that it was tested at."""
+    def _against(self, baseline: str) -> dict[str, Contrast]:
+        methods = [label for label in self.run.methods if not self.run.is_baseline(label)]
+        means = {label: self.imputed([label, baseline]) for label in methods}
 
-        def difference(pair: tuple[str, str], level: float) -> Estimate | None:
-            return self._paired(means[pair], *pair, fixed_prompts=fixed_prompts, level=level)
+        def difference(one: str, other: str, level: float) -> Estimate | None:
+            return self._paired(means[one], one, other, fixed_prompts=False, level=level)
 
-        means = {pair: means_of_pair(*pair) for pair in pairs}
-        raw = {pair: d for pair in pairs if (d := difference(pair, LEVEL)) is not None}
-        p = [1.0 if d.p is None else d.p for d in raw.values()]
-        contrasts = []
-        for pair, adjusted, level in zip(raw, holm(p), holm_levels(p), strict=True):
-            at_level = difference(pair, level)
-            assert at_level is not None
-            contrasts.append(Contrast(*pair, at_level, adjusted))
-        return contrasts
+        contrasts = corrected([(label, baseline) for label in methods], difference)
+        return {contrast.one: contrast for contrast in contrasts}
 
     def _paired(
         self, means: Imputed, one: str, other: str, *, fixed_prompts: bool, level: float
@@ -328,38 +237,3 @@ class SetColumn:
             interval = jackknife(whole.value, [value for value in without if value is not None])
         overlap = self.run.overlap(label, self.column)
         return SetEntry(whole.value, interval, whole.n, whole.against, whole.reason, overlap)
-
-
-def entry_of(
-    run: FinishedRun,
-    label: str,
-    column: Column,
-    people: Container[str] | None = None,
-    *,
-    share: bool = False,
-) -> TableEntry:
-    """Mean, interval and coverage of one row in one column, optionally restricted to some people."""
-    rows = [row for row in run.scores_of(label, column) if people is None or row.identity in people]
-    with_value = scored(rows)
-    mean = None
-    if with_value:
-        values, pairs = [value for _, value in with_value], [clusters_of(row) for row, _ in with_value]
-        mean = estimate(values, pairs, share=share)
-    reasons = Counter(row.reason or "no reason given" for row in rows if row.value is None)
-    return TableEntry(mean, len(with_value), len(rows), run.overlap(label, column), reasons)
-
-
-def means_of(run: FinishedRun, label: str, column: Column) -> dict[Pair, float]:
-    """A row's mean for each scored person and prompt."""
-    with_value = scored(run.scores_of(label, column))
-    return pair_means([value for _, value in with_value], [clusters_of(row) for row, _ in with_value])
-
-
-def scored(rows: Iterable[ScoreRow]) -> list[tuple[ScoreRow, float]]:
-    """The rows that have a score, with it."""
-    return [(row, row.value) for row in rows if row.value is not None]
-
-
-def clusters_of(row: ScoreRow) -> Pair:
-    """The person and prompt of an image; prompts that differ from person to person count as one."""
-    return row.identity, row.category if row.category in ONE_PROMPT else row.prompt

@@ -8,7 +8,7 @@ from fake_run import cell, column, finished_run, scores
 from known_run import known_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
-from bench.analysis.comparisons import clusters_of
+from bench.analysis.scored_rows import clusters_of
 from bench.errors import ReportError
 from bench.runs.finished_run import FinishedRun
 from bench.runs.records.tables import REAL_OTHER, REAL_SAME, ScoreRow
