@@ -95,15 +95,15 @@ def test_recipe_writes_a_pipeline_that_diffusers_loads(
     from transformers import CLIPModel, CLIPVisionModelWithProjection
 
     recorded, losses = record_losses(workspace)
-    make_clip(recorded, short_schedule(51, 1e-3), command="bench train clip")
+    make_clip(recorded, short_schedule(26, 1e-3), command="bench train clip")
     assert losses[-1] < losses[0]
     losses.clear()
     make_autoencoder(
-        recorded, short_schedule(51, 2e-3), short_schedule(11, 1e-3), command="bench train autoencoder"
+        recorded, short_schedule(26, 2e-3), short_schedule(11, 1e-3), command="bench train autoencoder"
     )
     assert losses[-1] < losses[0]
     losses.clear()
-    folder = make_backbone(recorded, replace(short_schedule(51, 2e-3), batch=16), command=COMMAND)
+    folder = make_backbone(recorded, replace(short_schedule(26, 2e-3), batch=16), command=COMMAND)
     assert losses[-1] < losses[0]
 
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
