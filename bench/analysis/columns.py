@@ -1,6 +1,6 @@
 """Columns of the comparison table: means with intervals, shares, paired differences, a ranking."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -99,17 +99,19 @@ class ImageColumn:
         The order is that of the means that the contrasts compare. A missing score counts as the worst score
         of the column, so that a method cannot gain by losing its worst images.
         """
-        sign = {"higher": -1.0, "lower": 1.0}.get(self.column.better)
-        if sign is None:
+        if self.column.better not in ("higher", "lower"):
             return []
         means = {label: sum(found.values()) / len(found) for label, found in self._ranked.items() if found}
-        return sorted(means, key=lambda label: sign * means[label])
+        return self._best_first(means)
 
     @property
     def order_of_means(self) -> list[str]:
         """The ranked methods by the means of the scores that they have."""
-        sign = -1.0 if self.column.better == "higher" else 1.0
         means = {label: found.mean for label in self.ranking if (found := self.entry(label).estimate)}
+        return self._best_first(means)
+
+    def _best_first(self, means: Mapping[str, float]) -> list[str]:
+        sign = -1.0 if self.column.better == "higher" else 1.0
         return sorted(means, key=lambda label: sign * means[label])
 
     @cached_property
@@ -154,8 +156,10 @@ class ImageColumn:
     @cached_property
     def _worst(self) -> float | None:
         """The worst score of any method; None in a column without a direction or without scores."""
-        values = [v for label in self.run.methods for _, v in scored(self.run.scores_of(label, self.column))]
-        worst: Callable[[list[float]], float] | None = {"higher": min, "lower": max}.get(self.column.better)
+        values = self._values
+        worst: Callable[[Collection[float]], float] | None = {"higher": min, "lower": max}.get(
+            self.column.better
+        )
         return worst(values) if worst is not None and values else None
 
     @cached_property
@@ -164,8 +168,12 @@ class ImageColumn:
         name = self.column.name
         if name in SHARES or f"{name}@{self.column.encoder}" in SHARES:
             return True
-        values = {v for label in self.run.methods for _, v in scored(self.run.scores_of(label, self.column))}
-        return values == {0.0, 1.0}
+        return self._values == {0.0, 1.0}
+
+    @cached_property
+    def _values(self) -> set[float]:
+        """The different scores of all methods."""
+        return {v for label in self.run.methods for _, v in scored(self.run.scores_of(label, self.column))}
 
     @cached_property
     def _ranked(self) -> Imputed:

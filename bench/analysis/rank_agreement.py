@@ -7,7 +7,6 @@ from itertools import combinations
 import numpy as np
 
 from bench.analysis.columns import ImageColumn
-from bench.analysis.contrasts import Verdict
 from bench.analysis.statistics import kendall_tau
 from bench.runs.finished_run import Column
 from metrics.catalog import ENCODERS
@@ -38,9 +37,9 @@ def face_metric_pairs(columns: Sequence[ImageColumn]) -> list[MetricPairAgreemen
 def _pair_agreement(one: ImageColumn, other: ImageColumn) -> MetricPairAgreement:
     both = set(one.ranking) & set(other.ranking)
     methods = tuple(label for label in one.run.methods if label in both)
-    verdicts = [_separable_pairs(column, both) for column in (one, other)]
-    shared = verdicts[0].keys() & verdicts[1].keys()
-    agreeing = sum(verdicts[0][pair] == verdicts[1][pair] for pair in shared)
+    higher = [_higher_of_separable_pairs(column, both) for column in (one, other)]
+    shared = higher[0].keys() & higher[1].keys()
+    agreeing = sum(higher[0][pair] == higher[1][pair] for pair in shared)
     return MetricPairAgreement(
         one.column, other.column, methods, _tau(one, other, methods), len(shared), agreeing
     )
@@ -52,15 +51,13 @@ def _tau(one: ImageColumn, other: ImageColumn, methods: Sequence[str]) -> float 
     return None if np.isnan(tau) else tau
 
 
-def _separable_pairs(column: ImageColumn, methods: set[str]) -> dict[tuple[str, str], Verdict]:
-    """The verdict of each separable pair, in alphabetical order of the two names."""
-    found: dict[tuple[str, str], Verdict] = {}
-    for contrast in column.contrasts:
-        if contrast.separable and {contrast.one, contrast.other} <= methods:
-            first, second = sorted((contrast.one, contrast.other))
-            swapped: Verdict = "below" if contrast.verdict == "above" else "above"
-            found[first, second] = contrast.verdict if contrast.one == first else swapped
-    return found
+def _higher_of_separable_pairs(column: ImageColumn, methods: set[str]) -> dict[frozenset[str], str]:
+    """For each separable pair, the method with the higher mean."""
+    return {
+        frozenset((c.one, c.other)): c.one if c.verdict == "above" else c.other
+        for c in column.contrasts
+        if c.separable and {c.one, c.other} <= methods
+    }
 
 
 def _is_face_network(encoder: str) -> bool:

@@ -24,6 +24,7 @@ from bench.runs.records.tables import (
     SetRow,
     read_rows,
 )
+from bench.runs.run_folder import newest_with
 from bench.runs.training_overlap import TRAINED_ON, names_in, overlapping_names
 
 CEILING: Final = "photo-copy"
@@ -181,10 +182,10 @@ def read_run(path: Path) -> FinishedRun:
 
 def latest_run(results: Path) -> Path:
     """The run folder that was written last. Raises ReportError where there is none."""
-    found = sorted(results.glob(f"*/{METRICS}"), key=lambda path: path.stat().st_mtime)
-    if not found:
+    folder = newest_with(METRICS, results)
+    if folder is None:
         raise ReportError(f"{results}: no finished run; make one with `bench run`, or name its folder")
-    return found[-1].parent
+    return folder
 
 
 def _check_comparable(run: FinishedRun) -> None:

@@ -96,10 +96,16 @@ class RunFolder:
 
 def latest_folder(results: Path) -> Path:
     """The latest run folder in `results`. Raises StoreError if there is none."""
-    found = sorted(results.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
-    if not found:
+    folder = newest_with(MANIFEST, results)
+    if folder is None:
         raise StoreError(f"{results}: no run folder; make one with `bench run`, or name its folder")
-    return found[-1].parent
+    return folder
+
+
+def newest_with(file: str, results: Path) -> Path | None:
+    """The folder in `results` whose `file` was written last; None if no folder has one."""
+    found = sorted(results.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent if found else None
 
 
 def safe(name: str) -> str:
