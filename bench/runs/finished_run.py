@@ -190,10 +190,12 @@ def latest_run(results: Path) -> Path:
 
 def _check_comparable(run: FinishedRun) -> None:
     """Refuse columns whose numbers have different fingerprints, of the images or of the metric."""
+    owners: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    rows: Sequence[ScoreRow | SetRow] = (*run.scores, *run.sets)
+    for row in rows:
+        owners[row.metric, row.encoder].append((row.fingerprint, row.method))
     for column in run.columns:
-        owners = [(row.fingerprint, row.method) for row in run.scores if column.contains(row)]
-        owners += [(row.fingerprint, row.method) for row in run.sets if column.contains(row)]
-        _check_one_fingerprint(run, column.title, owners)
+        _check_one_fingerprint(run, column.title, owners[column.name, column.encoder])
     _check_one_fingerprint(run, "images", [(cell.run_fingerprint, cell.method) for cell in run.cells])
 
 

@@ -12,7 +12,7 @@ from bench.errors import ReportError
 from bench.runs.records.tables import CellRow
 from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder
-from bench.subjects.identity import Identity
+from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import PRIOR, SLOT, Prompt
 from bench.suite.suite import Suite
 from metrics.interface import RealPhoto, Sample
@@ -64,6 +64,14 @@ def prompts_of(who: Identity, suite: Suite) -> tuple[Prompt, ...]:
     """All prompts of an identity: shared ones, its own, recaptions, and the class prompt."""
     recaptions = who.recaptions(suite.prompts.recaptions)
     return (*suite.shared_prompts, *who.own_prompts, *recaptions, who.prior)
+
+
+def shown_references(
+    method: str, who: Identity, people: Sequence[Identity], suite: Suite
+) -> tuple[PhotoFile, ...]:
+    """The references that a row's method received; `people` are those of the run."""
+    row = row_settings_of(method, suite.settings.get(method, {}))
+    return row.selection.of(who, people).references
 
 
 class StoredImages:
@@ -120,10 +128,7 @@ class StoredImages:
         )
 
     def _references(self, method: str, images: IdentityImages) -> Images:
-        """The references that this row's method received."""
-        row = row_settings_of(method, self._suite.settings.get(method, {}))
-        people = [other.who for other in self._identities.values()]
-        photos = row.selection.of(images.who, people).references
+        photos = shown_references(method, images.who, [i.who for i in self._identities.values()], self._suite)
         if photos == images.who.references:
             return images.references
         return tuple(photo.load() for photo in photos)

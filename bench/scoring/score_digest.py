@@ -7,9 +7,8 @@ from typing import Any
 from bench.datasets.registry import People
 from bench.runs.fingerprint import digest, digest_of
 from bench.runs.records.tables import CellRow
-from bench.runs.row_settings import row_settings_of
 from bench.runs.source_code import definition_digests
-from bench.scoring.samples import prompts_of
+from bench.scoring.samples import prompts_of, shown_references
 from bench.scoring.suite_metrics import Metrics, settings_of, title
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import Prompt
@@ -66,8 +65,7 @@ class ScoreDependencies:
         for label, name in rows:
             if name not in people:
                 continue
-            row = row_settings_of(label, self.suite.settings.get(label, {}))
-            photos = row.selection.of(people[name], self.people.chosen).references
+            photos = shown_references(label, people[name], self.people.chosen, self.suite)
             found.append((label, name, [digest(photo.content()) for photo in photos]))
         return found
 
