@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import ClassVar, Final
 
 from bench.analysis.contrasts import Contrast, Imputed, corrected, imputed_means
+from bench.analysis.fit_variance import FitVariance, fit_variance
 from bench.analysis.scored_rows import NO_SCORES, TableEntry, entry_of, scored
 from bench.analysis.statistics import LEVEL, Estimate, jackknife, paired_difference
 from bench.runs.finished_run import Column, FinishedRun, OverlapKind
@@ -113,6 +114,14 @@ class ImageColumn:
     def _best_first(self, means: Mapping[str, float]) -> list[str]:
         sign = -1.0 if self.column.better == "higher" else 1.0
         return sorted(means, key=lambda label: sign * means[label])
+
+    @cached_property
+    def fit_variances(self) -> dict[str, FitVariance]:
+        """Variance between people, fits and images, by row; without rows of one fit per person."""
+        if not self.run.has_several_fits:
+            return {}
+        found = {label: fit_variance(self.run, label, self.column) for label in self.run.methods}
+        return {label: variance for label, variance in found.items() if variance is not None}
 
     @cached_property
     def minus_floor(self) -> dict[str, Estimate]:

@@ -18,7 +18,7 @@ from bench.doctor.finding import Finding, State, found, missing
 from bench.doctor.package_checks import package_findings
 from bench.errors import BenchError, ExitStatus
 from bench.runner.session import RESULTS
-from bench.runs.plan import make_plan
+from bench.runs.plan import image_counts, make_plan
 from bench.suite.suite import Suite, SuiteFile, open_suite
 
 COLOURS: Final = {State.found: "green", State.note: "yellow", State.missing: "red"}
@@ -82,10 +82,8 @@ def dataset_findings(file: SuiteFile) -> list[Finding]:
             ("any",),
             people.chosen,
             suite.shared_prompts,
-            recaptions=suite.prompts.recaptions,
-            samples=suite.samples,
+            image_counts(suite),
             seed=suite.seed,
-            priors=suite.prompts.priors,
         )
     except BenchError as error:
         return [missing("dataset", suite.dataset.kind, error)]

@@ -47,6 +47,11 @@ def as_json(table: ComparisonTable) -> str:
             {**asdict(two), "one": two.one.title, "other": two.other.title} for two in table.rank_agreements
         ],
         "contrasts": _contrast_records(table),
+        "fit_variance": [
+            {"column": column.column.title, "method": label, **asdict(found)}
+            for column in table.image_columns
+            for label, found in column.fit_variances.items()
+        ],
         "costs": {method: asdict(costs) for method, costs in table.costs.items()},
         "failures": table.failures,
         "class_image_failures": class_image_failure_counts(run),

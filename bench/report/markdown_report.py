@@ -14,6 +14,7 @@ from bench.report.cell_text import contrast_text, entry_text, marked, set_entry_
 from bench.report.sections.caveats import dataset_section, missing_section, notes, provenance_section
 from bench.report.sections.costs import cost_section
 from bench.report.sections.failures import failure_section
+from bench.report.sections.fit_variance import fit_variance_section
 from bench.report.sections.prior_drift import drift_section
 from bench.report.sections.rank_agreement import agreement_section
 from bench.report.sections.subgroups import group_section
@@ -39,6 +40,7 @@ def markdown(table: ComparisonTable) -> str:
         pairwise_section(table),
         matched_section(table),
         agreement_section(table),
+        fit_variance_section(table),
         drift_section(table),
         group_section(table),
         cost_section(table),
@@ -73,11 +75,13 @@ def head(run: FinishedRun) -> str:
     priors = sum(cell.category == PRIOR for cell in run.cells)
     prompts = len({(cell.prompt, cell.template) for cell in run.cells if cell.category != PRIOR})
     generated = sum(cell.status == "generated" for cell in run.cells)
+    fits = max((cell.fit for cell in run.cells), default=1)
     return (
         f"# {run.manifest.suite or run.path.name}\n\n"
         f"{len(run.methods)} methods, {people} people, {prompts} prompts; "
         f"{generated} of {len(run.cells)} images"
         f"{f', {priors} of them without the subject' if priors else ''}; "
+        f"{f'{fits} fits of each person; ' if fits > 1 else ''}"
         f"seed {run.seed}."
     )
 

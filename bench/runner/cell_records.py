@@ -26,6 +26,7 @@ def cell_row(cell: Cell, index: ImageIndex, folder: RunFolder, run_fingerprint: 
         cell.seed,
         status="missing",
         reason="not generated",
+        fit=cell.fit,
     )
     if index.has(cell):
         record = read_json(folder.sidecar(cell))
@@ -48,12 +49,12 @@ def cell_row(cell: Cell, index: ImageIndex, folder: RunFolder, run_fingerprint: 
 
 def fit_row(task: GroupTask, folder: RunFolder) -> FitRow | None:
     """The line of fits.csv for one group; None if nothing was fitted."""
-    method, identity = task.group.method, task.group.identity
-    record = read_json(folder.fit_sidecar(method, identity))
+    group = task.group
+    record = read_json(folder.fit_sidecar(group.method, group.identity, group.fit))
     if not record:
         return None
     costs = {key: _number(record.get(key)) for key in ("seconds", "memory_mb", "gpu_mb")}
-    return FitRow(method, identity, bytes=record.get("bytes"), **costs)
+    return FitRow(group.method, group.identity, bytes=record.get("bytes"), fit=group.fit, **costs)
 
 
 def _number(value: object) -> float | None:

@@ -44,6 +44,12 @@ class Job:
     folder: RunFolder
 
     @property
+    def fit_folder(self) -> Path:
+        """Folder of the group's fit."""
+        group = self.task.group
+        return self.folder.fit(group.method, group.identity, group.fit)
+
+    @property
     def missing(self) -> list[Cell]:
         """Cells to generate now."""
         return [cell for cell in self.task.group.cells if cell.id in self.task.missing]
@@ -88,21 +94,21 @@ def _batches(cells: Sequence[Cell], size: int) -> Iterator[Sequence[Cell]]:
 
 
 def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
-    method, group = job.task.method, job.task.group
+    method = job.task.method
     subject = job.task.who.subject
     unsupported_reason = method.unsupported_reason(subject)
     if unsupported_reason:
         raise MethodError(unsupported_reason)
     fitted = _fit(job, subject)
     with job.clean():
-        return method.load(job.folder.fit(group.method, group.identity), backbone=job.backbone), fitted
+        return method.load(job.fit_folder, backbone=job.backbone), fitted
 
 
 def _fit(job: Job, subject: Subject) -> Fitted | None:
     """Fit, unless a fit with the same fingerprint exists; then return None."""
-    method, identity = job.task.group.method, job.task.group.identity
-    target, sidecar = job.folder.fit(method, identity), job.folder.fit_sidecar(method, identity)
-    seed = fit_seed(job.task.run_seed, identity)
+    group = job.task.group
+    target, sidecar = job.fit_folder, job.folder.fit_sidecar(group.method, group.identity, group.fit)
+    seed = fit_seed(job.task.run_seed, group.identity, group.fit)
     fingerprint = job.task.fingerprint_parts.fit_fingerprint(seed)
     if not job.task.overwrite and target.is_dir() and read_json(sidecar).get("fingerprint") == fingerprint:
         return None
@@ -110,7 +116,7 @@ def _fit(job: Job, subject: Subject) -> Fitted | None:
     with fresh_folder(target) as into, job.clean(), measured() as cost:
         job.task.method.fit(subject, into, backbone=job.backbone, seed=seed)
     write_json(sidecar, {"fingerprint": fingerprint, **cost.record, "bytes": _size(target)})
-    return Fitted(method, identity, cost.seconds)
+    return Fitted(group.method, group.identity, cost.seconds)
 
 
 def _size(folder: Path) -> int:

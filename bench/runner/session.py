@@ -12,7 +12,7 @@ from bench.runner.fingerprint_parts import class_code, method_parts, run_parts, 
 from bench.runner.provenance import FileDigests
 from bench.runs.fingerprint import FingerprintParts, differing
 from bench.runs.image_index import ImageIndex, index_images, with_missing
-from bench.runs.plan import Plan, make_plan
+from bench.runs.plan import Plan, image_counts, make_plan
 from bench.runs.records.run_manifest import MethodRecord, RunManifest, read_run_manifest
 from bench.runs.records.tables import FLOOR
 from bench.runs.row_settings import row_settings_of
@@ -103,10 +103,8 @@ def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
         labels,
         people.chosen,
         suite.shared_prompts,
-        recaptions=suite.prompts.recaptions,
-        samples=suite.samples,
+        image_counts(suite),
         seed=options.seed,
-        priors=suite.prompts.priors,
         no_priors=_without_priors(labels, suite),
     )
     requested = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)

@@ -23,6 +23,8 @@ class FingerprintParts:
     def parts(self, cell: Cell) -> dict[str, str]:
         """All parts of one cell's fingerprint, prompt and seed included."""
         own = {"prompt": cell.prompt.template, "seed": str(cell.seed)}
+        if cell.fit > 1:
+            own["fit"] = str(cell.fit)
         return {**self.run, **self.method, **self.subject, **own}
 
     def fingerprint(self, cell: Cell) -> str:

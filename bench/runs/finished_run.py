@@ -96,6 +96,19 @@ class FinishedRun:
         """Labels of the methods, in the order of the run."""
         return list(dict.fromkeys(cell.method for cell in self.cells))
 
+    @cached_property
+    def has_several_fits(self) -> bool:
+        """Whether people were fitted more than once."""
+        return any(cell.fit > 1 for cell in self.cells)
+
+    def fit_of(self, row: ScoreRow) -> int:
+        """The number of the fit that generated a scored image."""
+        return self._fit_numbers[row.method, row.identity, row.prompt, row.sample]
+
+    @cached_property
+    def _fit_numbers(self) -> dict[tuple[str, str, str, int], int]:
+        return {(c.method, c.identity, c.prompt, c.sample): c.fit for c in self.cells}
+
     @property
     def floor(self) -> str:
         """Label of the lower baseline, the backbone alone; `text-only` where no method has the role."""

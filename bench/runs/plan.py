@@ -9,17 +9,24 @@ from itertools import groupby
 from bench.errors import SuiteError
 from bench.subjects.identity import Identity
 from bench.suite.prompts import PRIOR, Prompt
+from bench.suite.suite import Suite
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One planned image: method, identity, prompt and sample number."""
+    """One planned image: method, identity, prompt and sample number.
+
+    The samples of a prompt are numbered through all fits: with two samples per fit, s3 is the second fit's
+    first.
+    """
 
     method: str
     identity: str
     prompt: Prompt
     sample: int
     seed: int
+    fit: int = 1
+    """Number of the fit that generates the image, from 1."""
 
     @property
     def id(self) -> str:
@@ -29,11 +36,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Group:
-    """All images of one identity by one method: fitted once, generated in batches."""
+    """All images of one fit of one identity by one method: fitted once, generated in batches."""
 
     method: str
     identity: str
     cells: tuple[Cell, ...]
+    fit: int = 1
+    """Number of the fit, from 1."""
 
 
 @dataclass(frozen=True)
@@ -65,41 +74,70 @@ class Plan:
         return Plan(self.groups, matching)
 
 
+@dataclass(frozen=True)
+class ImageCounts:
+    """How many images there are of each identity by each method."""
+
+    samples: int = 1
+    """Images per fit and prompt."""
+    fits: int = 1
+    recaptions: int = 0
+    """Captions of held-out photographs used as prompts."""
+    priors: int = 0
+    """Class images (of the noun, without the subject) per fit."""
+
+
+def image_counts(suite: Suite) -> ImageCounts:
+    """The numbers that a suite asks for."""
+    return ImageCounts(suite.samples, suite.fits, suite.prompts.recaptions, suite.prompts.priors)
+
+
 def make_plan(
     methods: Sequence[str],
     identities: Sequence[Identity],
     prompts: Sequence[Prompt],
+    counts: ImageCounts,
     *,
-    recaptions: int,
-    samples: int,
     seed: int,
-    priors: int = 0,
     no_priors: Collection[str] = (),
 ) -> Plan:
-    """Plan every method x identity x prompt x sample, and select all.
+    """Plan every method x identity x fit x prompt x sample, and select all.
 
-    Each group ends with `priors` class images (of the noun, without the subject), except for the methods in
-    `no_priors`. Raises SuiteError if no prompt suits an identity.
+    Each group ends with its class images, except for the methods in `no_priors`. Raises SuiteError if no
+    prompt suits an identity.
     """
+    numbers = {who.id: _images_per_fit(who, prompts, counts) for who in identities}
     cells = [
-        Cell(method, who.id, prompt, sample, image_seed(seed, who.id, prompt.id, sample))
+        Cell(method, who.id, prompt, sample, image_seed(seed, who.id, prompt.id, sample), fit)
         for method in methods
         for who in identities
-        for prompt, count in [
-            *(
-                (prompt, samples)
-                for prompt in (*_suiting(prompts, who), *who.own_prompts, *who.recaptions(recaptions))
-            ),
-            (who.prior, priors),
-        ]
+        for fit in range(1, counts.fits + 1)
+        for prompt, count in numbers[who.id]
         if prompt.category != PRIOR or method not in no_priors
-        for sample in range(1, count + 1)
+        for sample in range((fit - 1) * count + 1, fit * count + 1)
     ]
     groups = tuple(
-        Group(method, identity, tuple(members))
-        for (method, identity), members in groupby(cells, key=lambda cell: (cell.method, cell.identity))
+        Group(method, identity, tuple(members), fit)
+        for (method, identity, fit), members in groupby(
+            cells, key=lambda cell: (cell.method, cell.identity, cell.fit)
+        )
     )
     return Plan(groups, frozenset(cell.id for cell in cells))
+
+
+def _images_per_fit(
+    who: Identity, prompts: Sequence[Prompt], counts: ImageCounts
+) -> list[tuple[Prompt, int]]:
+    """The identity's prompts, each with its number of images per fit."""
+    with_subject = (*_suiting(prompts, who), *who.own_prompts, *who.recaptions(counts.recaptions))
+    return [*((prompt, counts.samples) for prompt in with_subject), *_class_images(who, counts.priors)]
+
+
+def _class_images(who: Identity, count: int) -> list[tuple[Prompt, int]]:
+    """`count` class images, spread over the class prompts in turn."""
+    prompts = who.class_prompts
+    counts = [len(range(first, count, len(prompts))) for first in range(len(prompts))]
+    return [(prompt, own) for prompt, own in zip(prompts, counts, strict=True) if own]
 
 
 def _suiting(prompts: Sequence[Prompt], who: Identity) -> list[Prompt]:
@@ -117,9 +155,9 @@ def image_seed(run_seed: int, identity: str, prompt: str, sample: int) -> int:
     return _seed(f"{run_seed}/{identity}/{prompt}/{sample}")
 
 
-def fit_seed(run_seed: int, identity: str) -> int:
-    """Seed of one identity's fit; equal for all methods."""
-    return _seed(f"{run_seed}/{identity}/*/*")
+def fit_seed(run_seed: int, identity: str, fit: int = 1) -> int:
+    """Seed of one fit of an identity; equal for all methods."""
+    return _seed(f"{run_seed}/{identity}/*/*" + (f"/{fit}" if fit > 1 else ""))
 
 
 def _seed(name: str) -> int:

@@ -6,6 +6,7 @@
 <run>/images/<method>/<identity>/<prompt>.s1.failed.json    or the reason why there is no image
 <run>/fits/<method>/<identity>/                       files written by `fit`
 <run>/fits/<method>/<identity>.json                   their fingerprint and timings
+<run>/fits-2/<method>/<identity>/                     the second fit, if the suite asks for several
 """
 
 import io
@@ -61,13 +62,13 @@ class RunFolder:
         """Path of the reason why there is no image."""
         return self.image(cell).with_suffix(".failed.json")
 
-    def fit(self, method: str, identity: str) -> Path:
-        """Folder of the files that `fit` wrote."""
-        return self.path / "fits" / safe(method) / identity
+    def fit(self, method: str, identity: str, number: int = 1) -> Path:
+        """Folder of the files that an identity's fit with this number wrote."""
+        return self.path / ("fits" if number == 1 else f"fits-{number}") / safe(method) / identity
 
-    def fit_sidecar(self, method: str, identity: str) -> Path:
+    def fit_sidecar(self, method: str, identity: str, number: int = 1) -> Path:
         """Path of the fit's fingerprint and timings."""
-        folder = self.fit(method, identity)
+        folder = self.fit(method, identity, number)
         return folder.with_name(folder.name + ".json")
 
     def found(self, cell: Cell) -> str | None:

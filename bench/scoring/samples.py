@@ -44,7 +44,7 @@ class EvaluationSample:
     sample_number: int
     prompt: str
     """The prompt's id. `sample.prompt_id` differs for photographs of different people under one caption,
-    which no metric of several images may compare."""
+    and for images of different fits, which no metric of several images may compare."""
 
 
 def load_identity_images(people: Sequence[Identity], suite: Suite) -> dict[str, IdentityImages]:
@@ -61,9 +61,9 @@ def load_identity_images(people: Sequence[Identity], suite: Suite) -> dict[str, 
 
 
 def prompts_of(who: Identity, suite: Suite) -> tuple[Prompt, ...]:
-    """All prompts of an identity: shared ones, its own, recaptions, and the class prompt."""
+    """All prompts of an identity: shared ones, its own, recaptions, and class prompts."""
     recaptions = who.recaptions(suite.prompts.recaptions)
-    return (*suite.shared_prompts, *who.own_prompts, *recaptions, who.prior)
+    return (*suite.shared_prompts, *who.own_prompts, *recaptions, *who.class_prompts)
 
 
 def shown_references(
@@ -118,7 +118,8 @@ class StoredImages:
         return Sample(
             id=cell.cell,
             identity=cell.identity,
-            prompt_id=cell.prompt,
+            # Images of different fits of one person are not to be compared with one another.
+            prompt_id=cell.prompt if cell.fit == 1 else f"{cell.prompt}/fit-{cell.fit}",
             image=load_image(self._folder.image_of(cell)),
             prompt=cell.template.replace(SLOT, images.who.phrase),
             expected_attributes=images.prompts[cell.prompt].expected_attributes,

@@ -141,7 +141,7 @@ def _no_backbone_reason(one: EvaluationSample, inputs: ScoringInputs) -> str:
     """Why a class image has no image of the backbone to be compared with."""
     if inputs.floor not in inputs.labels:
         return f"{inputs.floor} is not among the run's methods; run it too"
-    place = (one.sample.identity, one.sample.prompt_id, one.sample_number)
+    place = (one.sample.identity, one.prompt, one.sample_number)
     flaws = {(c.identity, c.prompt, c.sample): c.flaw for c in inputs.cells_of(inputs.floor)}
     return f"the image of {inputs.floor} is {flaws.get(place) or 'missing'}"
 

@@ -13,7 +13,7 @@ from bench.errors import DatasetError, SuiteError
 from bench.subjects.corruptions import CORRUPTIONS
 from bench.subjects.image_files import Part, content_of, load_photo
 from bench.subjects.near_duplicates import near_copies, signature_of
-from bench.suite.prompts import SLOT, Prompt, prior, recaption
+from bench.suite.prompts import SLOT, Prompt, class_prompts, recaption
 from bench.suite.suite import DatasetSettings
 from methods.subject import Photo, Subject, with_article
 
@@ -83,9 +83,9 @@ class Identity:
         return with_article(self.noun)
 
     @property
-    def prior(self) -> Prompt:
-        """The class prompt of this noun, without the subject."""
-        return prior(self.phrase)
+    def class_prompts(self) -> tuple[Prompt, ...]:
+        """The class prompts of this noun, without the subject."""
+        return class_prompts(self.phrase)
 
     def recaptions(self, count: int) -> tuple[Prompt, ...]:
         """The captions of the first held-out photographs, as prompts."""

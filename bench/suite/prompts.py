@@ -10,6 +10,12 @@ from bench.errors import SuiteError
 SLOT: Final = "{subject}"
 PRIOR: Final = "prior"
 """Category of prompts without a slot: the class noun without the subject, generated after fitting."""
+CLASS_TEMPLATES: Final = {
+    "prior": "a photo of {class}",
+    "prior-green": "a photo of {class}, green background",
+    "prior-close-up": "a close-up photo of {class}, blue background",
+}
+"""Class prompts by id. Methods with prior preservation train on the first, and on none of the others."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ def recaption(number: int, template: str, expected_attributes: Mapping[str, str]
     return Prompt(f"recaption-{number}", template, "recaption", expected_attributes)
 
 
-def prior(phrase: str) -> Prompt:
-    """A class prompt without the subject, such as `a photo of a man`; measures drift of the prior."""
-    return Prompt("prior", f"a photo of {phrase}", PRIOR)
+def class_prompts(phrase: str) -> tuple[Prompt, ...]:
+    """The prompts of a class without the subject, such as `a photo of a man`, for drift and bleed."""
+    return tuple(
+        Prompt(id, template.replace("{class}", phrase), PRIOR) for id, template in CLASS_TEMPLATES.items()
+    )

@@ -73,7 +73,7 @@ class PromptSettings:
     recaptions: int = 0
     """Number of captions of held-out photographs used as prompts, per identity."""
     priors: int = 0
-    """Number of class images without the subject per method and identity, for drift and bleed."""
+    """Number of class images without the subject per fit, for drift and bleed: the class prompts in turn."""
     custom: tuple[Prompt, ...] = ()
     """`[[prompts.custom]]`: prompts defined in the suite file."""
 
@@ -118,7 +118,9 @@ class Suite:
     about: str = ""
     seed: int = 0
     samples: int = 1
-    """Images per identity and prompt, each with its own noise."""
+    """Images per fit and prompt, each with its own noise."""
+    fits: int = 1
+    """Fits of each identity by each method, each with its own seed."""
     prompts: PromptSettings = field(default_factory=PromptSettings)
     backbone: BackboneSpec = field(default_factory=BackboneSpec)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -205,6 +207,7 @@ def _check(suite: Suite, path: Path) -> None:
         raise SuiteError(f"{path}: name = {suite.name!r}; expected letters, digits, '-', '_' and '.'")
     least: dict[str, tuple[int | None, int]] = {
         "samples": (suite.samples, 1),
+        "fits": (suite.fits, 1),
         "dataset: references": (suite.dataset.references, 0),
         "dataset: held_out": (suite.dataset.held_out, 1),
         "dataset: identities": (suite.dataset.identities, 1),

@@ -15,6 +15,11 @@ def notes(run: FinishedRun) -> Iterator[str]:
     """Notes below the scores: why there are no intervals, and which numbers are not independent."""
     if len({cell.identity for cell in run.cells}) < MIN_PEOPLE:
         yield f"No intervals and no verdicts: they need at least {MIN_PEOPLE} people."
+    if not run.has_several_fits:
+        yield (
+            "Each person was fitted once: the chance of a fit is not told apart from the difference between "
+            "people, whose part of the intervals contains it. `fits = 3` in the suite measures it."
+        )
     lines = [
         *_no_effect(run),
         *_encoders(run),

@@ -1,10 +1,11 @@
 """Section of the report: images without the subject, compared with the backbone's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.scored_rows import scored
-from bench.markdown import bullets
+from bench.markdown import bullets, dash, number
 from bench.markdown import table as markdown_table
 from bench.report.cell_text import entry_text
 from bench.suite.prompts import PRIOR
@@ -26,8 +27,24 @@ def drift_section(table: ComparisonTable) -> str:
         "0 is no change. These images enter no other column."
     )
     header = ["method", *(c.column.heading for c in columns)]
-    parts = ["## Without the subject", intro, markdown_table(header, lines), bullets(list(_notes(table)))]
+    tables = [markdown_table(header, lines), *_by_prompt(table, labels)]
+    parts = ["## Without the subject", intro, *tables, bullets(list(_notes(table)))]
     return "\n\n".join(part for part in parts if part)
+
+
+def _by_prompt(table: ComparisonTable, labels: Sequence[str]) -> Iterator[str]:
+    """Means per class prompt: prior preservation trains on the first, so the others show what it keeps."""
+    for column in table.prior_columns:
+        rows = {label: scored(table.run.scores_of(label, column.column)) for label in labels}
+        prompts = list(dict.fromkeys(row.prompt for found in rows.values() for row, _ in found))
+        if len(prompts) < 2:
+            continue
+        lines = []
+        for label, found in rows.items():
+            values = [[value for row, value in found if row.prompt == prompt] for prompt in prompts]
+            lines.append([label, *(number(fmean(own)) if own else dash() for own in values)])
+        header = ["method", *(f"`{prompt}`" for prompt in prompts)]
+        yield f"{column.column.title} by prompt:\n\n{markdown_table(header, lines)}"
 
 
 def _notes(table: ComparisonTable) -> Iterator[str]:

@@ -7,7 +7,7 @@ import types
 import typing
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import MISSING, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO, TypeVar
 
@@ -64,6 +64,8 @@ class CellRow:
     gpu_mb: float | None = None
     run_fingerprint: str = ""
     """Digest of what all images of the run share: backbone, sampling, device, libraries."""
+    fit: int = 1
+    """Number of the fit that generated the image, from 1."""
 
     @property
     def has_content(self) -> bool:
@@ -80,7 +82,7 @@ class CellRow:
 
 @dataclass(frozen=True)
 class FitRow:
-    """One line of fits.csv: the cost of fitting one identity by one method."""
+    """One line of fits.csv: the cost of one fit of one identity by one method."""
 
     method: str
     identity: str
@@ -88,6 +90,8 @@ class FitRow:
     memory_mb: float | None
     gpu_mb: float | None
     bytes: int | None
+    fit: int = 1
+    """Number of the fit, from 1."""
 
 
 @dataclass(frozen=True)
@@ -137,19 +141,22 @@ def write_rows(path: Path, rows: Sequence[Any], row_type: type) -> None:
 def read_rows(path: Path, row_type: type[RowType]) -> list[RowType]:
     """Read a table that `write_rows` wrote; falls back to `<path>.gz` where `path` does not exist.
 
-    Raises ReportError where neither exists, the columns differ, or a field has the wrong type.
+    The last columns may be absent if their fields have defaults: an older version wrote the table. Raises
+    ReportError where neither file exists, the columns differ, or a field has the wrong type.
     """
     parsers = _parsers(row_type)
     try:
         with _opened(path) as file:
             reader = csv.reader(file)
             header = renamed(next(reader, []), CSV_COLUMNS, str(path))
-            if header != list(parsers):
+            absent = list(parsers)[len(header) :]
+            if header != list(parsers)[: len(header)] or not all(_has_default(row_type, n) for n in absent):
                 raise ReportError(
                     f"{path}: columns {header}, expected {list(parsers)}; run `bench run` again"
                 )
+            present = {name: parsers[name] for name in header}
             return [
-                _parsed(values, parsers, row_type, f"{path}, line {reader.line_num}") for values in reader
+                _parsed(values, present, row_type, f"{path}, line {reader.line_num}") for values in reader
             ]
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
@@ -161,6 +168,10 @@ def _opened(path: Path) -> TextIO:
     if packed.exists() and not path.exists():
         return gzip.open(packed, "rt", encoding="utf-8", newline="")
     return path.open(encoding="utf-8", newline="")
+
+
+def _has_default(row_type: type, name: str) -> bool:
+    return any(f.name == name and f.default is not MISSING for f in fields(row_type))
 
 
 def _parsers(row_type: type) -> dict[str, Callable[[str], Any]]:

@@ -12,7 +12,7 @@ from PIL import Image
 from bench.datasets.dreambench import read_listing
 from bench.datasets.registry import open_people
 from bench.errors import DatasetError
-from bench.runs.plan import make_plan
+from bench.runs.plan import ImageCounts, make_plan
 from bench.suite.suite import DatasetSettings
 
 LISTING = """Classes
@@ -72,7 +72,7 @@ def test_path_may_be_the_inner_dataset_folder(clone: Path) -> None:
 def test_own_prompts_depend_on_the_kind_of_subject(clone: Path) -> None:
     settings = DatasetSettings("dreambench", str(clone), own_prompts=True)
     people = open_people(settings, Path()).chosen
-    plan = make_plan(["m"], people, (), recaptions=0, samples=1, seed=0)
+    plan = make_plan(["m"], people, (), ImageCounts(), seed=0)
     templates = {cell.id: cell.prompt.template for cell in plan.cells}
     assert templates == {
         "m/kettle/on-the-moon/s1": "{subject} on the moon",

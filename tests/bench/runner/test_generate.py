@@ -18,7 +18,7 @@ from bench.runner.generate import flaw, generate_group, record_lost_group
 from bench.runs.events import Failed, Fitted, Generated, Skipped
 from bench.runs.fingerprint import FingerprintParts
 from bench.runs.image_index import index_images, with_missing
-from bench.runs.plan import make_plan
+from bench.runs.plan import ImageCounts, make_plan
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
 from bench.suite.prompts import Prompt
@@ -33,7 +33,7 @@ PROMPTS = [Prompt(f"p{i}", f"{{subject}} number {i}") for i in range(5)]
 def task(people: Path) -> GroupTask:
     """A group of ten cells of ada."""
     chosen = open_people(DatasetSettings("folder", "people", references=2), people.parent).chosen
-    plan = make_plan(["fake"], chosen[:1], PROMPTS, recaptions=0, samples=2, seed=0)
+    plan = make_plan(["fake"], chosen[:1], PROMPTS, ImageCounts(samples=2), seed=0)
     fingerprint_parts = FingerprintParts({"run": "r"}, {"method": "m"}, {"subject": "s"})
     return GroupTask(
         plan.groups[0], chosen[0], FakeMethod(), fingerprint_parts, 4, 0, plan.selected_ids, False

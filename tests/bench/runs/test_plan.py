@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import SuiteError
-from bench.runs.plan import Plan, fit_seed, image_seed, make_plan
+from bench.runs.plan import ImageCounts, Plan, fit_seed, image_seed, make_plan
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import Prompt
 
@@ -17,7 +17,9 @@ def person(name: str) -> Identity:
 
 
 def plan(methods: tuple[str, ...] = ("a", "b"), samples: int = 2) -> Plan:
-    return make_plan(methods, [person("ada"), person("bob")], PROMPTS, recaptions=1, samples=samples, seed=3)
+    return make_plan(
+        methods, [person("ada"), person("bob")], PROMPTS, ImageCounts(samples, recaptions=1), seed=3
+    )
 
 
 def seeds(plan: Plan) -> dict[str, int]:
@@ -43,6 +45,24 @@ def test_seeds_are_frozen() -> None:
     assert fit_seed(0, "ada") == 915390102
 
 
+def test_every_fit_has_its_own_seed_and_samples() -> None:
+    two = make_plan(("a",), [person("ada")], PROMPTS, ImageCounts(2, fits=2, priors=4), seed=3)
+    assert [(group.identity, group.fit) for group in two.groups] == [("ada", 1), ("ada", 2)]
+    ids = [[cell.id.removeprefix("a/ada/") for cell in group.cells] for group in two.groups]
+    assert ids[0][:4] == ["hat/s1", "hat/s2", "tie/s1", "tie/s2"]
+    assert ids[1][:4] == ["hat/s3", "hat/s4", "tie/s3", "tie/s4"]
+    assert ids[1][4:] == ["prior/s3", "prior/s4", "prior-green/s2", "prior-close-up/s2"]
+    assert {cell.fit for cell in two.groups[1].cells} == {2}
+    assert fit_seed(0, "ada", 2) != fit_seed(0, "ada") == fit_seed(0, "ada", 1)
+
+
+def test_another_fit_changes_no_planned_image() -> None:
+    one, two = (
+        make_plan(("a",), [person("ada")], PROMPTS, ImageCounts(2, fits, 1), seed=3) for fits in (1, 2)
+    )
+    assert seeds(one).items() < seeds(two).items()
+
+
 def test_recaption_is_the_caption_of_the_same_person() -> None:
     templates = {c.identity: c.prompt.template for c in plan().cells if c.prompt.category == "recaption"}
     assert templates == {"ada": "{subject}, ada", "bob": "{subject}, bob"}
@@ -62,7 +82,7 @@ def test_glob_without_a_match_is_refused_with_an_example() -> None:
 def test_prompt_for_another_kind_of_subject_is_left_out() -> None:
     prompts = (*PROMPTS, Prompt("cave", "{subject} in a cave", suits="live"))
     dog = Identity("rex", "dog", (), person("rex").held_out, {"kind": "live"})
-    made = make_plan(("a",), (person("ada"), dog), prompts, recaptions=0, samples=1, seed=0)
+    made = make_plan(("a",), (person("ada"), dog), prompts, ImageCounts(), seed=0)
     ids = {group.identity: [cell.prompt.id for cell in group.cells] for group in made.groups}
     assert ids == {"ada": ["hat", "tie"], "rex": ["hat", "tie", "cave"]}
 
@@ -70,7 +90,7 @@ def test_prompt_for_another_kind_of_subject_is_left_out() -> None:
 def test_subject_without_a_suitable_prompt_is_refused() -> None:
     prompts = (Prompt("cave", "{subject} in a cave", suits="live"),)
     with pytest.raises(SuiteError, match="ada: its kind is '', the prompts suit live; choose another set"):
-        make_plan(("a",), (person("ada"),), prompts, recaptions=1, samples=1, seed=0)
+        make_plan(("a",), (person("ada"),), prompts, ImageCounts(recaptions=1), seed=0)
 
 
 @pytest.mark.parametrize("template", ["no slot", "{subject} and {subject}"])

@@ -55,7 +55,7 @@ def images_per_row(file: SuiteFile) -> int:
     suite = file.suite
     prompts = [prompt for prompt in suite.shared_prompts if prompt.suits in ("", "live")]
     each = (len(prompts) + suite.prompts.recaptions) * suite.samples + suite.prompts.priors
-    return (suite.dataset.identities or DREAMBENCH) * each
+    return (suite.dataset.identities or DREAMBENCH) * each * suite.fits
 
 
 def settings_of(file: SuiteFile) -> list[str]:
@@ -211,7 +211,7 @@ def test_data_of_a_built_in_suite_are_in_the_working_folder(
     (root / "prompts_and_classes.txt").write_text(LISTING)
     assert bench("run", "--suite", "dreambench-sd15", "--methods", "text-only", "--dry-run") == 0
     cells = [line for line in capsys.readouterr().out.splitlines() if line.startswith("text-only/")]
-    assert len(cells) == 2 * (25 * 4 + 4)
+    assert len(cells) == 2 * (25 * 4 + 3)
     prompts = {line.split("/")[1]: set() for line in cells}
     for line in cells:
         _, who, prompt, _ = line.split("/")

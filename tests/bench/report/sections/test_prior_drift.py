@@ -13,7 +13,7 @@ from bench.errors import SuiteError
 from bench.report.markdown_report import head
 from bench.report.sections.prior_drift import drift_section
 from bench.runs.finished_run import read_run
-from bench.runs.plan import Plan, make_plan
+from bench.runs.plan import ImageCounts, Plan, make_plan
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import PRIOR, Prompt
 
@@ -36,15 +36,16 @@ def suite_with_priors(suite: Path) -> Path:
 def plan(no_priors: tuple[str, ...] = ()) -> Plan:
     who = Identity("ada", "woman", (), (PhotoFile(Path("x.png"), "{subject}"),))
     card = Prompt("hat", "{subject} in a hat")
-    return make_plan(
-        ["a", "b"], [who], [card], recaptions=0, samples=1, seed=3, priors=2, no_priors=no_priors
-    )
+    return make_plan(["a", "b"], [who], [card], ImageCounts(priors=2), seed=3, no_priors=no_priors)
 
 
 def test_prior_prompts_contain_the_noun_and_no_subject() -> None:
     priors = [c for c in plan().cells if c.prompt.category == PRIOR]
-    assert [c.id for c in priors] == ["a/ada/prior/s1", "a/ada/prior/s2", "b/ada/prior/s1", "b/ada/prior/s2"]
-    assert {c.prompt.template for c in priors} == {"a photo of a woman"}
+    assert [c.id for c in priors[:2]] == ["a/ada/prior/s1", "a/ada/prior-green/s1"]
+    assert [c.prompt.template for c in priors[:2]] == [
+        "a photo of a woman",
+        "a photo of a woman, green background",
+    ]
     assert [c.seed for c in priors[:2]] == [c.seed for c in priors[2:]]
 
 
