@@ -16,12 +16,12 @@ from bench.report.export import as_csv, as_json
 from bench.report.image_grid import write_grid
 from bench.report.markdown_report import markdown, summary
 from bench.report.plots import write_plot
+from bench.runner.backbone_source import Device
 from bench.runner.cell_records import write_cell_tables
-from bench.runner.executors import executor
+from bench.runner.execution.executors import executor
 from bench.runner.manifest import write_manifest
 from bench.runner.session import (
     RESULTS,
-    Device,
     PlannedRun,
     RunOptions,
     default_folder,
@@ -53,6 +53,8 @@ class RunArguments:
     seed: int | None
     overwrite: bool
     executor: str
+    workers: int | None
+    """Number of worker processes; None for the default."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
     folder = RunFolder(arguments.out or default_folder(options.file, options.seed))
     if arguments.dry_run:
         return CommandResult(ExitStatus.DONE, plan_text(plan_run(options, ()), folder))
-    run_groups = executor(arguments.executor)
+    run_groups = executor(arguments.executor, arguments.workers)
     ensure_torchvision_imports()
     console = Console(stderr=True)
     with locked(folder.path):
@@ -80,8 +82,9 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
         # Also written before the first image, so that a killed run has recorded its methods.
         write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
         tasks = [task for task in session.tasks if task.group.method in options.methods]
+        events = run_groups(tasks, session.backbone, folder, session.workers)
         with Display(console, len(planned.plan.selected_ids)) as display:
-            failed = sum(display.show(event) for event in run_groups(tasks, session.backbone, folder))
+            failed = sum(display.show(event) for event in events)
         cells = write_cell_tables(session, folder)
         inputs = ScoringInputs(
             folder, planned.suite, planned.people, cells, metrics, options.seed, session.floor
@@ -124,7 +127,9 @@ def _options(arguments: RunArguments) -> RunOptions:
     if not names:
         raise SuiteError("--methods names no method; give names joined by commas, or all")
     methods = method_labels(names, file.suite)
-    return RunOptions(file, methods, seed, arguments.device, arguments.only, arguments.overwrite)
+    return RunOptions(
+        file, methods, seed, arguments.device, arguments.only, arguments.overwrite, arguments.workers
+    )
 
 
 def _suite_of(folder: RunFolder, manifest: RunManifest) -> SuiteFile:

@@ -5,6 +5,7 @@ BenchError            wrong input: exit status 2
 |- DatasetError       an identity's photographs or captions cannot be used
 |  `- PhotoError      an image file cannot be read
 |- StoreError         the run folder is busy, unwritable or full
+|- WorkerError        a worker process ended before it could work
 `- ReportError        a run folder has no tables, or its numbers are not comparable
 """
 
@@ -43,6 +44,10 @@ class PhotoError(DatasetError):
 
 class StoreError(BenchError):
     """The run folder is busy, unwritable or full."""
+
+
+class WorkerError(BenchError):
+    """A worker process ended before it could work."""
 
 
 class ReportError(BenchError):

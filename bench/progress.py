@@ -18,7 +18,7 @@ class Display:
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
-        self._group = ""
+        self._groups: set[str] = set()
         self._reasons: set[tuple[str, str]] = set()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -60,8 +60,8 @@ class Display:
 
     def _advance(self, group: str) -> None:
         self._progress.update(self._task, advance=1, description=group)
-        if group != self._group:
-            self._group = group
+        if group not in self._groups:
+            self._groups.add(group)
             self._print(group)
 
     def _print(self, line: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from methods.backbone.spec import BackboneSpec
 from methods.errors import MethodError
@@ -20,6 +20,7 @@ from methods.presets import DREAMBOOTH, TEXTUAL_INVERSION, Preset
 
 if TYPE_CHECKING:
     from methods.backbone.backbone import Backbone
+    from methods.backbone.locate import CheckpointLocation
 
 ENTRY_POINTS: Final = "personabench.methods"
 
@@ -151,14 +152,35 @@ def open_backbone(spec: BackboneSpec) -> Backbone:
     return Backbone.open(spec)
 
 
-def locate_backbone(spec: BackboneSpec) -> Path:
-    """Return the path that `open_backbone` would load, checked for completeness; downloads and loads nothing.
+def locate_backbone(spec: BackboneSpec, *, fetch: bool = False) -> CheckpointLocation:
+    """Return the files that `open_backbone` would load, checked for completeness; loads nothing.
 
-    Raises MethodError where the backbone is missing or incomplete.
+    `fetch` allows downloads from the hub. Raises MethodError where the backbone is missing or incomplete.
     """
     from methods.backbone.locate import locate_checkpoint
 
-    return locate_checkpoint(spec, fetch=False).place
+    return locate_checkpoint(spec, fetch=fetch)
+
+
+def device_of(spec: BackboneSpec) -> Literal["cpu", "cuda"]:
+    """Return the kind of device that `open_backbone` would use. Raises MethodError for a missing GPU."""
+    from methods.compute.device import resolve_device
+
+    return "cuda" if resolve_device(spec.device).type == "cuda" else "cpu"
+
+
+def gpu_name() -> str:
+    """Return the name of the first CUDA device."""
+    from methods.compute.device import device_name
+
+    return device_name()
+
+
+def gpu_count() -> int:
+    """Return the number of CUDA devices that torch finds."""
+    from methods.compute.device import device_count
+
+    return device_count()
 
 
 def self_contained() -> list[str]:

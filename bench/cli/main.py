@@ -69,6 +69,10 @@ def run(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Regenerate existing images.")] = False,
     executor: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes.", show_default="one per core, or per GPU"),
+    ] = None,
 ) -> None:
     """Fit methods, generate and evaluate images, print the table.
 
@@ -88,7 +92,7 @@ def run(
     from bench.benchmark import RunArguments, run_benchmark
 
     arguments = RunArguments(
-        suite, ",".join(methods), out, only, dry_run, device.value, seed, overwrite, executor
+        suite, ",".join(methods), out, only, dry_run, device.value, seed, overwrite, executor, workers
     )
     outcome = run_benchmark(arguments)
     print(outcome.text)

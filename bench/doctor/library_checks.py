@@ -103,7 +103,7 @@ def backbone_findings(spec: BackboneSpec) -> list[Finding]:
         return []
     what = spec.path if spec.revision is None else f"{spec.path} at {spec.revision[:12]}"
     try:
-        return [found("backbone", what, str(methods.catalog.locate_backbone(spec)))]
+        return [found("backbone", what, str(methods.catalog.locate_backbone(spec).place))]
     except MethodError as error:
         return [missing("backbone", what, error)]
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from bench.runner.backbone_source import BackboneSource
 from bench.runner.provenance import FileDigests, versions
 from bench.runs.fingerprint import digest, digest_of
 from bench.runs.source_code import definition_digests
@@ -12,9 +13,10 @@ from methods.interface import Method
 
 LOCATION_SETTINGS: Final = ("path", "revision", "config", "variant", "device")
 """Settings that only locate the backbone; it is identified by the digests of its files."""
+BACKBONE_CLASS: Final = ("methods.backbone.backbone", "Backbone")
 
 
-def run_parts(backbone: Any, digests: FileDigests) -> dict[str, str]:
+def run_parts(backbone: BackboneSource | None, digests: FileDigests) -> dict[str, str]:
     """Parts that all images of a run share; `backbone` is None if the suite opens none."""
     parts = versions()
     if backbone is None:
@@ -24,9 +26,11 @@ def run_parts(backbone: Any, digests: FileDigests) -> dict[str, str]:
     return {
         **parts,
         **{f"sampling {key}": value for key, value in sampling.items()},
-        "device": str(backbone.device),
-        "backbone code": digest_of(class_code(type(backbone))),
-        **digests.of_all(backbone.files(), "backbone ", backbone.folder),
+        "device": backbone.device,
+        # Sums of several threads depend on their number.
+        **({"threads": "1"} if backbone.device == "cpu" else {}),
+        "backbone code": digest_of(definition_digests(*BACKBONE_CLASS)),
+        **digests.of_all(backbone.files, "backbone ", backbone.folder),
     }
 
 

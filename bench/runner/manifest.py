@@ -11,6 +11,7 @@ from bench.runner.session import RunSession
 from bench.runs.fingerprint import digest_of
 from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
 from bench.runs.run_folder import SUITE_COPY, RunFolder
+from methods.catalog import gpu_name
 from methods.interface import optimised_against, role_of, trained_on
 
 
@@ -28,7 +29,7 @@ def write_manifest(
         commit=commit(),
         base=str(options.file.base.resolve()),
         libraries=versions(),
-        machine=machine(),
+        machine={**machine(), **_processes(session)},
         people={who.id: PersonRecord(who.noun, who.origin, dict(who.attributes)) for who in people},
         remarks=tuple(session.remarks),
         methods={label: _method_record(session, label, own) for label, own in parts.items()},
@@ -37,6 +38,12 @@ def write_manifest(
     )
     write_text(folder.path / SUITE_COPY, options.file.text)
     write_run_manifest(folder.path, manifest)
+
+
+def _processes(session: RunSession) -> dict[str, str]:
+    """Number of processes, and the threads of each or the GPU."""
+    on_gpu = session.backbone is not None and session.backbone.device == "cuda"
+    return {"workers": str(session.workers), **({"gpu": gpu_name()} if on_gpu else {"threads": "1"})}
 
 
 def _method_record(session: RunSession, label: str, parts: Mapping[str, str]) -> MethodRecord:

@@ -3,7 +3,6 @@
 import hashlib
 import platform
 import subprocess
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -86,15 +85,11 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def machine() -> dict[str, str]:
-    """System, Python, processor, threads and GPU."""
-    torch = sys.modules.get("torch")
-    cuda = torch is not None and torch.cuda.is_available()
+    """System, Python and processor."""
     return {
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "processor": _processor(),
-        "threads": str(torch.get_num_threads()) if torch is not None else "",
-        "gpu": torch.cuda.get_device_name() if torch is not None and cuda else "",
     }
 
 

@@ -1,13 +1,15 @@
 """Prepare a run: options, plan, methods, backbone, and the fingerprint of every image."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from bench.atomic_io import read_json
 from bench.datasets.registry import People, open_people
 from bench.errors import StoreError, SuiteError
+from bench.runner.backbone_source import BackboneSource, Device, find_backbone
+from bench.runner.execution.worker_count import default_workers
 from bench.runner.fingerprint_parts import class_code, method_parts, run_parts, subject_parts
 from bench.runner.provenance import FileDigests
 from bench.runs.fingerprint import FingerprintParts, differing
@@ -18,16 +20,14 @@ from bench.runs.records.tables import FLOOR
 from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
-from bench.suite.suite import NO_BACKBONE, Suite, SuiteFile
-from methods.backbone.spec import BackboneSpec
-from methods.catalog import generates_class_images, make, open_backbone, self_contained
+from bench.suite.suite import Suite, SuiteFile
+from methods.catalog import generates_class_images, make, self_contained
 from methods.errors import MethodError
 from methods.interface import Method, role_of
 
 ALL: Final = "all"
 RESULTS: Final = Path("results")
 Warn = Callable[[str], None]
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class RunOptions:
     device: Device
     only: str | None
     overwrite: bool
+    workers: int | None = None
+    """Number of worker processes; None for the default."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,10 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class RunSession:
-    """A run with open backbone and built methods."""
+    """A run with built methods and a backbone whose files were found."""
 
     planned: PlannedRun
-    backbone: Any
+    backbone: BackboneSource | None
     methods: Mapping[str, Method]
     tasks: tuple[GroupTask, ...]
     """Groups of the requested methods and of those with images from earlier runs."""
@@ -69,6 +71,11 @@ class RunSession:
     """Fingerprint parts that all images share."""
     remarks: tuple[str, ...]
     """Missing files of the dataset, and held-out photographs that nearly equal a reference."""
+
+    @property
+    def workers(self) -> int:
+        """Number of processes that generate images."""
+        return self.planned.options.workers or default_workers(self.backbone)
 
     @property
     def floor(self) -> str:
@@ -119,7 +126,7 @@ def _without_priors(labels: Sequence[str], suite: Suite) -> frozenset[str]:
 
 
 def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSession:
-    """Check the photographs, build the methods, open the backbone, and find the missing images.
+    """Check the photographs, build the methods, find the backbone and the missing images.
 
     Raises StoreError if a selected image exists with another fingerprint and `overwrite` is False.
     """
@@ -127,7 +134,7 @@ def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSessi
     remarks = [*planned.people.remarks, *(line for who in planned.people.chosen for line in who.check())]
     for line in remarks:
         warn(f"dataset: {line}")
-    backbone = _open_backbone(planned.suite.backbone, planned.options.device)
+    backbone = find_backbone(planned.suite.backbone, planned.options.device)
     digests = FileDigests(folder.path / ".digests.json")
     shared = run_parts(backbone, digests)
     tasks = _tasks(planned, methods, shared, digests)
@@ -160,7 +167,7 @@ def _tasks(
                 FingerprintParts(shared, method, subject_parts(who)),
                 suite.backbone.batch,
                 options.seed,
-                planned.plan.selected_ids,
+                planned.plan.selected_ids.intersection(cell.id for cell in group.cells),
                 options.overwrite,
                 row.guidance,
             )
@@ -192,12 +199,6 @@ def build_method(label: str, suite_settings: Mapping[str, Mapping[str, Any]]) ->
         raise SuiteError(f"methods: {label}: base = {name!r}; expected a method's name")
     # A method is a frozen dataclass and must be hashable, which a list is not.
     return make(name, {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
-
-
-def _open_backbone(spec: BackboneSpec, device: Device) -> Any:
-    if spec.path == NO_BACKBONE:
-        return None
-    return open_backbone(spec if device == "auto" else replace(spec, device=device))
 
 
 def _current(

@@ -21,7 +21,7 @@ class GroupTask:
     """Images generated at once."""
     run_seed: int
     selected: frozenset[str]
-    """Ids of the cells selected in this run."""
+    """Ids of the group's cells that are selected in this run."""
     overwrite: bool
     """Repeat existing fits and images."""
     guidance: float | None = None

@@ -7,6 +7,16 @@ import torch
 from methods.errors import MethodError
 
 
+def device_name() -> str:
+    """Return the name of the first CUDA device."""
+    return torch.cuda.get_device_name()
+
+
+def device_count() -> int:
+    """Return the number of CUDA devices."""
+    return torch.cuda.device_count()
+
+
 def resolve_device(name: str) -> torch.device:
     """Return the torch device; `auto` is CUDA where available, else the CPU."""
     if name == "cuda" and not torch.cuda.is_available():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
 from methods.compute.atomic_io import atomic_file
+from methods.compute.file_header import sort_header
 from methods.encoders.clip_vision import ImageEncoder, open_encoder
 from methods.encoders.resampler import new_resampler
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
@@ -200,3 +201,4 @@ def save_adapter(path: Path, state: dict[str, Tensor], metadata: dict[str, str])
     halves = {name: value.detach().cpu().half().contiguous() for name, value in state.items()}
     with atomic_file(path) as temporary:
         save_file(halves, temporary, metadata=metadata)
+        sort_header(temporary)

@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import generate_split
+from methods.compute.file_header import sort_header
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
 from methods.lora.merged import merged
@@ -45,6 +46,7 @@ def save_lora(pipe: Any, into: Path, *, with_text_encoders: bool) -> None:
             layers[f"{part}_lora_layers"] = convert_state_dict_to_diffusers(_layers(module))
             layers[f"{part}_lora_adapter_metadata"] = _metadata(module)
     type(pipe).save_lora_weights(into, weight_name=FILE, **layers)
+    sort_header(into / FILE)
 
 
 def _layers(module: Any) -> dict[str, torch.Tensor]:

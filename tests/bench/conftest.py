@@ -67,12 +67,18 @@ def suite(people: Path) -> Path:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """Run the command line in `tmp_path`, with the fakes importable; return its exit status."""
+    """Run the command line in `tmp_path`, with the fakes importable; return its exit status.
+
+    Images are generated in this process, unless the arguments give a number of workers.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(FAKES)
 
     def call(*arguments: object) -> int:
-        monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
+        words = ["bench", *map(str, arguments)]
+        if words[1] == "run" and not {"--workers", "--executor", "--help"} & set(words):
+            words += ["--workers", "1"]
+        monkeypatch.setattr("sys.argv", words)
         with pytest.raises(SystemExit) as ended:
             main()
         return int(ended.value.code or 0)

@@ -17,7 +17,7 @@ FAKE = "fake_method:FakeMethod"
 
 
 def command(suite: Path, out: Path) -> list[str]:
-    arguments = ["run", "--suite", str(suite), "--methods", FAKE, "--out", str(out)]
+    arguments = ["run", "--suite", str(suite), "--methods", FAKE, "--out", str(out), "--workers", "1"]
     return [sys.executable, "-m", "bench.cli", *arguments]
 
 

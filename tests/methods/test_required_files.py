@@ -35,7 +35,7 @@ def test_face_models_are_required_only_where_they_are_used(tmp_path: Path) -> No
 
 
 def test_shipped_backbone_is_found_and_an_incomplete_one_is_refused(tmp_path: Path) -> None:
-    assert (locate_backbone(BackboneSpec()) / "model_index.json").is_file()
+    assert (locate_backbone(BackboneSpec()).folder / "model_index.json").is_file()
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     with pytest.raises(MethodError, match=str(tmp_path)):
         locate_backbone(BackboneSpec(path=str(tmp_path)))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 
 from bench.runner.provenance import commit, machine, versions
 from bench.runs.finished_run import FinishedRun
@@ -51,7 +52,7 @@ def provenance(sample: RenderedPeople, backbone: Backbone, folder: Path, run: Fi
         "digests": {name: sha256(path)[:16] for name, path in files.items()},
         "versions": {name.removeprefix("library "): found for name, found in versions().items()},
         "commit": commit(),
-        "machine": machine(),
+        "machine": {**machine(), "threads": str(torch.get_num_threads())},
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
     }

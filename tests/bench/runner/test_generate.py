@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.datasets.registry import open_people
 from bench.errors import StoreError
-from bench.runner.executors import local
+from bench.runner.execution.executors import local
 from bench.runner.generate import flaw, generate_group, record_lost_group
 from bench.runs.events import Failed, Fitted, Generated, Skipped
 from bench.runs.fingerprint import FingerprintParts
@@ -66,7 +66,8 @@ def test_objects_from_before_the_run_are_excluded_from_garbage_collection(
     task: GroupTask, folder: RunFolder
 ) -> None:
     counts = [
-        gc.get_freeze_count() for _ in local([with_missing(task, index_images([task], folder))], None, folder)
+        gc.get_freeze_count()
+        for _ in local([with_missing(task, index_images([task], folder))], None, folder, 1)
     ]
     assert min(counts) > 10_000
     assert gc.get_freeze_count() == 0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("ray", reason="pip install 'personabench[ray]' to run this test")
-ROOT = Path(__file__).parents[3]
-FAKES = Path(__file__).parents[1] / "fakes"
+ROOT = Path(__file__).parents[4]
+FAKES = Path(__file__).parents[2] / "fakes"
 
 
 def run(suite: Path, out: Path, method: str, executor: str) -> subprocess.CompletedProcess[str]:

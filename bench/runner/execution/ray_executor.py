@@ -7,22 +7,24 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from bench.errors import StoreError, SuiteError
+from bench.runner.backbone_source import BackboneSource, opened
 from bench.runner.generate import generate_group, record_lost_group
 from bench.runs.events import Event
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
-from bench.torchvision_compat import ensure_torchvision_imports
 
 
-def generate_by_ray(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+def generate_by_ray(
+    tasks: Sequence[GroupTask], backbone: BackboneSource | None, folder: RunFolder
+) -> Iterator[Event]:
     """Generate the groups and yield their events in the order of completion.
 
-    A lost worker fails only its own group. Raises SuiteError if Ray is not installed.
+    The group of a lost worker is tried once more; then it fails alone. Raises SuiteError if Ray is not
+    installed.
     """
     try:
         import ray
@@ -34,16 +36,17 @@ def generate_by_ray(tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder
         yield from _generate_all(ray, tasks, backbone, RunFolder(folder.path.resolve()))
 
 
-def _generate_all(ray: Any, tasks: Sequence[GroupTask], backbone: Any, folder: RunFolder) -> Iterator[Event]:
+def _generate_all(
+    ray: Any, tasks: Sequence[GroupTask], backbone: BackboneSource | None, folder: RunFolder
+) -> Iterator[Event]:
     started_here = not ray.is_initialized()
     if started_here:
         environment = {"env_vars": {"PYTHONPATH": _python_path()}}
         ray.init(runtime_env=environment, log_to_driver=False, include_dashboard=False)
     try:
-        # No retries: a group that killed its worker would most likely kill the next one.
-        remote = ray.remote(_generate_group).options(max_retries=0, **_resources(backbone))
-        spec = None if backbone is None else backbone.spec
-        running = {remote.remote(task, spec, folder): task for task in tasks}
+        # One retry: a machine may be lost, but a group that kills its worker must not do so for ever.
+        remote = ray.remote(_generate_group).options(max_retries=1, **_resources(backbone))
+        running = {remote.remote(task, backbone, folder): task for task in tasks}
         while running:
             (done, *_), _ = ray.wait(list(running))
             yield from _events(ray, done, running.pop(done), folder)
@@ -65,14 +68,10 @@ def _events(ray: Any, done: Any, task: GroupTask, folder: RunFolder) -> list[Eve
     return events
 
 
-def _resources(backbone: Any) -> dict[str, float]:
-    """Resources per group: a GPU for a CUDA backbone, otherwise this process's number of threads."""
-    if backbone is None:
-        return {"num_cpus": 1}
-    if backbone.device.type == "cuda":
-        return {"num_cpus": 1, "num_gpus": 1}
-    # Ray sets OMP_NUM_THREADS to this number; the same number of threads gives the same sums in torch.
-    return {"num_cpus": min(sys.modules["torch"].get_num_threads(), os.cpu_count() or 1)}
+def _resources(backbone: BackboneSource | None) -> dict[str, float]:
+    """Resources per group: a GPU for a CUDA backbone, otherwise one core, as the local executor."""
+    on_gpu = backbone is not None and backbone.device == "cuda"
+    return {"num_cpus": 1, "num_gpus": 1} if on_gpu else {"num_cpus": 1}
 
 
 def _python_path() -> str:
@@ -80,14 +79,5 @@ def _python_path() -> str:
     return os.pathsep.join(str(Path(folder).resolve()) for folder in sys.path if Path(folder).is_dir())
 
 
-def _generate_group(task: GroupTask, spec: Any, folder: RunFolder) -> list[Event]:
-    return list(generate_group(task, _backbone(spec), folder))
-
-
-@lru_cache(maxsize=1)
-def _backbone(spec: Any) -> Any:
-    """The worker's backbone, opened once."""
-    from methods.catalog import open_backbone
-
-    ensure_torchvision_imports()
-    return None if spec is None else open_backbone(spec)
+def _generate_group(task: GroupTask, backbone: BackboneSource | None, folder: RunFolder) -> list[Event]:
+    return list(generate_group(task, opened(backbone), folder))

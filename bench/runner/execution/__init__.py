@@ -1,0 +1,1 @@
+"""Where groups are generated: this process, worker processes, Ray."""
