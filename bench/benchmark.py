@@ -18,7 +18,9 @@ from bench.report.markdown_report import markdown, summary
 from bench.report.plots import write_plot
 from bench.runner.backbone_source import Device
 from bench.runner.cell_records import write_cell_tables
+from bench.runner.estimate import cost_lines, estimate
 from bench.runner.execution.executors import executor
+from bench.runner.execution.worker_count import cores
 from bench.runner.manifest import write_manifest
 from bench.runner.session import (
     RESULTS,
@@ -49,6 +51,8 @@ class RunArguments:
     out: Path | None
     only: str | None
     dry_run: bool
+    cells: bool
+    """Whether a dry run prints the id of every cell."""
     device: Device
     seed: int | None
     overwrite: bool
@@ -71,7 +75,7 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
     options = _options(arguments)
     folder = RunFolder(arguments.out or default_folder(options.file, options.seed))
     if arguments.dry_run:
-        return CommandResult(ExitStatus.DONE, plan_text(plan_run(options, ()), folder))
+        return CommandResult(ExitStatus.DONE, plan_text(plan_run(options, ()), folder, cells=arguments.cells))
     run_groups = executor(arguments.executor, arguments.workers)
     ensure_torchvision_imports()
     console = Console(stderr=True)
@@ -156,15 +160,21 @@ def _print_report_path(folder: RunFolder, console: Console) -> None:
     console.print(f"full report: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def plan_text(planned: PlannedRun, folder: RunFolder) -> str:
-    """`bench run --dry-run`: all selected cells, and the number of existing images."""
+def plan_text(planned: PlannedRun, folder: RunFolder, *, cells: bool) -> str:
+    """`bench run --dry-run`: the size of the run, its expected costs, and on request the id of every cell."""
     selected = planned.plan.selected
-    existing = sum(folder.image(cell).exists() for cell in selected)
-    total = (
-        f"{len(selected)} of {len(planned.plan.cells)} cells into {folder.path}; "
-        f"{existing} have an image, which is kept if its fingerprint is unchanged"
+    missing = [cell for cell in selected if not folder.image(cell).exists()]
+    rows, people = ({getattr(cell, name) for cell in selected} for name in ("method", "identity"))
+    prompts = {(cell.prompt.id, cell.prompt.template) for cell in selected}
+    size = (
+        f"{len(rows)} rows, {len(people)} people, {len(prompts)} prompts: {len(selected):,} of "
+        f"{len(planned.plan.cells):,} cells into {folder.path}; {len(selected) - len(missing):,} have an "
+        f"image, which is kept if its fingerprint is unchanged; {len(missing):,} images to make"
     )
-    return "\n".join([*(cell.id for cell in selected), total])
+    lines = [cell.id for cell in selected] if cells else []
+    costs = estimate(missing, planned.suite, folder, RESULTS)
+    workers = planned.options.workers or cores()
+    return "\n".join([*lines, size, *(cost_lines(costs, workers) if missing else [])])
 
 
 def render_report(run: Path | None, form: str) -> str:

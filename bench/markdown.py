@@ -29,9 +29,9 @@ def number(value: float, low: float | None = None, high: float | None = None) ->
     return f"{text} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str = "") -> str:
     """`1 cell`, `2 cells`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def dash() -> str:

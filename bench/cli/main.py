@@ -61,7 +61,8 @@ def run(
         str | None,
         typer.Option(metavar="GLOB", help="Generate only cells whose id matches, such as '*/ada/*/s1'."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print size and expected costs; stop.")] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="With --dry-run: also print all ids.")] = False,
     device: DeviceOption = Device.auto,
     seed: Annotated[
         int | None,
@@ -92,7 +93,7 @@ def run(
     from bench.benchmark import RunArguments, run_benchmark
 
     arguments = RunArguments(
-        suite, ",".join(methods), out, only, dry_run, device.value, seed, overwrite, executor, workers
+        suite, ",".join(methods), out, only, dry_run, cells, device.value, seed, overwrite, executor, workers
     )
     outcome = run_benchmark(arguments)
     print(outcome.text)

@@ -221,6 +221,7 @@ def test_report_without_a_run_is_refused_with_a_remedy(bench: Bench, capsys: Cap
 def test_dry_run_prints_the_cells_and_writes_nothing(
     bench: Bench, suite: Path, capsys: Captured, golden: Callable[[str, str], None]
 ) -> None:
-    assert bench("run", "--suite", suite, "--methods", f"text-only,{FAKE}", "--out", "run", "--dry-run") == 0
+    words = ("run", "--suite", suite, "--methods", f"text-only,{FAKE}", "--out", "run", "--dry-run")
+    assert bench(*words, "--cells") == 0
     golden("plan.txt", capsys.readouterr().out)
     assert not Path("run").exists()

@@ -60,6 +60,9 @@ class RunManifest:
     fingerprints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Parts by digest, of the run and of every metric."""
     seconds: float = 0.0
+    """Duration of the run, without earlier runs into the same folder."""
+    scoring_seconds_per_image: float = 0.0
+    """Measured when all images of the run were last scored; 0 where they never were."""
 
     @property
     def floor(self) -> str:

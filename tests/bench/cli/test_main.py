@@ -47,7 +47,8 @@ def test_every_list_has_entries_with_descriptions() -> None:
 
 
 def test_methods_option_may_be_repeated() -> None:
-    words = ["run", "--suite", "smoke", "--dry-run", "--methods", "text-only", "--methods", "photo-copy"]
+    words = ["run", "--suite", "smoke", "--dry-run", "--cells"]
+    words += ["--methods", "text-only", "--methods", "photo-copy"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0
     assert "text-only" in result.stdout

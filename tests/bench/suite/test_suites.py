@@ -209,7 +209,7 @@ def test_data_of_a_built_in_suite_are_in_the_working_folder(
                 root / name / f"{i}.png"
             )
     (root / "prompts_and_classes.txt").write_text(LISTING)
-    assert bench("run", "--suite", "dreambench-sd15", "--methods", "text-only", "--dry-run") == 0
+    assert bench("run", "--suite", "dreambench-sd15", "--methods", "text-only", "--dry-run", "--cells") == 0
     cells = [line for line in capsys.readouterr().out.splitlines() if line.startswith("text-only/")]
     assert len(cells) == 2 * (25 * 4 + 3)
     prompts = {line.split("/")[1]: set() for line in cells}
