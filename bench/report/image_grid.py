@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
@@ -12,6 +13,8 @@ from bench.runs.run_folder import RunFolder
 from bench.subjects.identity import Identity
 from bench.suite.prompts import PRIOR
 
+PNG: Final = "grid.png"
+WEBP: Final = "grid.webp"
 SIDE: Final = 128
 """Pixels of one image in the grid."""
 GAP: Final = 4
@@ -25,9 +28,29 @@ MISSING: Final = (225, 225, 225)
 
 
 def write_grid(folder: RunFolder, cells: Sequence[CellRow], people: Sequence[Identity]) -> None:
-    """Write grid.png and grid.webp for the first identities and prompts."""
+    """Write grid.png and grid.webp for the first identities and prompts, unless these exist."""
     if not cells:
         return
+    grid = _draw(folder, cells, people)
+    # Compressing takes longer than drawing.
+    if (folder.path / WEBP).exists() and _pixels(folder.path / PNG) == grid.tobytes():
+        return
+    for name, options in ((PNG, {"optimize": True}), (WEBP, {"quality": 85})):
+        buffer = io.BytesIO()
+        grid.save(buffer, name.rpartition(".")[2], **options)
+        write_whole(folder.path / name, buffer.getvalue())
+
+
+def _pixels(path: Path) -> bytes:
+    """The pixels of a stored grid; empty if there is no readable one."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB").tobytes()
+    except (OSError, SyntaxError, ValueError):
+        return b""
+
+
+def _draw(folder: RunFolder, cells: Sequence[CellRow], people: Sequence[Identity]) -> Image.Image:
     methods = list(dict.fromkeys(cell.method for cell in cells))
     first = {(c.method, c.identity, c.prompt): c for c in reversed(cells) if c.category != PRIOR}
     rows = [(who, prompt) for who in people[:IDENTITIES] for prompt in _prompts(cells, methods[0], who.id)]
@@ -45,10 +68,7 @@ def write_grid(folder: RunFolder, cells: Sequence[CellRow], people: Sequence[Ide
             grid.paste(_fit(photo.load()), _corner(column, y))
         for column, method in enumerate(methods, start=REFERENCES):
             grid.paste(_image(first.get((method, who.id, prompt)), folder), _corner(column, y))
-    for name, options in (("grid.png", {"optimize": True}), ("grid.webp", {"quality": 85})):
-        buffer = io.BytesIO()
-        grid.save(buffer, name.rpartition(".")[2], **options)
-        write_whole(folder.path / name, buffer.getvalue())
+    return grid
 
 
 def _prompts(cells: Sequence[CellRow], method: str, identity: str) -> list[str]:

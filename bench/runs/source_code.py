@@ -7,7 +7,7 @@ their name, not by their module: moving a function to another file or editing a 
 
 import ast
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +28,14 @@ class Import:
 
 
 @dataclass(frozen=True)
+class Definition:
+    """A definition's digest, and the names that it uses."""
+
+    digest: str
+    references: list[Import]
+
+
+@dataclass(frozen=True)
 class Module:
     """The top level of one source file."""
 
@@ -37,6 +45,8 @@ class Module:
     imports: dict[str, Import] = field(default_factory=dict)
     effects: list[ast.stmt] = field(default_factory=list)
     """Statements that bind nothing, such as a call; part of every definition of the module."""
+    known: dict[tuple[str, frozenset[str]], Definition] = field(default_factory=dict, compare=False)
+    """Definitions that were digested before, by name and packages."""
 
 
 def definition_digests(module: str, name: str, *, shared: str = METHODS) -> dict[str, str]:
@@ -60,18 +70,25 @@ def definition_digests(module: str, name: str, *, shared: str = METHODS) -> dict
         if place[1] in source.imports and place[1] not in source.definitions:
             queue += _places(source.imports[place[1]], packages)
             continue
-        statements = source.definitions.get(place[1], [])
-        if not statements:
+        if place[1] not in source.definitions:
             continue
-        statements = [*statements, *source.effects]
-        references = list(_references(statements, source))
-        external = sorted({f"{ref.module}.{ref.symbol}" for ref in references if not _inside(ref, packages)})
-        found.setdefault(place[1], set()).add(_digest(statements, external, packages))
-        queue += [place for ref in references for place in _places(ref, packages)]
+        definition = _definition(source, place[1], frozenset(packages))
+        found.setdefault(place[1], set()).add(definition.digest)
+        queue += [place for ref in definition.references for place in _places(ref, packages)]
     return {name: "+".join(sorted(digests)) for name, digests in sorted(found.items())}
 
 
-def _places(reference: Import, packages: set[str]) -> Iterator[tuple[str, str]]:
+def _definition(source: Module, name: str, packages: frozenset[str]) -> Definition:
+    """One definition of a module. Kept with the module, because many methods and metrics reach it."""
+    if (name, packages) not in source.known:
+        statements = [*source.definitions[name], *source.effects]
+        references = list(dict.fromkeys(_references(statements, source)))
+        external = sorted({f"{ref.module}.{ref.symbol}" for ref in references if not _inside(ref, packages)})
+        source.known[name, packages] = Definition(_digest(statements, external, packages), references)
+    return source.known[name, packages]
+
+
+def _places(reference: Import, packages: Collection[str]) -> Iterator[tuple[str, str]]:
     """Module and name of a reference's definition; a module used as a whole gives all its definitions."""
     if not _inside(reference, packages):
         return
@@ -83,7 +100,7 @@ def _places(reference: Import, packages: set[str]) -> Iterator[tuple[str, str]]:
     yield from ((module, name) for name in (source.definitions if source else ()))
 
 
-def _inside(reference: Import, packages: set[str]) -> bool:
+def _inside(reference: Import, packages: Collection[str]) -> bool:
     return reference.module.partition(".")[0] in packages
 
 
@@ -124,7 +141,7 @@ def _module_of(reference: Import) -> str:
     return name if _file_of(name) is not None else ""
 
 
-def _digest(statements: list[ast.stmt], external: list[str], packages: set[str]) -> str:
+def _digest(statements: list[ast.stmt], external: list[str], packages: Collection[str]) -> str:
     # `ast.unparse` and not `ast.dump`, whose text differs between versions of Python.
     plain = [_Plain(packages).visit(deepcopy(statement)) for statement in statements]
     return digest("\n".join([*(ast.unparse(node) for node in plain if node), *external]))
@@ -133,7 +150,7 @@ def _digest(statements: list[ast.stmt], external: list[str], packages: set[str])
 class _Plain(ast.NodeTransformer):
     """Removes docstrings, and imports whose definitions are followed instead."""
 
-    def __init__(self, packages: set[str]) -> None:
+    def __init__(self, packages: Collection[str]) -> None:
         self.packages = packages
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:

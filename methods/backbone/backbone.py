@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler
 from PIL.Image import Image
 from torch import Tensor, nn
 
 from methods.backbone.images import square, tensor, to_pil_images
-from methods.backbone.load import load_pipeline, make_scheduler
 from methods.backbone.locate import CheckpointLocation, locate_checkpoint
 from methods.backbone.memory_options import check_memory_options, compile_unet, move_to_device
 from methods.backbone.noise_schedule import NoiseSchedule
@@ -52,6 +50,11 @@ class Backbone:
     @classmethod
     def open(cls, spec: BackboneSpec) -> Backbone:
         """Load the backbone; raises MethodError where it is missing, broken, or the options contradict."""
+        # diffusers takes seconds to import, and a run without missing images opens no backbone.
+        from diffusers import DDPMScheduler
+
+        from methods.backbone.load import load_pipeline, make_scheduler
+
         if spec.dtype not in DTYPES:
             raise MethodError(f"backbone: unknown dtype {spec.dtype!r}; known: {', '.join(DTYPES)}")
         device = resolve_device(spec.device)

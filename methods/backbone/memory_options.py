@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0, SlicedAttnProcessor
 from torch import Tensor
 
 from methods.backbone.spec import BackboneSpec
@@ -43,6 +42,8 @@ def memory_options_on(pipe: Any, spec: BackboneSpec, compiled: Any) -> Iterator[
 
     Only diffusers' default attention is sliced; attention processors of a method are not touched.
     """
+    from diffusers.models.attention_processor import AttnProcessor2_0, SlicedAttnProcessor
+
     unet = pipe.unet
     sliced = {}
     if spec.attention_slicing:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import diffusers
-import transformers
 from safetensors import SafetensorError
 
 LOAD_FAULTS: Final = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
@@ -24,6 +22,9 @@ def first_line(error: BaseException) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the libraries' logs and progress bars; the harness has its own."""
+    import diffusers
+    import transformers
+
     verbosity = transformers.logging.get_verbosity(), diffusers.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled(), diffusers.utils.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()

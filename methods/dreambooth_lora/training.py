@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
-from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
@@ -136,6 +134,8 @@ def _loss(
 @contextmanager
 def _trainable_lora(backbone: Backbone, training: LoraTraining, seed: int) -> Iterator[list[dict[str, Any]]]:
     """Add new LoRA layers to the backbone; yields the optimizer's parameter groups."""
+    from peft.helpers import disable_input_dtype_casting
+
     pipe, groups = backbone.pipe, []
     trained: list[tuple[Any, list[str], dict[str, float]]] = [(pipe.unet, list(training.targets), {})]
     if training.text_encoder:
@@ -164,6 +164,8 @@ def _trainable_lora(backbone: Backbone, training: LoraTraining, seed: int) -> It
 
 
 def _add_lora(module: Any, targets: list[str], training: LoraTraining) -> list[nn.Parameter]:
+    from peft import LoraConfig
+
     config = LoraConfig(
         r=training.rank,
         lora_alpha=training.alpha,

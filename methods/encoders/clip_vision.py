@@ -13,7 +13,6 @@ from typing import Final
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
-from transformers import CLIPVisionModelWithProjection
 
 from methods.backbone.images import stretched_to_square, tensor
 from methods.backbone.spec import EMBEDDED
@@ -109,6 +108,8 @@ class ImageEncoder:
 @lru_cache(maxsize=2)
 def open_encoder(folder: Path, device: torch.device) -> ImageEncoder:
     """Load a CLIPVisionModelWithProjection (or a whole CLIPModel's vision half), once per process."""
+    from transformers import CLIPVisionModelWithProjection
+
     if not (folder / "config.json").is_file():
         raise MethodError(
             f"{folder}: no image encoder there; train it with 'bench train clip', or give its folder"

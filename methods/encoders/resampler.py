@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from torch import Tensor, nn
 
 HEAD: int = 64
@@ -19,6 +18,8 @@ def new_resampler(
     *, patch_width: int, width: int, tokens: int, hidden: int = 192, depth: int = DEPTH
 ) -> nn.Module:
     """Return an untrained Resampler, (N, L, patch_width) -> (N, tokens, width); `hidden` divisible by 64."""
+    from diffusers.models.embeddings import IPAdapterPlusImageProjection
+
     module: nn.Module = IPAdapterPlusImageProjection(
         embed_dims=patch_width,
         output_dims=width,

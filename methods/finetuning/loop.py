@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from diffusers.optimization import get_scheduler
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
@@ -131,6 +130,8 @@ def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -
 
 
 def _schedule(optimizer: torch.optim.Optimizer, optimization: OptimizationConfig) -> Any:
+    from diffusers.optimization import get_scheduler
+
     return get_scheduler(
         optimization.lr_scheduler,
         optimizer,

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from diffusers.models.embeddings import ImageProjection
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -135,6 +134,8 @@ def _origin(stored: PublishedAdapter) -> str:
 
 def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageEncoder) -> TrainableAdapter:
     """Initialise a random projection, with the text's keys and values; or load `training.start`."""
+    from diffusers.models.embeddings import ImageProjection
+
     width = backbone.cross_attention_dim
     if training.layout == "base":
         projection: nn.Module = ImageProjection(encoder.embedding_width, width, BASE_TOKENS)

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from diffusers.utils import convert_state_dict_to_diffusers
-from peft.utils import get_peft_model_state_dict
 from PIL.Image import Image
 from safetensors import safe_open
 
@@ -36,6 +34,8 @@ def save_lora(pipe: Any, into: Path, *, with_text_encoders: bool) -> None:
     The U-Net's tensors keep peft's names. diffusers' conversion renames attention only, and its loader
     detects the layout by the first name, so a file with both kinds of names would silently lose one.
     """
+    from diffusers.utils import convert_state_dict_to_diffusers
+
     layers: dict[str, Any] = {
         "unet_lora_layers": _layers(pipe.unet),
         "unet_lora_adapter_metadata": _metadata(pipe.unet),
@@ -50,6 +50,8 @@ def save_lora(pipe: Any, into: Path, *, with_text_encoders: bool) -> None:
 
 
 def _layers(module: Any) -> dict[str, torch.Tensor]:
+    from peft.utils import get_peft_model_state_dict
+
     layers: dict[str, torch.Tensor] = get_peft_model_state_dict(module, adapter_name=ADAPTER)
     return layers
 

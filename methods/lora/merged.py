@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from methods.errors import MethodError
@@ -22,6 +21,8 @@ def merged(networks: Sequence[nn.Module], adapter: str, *, training: bool) -> It
     recomputed in every forward pass, with gradients to A and B, else computed once. The backbone's own
     matrices are not modified. Raises MethodError for a layer without a single weight matrix.
     """
+    from peft.tuners.lora import LoraLayer
+
     layers = [layer for network in networks for layer in network.modules() if isinstance(layer, LoraLayer)]
     changed: list[Any] = []
     try:
