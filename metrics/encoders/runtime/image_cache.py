@@ -1,15 +1,29 @@
-"""A cache of network outputs by image content, so that each image is encoded once."""
+"""Caches of network outputs by image content, so that each image is encoded once."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL.Image import Image
 
-Value = TypeVar("Value")
+Row = NDArray[Any]
+"""The features of one image: a one-dimensional array."""
+
+
+class RowStore(Protocol):
+    """Keeps rows by the digest of their image, for this process and later ones."""
+
+    def get(self, keys: Collection[bytes]) -> dict[bytes, Row]:
+        """The stored rows of these images; those without one are absent."""
+        ...
+
+    def put(self, rows: Mapping[bytes, Row]) -> None:
+        """Store rows."""
+        ...
 
 
 def content_key(image: Image) -> bytes:
@@ -19,32 +33,50 @@ def content_key(image: Image) -> bytes:
     return digest.digest()
 
 
-class ImageCache(Generic[Value]):
-    """Calls `compute` on new images, in batches of one size, and keeps the results.
+class ImageCache:
+    """Calls `compute` on new images and keeps the results in memory, and in a store if there is one.
 
-    `most` limits the number of results kept between calls, least recently used first out. Use it for results
-    of many megabytes.
+    A result is a one-dimensional array. It must not depend on the other images of the call, which are those
+    that are new. `most` limits the number of results in memory between calls, least recently used first out;
+    use it for results of many megabytes.
     """
 
+    store: RowStore | None = None
+
     def __init__(
-        self, compute: Callable[[list[Image]], Sequence[Value]], batch: int = 32, most: int | None = None
+        self, compute: Callable[[list[Image]], Sequence[Row]], batch: int = 32, most: int | None = None
     ) -> None:
         self._compute = compute
         self._batch = batch
         self._most = most
-        self._values: dict[bytes, Value] = {}
+        self._values: dict[bytes, Row] = {}
 
-    def __call__(self, images: Sequence[Image]) -> list[Value]:
+    def __call__(self, images: Sequence[Image]) -> list[Row]:
         """The result of `compute` for each image, in order."""
         keys = [content_key(image) for image in images]
         fresh = {key: image for key, image in zip(keys, images, strict=True) if key not in self._values}
+        if fresh and self.store is not None:
+            stored = self.store.get(fresh.keys())
+            self._values.update(stored)
+            fresh = {key: image for key, image in fresh.items() if key not in stored}
         for start in range(0, len(fresh), self._batch):
             part = list(fresh)[start : start + self._batch]
-            self._values.update(zip(part, self._compute([fresh[key] for key in part]), strict=True))
+            self._keep(dict(zip(part, self._compute([fresh[key] for key in part]), strict=True)))
         found = [self._values[key] for key in keys]
         if self._most is not None:
             self._evict(keys, self._most)
         return found
+
+    def add(self, images: Sequence[Image], rows: Sequence[Row]) -> None:
+        """Keep results that were computed elsewhere."""
+        by_key = dict(zip(map(content_key, images), rows, strict=True))
+        known = {*self._values, *(self.store.get(by_key.keys()) if self.store is not None else ())}
+        self._keep({key: row for key, row in by_key.items() if key not in known})
+
+    def _keep(self, rows: Mapping[bytes, Row]) -> None:
+        self._values.update(rows)
+        if self.store is not None:
+            self.store.put(rows)
 
     def _evict(self, recent: Sequence[bytes], most: int) -> None:
         """Move the recently used keys to the end, then drop from the start."""

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from metrics.catalog import ENCODERS, METRICS, make
+from metrics.catalog import ENCODERS, METRICS, keep_features, make, open_feature_store
+from metrics.encoders.runtime.feature_shard import FeatureShard
 from metrics.encoders.runtime.image_cache import ImageCache
 from metrics.encoders.runtime.inference import inference_mode, unit
 from metrics.encoders.runtime.weight_files import SHIPPED, sha256
@@ -52,7 +54,7 @@ def outputs(encoder: Any, name: str, images: Sequence[Image.Image]) -> list[Any]
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return bool(one == other)
-    return np.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)
+    return bool(np.asarray(one).tobytes() == np.asarray(other).tobytes())
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
@@ -79,6 +81,28 @@ def test_results_do_not_depend_on_batch_size_or_order_and_images_are_encoded_onc
         assert same(first, second)
         assert same(first, third)
     assert sum(sizes) == len(photos)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_features_from_the_store_equal_those_of_the_network(
+    name: str,
+    two_of_each: dict[str, tuple[Any, Any]],
+    photos: list[Image.Image],
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    lines: list[str] = []
+    expected = outputs(two_of_each[name][0], name, photos)
+    for size in (3, len(photos)):
+        encoder = open_encoder(name, settings)
+        store = open_feature_store(tmp_path, lines.append)
+        for part in (encoder, getattr(encoder, "yunet", None)):
+            keep_features(part, store, encoder.fingerprint)
+        assert all(map(same, outputs(encoder, name, photos[:size]), expected))
+        store.flush()
+    stored = [key for path in tmp_path.glob(f"{name}-*/*.safetensors") for key in FeatureShard(path).keys]
+    assert len(stored) == len(set(stored)) == (0 if name == "lpips-vgg" else len(photos)), "vgg is too large"
+    assert lines == []
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
