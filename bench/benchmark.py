@@ -1,6 +1,7 @@
 """The commands `bench run`, `bench score`, `bench report` and `bench plot`, without parsing and printing."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,8 @@ from bench.runs.finished_run import latest_run, read_run
 from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_manifest, write_run_manifest
 from bench.runs.records.tables import CELLS, CellRow, read_rows
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
-from bench.scoring.score import ScoringInputs, score
-from bench.scoring.suite_metrics import build_metrics
+from bench.scoring.score import ScoringInputs, added_metrics, score
+from bench.scoring.suite_metrics import build_metrics, with_metrics
 from bench.suite.suite import SuiteFile, open_suite
 from bench.torchvision_compat import ensure_torchvision_imports
 
@@ -59,6 +60,8 @@ class RunArguments:
     executor: str
     workers: int | None
     """Number of worker processes; None for the default."""
+    cache: Path | None = None
+    """Folder of the features that scoring keeps; None for none."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,10 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
     console = Console(stderr=True)
     with locked(folder.path):
         planned = plan_run(options, tuple(read_run_manifest(folder.path).methods))
-        metrics = build_metrics(planned.suite)
-        session = open_session(planned, folder, partial(console.print, style="yellow", markup=False))
+        added = added_metrics(folder)
+        suite = with_metrics(planned.suite, added)
+        metrics = build_metrics(suite)
+        session = open_session(planned, folder, _warn(console))
         # Also written before the first image, so that a killed run has recorded its methods.
         write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
         tasks = [task for task in session.tasks if task.group.method in options.methods]
@@ -91,17 +96,30 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
             failed = sum(display.show(event) for event in events)
         cells = write_cell_tables(session, folder)
         inputs = ScoringInputs(
-            folder, planned.suite, planned.people, cells, metrics, options.seed, session.floor
+            folder, suite, planned.people, cells, metrics, options.seed, session.floor, added
         )
-        _score(inputs, console, overwrite=options.overwrite)
+        _score(inputs, console, arguments.cache, overwrite=options.overwrite)
         write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
         text = _write_report(inputs)
     _print_report_path(folder, console)
     return CommandResult(ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, text)
 
 
-def score_run(run: Path | None, suite: str | None, *, overwrite: bool) -> CommandResult:
+@dataclass(frozen=True)
+class ScoreArguments:
+    """The options of `bench score`."""
+
+    run: Path | None
+    suite: str | None
+    metrics: str
+    """Names of metrics to add, joined by commas."""
+    overwrite: bool
+    cache: Path | None
+
+
+def score_run(arguments: ScoreArguments) -> CommandResult:
     """`bench score`: score the images of a run folder; no backbone and no method is loaded."""
+    run, overwrite = arguments.run, arguments.overwrite
     folder = RunFolder(run or latest_folder(RESULTS))
     if not (folder.path / MANIFEST).exists():
         raise StoreError(
@@ -111,12 +129,17 @@ def score_run(run: Path | None, suite: str | None, *, overwrite: bool) -> Comman
     ensure_torchvision_imports()
     with locked(folder.path):
         manifest = read_run_manifest(folder.path)
-        file = open_suite(suite) if suite else _suite_of(folder, manifest)
-        people = open_people(file.suite.dataset, file.base)
+        file = open_suite(arguments.suite) if arguments.suite else _suite_of(folder, manifest)
+        # A suite names all metrics; without one, those that were added before remain.
+        added = [*([] if arguments.suite else added_metrics(folder)), *_names(arguments.metrics)]
+        suite = with_metrics(file.suite, added)
+        people = open_people(suite.dataset, file.base)
         cells = read_rows(folder.path / CELLS, CellRow)
-        metrics = build_metrics(file.suite)
-        inputs = ScoringInputs(folder, file.suite, people, cells, metrics, manifest.seed, manifest.floor)
-        _score(inputs, console, overwrite=overwrite)
+        metrics = build_metrics(suite)
+        inputs = ScoringInputs(
+            folder, suite, people, cells, metrics, manifest.seed, manifest.floor, list(dict.fromkeys(added))
+        )
+        _score(inputs, console, arguments.cache, overwrite=overwrite)
         known = {digest_of(parts): dict(parts) for parts in metrics.fingerprints}
         write_run_manifest(folder.path, replace(manifest, fingerprints={**manifest.fingerprints, **known}))
         text = _write_report(inputs)
@@ -127,7 +150,7 @@ def score_run(run: Path | None, suite: str | None, *, overwrite: bool) -> Comman
 def _options(arguments: RunArguments) -> RunOptions:
     file = open_suite(arguments.suite)
     seed = file.suite.seed if arguments.seed is None else arguments.seed
-    names = [name.strip() for name in arguments.methods.split(",") if name.strip()]
+    names = _names(arguments.methods)
     if not names:
         raise SuiteError("--methods names no method; give names joined by commas, or all")
     methods = method_labels(names, file.suite)
@@ -142,9 +165,17 @@ def _suite_of(folder: RunFolder, manifest: RunManifest) -> SuiteFile:
     return replace(file, start=Path(manifest.base) if manifest.base else None)
 
 
-def _score(inputs: ScoringInputs, console: Console, *, overwrite: bool) -> None:
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _score(inputs: ScoringInputs, console: Console, cache: Path | None, *, overwrite: bool) -> None:
     with scoring_status(console) as notify:
-        score(inputs, notify, overwrite=overwrite)
+        score(inputs, notify, overwrite=overwrite, cache=cache, warn=_warn(console))
+
+
+def _warn(console: Console) -> Callable[[str], None]:
+    return partial(console.print, style="yellow", markup=False)
 
 
 def _write_report(inputs: ScoringInputs) -> str:

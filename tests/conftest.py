@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw
 from bench.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()
+# No test reads or fills the user's cache.
+os.environ["PERSONABENCH_CACHE"] = ""
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Also for the processes that tests start.
     os.environ["OMP_NUM_THREADS"] = "1"

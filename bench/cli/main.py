@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from bench.cli import train
-from bench.cli.options import Device, DeviceOption, Format, JsonOption, SuiteOption
+from bench.cli.options import (
+    CacheOption,
+    Device,
+    DeviceOption,
+    Format,
+    JsonOption,
+    NoCacheOption,
+    SuiteOption,
+)
 from bench.cli.renamed_options import one_line_notices, with_present_options
 from bench.errors import BenchError, ExitStatus
 
@@ -74,6 +82,8 @@ def run(
         int | None,
         typer.Option(min=1, help="Processes.", show_default="one per core, or per GPU"),
     ] = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Fit methods, generate and evaluate images, print the table.
 
@@ -91,9 +101,22 @@ def run(
         bench run --suite my_suite.toml --out results/mine --dry-run
     """
     from bench.benchmark import RunArguments, run_benchmark
+    from bench.scoring.feature_cache import cache_folder
 
+    kept = None if no_cache else cache_folder(cache)
     arguments = RunArguments(
-        suite, ",".join(methods), out, only, dry_run, cells, device.value, seed, overwrite, executor, workers
+        suite,
+        ",".join(methods),
+        out,
+        only,
+        dry_run,
+        cells,
+        device.value,
+        seed,
+        overwrite,
+        executor,
+        workers,
+        kept,
     )
     outcome = run_benchmark(arguments)
     print(outcome.text)
@@ -109,7 +132,12 @@ def score(
         str | None,
         typer.Option(help="Metrics of this suite (default: the run's own suite).", show_default=False),
     ] = None,
+    metrics: Annotated[
+        str, typer.Option(help="Comma-separated metrics to add as columns.", show_default=False)
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute existing scores again.")] = False,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Score the images of a run folder, without a backbone.
 
@@ -117,11 +145,15 @@ def score(
 
         bench score
 
+        bench score results/tiny --metrics nearest-reference@lpips-alex,my_metric:Brightness
+
         bench score results/tiny --suite my_metrics.toml
     """
-    from bench.benchmark import score_run
+    from bench.benchmark import ScoreArguments, score_run
+    from bench.scoring.feature_cache import cache_folder
 
-    print(score_run(run, suite, overwrite=overwrite).text)
+    kept = None if no_cache else cache_folder(cache)
+    print(score_run(ScoreArguments(run, suite, metrics, overwrite, kept)).text)
 
 
 @app.command()

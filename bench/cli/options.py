@@ -1,6 +1,7 @@
 """Option types shared by the commands."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,13 @@ class Format(StrEnum):
     json = "json"
 
 
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of kept image features.", show_default="$PERSONABENCH_CACHE"),
+]
+NoCacheOption = Annotated[
+    bool, typer.Option("--no-cache", help="Keep no image features on disk, and use none.")
+]
 DeviceOption = Annotated[Device, typer.Option(help="Device of the networks; auto uses a GPU if available.")]
 SuiteOption = Annotated[str, typer.Option(help="Name of a built-in suite, or path of a .toml suite file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -81,6 +81,8 @@ class StoredImages:
         self._folder = folder
         self._suite = suite
         self._identities = identities
+        self._people = [images.who for images in identities.values()]
+        self._shown: dict[tuple[str, str], Images] = {}
 
     def of_subject(
         self, cells: Sequence[CellRow], backbone: BackboneImages | None = None
@@ -129,10 +131,12 @@ class StoredImages:
         )
 
     def _references(self, method: str, images: IdentityImages) -> Images:
-        photos = shown_references(method, images.who, [i.who for i in self._identities.values()], self._suite)
-        if photos == images.who.references:
-            return images.references
-        return tuple(photo.load() for photo in photos)
+        place = method, images.who.id
+        if place not in self._shown:
+            photos = shown_references(method, images.who, self._people, self._suite)
+            same = photos == images.who.references
+            self._shown[place] = images.references if same else tuple(photo.load() for photo in photos)
+        return self._shown[place]
 
 
 def place_of(cell: CellRow) -> tuple[str, str, int]:

@@ -1,8 +1,10 @@
 """Score the stored images of a run folder by every metric, and real photographs by the same metrics."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Final
 
 from bench.atomic_io import read_json, write_json
@@ -20,6 +22,7 @@ from bench.runs.records.tables import (
 )
 from bench.runs.run_folder import RunFolder
 from bench.scoring.checked_metrics import CheckedSetMetric, checked_scores
+from bench.scoring.feature_cache import kept_features
 from bench.scoring.samples import (
     EvaluationSample,
     IdentityImages,
@@ -40,6 +43,8 @@ from metrics.catalog import calibration, needs_backbone, of_people
 from metrics.interface import RealPhoto, SampleMetric, Score
 
 NO_PERSON: Final = "not a person"
+ADDED: Final = "added"
+"""Key of metrics.json."""
 Notify = Callable[[str], None]
 """Called with the row and metric that are scored next."""
 
@@ -56,21 +61,35 @@ class ScoringInputs:
     seed: int
     floor: str
     """The row of the backbone alone."""
+    added: Sequence[str] = ()
+    """Names of metrics that the suite does not have."""
 
-    @cached_property
+    @property
     def labels(self) -> list[str]:
         """Rows of the table."""
-        return list(dict.fromkeys(cell.method for cell in self.cells))
+        return list(self._cells_by_label)
 
     def cells_of(self, label: str) -> list[CellRow]:
         """Cells of one row."""
-        return [cell for cell in self.cells if cell.method == label]
+        return self._cells_by_label.get(label, [])
+
+    @cached_property
+    def flaws_of_floor(self) -> dict[tuple[str, str, int], str]:
+        """Why images of the floor show nothing, by identity, prompt and sample."""
+        return {place_of(cell): cell.flaw for cell in self.cells_of(self.floor)}
+
+    @cached_property
+    def _cells_by_label(self) -> dict[str, list[CellRow]]:
+        found: dict[str, list[CellRow]] = defaultdict(list)
+        for cell in self.cells:
+            found[cell.method].append(cell)
+        return dict(found)
 
     @property
     def digest(self) -> str:
         """Digest of everything that the scores depend on."""
         return ScoreDependencies(
-            self.suite, self.people, self.cells, self.metrics, self.seed, self.floor
+            self.suite, self.people, self.cells, self.metrics, self.seed, self.floor, self.folder
         ).digest
 
 
@@ -84,12 +103,22 @@ class ScoringContext:
     notify: Notify
 
 
-def score(inputs: ScoringInputs, notify: Notify, *, overwrite: bool) -> None:
-    """Write scores.csv, sets.csv and metrics.json, unless they exist with the present digest."""
+def score(
+    inputs: ScoringInputs, notify: Notify, *, overwrite: bool, cache: Path | None = None, warn: Notify
+) -> None:
+    """Write scores.csv, sets.csv and metrics.json, unless they exist with the present digest.
+
+    `cache` is the folder in which the encoders keep the features of images; `warn` receives its problems.
+    """
     folder, current = inputs.folder.path, inputs.digest
     complete = all((folder / name).exists() for name in (SCORES, SETS))
-    if not overwrite and complete and read_json(folder / METRICS).get("of") == current:
-        return
+    if overwrite or not complete or read_json(folder / METRICS).get("of") != current:
+        with kept_features(inputs.metrics, cache, warn):
+            _score(inputs, notify, current)
+
+
+def _score(inputs: ScoringInputs, notify: Notify, current: str) -> None:
+    folder = inputs.folder.path
     (folder / METRICS).unlink(missing_ok=True)
     identities = load_identity_images(inputs.people.chosen, inputs.suite)
     context = ScoringContext(inputs.metrics, calibration_photos(identities), notify)
@@ -99,7 +128,13 @@ def score(inputs: ScoringInputs, notify: Notify, *, overwrite: bool) -> None:
         title(m): found for m in inputs.metrics.of_images if (found := calibration(m, context.real))
     }
     columns = {"metrics": inputs.metrics.columns, "calibration": calibrations}
-    write_json(folder / METRICS, {"of": current, **columns})
+    write_json(folder / METRICS, {"of": current, ADDED: list(inputs.added), **columns})
+
+
+def added_metrics(folder: RunFolder) -> list[str]:
+    """Names of the metrics that `bench score --metrics` added to the suite's."""
+    found = read_json(folder.path / METRICS).get(ADDED, [])
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def _score_images(
@@ -142,8 +177,7 @@ def _no_backbone_reason(one: EvaluationSample, inputs: ScoringInputs) -> str:
     if inputs.floor not in inputs.labels:
         return f"{inputs.floor} is not among the run's methods; run it too"
     place = (one.sample.identity, one.prompt, one.sample_number)
-    flaws = {(c.identity, c.prompt, c.sample): c.flaw for c in inputs.cells_of(inputs.floor)}
-    return f"the image of {inputs.floor} is {flaws.get(place) or 'missing'}"
+    return f"the image of {inputs.floor} is {inputs.flaws_of_floor.get(place) or 'missing'}"
 
 
 def _score_row(

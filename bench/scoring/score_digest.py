@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.datasets.registry import People
-from bench.runs.fingerprint import digest, digest_of
+from bench.runs.fingerprint import digest_of
 from bench.runs.records.tables import CellRow
+from bench.runs.run_folder import RunFolder
 from bench.runs.source_code import definition_digests
+from bench.scoring.image_digests import ImageDigests
 from bench.scoring.samples import prompts_of, shown_references
 from bench.scoring.suite_metrics import Metrics, settings_of, title
 from bench.subjects.identity import Identity, PhotoFile
@@ -28,16 +30,18 @@ class ScoreDependencies:
     metrics: Metrics
     seed: int
     floor: str
+    folder: RunFolder
 
     @property
     def digest(self) -> str:
         """One digest of images, prompts, photographs, metrics and code."""
-        return digest_of(
+        files = ImageDigests(self.folder.path)
+        found = digest_of(
             {
-                "images": [_image(cell) for cell in self.cells],
-                "identities": [self._identity(who) for who in self.people.chosen],
-                "other photographs": [digest(photo.content()) for photo in self.people.others],
-                "shown": self._shown(),
+                "images": [self._image(cell, files) for cell in self.cells],
+                "identities": [self._identity(who, files) for who in self.people.chosen],
+                "other photographs": [files.of_photo(photo) for photo in self.people.others],
+                "shown": self._shown(files),
                 "metrics": [(title(metric), settings_of(metric)) for metric in self.metrics.all],
                 "fingerprints": self.metrics.fingerprints,
                 "encoders": self._encoder_settings(),
@@ -46,18 +50,25 @@ class ScoreDependencies:
                 "floor": self.floor,
             }
         )
+        files.save()
+        return found
 
-    def _identity(self, who: Identity) -> dict[str, Any]:
+    def _image(self, cell: CellRow, files: ImageDigests) -> tuple[object, ...]:
+        outcome = (cell.status, cell.reason, cell.flaw, cell.picture)
+        content = files.of(self.folder.image_of(cell)) if cell.has_content else ""
+        return (cell.cell, cell.prompt, cell.category, cell.template, cell.sample, *outcome, content)
+
+    def _identity(self, who: Identity, files: ImageDigests) -> dict[str, Any]:
         return {
             "id": who.id,
             "noun": who.noun,
             "person": who.person,
             "prompts": [_prompt(prompt) for prompt in prompts_of(who, self.suite)],
-            "references": [_photo(photo) for photo in who.references],
-            "held out": [_photo(photo) for photo in who.held_out],
+            "references": [_photo(photo, files) for photo in who.references],
+            "held out": [_photo(photo, files) for photo in who.held_out],
         }
 
-    def _shown(self) -> list[tuple[str, str, list[str]]]:
+    def _shown(self, files: ImageDigests) -> list[tuple[str, str, list[str]]]:
         """By row and identity, digests of the references that the row showed to its method."""
         rows = dict.fromkeys((cell.method, cell.identity) for cell in self.cells)
         people = {who.id: who for who in self.people.chosen}
@@ -66,7 +77,7 @@ class ScoreDependencies:
             if name not in people:
                 continue
             photos = shown_references(label, people[name], self.people.chosen, self.suite)
-            found.append((label, name, [digest(photo.content()) for photo in photos]))
+            found.append((label, name, [files.of_photo(photo) for photo in photos]))
         return found
 
     def _encoder_settings(self) -> Mapping[str, Mapping[str, str]]:
@@ -76,14 +87,9 @@ class ScoreDependencies:
         }
 
 
-def _image(cell: CellRow) -> tuple[object, ...]:
-    outcome = (cell.status, cell.reason, cell.flaw, cell.picture)
-    return (cell.cell, cell.prompt, cell.category, cell.template, cell.sample, *outcome)
-
-
 def _prompt(prompt: Prompt) -> tuple[object, ...]:
     return prompt.id, prompt.template, prompt.category, sorted(prompt.expected_attributes.items())
 
 
-def _photo(photo: PhotoFile) -> tuple[object, ...]:
-    return digest(photo.content()), photo.caption, sorted(photo.attributes.items())
+def _photo(photo: PhotoFile, files: ImageDigests) -> tuple[object, ...]:
+    return files.of_photo(photo), photo.caption, sorted(photo.attributes.items())

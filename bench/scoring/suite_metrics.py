@@ -1,7 +1,7 @@
 """The metrics of a suite, their columns, and the fingerprint of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from metrics.interface import SampleMetric, SetMetric
 Metric = SampleMetric | SetMetric
 PACKAGE: Final = "metrics"
 """Package of the built-in metrics and encoders."""
+STORES: Final = "metrics.encoders.runtime.feature_store"
+"""Module of the objects that keep features on disk; no number depends on them."""
 
 
 @dataclass(frozen=True)
@@ -78,36 +80,41 @@ def build_metrics(suite: Suite) -> Metrics:
     return Metrics(*make(suite.metrics, encoders=suite.encoders))
 
 
+def with_metrics(suite: Suite, added: Sequence[str]) -> Suite:
+    """The suite with further metrics."""
+    return replace(suite, metrics=tuple(dict.fromkeys([*suite.metrics, *added])))
+
+
 def title(metric: Metric) -> str:
     """A column's title: metric and encoder, such as `identity (sface)`."""
     return f"{metric.name} ({metric.encoder})" if metric.encoder else metric.name
 
 
-def fingerprint_parts(metric: Metric) -> dict[str, str]:
+def fingerprint_parts(metric: Any) -> dict[str, str]:
     """The metric's own fingerprint, and the digest of its code and its encoders' code."""
     return {**metric.fingerprint, "code": digest_of(_code(metric))}
 
 
-def settings_of(metric: Metric) -> dict[str, str]:
+def settings_of(metric: object) -> dict[str, str]:
     """Every public setting of a metric and of its encoders, whether or not its fingerprint contains it."""
     return {
         f"{type(part).__name__}.{name}": repr(value)
-        for part in _components(metric)
+        for part in components_of(metric)
         for name, value in _attributes(part).items()
         if not name.startswith("_") and _is_plain(value)
     }
 
 
-def _code(metric: Metric) -> dict[str, dict[str, str]]:
+def _code(metric: object) -> dict[str, dict[str, str]]:
     """Digests, by class, of all definitions that the metric and its encoders depend on."""
-    classes = [type(part) for part in _components(metric)]
+    classes = [type(part) for part in components_of(metric)]
     return {
         cls.__qualname__: definition_digests(cls.__module__, cls.__qualname__, shared=PACKAGE)
         for cls in classes
     }
 
 
-def _components(metric: Metric) -> Iterator[Any]:
+def components_of(metric: object) -> Iterator[Any]:
     """The metric, and all objects in its attributes whose class is defined in its package or in `metrics`."""
     packages = {PACKAGE, _package(metric)}
     seen: set[int] = set()
@@ -118,7 +125,8 @@ def _components(metric: Metric) -> Iterator[Any]:
             continue
         seen.add(id(part))
         yield part
-        queue += [value for value in _attributes(part).values() if _package(value) in packages]
+        found = [value for value in _attributes(part).values() if _package(value) in packages]
+        queue += [value for value in found if type(value).__module__ != STORES]
 
 
 def _attributes(part: object) -> dict[str, Any]:

@@ -48,6 +48,33 @@ def test_another_suite_adds_metrics(run_folder: Path, bench, suite: Path) -> Non
     assert len(read_run(run_folder).manifest.fingerprints) == 4
 
 
+def test_metrics_are_added_and_remain(run_folder: Path, bench, suite: Path) -> None:
+    def columns() -> list[str]:
+        return list(json.loads((run_folder / "metrics.json").read_text())["metrics"])
+
+    before, scores = columns(), (run_folder / "scores.csv").read_text().splitlines()
+    added = "fake_metrics:Faces,is-uniform@efficientnet-lite0"
+    assert bench("score", run_folder, "--metrics", added) == ExitStatus.DONE
+    assert set(columns()) - set(before) == {"faces (fake-eye)", "is-uniform (efficientnet-lite0)"}
+    assert set(scores) <= set((run_folder / "scores.csv").read_text().splitlines())
+    assert "faces (fake-eye)" in (run_folder / "report.md").read_text()
+    more = columns()
+    assert bench("score", run_folder) == ExitStatus.DONE
+    assert columns() == more
+    arguments = ("run", "--suite", suite, "--methods", "fake_method:FakeMethod", "--out", run_folder)
+    assert bench(*arguments) == ExitStatus.DONE
+    assert columns() == more
+    assert bench("score", run_folder, "--suite", suite) == ExitStatus.DONE
+    assert columns() == before
+
+
+def test_unknown_metric_is_refused_and_the_scores_are_kept(run_folder: Path, bench, capsys) -> None:
+    before = {name: (run_folder / name).read_bytes() for name in TABLES}
+    assert bench("score", run_folder, "--metrics", "identity@sfac") == ExitStatus.WRONG_INPUT
+    assert "unknown metric 'identity@sfac'; did you mean 'identity@sface'?" in capsys.readouterr().err
+    assert {name: (run_folder / name).read_bytes() for name in TABLES} == before
+
+
 def test_suite_with_other_prompts_is_refused(
     run_folder: Path, bench, suite: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,6 +29,8 @@ class FakeMethod:
     pause: float = 0.0
     """Seconds per image."""
     fit_fails: bool = False
+    mark: str = ""
+    """Changes every image."""
 
     @property
     def conditioning_encoders(self) -> frozenset[str]:
@@ -69,7 +71,7 @@ class FittedFake:
         if self.method.fails_on and self.method.fails_on in request.template:
             raise MethodError(f"cannot generate {request.template!r}")
         time.sleep(self.method.pause)
-        return stamp(f"{request.seed}|{request.template}|{neighbours}|{self.subject}")
+        return stamp(f"{request.seed}|{request.template}|{neighbours}|{self.subject}{self.method.mark}")
 
 
 class ReturnsOneImage(FakeMethod):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL.Image import Image
 
-from metrics.interface import Features, RealPhoto, Sample, Score
+from metrics.interface import Encoder, Features, RealPhoto, Sample, Score
 
 
 def brightness(image: Image) -> float:
@@ -130,3 +130,23 @@ class TooFew(Length):
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
         return [Score(1.0)]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A researcher's metric that uses an encoder of the catalogue: spread of its pooled features."""
+
+    network: Encoder
+    name: str = "contrast"
+    better: str = "neither"
+
+    @property
+    def encoder(self) -> str:
+        return self.network.name
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return self.network.fingerprint
+
+    def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
+        return [Score(float(row.std())) for row in self.network.encode([s.image for s in samples])]
