@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from bench.analysis.contrasts import Contrast, Imputed, corrected, imputed_means
 from bench.analysis.fit_variance import FitVariance, fit_variance
 from bench.analysis.scored_rows import NO_SCORES, TableEntry, entry_of, scored
-from bench.analysis.statistics import LEVEL, Estimate, jackknife, paired_difference
+from bench.analysis.statistics import LEVEL, Estimate, PairedDifference, jackknife, spread_of_difference
 from bench.runs.finished_run import Column, FinishedRun, OverlapKind
 from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SETS
 
@@ -151,7 +151,8 @@ class ImageColumn:
 
     def paired(self, one: str, other: str) -> Estimate | None:
         """One row minus another, paired by person and prompt, not corrected; None without a shared pair."""
-        return self._paired(self.imputed([one, other]), one, other, fixed_prompts=False, level=LEVEL)
+        found = self._paired(self.imputed([one, other]), one, other, fixed_prompts=False)
+        return None if found is None else found.estimate(LEVEL)
 
     def imputed(self, labels: Sequence[str]) -> Imputed:
         """Means by person and prompt of some rows, over the images that at least one of them has a score for.
@@ -193,8 +194,8 @@ class ImageColumn:
         return not self.run.is_baseline(label) and entry.overlap is None and entry.estimate is not None
 
     def _contrasts(self, *, fixed_prompts: bool) -> list[Contrast]:
-        def difference(one: str, other: str, level: float) -> Estimate | None:
-            return self._paired(self._ranked, one, other, fixed_prompts=fixed_prompts, level=level)
+        def difference(one: str, other: str) -> PairedDifference | None:
+            return self._paired(self._ranked, one, other, fixed_prompts=fixed_prompts)
 
         return corrected(list(combinations(self.ranking, 2)), difference)
 
@@ -202,21 +203,17 @@ class ImageColumn:
         methods = [label for label in self.run.methods if not self.run.is_baseline(label)]
         means = {label: self.imputed([label, baseline]) for label in methods}
 
-        def difference(one: str, other: str, level: float) -> Estimate | None:
-            return self._paired(means[one], one, other, fixed_prompts=False, level=level)
+        def difference(one: str, other: str) -> PairedDifference | None:
+            return self._paired(means[one], one, other, fixed_prompts=False)
 
         contrasts = corrected([(label, baseline) for label in methods], difference)
         return {contrast.one: contrast for contrast in contrasts}
 
     def _paired(
-        self, means: Imputed, one: str, other: str, *, fixed_prompts: bool, level: float
-    ) -> Estimate | None:
-        return paired_difference(
-            means.get(one, {}),
-            means.get(other, {}),
-            shares=self.is_share,
-            fixed_prompts=fixed_prompts,
-            level=level,
+        self, means: Imputed, one: str, other: str, *, fixed_prompts: bool
+    ) -> PairedDifference | None:
+        return spread_of_difference(
+            means.get(one, {}), means.get(other, {}), shares=self.is_share, fixed_prompts=fixed_prompts
         )
 
     @cached_property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bench.analysis.scored_rows import clusters_of
-from bench.analysis.statistics import LEVEL, Estimate, Pair, holm, holm_levels, pair_means
+from bench.analysis.statistics import LEVEL, Estimate, Pair, PairedDifference, holm, holm_levels, pair_means
 from bench.runs.records.tables import ScoreRow
 
 ALPHA: Final = 1 - LEVEL
@@ -62,17 +62,16 @@ def imputed_means(rows: Mapping[str, Sequence[ScoreRow]], worst: float | None) -
 
 def corrected(
     pairs: Sequence[tuple[str, str]],
-    difference: Callable[[str, str, float], Estimate | None],
+    difference: Callable[[str, str], PairedDifference | None],
 ) -> list[Contrast]:
     """Contrasts with Holm's correction over `pairs`, each with the interval of the level it was tested at.
 
-    `difference(one, other, level)` estimates a pair with an interval of that level; None leaves the pair out.
+    A pair whose difference is None is left out.
     """
-    raw = {pair: d for pair in pairs if (d := difference(*pair, LEVEL)) is not None}
-    p = [1.0 if d.p is None else d.p for d in raw.values()]
-    contrasts = []
-    for pair, adjusted, level in zip(raw, holm(p), holm_levels(p), strict=True):
-        at_level = difference(*pair, level)
-        assert at_level is not None
-        contrasts.append(Contrast(*pair, at_level, adjusted))
-    return contrasts
+    found = {pair: d for pair in pairs if (d := difference(*pair)) is not None}
+    estimates = [d.estimate(LEVEL) for d in found.values()]
+    p = [1.0 if e.p is None else e.p for e in estimates]
+    return [
+        Contrast(*pair, d.estimate(level), adjusted)
+        for (pair, d), adjusted, level in zip(found.items(), holm(p), holm_levels(p), strict=True)
+    ]

@@ -16,6 +16,7 @@ Method, in ten lines:
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -102,21 +103,46 @@ def paired_difference(
     `shares`: both are shares of images, whose difference may be the same for every person although the shares
     are uncertain; its standard error is at least that of half an image per person.
     """
-    shared = [pair for pair in one if pair in other]
+    found = spread_of_difference(one, other, shares=shares, fixed_prompts=fixed_prompts)
+    return None if found is None else found.estimate(level)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A mean difference and its spread, from which intervals of several levels are computed."""
+
+    mean: float
+    n: int
+    spread: _Spread | None
+    """None for fewer than MIN_PEOPLE people."""
+
+    def estimate(self, level: float) -> Estimate:
+        """The difference with its interval at `level`."""
+        if self.spread is None:
+            return Estimate(self.mean, None, None, self.n)
+        low, high = _interval(self.mean, self.spread, level)
+        return Estimate(self.mean, low, high, self.n, _p_value(self.mean, self.spread))
+
+
+def spread_of_difference(
+    one: Mapping[Pair, float], other: Mapping[Pair, float], *, shares: bool, fixed_prompts: bool
+) -> PairedDifference | None:
+    """`paired_difference` before its interval."""
+    shared = tuple(one) if one.keys() == other.keys() else tuple(pair for pair in one if pair in other)
     if not shared:
         return None
     x = np.array([one[pair] - other[pair] for pair in shared])
-    people = numbered([identity for identity, _ in shared])
+    people, prompts = _clusters(shared)
     mean = float(x.mean())
     if people.max() + 1 < MIN_PEOPLE:
-        return Estimate(mean, None, None, len(x))
-    prompts = np.zeros_like(people) if fixed_prompts else numbered([prompt for _, prompt in shared])
+        return PairedDifference(mean, len(x), None)
+    if fixed_prompts:
+        prompts = np.zeros_like(people)
     spread = _spread(x, people, prompts)
     least = 0.5 / (people.max() + 1) if shares else 0.0
     if spread.error < least:
         spread = _Spread(least, float(people.max()), 0.0)
-    low, high = _interval(mean, spread, level)
-    return Estimate(mean, low, high, len(x), _p_value(mean, spread))
+    return PairedDifference(mean, len(x), spread)
 
 
 def pair_means(values: Sequence[float], pairs: Sequence[Pair]) -> dict[Pair, float]:
@@ -175,6 +201,12 @@ def kendall_tau(x: Floats, y: Floats) -> float:
     signs = [np.sign(z[above[0]] - z[above[1]]) for z in (x, y)]
     pairs = float(np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum()))
     return float((signs[0] * signs[1]).sum() / pairs) if pairs else float("nan")
+
+
+@lru_cache(maxsize=64)
+def _clusters(pairs: tuple[Pair, ...]) -> tuple[Indices, Indices]:
+    """Numbers of the people and of the prompts; cached, because all methods of a column share their pairs."""
+    return numbered([identity for identity, _ in pairs]), numbered([prompt for _, prompt in pairs])
 
 
 def numbered(labels: Sequence[Hashable]) -> Indices:

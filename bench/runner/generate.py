@@ -69,7 +69,8 @@ def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterato
         backbone = backbone.guided(task.guidance)
     job = Job(task, backbone, folder)
     cells = task.group.cells
-    yield from (Skipped(cell) for cell in cells if cell.id in task.selected - task.missing)
+    kept = task.selected - task.missing
+    yield from (Skipped(cell) for cell in cells if cell.id in kept)
     if not task.missing:
         return
     # Unreachable objects of the previous method must not count as this method's memory.
