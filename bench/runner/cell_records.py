@@ -5,7 +5,7 @@ from dataclasses import replace
 from bench.atomic_io import read_json
 from bench.runner.session import RunSession
 from bench.runs.fingerprint import digest_of
-from bench.runs.image_index import ImageIndex, index_images
+from bench.runs.image_index import ImageIndex
 from bench.runs.plan import Cell
 from bench.runs.records.tables import CELLS, FITS, CellRow, FitRow, write_rows
 from bench.runs.run_folder import RunFolder
@@ -64,7 +64,7 @@ def _number(value: object) -> float | None:
 
 def write_cell_tables(session: RunSession, folder: RunFolder) -> list[CellRow]:
     """Write cells.csv and fits.csv for all tasks of the session; return the cells."""
-    shared, index = digest_of(session.shared), index_images(session.tasks, folder)
+    shared, index = digest_of(session.shared), session.index.updated(session.tasks, folder)
     cells = [cell_row(cell, index, folder, shared) for task in session.tasks for cell in task.group.cells]
     fits = [row for task in session.tasks if (row := fit_row(task, folder)) is not None]
     write_rows(folder.path / CELLS, cells, CellRow)

@@ -71,6 +71,8 @@ class RunSession:
     """Fingerprint parts that all images share."""
     remarks: tuple[str, ...]
     """Missing files of the dataset, and held-out photographs that nearly equal a reference."""
+    index: ImageIndex
+    """The images that existed before this run."""
 
     @property
     def workers(self) -> int:
@@ -143,7 +145,7 @@ def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSessi
     if not planned.options.overwrite:
         _refuse_stale(tasks, index, folder)
     tasks = [with_missing(task, index) for task in tasks]
-    return RunSession(planned, backbone, methods, tuple(tasks), shared, tuple(remarks))
+    return RunSession(planned, backbone, methods, tuple(tasks), shared, tuple(remarks), index)
 
 
 def _tasks(

@@ -25,6 +25,17 @@ class ImageIndex:
         """Whether there is an image, but a different one."""
         return cell.id in self.stored and not self.has(cell)
 
+    def updated(self, tasks: Sequence[GroupTask], folder: RunFolder) -> "ImageIndex":
+        """The index after a run: files of groups with missing images are opened again, others must exist."""
+        again = index_images([task for task in tasks if task.missing], folder)
+        kept = {
+            cell.id: self.stored[cell.id]
+            for task in tasks
+            for cell in task.group.cells
+            if not task.missing and cell.id in self.stored and folder.image(cell).exists()
+        }
+        return ImageIndex(self.planned, {**kept, **again.stored})
+
 
 def index_images(tasks: Sequence[GroupTask], folder: RunFolder) -> ImageIndex:
     """Open every image of these groups once and read its fingerprint."""

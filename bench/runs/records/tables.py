@@ -7,7 +7,8 @@ import types
 import typing
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, astuple, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO, TypeVar
 
@@ -133,8 +134,11 @@ def write_rows(path: Path, rows: Sequence[Any], row_type: type) -> None:
     """Write dataclass rows as CSV, atomically; None becomes an empty field."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([f.name for f in fields(row_type)])
-    writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
+    names = [f.name for f in fields(row_type)]
+    writer.writerow(names)
+    # `astuple` copies every value, which takes ten times as long.
+    values_of = attrgetter(*names)
+    writer.writerows(["" if value is None else value for value in values_of(row)] for row in rows)
     write_text(path, buffer.getvalue())
 
 

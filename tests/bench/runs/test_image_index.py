@@ -51,6 +51,20 @@ def test_missing_images_are_the_selected_ones_that_are_not_current(
     assert with_missing(replace(task, overwrite=True), index).missing == {CELLS[0].id, CELLS[1].id}
 
 
+def test_after_a_run_only_groups_with_missing_images_are_opened_again(
+    task: GroupTask, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = index_images([task], folder)
+    current = task.fingerprint_parts.fingerprint(CELLS[1])
+    folder.save(CELLS[1], Image.new("RGB", (8, 8)), current, {})
+    assert before.updated([replace(task, missing=frozenset({CELLS[1].id}))], folder).has(CELLS[1])
+    monkeypatch.setattr(RunFolder, "found", lambda self, cell: pytest.fail(cell.id))
+    unchanged = replace(task, missing=frozenset())
+    assert before.updated([unchanged], folder) == before
+    folder.image(CELLS[0]).unlink()
+    assert not before.updated([unchanged], folder).has(CELLS[0])
+
+
 def test_every_file_is_opened_once(
     task: GroupTask, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
