@@ -1,6 +1,5 @@
 """The built-in prompt sets, read from `builtin/prompts/*.toml`."""
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,6 +10,7 @@ from typing import Final
 from bench.errors import SuiteError, nearest
 from bench.suite.prompts import Prompt
 from bench.suite.toml_schema import read_table
+from bench.text_files import parse_toml, read_text
 
 FOLDER: Final = Path(__file__).parent / "builtin" / "prompts"
 PROMPT_SETS: Final = ("portrait", "person", "live", "object", "live-or-object", "none")
@@ -34,7 +34,8 @@ def prompt_set(name: str) -> tuple[Prompt, ...]:
         case "live-or-object":
             return tuple(chain.from_iterable(zip(_suiting("live"), _suiting("object"), strict=True)))
     path = FOLDER / f"{name}.toml"
-    return read_table(tomllib.loads(path.read_text(encoding="utf-8")), PromptFile, str(path)).prompts
+    table = parse_toml(read_text(path, SuiteError), str(path), SuiteError)
+    return read_table(table, PromptFile, str(path)).prompts
 
 
 def _suiting(kind: str) -> Iterator[Prompt]:

@@ -1,7 +1,6 @@
 """Suites: which dataset, prompts, backbone, sampling, method settings and metrics a run compares."""
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from bench.suite.prompt_sets import choose_prompts
 from bench.suite.prompts import SLOT, Prompt
 from bench.suite.renamed_keys import with_present_names
 from bench.suite.toml_schema import read_table
+from bench.text_files import parse_toml, read_text
 from methods.backbone.spec import BackboneSpec
 
 BUILT_IN: Final = Path(__file__).parent / "builtin"
@@ -184,19 +184,13 @@ def open_suite(name: str) -> SuiteFile:
         raise SuiteError(
             f"unknown suite {name!r}; {nearest(name, suite_names())}; a suite file ends in .toml"
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: the suite file cannot be read ({error})") from error
+    text = read_text(path, SuiteError)
     return SuiteFile(read_suite(text, path), path, text)
 
 
 def read_suite(text: str, path: Path) -> Suite:
     """Parse and check a suite's text; `path` starts every error message."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"{path}: not TOML: {error}") from error
+    table = parse_toml(text, str(path), SuiteError)
     suite = read_table(with_present_names(table, str(path)), Suite, str(path))
     _check(suite, path)
     return suite
