@@ -2,10 +2,12 @@
 
 import hashlib
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
+from unicodedata import category
 
 from PIL.Image import Image
 
@@ -18,6 +20,8 @@ from bench.suite.suite import DatasetSettings
 from methods.subject import Photo, Subject, with_article
 
 T = TypeVar("T")
+INVISIBLE: Final = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
+"""Characters without width, which texts copied from web pages contain; a tokenizer would read them."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +135,17 @@ def split(
 
 
 def checked_caption(caption: str, where: str, phrase: str) -> str:
-    """The caption with its slot; if the slot is missing, the plain noun phrase is replaced by it."""
-    text = " ".join(caption.split())
+    """The caption with its slot; if the slot is missing, the plain noun phrase is replaced by it.
+
+    The phrase is found as whole words: `a can`, but not in `a candle` or `a can-opener`.
+    """
+    text = " ".join(caption.translate(INVISIBLE).split())
+    if any(category(character) == "Cc" for character in text):
+        raise DatasetError(f"{where}: the caption {text!a} contains a control character; remove it")
     if text.count(SLOT) == 1:
         return text
-    if SLOT not in text and text.count(phrase) == 1:
-        return text.replace(phrase, SLOT)
+    if SLOT not in text:
+        replaced, count = re.subn(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", SLOT, text)
+        if count == 1:
+            return replaced
     raise DatasetError(f"{where}: the caption {text!r} must contain {SLOT} (or {phrase!r}) once")

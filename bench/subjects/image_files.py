@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bench.errors import DatasetError, PhotoError
 
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-TEXT_SUFFIXES: Final = frozenset({".txt", ".json", ".jsonl", ".csv", ".md"})
+CAPTION_SUFFIXES: Final = frozenset({".txt", ".caption", ".json", ".jsonl", ".csv"})
+"""Text files that may contain captions."""
+TEXT_SUFFIXES: Final = CAPTION_SUFFIXES | {".md"}
 SYSTEM_FILES: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """System files in lower case; names with a leading dot are ignored as well."""
 MAX_MEGAPIXELS: Final = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
@@ -54,7 +57,7 @@ def list_images(folder: Path) -> list[Path]:
     Raises DatasetError for other formats: silently skipping a `.heic` photograph would change the benchmark.
     """
     paths = []
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+    for path in entries(folder):
         if is_system_file(path) or path.is_dir() or path.suffix.lower() in TEXT_SUFFIXES:
             continue
         if path.suffix.lower() not in IMAGE_SUFFIXES:
@@ -62,8 +65,28 @@ def list_images(folder: Path) -> list[Path]:
                 f"{path}: {path.suffix or 'a file without suffix'} is not supported; "
                 f"convert it to one of {' '.join(sorted(IMAGE_SUFFIXES))}, or move it out of the folder"
             )
+        check_name(path)
+        if not path.is_file():
+            raise DatasetError(f"{path}: is not a file; expected an image")
         paths.append(path)
     return paths
+
+
+def entries(folder: Path) -> list[Path]:
+    """Everything in a folder, sorted by name; raises DatasetError if it cannot be listed."""
+    try:
+        return sorted(folder.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
+
+
+def check_name(path: Path) -> None:
+    """Raise DatasetError for a name that no text file can contain: control characters, or not UTF-8."""
+    if any(category(character) in ("Cc", "Cs") for character in path.name):
+        parent = str(path.parent).encode(errors="backslashreplace").decode()
+        raise DatasetError(
+            f"{parent}: the name {path.name!a} contains a control character or is not UTF-8; rename it"
+        )
 
 
 def is_system_file(path: Path) -> bool:

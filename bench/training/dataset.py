@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 from PIL.Image import Resampling
 
-from bench.datasets.folder import HELD_OUT
+from bench.datasets.folder import is_held_out_folder
 from bench.datasets.registry import choose, open_dataset
 from bench.errors import DatasetError
 from bench.runs.fingerprint import digest_of
@@ -145,7 +145,7 @@ def _examples(
         found += [
             Example(photo, person, identity.noun)
             for photo in dataset.photos(name)
-            if photo.path.parent.name != HELD_OUT
+            if not is_held_out_folder(photo.path.parent.name)
         ]
     return ", ".join(sorted(origins)), found
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bench.datasets.registry import open_people
 from bench.errors import DatasetError, SuiteError
-from bench.subjects.identity import Identity
+from bench.subjects.identity import Identity, checked_caption
 from bench.suite.suite import DatasetSettings
 
 
@@ -158,3 +158,25 @@ def test_a_recaption_expects_only_attributes_that_its_caption_names() -> None:
                 worn += label in prompt.expected_attributes
             assert prompt.expected_attributes["shirt"] == photo.attributes["shirt"]
     assert worn > 50
+
+
+@pytest.mark.parametrize(
+    ("caption", "noun", "expected"),
+    [
+        ("a can on a table", "can", "{subject} on a table"),
+        ("a can beside a candle", "can", "{subject} beside a candle"),
+        ("smiling, a man's hat", "man", "smiling, {subject}'s hat"),
+        ("\ufeffa\u200b man,  smiling\n", "man", "{subject}, smiling"),
+        ("a candle on a table", "can", None),
+        ("a personal computer", "person", None),
+        ("a cat-friend waves", "cat", None),
+        ("a man and a man", "man", None),
+        ("{subject} rings\a", "man", None),
+    ],
+)
+def test_noun_phrase_is_replaced_as_whole_words(caption: str, noun: str, expected: str | None) -> None:
+    if expected is None:
+        with pytest.raises(DatasetError, match=r"01\.txt: the caption"):
+            checked_caption(caption, "01.txt", f"a {noun}")
+    else:
+        assert checked_caption(caption, "01.txt", f"a {noun}") == expected
