@@ -147,6 +147,6 @@ def _entry(record: Mapping[str, Any], where: str) -> tuple[str, str]:
     text = record[columns[0]] if len(columns) == 1 else None
     if not isinstance(name, str) or not name or not isinstance(text, str):
         raise DatasetError(
-            f'{where} is not {{"{FILE_COLUMN}": ..., "text": ...}}; it has {", ".join(record) or "no entries"}'
+            f'{where} is not {{"{FILE_COLUMN}": ..., "text": ...}}; it has {", ".join(record) or "nothing"}'
         )
     return name, text

@@ -1,6 +1,6 @@
 """Custom photographs: one directory per identity, captions next to the images.
 
-people/ada/01.jpg, 01.txt, 02.jpg ...   captions in any form of `caption_files`, here or as a table in `people`
+people/ada/01.jpg, 01.txt, 02.jpg ...   captions in any form of `caption_files`; tables also in people/
 people/ada/heldout/                     photographs for evaluation (default: split with the suite's seed)
 people/ada/noun.txt                     the class noun, such as `woman` (default: the suite's)
 """
