@@ -3,9 +3,8 @@
 import io
 import struct
 import warnings
-import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 from unicodedata import category
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.errors import DatasetError, PhotoError
+from bench.subjects.pixel_values import PixelRangeError, stored_bits, to_srgb
 
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 CAPTION_SUFFIXES: Final = frozenset({".txt", ".caption", ".json", ".jsonl", ".csv"})
@@ -27,6 +27,13 @@ MAX_MEGAPIXELS: Final = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
 SHORT_SIDE: Final = 1024
 """Maximum short side of a loaded photograph in pixels, the resolution of the largest backbone. Full-size
 phone photographs of all identities would exhaust the memory."""
+MIN_SIDE: Final = 8
+"""Smallest width and height of a photograph in pixels."""
+FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG2000", "PPM")
+"""Formats that are read, whatever the file's suffix."""
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+PNG_TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+ORIENTATION_TEXTS: Final = (b"Raw profile type", b"XML:com.adobe.xmp")
 # Some phones write MPO: a JPEG whose additional frames are depth maps and thumbnails.
 MULTI_FRAME_PHOTOS: Final = frozenset({"MPO"})
 
@@ -97,7 +104,8 @@ def is_system_file(path: Path) -> bool:
 def load_photo(path: Path, part: Part | None = None) -> Image.Image:
     """Read one photograph as upright 8-bit RGB, with a short side of at most `SHORT_SIDE`.
 
-    Raises PhotoError if the file is missing, empty, damaged, animated, or larger than `MAX_MEGAPIXELS`.
+    Colours are converted to sRGB. Raises PhotoError if the file is missing, empty, damaged, animated, smaller
+    than `MIN_SIDE`, or larger than `MAX_MEGAPIXELS`.
     """
     match part:
         case None:
@@ -121,24 +129,61 @@ def content_of(path: Path, part: Part | None) -> bytes:
 
 
 def _decoded(path: Path) -> Image.Image:
-    content = _read(path)
+    content = _without_texts(_read(path))
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
             # Above Pillow's limit a small file can exhaust the memory.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(content))
-        with opened:
-            frames = getattr(opened, "n_frames", 1)
-            if frames > 1 and opened.format not in MULTI_FRAME_PHOTOS:
-                raise PhotoError(f"{path}: {frames} frames, expected 1; save one frame as an image")
-            opened.load()
-            return _to_rgb(ImageOps.exif_transpose(opened))
+            return _upright(path, content)
+    except PhotoError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoError(f"{path}: more than {MAX_MEGAPIXELS} megapixels; downscale it") from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{path}: not an image ({len(content)} bytes); replace or remove it") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise PhotoError(f"{path}: the image is damaged ({error}); replace or remove it") from error
+    except PixelRangeError as error:
+        raise PhotoError(f"{path}: {error}") from error
+    # Pillow's decoders raise nearly every exception for a damaged file: TypeError, KeyError, struct.error ...
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PhotoError(f"{path}: the image is damaged ({reason}); replace or remove it") from error
+
+
+def _upright(path: Path, content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content), formats=_formats()) as opened:
+        frames = getattr(opened, "n_frames", 1)
+        if frames > 1 and opened.format not in MULTI_FRAME_PHOTOS:
+            raise PhotoError(f"{path}: {frames} frames, expected 1; save one frame as an image")
+        if min(opened.size) < MIN_SIDE:
+            width, height = opened.size
+            raise PhotoError(f"{path}: {width} x {height} pixels, expected at least {MIN_SIDE} x {MIN_SIDE}")
+        opened.load()
+        return to_srgb(ImageOps.exif_transpose(opened), stored_bits(opened))
+
+
+@cache
+def _formats() -> list[str]:
+    """The formats that this build of Pillow reads. EPS is not among them: Pillow runs Ghostscript on it."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _without_texts(content: bytes) -> bytes:
+    """A PNG file without its long texts, such as the workflow that a generator stores; Pillow refuses them.
+
+    Texts that may contain the orientation (EXIF and XMP) are kept.
+    """
+    if not content.startswith(PNG_SIGNATURE):
+        return content
+    kept, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    while start + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, start)
+        chunk = content[start : start + 12 + length]
+        if kind not in PNG_TEXTS or chunk[8:].startswith(ORIENTATION_TEXTS):
+            kept.append(chunk)
+        start += 12 + length
+    return b"".join([*kept, content[start:]])
 
 
 @lru_cache(maxsize=2)
@@ -175,27 +220,9 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _to_eight_bits(image)
-    if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
-        image = opaque
-    # A copy without the file's metadata, so that no result depends on it.
-    return Image.fromarray(np.asarray(image.convert("RGB")))
-
-
 def _downscaled(short: int, image: Image.Image) -> Image.Image:
     scale = short / min(image.size)
     if scale >= 1:
         return image
     size = (round(image.width * scale), round(image.height * scale))
     return image.resize(size, Image.Resampling.LANCZOS)
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale grey values to 8 bits; Pillow's own conversion clips 16-bit values to white."""
-    grey = np.asarray(image).astype(np.float64)
-    maximum = 65535.0 if image.mode.startswith("I") else max(1.0, float(np.nanmax(grey)))
-    return Image.fromarray((np.clip(grey / maximum, 0, 1) * 255).round().astype(np.uint8))

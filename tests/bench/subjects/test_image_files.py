@@ -1,11 +1,15 @@
 """Image files of every format."""
 
+import io
+import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bench.errors import DatasetError, PhotoError
 from bench.subjects.image_files import ArrayRow, Box, content_of, list_images, load_photo
@@ -61,7 +65,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
 
 
 def test_transparency_becomes_white(tmp_path: Path) -> None:
-    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert load_photo(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
 
 
@@ -87,6 +91,29 @@ def _huge(path: Path) -> None:
     Image.new("1", (10_000, 9_000)).save(path)
 
 
+def _small(path: Path) -> None:
+    Image.new("RGB", (2000, 1)).save(path)
+
+
+def _postscript(path: Path) -> None:
+    """Pillow would run Ghostscript."""
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n%%EOF\n")
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe.png"))
+    path.symlink_to("missing.png")
+
+
+def _bad_tiff(path: Path) -> None:
+    """The width is a text, so that Pillow raises TypeError."""
+    content = io.BytesIO()
+    gradient().save(content, "TIFF")
+    width = struct.pack("<HHI", 256, 4, 1)
+    assert width in content.getvalue()
+    path.write_bytes(content.getvalue().replace(width, struct.pack("<HHI", 256, 2, 1)))
+
+
 def _animated(path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 100, 200)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -101,6 +128,10 @@ def _animated(path: Path) -> None:
         (_cut, "damaged"),
         (_huge, "more than 89 megapixels"),
         (_animated, "3 frames"),
+        (_small, "2000 x 1 pixels, expected at least 8 x 8"),
+        (_postscript, "not an image"),
+        (_bad_tiff, "the image is damaged"),
+        (_pipe, "no such image"),
     ],
 )
 def test_unusable_files_are_refused_in_one_line(
@@ -134,6 +165,24 @@ def test_system_files_are_ignored(tmp_path: Path) -> None:
 def test_unsupported_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.heic").write_bytes(b"x")
     with pytest.raises(DatasetError, match=r"\.heic is not supported; convert it"):
+        list_images(tmp_path)
+
+
+def test_long_texts_of_a_png_are_ignored_and_its_orientation_is_not(tmp_path: Path) -> None:
+    texts = PngInfo()
+    texts.add_text("workflow", "x" * 5_000_000, zip=True)
+    texts.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    gradient().convert("RGB").save(tmp_path / "a.png", pnginfo=texts)
+    assert load_photo(tmp_path / "a.png").size == (10, 20)
+
+
+def test_pipes_and_broken_links_are_refused(tmp_path: Path) -> None:
+    gradient().save(tmp_path / "a.png")
+    _pipe(tmp_path / "b.png")
+    with pytest.raises(DatasetError, match=r"b\.png: is not a file"):
+        list_images(tmp_path)
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(DatasetError, match=r"pipe\.png: is not a file"):
         list_images(tmp_path)
 
 
