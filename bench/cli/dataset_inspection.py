@@ -13,9 +13,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.datasets.registry import choose, open_dataset
+from bench.datasets.registry import choose, open_dataset, others_of
 from bench.errors import DatasetError, ExitStatus, SuiteError
 from bench.subjects.identity import Identity
+from bench.subjects.photo_checks import (
+    IdentitySignatures,
+    copies_across,
+    copies_within,
+    signatures_of,
+    unusable,
+)
 from bench.suite.suite import DatasetSettings, open_suite
 from bench.suite.toml_schema import read_table
 
@@ -47,6 +54,10 @@ class DatasetSummary:
     used: tuple[IdentitySummary, ...]
     opened: int
     """Number of identities whose photographs were opened and compared."""
+    others: int
+    """Number of photographs of unselected identities, which metrics of sets use."""
+    others_opened: int
+    """Number of these that were opened."""
     remarks: tuple[str, ...]
     """Irregularities that a run would report without stopping."""
     refusals: tuple[str, ...]
@@ -84,33 +95,54 @@ def inspect_dataset(settings: DatasetSettings, base: Path, *, open_all: bool) ->
     Raises DatasetError if the identities cannot be listed.
     """
     dataset = open_dataset(settings, base)
-    identities, refusals = [], []
+    identities: list[Identity] = []
+    refusals: list[str] = []
     names = dataset.names()
-    for name in choose(names, settings):
+    chosen = choose(names, settings)
+    for name in chosen:
         try:
             identities.append(dataset.identity(name))
         except DatasetError as error:
             refusals.append(str(error))
-    near_copies, opened = _find_near_copies(identities, refusals, None if open_all else SAMPLING_SECONDS)
-    remarks = (*dataset.remarks, *near_copies, *_caption_remarks(identities))
-    used = tuple(map(_identity_summary, identities))
-    return DatasetSummary(settings.kind, len(names), used, opened, remarks, tuple(refusals))
+    others = others_of(dataset, chosen, settings, lambda error: refusals.append(str(error)))
+    copies, opened = _find_copies(identities, refusals, None if open_all else SAMPLING_SECONDS)
+    if open_all:
+        refusals += map(str, unusable(others))
+    remarks = (*dataset.remarks, *copies, *_caption_remarks(identities))
+    return DatasetSummary(
+        settings.kind,
+        len(names),
+        tuple(map(_identity_summary, identities)),
+        opened,
+        len(others),
+        len(others) if open_all else 0,
+        remarks,
+        tuple(refusals),
+    )
 
 
-def _find_near_copies(
+def _find_copies(
     identities: Sequence[Identity], refusals: list[str], seconds: float | None
 ) -> tuple[list[str], int]:
-    """Near copies across the split, and the number of identities checked; adds errors to `refusals`."""
+    """Lines about copies, and the number of identities checked; adds errors to `refusals`."""
     deadline = None if seconds is None else time.monotonic() + seconds
-    near_copies: list[str] = []
-    for checked, identity in enumerate(identities):
+    copies: list[str] = []
+    opened: list[IdentitySignatures] = []
+    checked = 0
+    for identity in identities:
         if deadline is not None and time.monotonic() > deadline:
-            return near_copies, checked
+            break
+        checked += 1
         try:
-            near_copies += identity.check()
+            opened.append(signatures_of(identity))
+            copies += copies_within(opened[-1])
         except DatasetError as error:
             refusals.append(str(error))
-    return near_copies, len(identities)
+    try:
+        copies += copies_across(opened)
+    except DatasetError as error:
+        refusals.append(str(error))
+    return copies, checked
 
 
 def _caption_remarks(identities: Sequence[Identity]) -> Iterator[str]:
@@ -175,10 +207,10 @@ def _headline(summary: DatasetSummary, settings: DatasetSettings) -> str:
 def _problems(summary: DatasetSummary) -> Iterator[str]:
     yield from (f"refused: {line}" for line in summary.refusals)
     yield from (f"note: {line}" for line in summary.remarks)
-    if summary.opened < len(summary.used):
+    if summary.opened < len(summary.used) or summary.others_opened < summary.others:
         yield (
-            f"photographs of {summary.opened} of {len(summary.used)} identities were opened and compared; "
-            "--check opens all"
+            f"photographs of {summary.opened} of {len(summary.used)} identities were opened and compared, "
+            f"and {summary.others_opened} of {summary.others} of other identities; --check opens all"
         )
     elif not summary.refusals and not summary.remarks:
         yield "no problems found; every photograph was opened"

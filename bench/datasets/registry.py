@@ -1,8 +1,7 @@
 """Registry of datasets; opens the identities that a suite's `[dataset]` selects."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -11,7 +10,7 @@ from bench.datasets.dreambench import DreamBench
 from bench.datasets.folder import FolderPeople
 from bench.datasets.openpeople import OpenPeople
 from bench.datasets.rendered import RenderedPeople
-from bench.errors import SuiteError, nearest
+from bench.errors import DatasetError, SuiteError, nearest
 from bench.subjects.identity import Identity, PhotoFile, shuffled
 from bench.suite.suite import DatasetSettings
 
@@ -56,8 +55,7 @@ def open_people(settings: DatasetSettings, base: Path) -> People:
     people = (dataset.identity(name) for name in chosen)
     # A dataset without partitions has one origin.
     identities = tuple(replace(who, origin=who.origin or settings.kind) for who in people)
-    rest = sorted(set(names).difference(chosen))
-    return People(identities, tuple(_others(dataset, rest, settings)), dataset.remarks)
+    return People(identities, tuple(others_of(dataset, chosen, settings)), dataset.remarks)
 
 
 def choose(names: Sequence[str], settings: DatasetSettings) -> list[str]:
@@ -74,11 +72,28 @@ def open_dataset(settings: DatasetSettings, base: Path) -> Dataset:
     return DATASETS[settings.kind][0](settings, base)
 
 
-def _others(dataset: Dataset, names: Sequence[str], settings: DatasetSettings) -> Iterator[PhotoFile]:
-    """At most `settings.others` photographs of `names`, sampled with the seed, sorted by file name."""
-    order = shuffled(names, settings.seed, "others")
-    photos = (photo for name in order for photo in dataset.photos(name))
-    return iter(sorted(islice(photos, settings.others), key=lambda photo: photo.name))
+def _raise(error: DatasetError) -> None:
+    raise error
+
+
+def others_of(
+    dataset: Dataset,
+    chosen: Collection[str],
+    settings: DatasetSettings,
+    refuse: Callable[[DatasetError], None] = _raise,
+) -> list[PhotoFile]:
+    """At most `settings.others` photographs of identities that are not chosen, sampled with the seed, sorted
+    by file name; `refuse` is called with the error of an unusable identity."""
+    names = sorted(set(dataset.names()).difference(chosen))
+    photos: list[PhotoFile] = []
+    for name in shuffled(names, settings.seed, "others"):
+        if len(photos) >= settings.others:
+            break
+        try:
+            photos += dataset.photos(name)
+        except DatasetError as error:
+            refuse(error)
+    return sorted(photos[: settings.others], key=lambda photo: photo.name)
 
 
 DATASETS: Final[Mapping[str, tuple[Callable[[DatasetSettings, Path], Dataset], str]]] = {
@@ -92,7 +107,7 @@ DATASETS: Final[Mapping[str, tuple[Callable[[DatasetSettings, Path], Dataset], s
     ),
     "celeba": (
         CelebA,
-        "CelebA in its official layout (path): captions from the 40 attributes, partial copies work",
+        "CelebA (path), official or with CSV annotations: captions from the 40 attributes, partial copies work",
     ),
     "folder": (
         FolderPeople,

@@ -20,6 +20,7 @@ from bench.runs.records.tables import FLOOR
 from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
+from bench.subjects.photo_checks import check_others, check_people
 from bench.suite.suite import Suite, SuiteFile
 from methods.catalog import generates_class_images, make, self_contained
 from methods.errors import MethodError
@@ -133,7 +134,7 @@ def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSessi
     Raises StoreError if a selected image exists with another fingerprint and `overwrite` is False.
     """
     methods = _build_methods(planned, warn)
-    remarks = [*planned.people.remarks, *(line for who in planned.people.chosen for line in who.check())]
+    remarks = [*planned.people.remarks, *check_people(planned.people.chosen)]
     for line in remarks:
         warn(f"dataset: {line}")
     backbone = find_backbone(planned.suite.backbone, planned.options.device)
@@ -145,6 +146,8 @@ def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSessi
     if not planned.options.overwrite:
         _refuse_stale(tasks, index, folder)
     tasks = [with_missing(task, index) for task in tasks]
+    if any(task.missing for task in tasks):
+        check_others(planned.people.others)
     return RunSession(planned, backbone, methods, tuple(tasks), shared, tuple(remarks), index)
 
 

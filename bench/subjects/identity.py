@@ -14,7 +14,6 @@ from PIL.Image import Image
 from bench.errors import DatasetError, SuiteError
 from bench.subjects.corruptions import CORRUPTIONS
 from bench.subjects.image_files import Part, content_of, load_photo
-from bench.subjects.near_duplicates import near_copies, signature_of
 from bench.suite.prompts import SLOT, Prompt, class_prompts, recaption
 from bench.suite.suite import DatasetSettings
 from methods.subject import Photo, Subject, with_article
@@ -101,15 +100,6 @@ class Identity:
             recaption(number, photo.caption, photo.named_attributes)
             for number, photo in enumerate(self.held_out[:count], start=1)
         )
-
-    def check(self) -> list[str]:
-        """Open every photograph and return a line for each near copy across the split.
-
-        Raises DatasetError if one cannot be opened, or is both a reference and held out.
-        """
-        references = [signature_of(photo.name, photo.load()) for photo in self.references]
-        held_out = [signature_of(photo.name, photo.load()) for photo in self.held_out]
-        return near_copies(self.id, references, held_out)
 
 
 def shuffled(items: Sequence[T], seed: int, name: str) -> list[T]:

@@ -1,4 +1,4 @@
-"""Duplicates across a split: exact copies are refused, near copies are reported."""
+"""Perceptual hashes of photographs, and the pairs that are near copies."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,12 @@ SIDE: Final = 16
 """The hash has SIDE x SIDE = 256 bits. The usual 64 do not separate two rendered views of a person from a
 view and its recompressed copy: both pairs differ in 4 bits. Of 256 bits, two views differ in at least 12,
 most copies in 0 to 10."""
+HASH_BITS: Final = SIDE * SIDE
 MAX_DISTANCE: Final = 10
 """Maximum number of different bits between near copies."""
 
+BLOCK: Final = 2048
+"""Photographs that are compared with all others at once; bounds the memory."""
 MIN_CONTRAST: Final = 4
 """Minimum range of grey values (0..255) that is required for a hash."""
 
@@ -64,6 +67,35 @@ def perceptual_hash(photo: Image) -> Bits | None:
 def hamming_distance(one: Bits | None, other: Bits | None) -> int | None:
     """Number of different bits; None if one image has no hash."""
     return None if one is None or other is None else int((one != other).sum())
+
+
+@dataclass(frozen=True, order=True)
+class NearPair:
+    """Two photographs that are near copies, by their positions."""
+
+    distance: int
+    """Number of different bits."""
+    mirrored: bool
+    first: int
+    second: int
+
+
+def near_pairs(photos: Sequence[ImageSignature]) -> list[NearPair]:
+    """All pairs of near copies among the photographs, including mirror images; sorted by position."""
+    hashed = [index for index, photo in enumerate(photos) if photo.bits is not None]
+    found: dict[tuple[int, int], NearPair] = {}
+    # Between -1 and 1, the product of two rows is the number of equal bits minus that of different ones.
+    signs = np.array([photos[index].bits for index in hashed], np.float32) * 2 - 1
+    turned = np.array([photos[index].mirrored for index in hashed], np.float32) * 2 - 1
+    for start in range(0, len(hashed), BLOCK):
+        for mirrored, rows in ((False, signs), (True, turned)):
+            distances = (HASH_BITS - rows[start : start + BLOCK] @ signs.T) / 2
+            for i, j in np.argwhere(distances <= MAX_DISTANCE):
+                first, second = hashed[start + i], hashed[j]
+                if first < second:
+                    pair = NearPair(round(float(distances[i, j])), mirrored, first, second)
+                    found[first, second] = min(pair, found.get((first, second), pair))
+    return [found[place] for place in sorted(found)]
 
 
 def near_copies(

@@ -61,6 +61,43 @@ def test_all_refusals_are_printed(bench: Bench, people: Path, capsys: pytest.Cap
     assert "bob/00.png: the file is empty" in output
 
 
+def test_check_opens_the_photographs_of_unselected_identities(
+    bench: Bench, people: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill_with_noise(people)
+    arguments = ("data", "folder", "--root", people, "--references", 2, "--identities", 1)
+    assert bench(*arguments, "--check") == 0
+    for name in ("ada", "bob"):
+        (people / name / "00.png").write_bytes((people / name / "00.png").read_bytes()[:400])
+    assert bench(*arguments) == 0
+    assert "1 of 1 identities were opened and compared, and 0 of 10 of other" in capsys.readouterr().out
+    assert bench(*arguments, "--check") == 3
+    assert capsys.readouterr().out.count("00.png: the image is damaged") == 2
+    (people / "bob" / "01.txt").write_text("nobody")
+    (people / "ada" / "IMG_1.heic").write_text("x")
+    assert bench(*arguments) == 3
+    output = capsys.readouterr().out
+    assert "refused: " in output
+    assert "01.png: the caption 'nobody'" in output
+    assert "IMG_1.heic: .heic is not supported" in output
+
+
+def test_damaged_photograph_of_an_unselected_identity_stops_the_run_before_it_starts(
+    bench: Bench, suite: Path, people: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite.write_text(suite.read_text().replace("references = 2", "references = 2\nidentities = 1"))
+    arguments = ("run", "--suite", suite, "--methods", "fake_method:FakeMethod", "--out", people.parent / "o")
+    content = {path: path.read_bytes() for path in people.rglob("00.png")}
+    for path in content:
+        path.write_bytes(path.read_bytes()[:60])
+    assert bench(*arguments) == 2
+    assert "00.png: the image is damaged" in capsys.readouterr().err
+    assert not list(people.parent.glob("o/images/**/*.png"))
+    for path, before in content.items():
+        path.write_bytes(before)
+    assert bench(*arguments) == 0
+
+
 def test_identical_captions_are_reported(
     bench: Bench, people: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +137,8 @@ def test_report_of_a_run_lists_near_copies(bench: Bench, suite: Path, people: Pa
     out = people.parent / "run"
     assert bench("run", "--suite", suite, "--methods", "fake_method:FakeMethod", "--out", out) == 0
     remarks = json.loads((out / "run.json").read_text())["remarks"]
-    assert len(remarks) == 3, remarks
-    assert all("is held out and a near copy of the reference" in line for line in remarks)
+    assert len(remarks) == 5, remarks
+    assert all("is held out and a near copy of the reference" in line for line in remarks[:3])
+    assert "among its references: 1 pairs of near copies" in remarks[3]
+    assert "among its held-out photos: 3 pairs of near copies" in remarks[4]
     assert f"## Dataset\n\n* {remarks[0]}" in (out / "report.md").read_text()

@@ -11,6 +11,7 @@ from bench.datasets.registry import open_people
 from bench.datasets.rendered import ASSETS
 from bench.errors import DatasetError
 from bench.runs.training_overlap import overlapping_names
+from bench.subjects.photo_checks import check_people
 from bench.suite.suite import DatasetSettings
 from bench.synthetic.dataset.photo_files import Photo
 from bench.training.dataset import _examples
@@ -44,7 +45,7 @@ def test_folder_of_rendered_people_is_read(rendered: Path) -> None:
         "rendered-people-test",
     )
     assert who.held_out[0].attributes["shirt"] == "red"
-    assert who.check() == []
+    assert check_people([who]) == []
     pixels = np.load(rendered / "photos.npy")
     loaded = {photo.load().tobytes() for photo in (*who.references, *who.held_out)}
     assert loaded == {row.tobytes() for row in pixels[3:6]}
@@ -65,7 +66,7 @@ def test_truncated_array_is_refused(rendered: Path) -> None:
     np.save(rendered / "photos.npy", np.zeros((4, 64, 64, 3), np.uint8))
     who = open_people(DatasetSettings("rendered", str(rendered), references=2), Path()).chosen[2]
     with pytest.raises(DatasetError, match=r"photograph \d of 4; render it again"):
-        who.check()
+        check_people([who])
 
 
 def with_seeds(folder: Path, seeds: dict[int, int]) -> None:

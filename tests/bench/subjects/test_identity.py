@@ -10,6 +10,7 @@ from PIL import Image
 from bench.datasets.registry import open_people
 from bench.errors import DatasetError, SuiteError
 from bench.subjects.identity import Identity, checked_caption
+from bench.subjects.photo_checks import check_people
 from bench.suite.suite import DatasetSettings
 
 
@@ -129,14 +130,13 @@ def test_damaged_photo_is_found_by_check(people: Path) -> None:
     (people / "ada" / "00.png").write_bytes(b"")
     ada = opened(people, identities=None)[0]
     with pytest.raises(DatasetError, match="the file is empty"):
-        ada.check()
+        check_people([ada])
 
 
 def test_shipped_people_have_captions_and_attributes() -> None:
     people = open_people(DatasetSettings("rendered", identities=3, references=4, held_out=8), Path())
     assert len(people.chosen) == 3
     for who in people.chosen:
-        who.check()
         photo = who.held_out[0]
         assert photo.caption.count("{subject}") == 1
         assert photo.attributes["background"] in photo.caption

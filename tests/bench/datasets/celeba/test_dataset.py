@@ -12,6 +12,7 @@ from bench.datasets.celeba.annotations import ATTRIBUTES
 from bench.datasets.registry import open_dataset, open_people
 from bench.errors import DatasetError
 from bench.subjects.image_files import Box
+from bench.subjects.photo_checks import check_people
 from bench.suite.suite import DatasetSettings
 
 Settings = Callable[..., DatasetSettings]
@@ -28,8 +29,7 @@ def test_people_of_the_partition_with_enough_photos_are_used(
     assert [len(who.held_out) for who in opened.chosen] == [1, 2]
     assert {who.origin for who in opened.chosen} == {"celeba-test"}
     assert "1 people have fewer than 3 photographs here" in opened.remarks
-    for who in opened.chosen:
-        assert who.check() == []
+    assert check_people(opened.chosen) == []
 
 
 def test_min_photos_may_exceed_the_needs_of_the_split(
