@@ -107,7 +107,7 @@ DATASETS: Final[Mapping[str, tuple[Callable[[DatasetSettings, Path], Dataset], s
     ),
     "celeba": (
         CelebA,
-        "CelebA (path), official or with CSV annotations: captions from the 40 attributes, partial copies work",
+        "CelebA (path), with text or CSV annotations, complete or partial: captions from the 40 attributes",
     ),
     "folder": (
         FolderPeople,

@@ -84,7 +84,8 @@ def copies_within(who: IdentitySignatures) -> list[str]:
 
 def copies_across(people: Sequence[IdentitySignatures]) -> list[str]:
     """Near copies under two identities. Raises DatasetError if one image is a photograph of both."""
-    photos, owners = [], []
+    photos: list[ImageSignature] = []
+    owners: list[str] = []
     first: dict[object, int] = {}
     for who in people:
         for photo in (*who.references, *who.held_out):

@@ -67,7 +67,7 @@ def test_equal_images_that_make_a_number_wrong_are_refused(
 
 def test_a_linked_folder_is_the_same_person_under_two_ids(photos: Path) -> None:
     (photos / "ada_2").symlink_to(photos / "ada", target_is_directory=True)
-    with pytest.raises(DatasetError, match="of ada and .* of ada_2 are the same image"):
+    with pytest.raises(DatasetError, match=r"of ada and .* of ada_2 are the same image"):
         check_people(people(photos))
 
 
