@@ -178,6 +178,11 @@ def keep_features(part: object, store: FeatureStore, depends_on: Mapping[str, st
             cache.store = store.features(name, {**depends_on, "output": attribute.strip("_")})
 
 
+def open_encoder(name: str) -> Any:
+    """Open one encoder with its default settings. Raises MetricError if its weights are missing."""
+    return _Encoders({})[name]
+
+
 def of_priors(metric: SampleMetric) -> bool:
     """Whether a metric scores class images (see `MetricBase.of_priors`)."""
     return bool(_optional(metric, "of_priors"))

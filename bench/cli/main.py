@@ -250,13 +250,18 @@ def data(
     partition: Annotated[
         str | None, typer.Option(help="CelebA's partition: train, valid, test or all.", show_default="test")
     ] = None,
+    pictures: Annotated[
+        str | None,
+        typer.Option(help="CelebA's images: aligned or in-the-wild.", show_default="aligned"),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Open all photographs, not only a sample.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show the photographs and captions that a run would use.
 
-    Also lists problems. Searches a sample of the photographs for near duplicates across the split; --check
-    scans all. Exit status: 0 if a run would start, 2 for wrong input, 3 if a run would refuse the dataset.
+    Also lists problems. Opens a sample of the photographs and searches it for copies, across the split and
+    across people; --check opens all that a run would open. Exit status: 0 if a run would start, 2 for wrong
+    input, 3 if a run would refuse the dataset.
 
     Examples:
 
@@ -271,7 +276,12 @@ def data(
     from bench.cli.dataset_inspection import as_json, inspect_dataset, requested_dataset, show
     from bench.doctor.diagnosis import console_of
 
-    options = {"identities": identities, "references": references, "partition": partition}
+    options = {
+        "identities": identities,
+        "references": references,
+        "partition": partition,
+        "pictures": pictures,
+    }
     settings, base = requested_dataset(name, suite, root, options)
     summary = inspect_dataset(settings, base, open_all=check)
     if json:

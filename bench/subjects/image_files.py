@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.errors import DatasetError, PhotoError
+from bench.subjects.face_crops import found_face, square_around
 from bench.subjects.pixel_values import PixelRangeError, stored_bits, to_srgb
 
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -55,7 +56,14 @@ class ArrayRow:
     number: int
 
 
-Part = Box | ArrayRow
+@dataclass(frozen=True)
+class FaceCrop:
+    """The square around the largest face of an image, or the whole image if no face is found."""
+
+    detector: str = "yunet"
+
+
+Part = Box | ArrayRow | FaceCrop
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -112,6 +120,8 @@ def load_photo(path: Path, part: Part | None = None) -> Image.Image:
             photo = _decoded(path)
         case Box():
             photo = _crop(_sheet(path, path.stat().st_mtime_ns if path.exists() else 0), part, path)
+        case FaceCrop():
+            photo = _around_face(_decoded(path))
         case ArrayRow():
             photo = Image.fromarray(_row(path, part))
     return _downscaled(SHORT_SIDE, photo)
@@ -122,7 +132,7 @@ def content_of(path: Path, part: Part | None) -> bytes:
     match part:
         case None:
             return path.read_bytes()
-        case Box():
+        case Box() | FaceCrop():
             return path.read_bytes() + repr(part).encode()
         case ArrayRow():
             return _row(path, part).tobytes()
@@ -196,6 +206,11 @@ def _crop(sheet: Image.Image, box: Box, path: Path) -> Image.Image:
     if not (0 <= box.left < box.right <= sheet.width and 0 <= box.top < box.bottom <= sheet.height):
         raise PhotoError(f"{path}: {box} is outside the image of {sheet.width} x {sheet.height} pixels")
     return sheet.crop((box.left, box.top, box.right, box.bottom))
+
+
+def _around_face(photo: Image.Image) -> Image.Image:
+    face = found_face(photo)
+    return photo if face is None else photo.crop(square_around(face, photo.size))
 
 
 def _row(path: Path, row: ArrayRow) -> NDArray[np.uint8]:

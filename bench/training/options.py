@@ -108,6 +108,7 @@ class DatasetOptions:
     people: Annotated[
         int | None, typer.Option(help="Number of people of the dataset (default: all).", show_default=False)
     ] = None
+    pictures: Annotated[str, typer.Option(help="CelebA's images: `aligned` or `in-the-wild`.")] = "aligned"
     side: Annotated[
         int | None,
         typer.Option(
@@ -224,7 +225,8 @@ def _dataset(options: DatasetOptions) -> list[str]:
     if options.dataset is None:
         return []
     root = [] if options.root is None else [_words("root", options.root)]
-    return [_words("dataset", options.dataset), *root]
+    pictures = [] if options.pictures == "aligned" else [_words("pictures", options.pictures)]
+    return [_words("dataset", options.dataset), *root, *pictures]
 
 
 def _words(name: str, value: object) -> str:

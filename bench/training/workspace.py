@@ -1,6 +1,6 @@
 """Folders, data and device of a training, checked and opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -9,6 +9,7 @@ import typer
 from bench.errors import DatasetError
 from bench.progress import Report
 from bench.suite.suite import DatasetSettings
+from bench.suite.toml_schema import read_table
 from bench.training.dataset import open_training_split
 from bench.training.options import DatasetOptions
 from methods.backbone.spec import EMBEDDED
@@ -84,7 +85,8 @@ def adapter_workspace(
     if options.dataset is None:
         return rendered_workspace(paths, device, report, unseen="validation"), RENDERED
     path = "" if options.root is None else str(options.root)
-    settings = DatasetSettings(options.dataset, path, options.people)
+    table = {"kind": options.dataset, "path": path, "pictures": options.pictures}
+    settings = replace(read_table(table, DatasetSettings, "bench train"), identities=options.people)
     split = open_training_split(settings, Path(), options.side or (64 if base == EMBEDDED else 512))
     out = ROOT / "adapters" / split.name if paths.out == WEIGHTS else paths.out
     checkpoints = paths.checkpoints / f"{split.name}-{split.data.digest}"

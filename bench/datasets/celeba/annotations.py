@@ -1,16 +1,19 @@
-"""Read CelebA's annotation files (Liu et al. 2015) line by line; errors name the malformed line."""
+"""Read CelebA's annotation files (Liu et al. 2015) line by line; errors name the malformed line.
 
-import os
+The official text files and their conversions to CSV are read alike: with or without a number of lines, a
+header, quotes and commas.
+"""
+
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
 from bench.errors import DatasetError
+from bench.subjects.face_crops import FaceBox
+from bench.text_files import read_lines
 
 T = TypeVar("T")
-FOLDERS: Final = ("", "Anno", "Eval", "Img")
-"""Folders of the unpacked archives; a single folder with all files is also common."""
 NAMES: Final = """
 5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair
 Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup
@@ -20,44 +23,9 @@ Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young
 """
 ATTRIBUTES: Final = tuple(NAMES.split())
 """The 40 attributes, as in the second line of list_attr_celeba.txt."""
-FaceBox = tuple[int, int, int, int]
-"""Left, top, width and height in pixels."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Locations of the files of one copy of CelebA."""
-
-    root: Path
-
-    def file(self, name: str) -> Path:
-        """Path of an annotation file. Raises DatasetError if it is in none of the usual folders."""
-        path = self.optional(name)
-        if path is None:
-            raise DatasetError(
-                f"{self.root}: no {name}, neither here nor in Anno/ or Eval/; "
-                "expected CelebA's official layout, whose annotations are distributed with its images"
-            )
-        return path
-
-    def optional(self, name: str) -> Path | None:
-        """Path of an annotation file, or None if it does not exist."""
-        return next((path for path in self._candidates(name) if path.is_file()), None)
-
-    def image_folder(self, *names: str) -> Path:
-        """The first existing image folder of these names. Raises DatasetError if there is none."""
-        for name in names:
-            for path in self._candidates(name):
-                # Some unpacking tools add an outer folder with the name of the archive.
-                inner = path / name
-                if path.is_dir():
-                    return inner if inner.is_dir() else path
-        raise DatasetError(
-            f"{self.root}: no folder {names[0]}, neither here nor in Img/; unpack {names[0]}.zip"
-        )
-
-    def _candidates(self, name: str) -> Iterator[Path]:
-        return (self.root / folder / name for folder in FOLDERS)
+HEADER_LINES: Final = 2
+"""Maximum number of lines before the first photograph."""
+SEPARATORS: Final = {ord(","): " ", ord(";"): " ", ord('"'): " "}
 
 
 @dataclass
@@ -69,7 +37,7 @@ class Annotations:
     labels: dict[str, int] = field(default_factory=dict)
     """The 40 attributes as bits of an integer; the header's first attribute is the highest bit."""
     order: tuple[str, ...] = ()
-    """The attributes in the order of the header."""
+    """The attributes in the order of the header; empty if the copy has no attributes."""
     remarks: list[str] = field(default_factory=list)
 
     def true_labels(self, stem: str) -> frozenset[str]:
@@ -81,47 +49,74 @@ class Annotations:
 
 def partition_of(path: Path, partition: int) -> set[str]:
     """Stems of the photographs of one partition: 0 train, 1 valid, 2 test."""
-    stems = set()
+    found: dict[str, int] = {}
     for stem, value in _rows(path, lambda words: int(words[0]), "one of 0, 1, 2", columns=1):
         if value not in (0, 1, 2):
             raise DatasetError(f"{path}: {stem}: partition {value}, expected one of 0, 1, 2")
-        if value == partition:
-            stems.add(stem)
-    return stems
+        if found.setdefault(stem, value) != value:
+            raise DatasetError(f"{path}: {stem} is in the partitions {found[stem]} and {value}; remove one")
+    return {stem for stem, value in found.items() if value == partition}
 
 
 def people_of(path: Path, among: Container[str] | None) -> dict[str, list[str]]:
     """Stems by person id, restricted to the stems `among` (None: all)."""
+    owners: dict[str, int] = {}
     people: dict[str, list[str]] = {}
     for stem, value in _rows(path, lambda words: int(words[0]), "a person's number", columns=1):
-        if among is None or stem in among:
+        if among is not None and stem not in among:
+            continue
+        if stem not in owners:
+            owners[stem] = value
             people.setdefault(f"c{value:05d}", []).append(stem)
+        elif owners[stem] != value:
+            raise DatasetError(
+                f"{path}: {stem} is a photograph of person {owners[stem]} and of {value}; remove one line"
+            )
     return people
 
 
 def labels_of(path: Path, among: Container[str] | None) -> tuple[tuple[str, ...], dict[str, int], str]:
     """The header's attributes, the labels as bits, and a remark if the count differs from line 1 (or "")."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        count, header = next(file, "").strip(), tuple(next(file, "").split())
-        if not count.isdigit() or set(header) != set(ATTRIBUTES):
-            raise DatasetError(
-                f"{path}: line 1 is {count[:40]!r} and line 2 has {len(header)} attributes; expected the "
-                "number of photographs and CelebA's 40 attributes"
-            )
-        labels, lines = {}, 0
-        for number, line in enumerate(file, start=3):
-            name, *values = line.split() or [""]
-            if not name:
-                continue
-            bits = "".join(values).replace("-1", "0")
-            if len(values) != 40 or len(bits) != 40 or bits.strip("01"):
-                raise DatasetError(f"{path}: line {number}: {len(values)} values; expected 40 of 1 or -1")
+    count: int | None = None
+    header: tuple[str, ...] = ()
+    labels: dict[str, int] = {}
+    lines = 0
+    for number, line in read_lines(path):
+        name, *values = line.translate(SEPARATORS).split() or [""]
+        if not name:
+            continue
+        if not header and number == 1 and name.isdigit() and not values:
+            count = int(name)
+        elif not header:
+            header = _attributes((name, *values), path, number)
+        else:
             lines += 1
-            stem = name.partition(".")[0]
+            stem, bits = name.partition(".")[0], _bits(values, path, number)
             if among is None or stem in among:
-                labels[stem] = int(bits, 2)
-    remark = f"{path}: line 1 announces {count} photographs, {lines} follow" if lines != int(count) else ""
+                labels[stem] = bits
+    if not header:
+        raise DatasetError(f"{path}: no line with the names of CelebA's 40 attributes")
+    differs = count is not None and count != lines
+    remark = f"{path}: line 1 announces {count} photographs, {lines} follow" if differs else ""
     return header, labels, remark
+
+
+def _attributes(words: tuple[str, ...], path: Path, number: int) -> tuple[str, ...]:
+    """The header, in CSV files after a name for the first column."""
+    names = words[1:] if len(words) > len(ATTRIBUTES) else words
+    if len(names) != len(ATTRIBUTES) or set(names) != set(ATTRIBUTES):
+        raise DatasetError(
+            f"{path}: line {number} has {len(set(names) & set(ATTRIBUTES))} of CelebA's 40 attributes and "
+            f"{len(words)} words; expected the names of all attributes"
+        )
+    return names
+
+
+def _bits(values: list[str], path: Path, number: int) -> int:
+    bits = "".join(values).replace("-1", "0").replace("+", "")
+    if len(values) != 40 or len(bits) != 40 or bits.strip("01"):
+        raise DatasetError(f"{path}: line {number}: {len(values)} values; expected 40 of 1 or -1")
+    return int(bits, 2)
 
 
 def faces_of(path: Path, among: Container[str]) -> dict[str, FaceBox]:
@@ -131,7 +126,7 @@ def faces_of(path: Path, among: Container[str]) -> dict[str, FaceBox]:
         left, top, width, height = map(int, words)
         return left, top, width, height
 
-    rows = _rows(path, box, "x, y, width and height", columns=4, header=2)
+    rows = _rows(path, box, "x, y, width and height", columns=4)
     return {stem: face for stem, face in rows if stem in among}
 
 
@@ -141,32 +136,31 @@ def turns_of(path: Path, among: Container[str], turn: Callable[[int, int, int], 
     def ratio(words: list[str]) -> T:
         return turn(int(words[0]), int(words[2]), int(words[4]))
 
-    rows = _rows(path, ratio, "five points", columns=10, header=2)
+    rows = _rows(path, ratio, "five points", columns=10)
     return {stem: value for stem, value in rows if stem in among}
 
 
-def stems_in(folder: Path) -> dict[str, str]:
-    """Suffixes of the existing images, by stem; fast for CelebA's 202,599 files."""
-    with os.scandir(folder) as entries:
-        parts = (entry.name.rpartition(".") for entry in entries)
-        return {stem: f".{suffix}" for stem, dot, suffix in parts if dot and stem}
-
-
 def _rows(
-    path: Path, read: Callable[[list[str]], T], expected: str, *, columns: int, header: int = 0
+    path: Path, read: Callable[[list[str]], T], expected: str, *, columns: int
 ) -> Iterator[tuple[str, T]]:
     """Stem and converted columns of every line after the header."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            words = line.split()
-            if number <= header or not words:
-                continue
-            try:
-                if len(words) != columns + 1:
-                    raise ValueError
-                value = read(words[1:])
-            except ValueError as error:
-                raise DatasetError(
-                    f"{path}: line {number}: {line.strip()!r}; expected a file name and {expected}"
-                ) from error
-            yield words[0].partition(".")[0], value
+    for number, line in read_lines(path):
+        words = line.translate(SEPARATORS).split()
+        if not words or (number <= HEADER_LINES and _is_header(words)):
+            continue
+        try:
+            if len(words) != columns + 1:
+                raise ValueError
+            value = read(words[1:])
+        except ValueError as error:
+            raise DatasetError(
+                f"{path}: line {number}: {line.strip()[:80]!r}; expected a file name and {expected}"
+            ) from error
+        yield words[0].partition(".")[0], value
+
+
+def _is_header(words: list[str]) -> bool:
+    """Whether a line is the number of photographs or the names of columns: no value in it is a number."""
+    if len(words) == 1:
+        return words[0].isdigit()
+    return not any(word.lstrip("+-").replace(".", "").isdigit() for word in words[1:])

@@ -50,6 +50,17 @@ def test_near_copies_are_reported_without_refusal(
     assert "04.png is held out and a near copy of the reference" in capsys.readouterr().out
 
 
+def test_in_the_wild_images_are_an_option(
+    bench: Bench, celeba: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = celeba({5: ("test", 3)}, wild=True)
+    arguments = ("data", "celeba", "--root", root, "--references", 1, "--check")
+    assert bench(*arguments) == 2
+    assert 'set pictures = "in-the-wild"' in capsys.readouterr().err
+    assert bench(*arguments, "--pictures", "in-the-wild") == 0
+    assert "1 of 1 identities" in capsys.readouterr().out
+
+
 def test_all_refusals_are_printed(bench: Bench, people: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill_with_noise(people)
     (people / "ada" / "00.txt").write_text("no subject")

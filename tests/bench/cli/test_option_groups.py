@@ -34,7 +34,7 @@ def test_fields_of_a_group_are_options_of_the_command() -> None:
     assert runner.invoke(app, ["--name", "a"]).exit_code == 2
 
 
-DATASET = {"dataset", "root", "people", "side"}
+DATASET = {"dataset", "root", "people", "pictures", "side"}
 SCHEDULE = {"steps", "batch", "learning-rate", "accumulate", "precision", "device"}
 ADAPTER = {"data", "out", "checkpoints", "base", "encoder", "name", "start", *DATASET, *SCHEDULE}
 TINY_SD = {"data", "checkpoints", "start", "steps", "batch", "device"}

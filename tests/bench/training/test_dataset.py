@@ -1,15 +1,19 @@
 """Any dataset as a training set: images loaded on access, true captions, disjoint people."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench.errors import DatasetError
+from bench.errors import DatasetError, SuiteError
+from bench.subjects.image_files import Box
 from bench.suite.suite import DatasetSettings
 from bench.training.dataset import clauses, mirrored_caption, open_training_split
+from bench.training.options import DatasetOptions
+from bench.training.workspace import TrainingPaths, adapter_workspace
 
 
 def test_people_are_split_and_held_out_photos_are_excluded(people: Path) -> None:
@@ -57,6 +61,16 @@ def test_celeba_trains_on_train_and_validates_on_valid(
     assert [len(split.data.pixels), len(split.unseen.pixels)] == [3, 2]
     stems = {example.photo.path.stem for example in (*split.data.examples, *split.unseen.examples)}
     assert stems == {"000001", "000002", "000003", "000004", "000005"}
+
+
+def test_in_the_wild_images_are_an_option_of_training(celeba: Callable[..., Path]) -> None:
+    root = celeba({1: ("train", 2), 3: ("valid", 2)}, wild=True)
+    paths = TrainingPaths(checkpoints=root / "work", out=root / "made")
+    options = DatasetOptions("celeba", root, pictures="in-the-wild", side=16)
+    workspace, _ = adapter_workspace(paths, options, "embedded", "cpu", lambda *_: None)
+    assert {example.photo.part for example in workspace.data.examples} == {Box(5, 0, 95, 90)}  # type: ignore[attr-defined]
+    with pytest.raises(SuiteError, match="pictures = 'wild'; did you mean 'in-the-wild'"):
+        adapter_workspace(paths, replace(options, pictures="wild"), "embedded", "cpu", lambda *_: None)
 
 
 def test_dataset_with_one_person_is_refused(people: Path) -> None:
