@@ -16,9 +16,7 @@ TESTED_INDIRECTLY = {
     "bench/doctor/test_diagnosis.py": {"bench.doctor.library_checks"},
     "bench/test_benchmark.py": {"bench.runner.cell_records", "bench.runner.manifest"},
     "metrics/scores/test_scores.py": {"metrics.scores.encoder_metric"},
-    "bench/training/test_train_command.py": {
-        f"bench.training.{name}" for name in ("recipes", "rendered", "workspace")
-    },
+    "bench/training/test_train_command.py": {f"bench.training.{name}" for name in ("recipes", "rendered")},
     "bench/synthetic/parameters/test_persona_vector.py": {"bench.synthetic.parameters.shape_statistics"},
     "bench/synthetic/renderer/test_render.py": {
         f"bench.synthetic.renderer.{name}"

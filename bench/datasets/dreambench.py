@@ -7,17 +7,19 @@ The prompts are read from that file; `own_prompts = true` adds them to a run. Th
 becomes the slot. An adjective before the token is moved behind it, because the slot includes its own article.
 """
 
+import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from bench.errors import DatasetError
 from bench.subjects.identity import Identity, PhotoFile, split
-from bench.subjects.image_files import is_system_file, list_images
+from bench.subjects.image_files import entries, is_system_file, list_images
 from bench.suite.prompts import SLOT, Prompt
 from bench.suite.suite import DatasetSettings
+from bench.text_files import read_lines
 
 LISTING: Final = "prompts_and_classes.txt"
 LIVE: Final = frozenset({"cat", "dog"})
@@ -46,7 +48,7 @@ class DreamBench:
         self._settings = settings
         self._root = root / "dataset" if (root / "dataset").is_dir() else root
         self._listing = read_listing(self._root / LISTING)
-        folders = {path.name for path in self._root.iterdir() if path.is_dir() and not is_system_file(path)}
+        folders = {path.name for path in entries(self._root) if path.is_dir() and not is_system_file(path)}
         self._names = sorted(folders & self._listing.classes.keys())
         self._unlisted = sorted(folders - self._listing.classes.keys())
         if not self._names:
@@ -67,7 +69,7 @@ class DreamBench:
                 f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
             )
         if self._unlisted:
-            remarks.append(f"folders that {LISTING} does not list: {', '.join(self._unlisted)}")
+            remarks.append(f"folders that {LISTING} does not list: {', '.join(map(repr, self._unlisted))}")
         return tuple(remarks)
 
     def identity(self, name: str) -> Identity:
@@ -96,20 +98,17 @@ class DreamBench:
 
 def read_listing(path: Path) -> Listing:
     """Read classes and prompts. Raises DatasetError if a part of the file is missing."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}); expected a clone of google/dreambooth"
-        ) from error
+    if not path.exists():
+        raise DatasetError(f"{path}: no such file; expected a clone of google/dreambooth")
     classes: dict[str, str] = {}
     prompts: dict[str, list[Prompt]] = {"object": [], "live": []}
     kind = ""
-    for number, line in enumerate(map(str.strip, lines), start=1):
+    for number, line in read_lines(path):
+        line = line.strip()
         if line in ("Object Prompts", "Live Subject Prompts"):
             kind = "object" if line.startswith("Object") else "live"
         elif line.startswith(("'", '"')) and kind:
-            prompts[kind].append(_prompt(line, f"{path}: line {number}"))
+            prompts[kind].append(_prompt(line, f"{path}: line {number}", number))
         elif not kind and "," in line and line != "subject_name,class":
             subject, _, noun = line.partition(",")
             classes[subject.strip()] = noun.strip()
@@ -118,23 +117,34 @@ def read_listing(path: Path) -> Listing:
             f"{path}: {len(classes)} subjects, {len(prompts['object'])} and {len(prompts['live'])} prompts; "
             "expected `subject,class` lines, then Object Prompts and Live Subject Prompts"
         )
-    return Listing(classes, {kind: tuple(_without_duplicates(prompts)) for kind, prompts in prompts.items()})
+    return Listing(classes, {kind: tuple(_with_unique_ids(found)) for kind, found in prompts.items()})
 
 
-def _prompt(line: str, where: str) -> Prompt:
+def _prompt(line: str, where: str, number: int) -> Prompt:
     r"""Parse a line such as `'a {0} {1} in the snow'.format(unique_token, class_token),`."""
-    quoted = re.match(r"(['\"])(.*)\1", line)
-    parts = re.fullmatch(r"an? (.*?)\s*\{0\} \{1\}(.*)", quoted[2]) if quoted else None
+    parts = re.fullmatch(r"an? (.*?)\s*\{0\} \{1\}([^{}]*)", _string(line))
     if parts is None:
-        raise DatasetError(f"{where}: {line!r}; expected a prompt with 'a {{0}} {{1}}'")
+        raise DatasetError(f"{where}: {line!r}; expected a prompt with 'a {{0}} {{1}}' once")
     before, after = parts[1].strip(), parts[2].strip()
     words = " ".join(filter(None, (after, before)))
     separator = ", " if before else " "
-    id = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    id = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or f"line-{number}"
     category = "property" if before else "accessory" if after.startswith("wearing") else "context"
     return Prompt(id, f"{SLOT}{separator}{words}", category)
 
 
-def _without_duplicates(prompts: list[Prompt]) -> Iterator[Prompt]:
-    """The prompts with unique ids; the last one of an id is kept."""
-    return iter({prompt.id: prompt for prompt in prompts}.values())
+def _string(line: str) -> str:
+    """The Python string at the start of a line; empty if there is none."""
+    quoted = re.match(r"(['\"])(?:\\.|(?!\1)[^\\])*\1", line)
+    try:
+        return str(ast.literal_eval(quoted[0])) if quoted else ""
+    except (SyntaxError, ValueError):
+        return ""
+
+
+def _with_unique_ids(prompts: list[Prompt]) -> Iterator[Prompt]:
+    """The different prompts; a number is added to the id of the second prompt with the same words."""
+    seen: dict[str, int] = {}
+    for prompt in {prompt.template: prompt for prompt in prompts}.values():
+        seen[prompt.id] = seen.get(prompt.id, 0) + 1
+        yield prompt if seen[prompt.id] == 1 else replace(prompt, id=f"{prompt.id}-{seen[prompt.id]}")

@@ -5,7 +5,6 @@ frames have a different position on every sheet and are detected; the central sq
 back of the head and full-body images, whose faces are small, are left out.
 """
 
-import json
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from bench.errors import DatasetError
 from bench.subjects.identity import Identity, PhotoFile, split
 from bench.subjects.image_files import Box
 from bench.suite.suite import DatasetSettings
+from bench.text_files import read_json
 
 EXPRESSIONS: Final = {
     "neutral": "with a neutral expression",
@@ -86,10 +86,10 @@ class OpenPeople:
 
     def _demographics(self, name: str) -> dict[str, Any]:
         path = self._folder(name) / "metadata.json"
+        metadata = read_json(path)
         try:
-            metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return dict(metadata["character_details"]["demographics"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{path}: no character_details.demographics ({error})") from error
 
 

@@ -3,8 +3,9 @@
 No image shows a real person; every attribute is known.
 """
 
-import json
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from bench.subjects.identity import Identity, PhotoFile, split
 from bench.subjects.image_files import ArrayRow, Part
 from bench.suite.suite import DatasetSettings
 from bench.synthetic.parameters.splits import split_of
+from bench.text_files import read_json_lines
 
 ASSETS: Final = Path(__file__).parents[1] / "synthetic" / "assets" / "test"
 VISIBLE: Final = ("expression", "pose", "glasses", "hat", "shirt", "background")
@@ -90,10 +92,12 @@ class RenderedPeople:
 def _shipped(folder: Path) -> dict[str, list[Record]]:
     """Records of a folder with one WebP file per view, by the person's name."""
     people: dict[str, list[Record]] = defaultdict(list)
-    for line in _lines(folder / "people.jsonl"):
-        name, view, caption = str(line.pop("identity")), int(line.pop("view")), str(line.pop("caption"))
-        labels = {key: str(value) for key, value in line.items()}
-        people[name].append(Record(folder / name / f"{view:02d}.webp", None, caption, labels))
+    for where, line in _lines(folder / "people.jsonl"):
+        with _complete(where):
+            name, view, caption = str(line.pop("identity")), int(line.pop("view")), str(line.pop("caption"))
+            labels = {key: str(value) for key, value in line.items()}
+            record = Record(folder / name / f"{view:02d}.webp", None, caption, labels)
+            people[name].append(_with_labels(record))
     return dict(people)
 
 
@@ -101,17 +105,32 @@ def _rendered(folder: Path) -> dict[str, list[Record]]:
     """Records of a folder with one array of all views; names are made of seeds."""
     people: dict[str, list[Record]] = defaultdict(list)
     array = folder / "photos.npy"
-    for row, line in enumerate(_lines(folder / "photos.jsonl")):
-        seed = int(line["identity"])
-        record = Record(array, ArrayRow(row), str(line["template"]), dict(line["attributes"]), seed)
-        people[f"person-{seed:07d}"].append(record)
+    for row, (where, line) in enumerate(_lines(folder / "photos.jsonl")):
+        with _complete(where):
+            seed = int(line["identity"])
+            record = Record(array, ArrayRow(row), str(line["template"]), dict(line["attributes"]), seed)
+            people[f"person-{seed:07d}"].append(_with_labels(record))
     return dict(people)
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
+def _with_labels(record: Record) -> Record:
+    """The record; raises KeyError if a label is missing."""
+    for label in (*VISIBLE, "noun"):
+        record.labels[label]
+    return record
+
+
+@contextmanager
+def _complete(where: str) -> Iterator[None]:
+    """Convert errors of an incomplete line to DatasetError."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); render it again") from error
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{where}: incomplete ({error!r}); render it again") from error
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and content of each line; none if the file does not exist."""
+    if path.exists():
+        for number, line in read_json_lines(path):
+            yield f"{path}: line {number}", line

@@ -98,6 +98,33 @@ def test_malformed_listing_is_refused(old: str, new: str, message: str, clone: P
         read_listing(path)
 
 
+def templates(clone: Path, line: str) -> dict[str, str]:
+    path = clone / "dataset" / "prompts_and_classes.txt"
+    first = "'a {0} {1} on the moon'.format(unique_token, class_token),\n'a green"
+    path.write_bytes(b"\xef\xbb\xbf" + LISTING.replace(first, f"{line},\n'a green").encode())
+    return {prompt.id: prompt.template for prompt in read_listing(path).prompts["object"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "id", "template"),
+    [
+        (r"'a {0} {1} on the king\'s bed'.format(a, b)", "on-the-king-s-bed", "{subject} on the king's bed"),
+        ('"a {0} {1} on the king\'s bed".format(a, b)', "on-the-king-s-bed", "{subject} on the king's bed"),
+        ("'a {0} {1} в лесу'.format(a, b)", "line-13", "{subject} в лесу"),
+        ("'a {0} {1} Green!'.format(a, b)", "green", "{subject} Green!"),
+    ],
+)
+def test_prompts_are_python_strings_with_unique_ids(line: str, id: str, template: str, clone: Path) -> None:
+    green = "green-2" if id == "green" else "green"
+    assert templates(clone, line) == {id: template, green: "{subject}, green"}
+
+
+@pytest.mark.parametrize("line", ["'a {0} {1} with {0}'", "'a {0} {1} in {2}'", r"'a {0} {1} \x'"])
+def test_prompts_with_other_slots_or_escapes_are_refused(line: str, clone: Path) -> None:
+    with pytest.raises(DatasetError, match=r"line 13: .*; expected a prompt"):
+        templates(clone, line)
+
+
 def test_missing_listing_is_refused(clone: Path) -> None:
     (clone / "dataset" / "prompts_and_classes.txt").unlink()
     with pytest.raises(DatasetError, match="expected a clone of google/dreambooth"):

@@ -62,6 +62,16 @@ def test_folder_without_records_is_refused(tmp_path: Path) -> None:
         open_people(DatasetSettings("rendered", str(tmp_path)), Path())
 
 
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"identity": 5}', '{"identity": "x", "template": "", "attributes": {}}']
+)
+def test_malformed_record_is_reported_with_its_line(line: str, rendered: Path) -> None:
+    path = rendered / "photos.jsonl"
+    path.write_text(path.read_text().rstrip() + f"\n{line}\n")
+    with pytest.raises(DatasetError, match=r"photos\.jsonl: line \d+: "):
+        open_people(DatasetSettings("rendered", str(rendered)), Path())
+
+
 def test_truncated_array_is_refused(rendered: Path) -> None:
     np.save(rendered / "photos.npy", np.zeros((4, 64, 64, 3), np.uint8))
     who = open_people(DatasetSettings("rendered", str(rendered), references=2), Path()).chosen[2]

@@ -69,7 +69,7 @@ def test_in_the_wild_images_are_an_option_of_training(celeba: Callable[..., Path
     options = DatasetOptions("celeba", root, pictures="in-the-wild", side=16)
     workspace, _ = adapter_workspace(paths, options, "embedded", "cpu", lambda *_: None)
     assert {example.photo.part for example in workspace.data.examples} == {Box(5, 0, 95, 90)}  # type: ignore[attr-defined]
-    with pytest.raises(SuiteError, match="pictures = 'wild'; did you mean 'in-the-wild'"):
+    with pytest.raises(SuiteError, match="pictures = 'wild'; known: aligned, in-the-wild"):
         adapter_workspace(paths, replace(options, pictures="wild"), "embedded", "cpu", lambda *_: None)
 
 
