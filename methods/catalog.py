@@ -162,6 +162,13 @@ def locate_backbone(spec: BackboneSpec, *, fetch: bool = False) -> CheckpointLoc
     return locate_checkpoint(spec, fetch=fetch)
 
 
+def excess_tokens(folder: Path, texts: Sequence[str]) -> list[int]:
+    """Return how many tokens of each text the backbone in `folder` cuts off; 0 if the text fits."""
+    from methods.backbone.token_counts import excess_tokens
+
+    return excess_tokens(folder, texts)
+
+
 def device_of(spec: BackboneSpec) -> Literal["cpu", "cuda"]:
     """Return the kind of device that `open_backbone` would use. Raises MethodError for a missing GPU."""
     from methods.compute.device import resolve_device

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from bench.suite.suite import NO_BACKBONE
 from bench.torchvision_compat import ensure_torchvision_imports
 from methods.backbone.spec import BackboneSpec
-from methods.catalog import device_of, locate_backbone, open_backbone
+from methods.catalog import device_of, excess_tokens, locate_backbone, open_backbone
 
 Device = Literal["auto", "cpu", "cuda"]
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -33,6 +33,10 @@ class BackboneSource:
     def file_bytes(self) -> int:
         """Size of all files."""
         return sum(path.stat().st_size for path in self.files)
+
+    def excess_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of each text the backbone cuts off; 0 if the text fits."""
+        return excess_tokens(self.folder, texts)
 
 
 def find_backbone(spec: BackboneSpec, device: Device) -> BackboneSource | None:

@@ -11,6 +11,7 @@ from bench.errors import StoreError, SuiteError
 from bench.runner.backbone_source import BackboneSource, Device, find_backbone
 from bench.runner.execution.worker_count import default_workers
 from bench.runner.fingerprint_parts import class_code, method_parts, run_parts, subject_parts
+from bench.runner.prompt_lengths import check_lengths
 from bench.runner.provenance import FileDigests
 from bench.runs.fingerprint import FingerprintParts, differing
 from bench.runs.image_index import ImageIndex, index_images, with_missing
@@ -135,9 +136,11 @@ def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSessi
     """
     methods = _build_methods(planned, warn)
     remarks = [*planned.people.remarks, *check_people(planned.people.chosen)]
+    backbone = find_backbone(planned.suite.backbone, planned.options.device)
+    if backbone is not None:
+        remarks += check_lengths(planned.plan.cells, planned.people.chosen, backbone.excess_tokens)
     for line in remarks:
         warn(f"dataset: {line}")
-    backbone = find_backbone(planned.suite.backbone, planned.options.device)
     digests = FileDigests(folder.path / ".digests.json")
     shared = run_parts(backbone, digests)
     tasks = _tasks(planned, methods, shared, digests)

@@ -19,6 +19,7 @@ from tiny_pipelines import SIDE, SmallFolders
 from methods.backbone.backbone import Backbone
 from methods.backbone.load import load_pipeline, make_scheduler
 from methods.backbone.locate import locate_checkpoint, networks_of
+from methods.backbone.token_counts import excess_tokens
 from methods.backbone.spec import BackboneSpec
 from methods.catalog import make
 from methods.errors import MethodError
@@ -103,6 +104,20 @@ def test_empty_prompt_gives_the_unconditional_features(family_backbone: Backbone
     assert bool(features.tokens[1].any())
     if family_backbone.family == "sdxl":
         assert torch.equal(features.pooled[0], expected[3][0])
+
+
+def test_excess_tokens_are_those_without_effect(family_backbone: Backbone) -> None:
+    words = ["a"] * 200
+    excess = excess_tokens(family_backbone.folder, [" ".join(words), "a"])
+    assert excess[0] > excess[1] == 0
+    fitting = words[: -excess[0]]
+    assert excess_tokens(family_backbone.folder, [" ".join(fitting)]) == [0]
+    last, beyond, plain = (
+        family_backbone.encode_text([" ".join(text)]).tokens
+        for text in ([*fitting[:-1], "man"], [*fitting, "man"], fitting)
+    )
+    assert torch.equal(beyond, plain)
+    assert not torch.equal(last, plain)
 
 
 def test_conditioning_equals_that_of_the_pipeline(family_backbone: Backbone) -> None:
