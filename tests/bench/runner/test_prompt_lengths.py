@@ -9,7 +9,7 @@ from bench.errors import DatasetError, SuiteError
 from bench.runner.prompt_lengths import check_lengths
 from bench.runs.plan import Cell
 from bench.subjects.identity import Identity, PhotoFile
-from bench.suite.prompts import Prompt, prior
+from bench.suite.prompts import Prompt, class_prompts
 
 LIMIT = 8
 
@@ -25,7 +25,7 @@ def person(caption: str = "{subject}") -> Identity:
 
 def lines(*templates: str, caption: str = "{subject}") -> list[str]:
     prompts = [Prompt(f"p{number}", template) for number, template in enumerate(templates)]
-    cells = [Cell("m", "ada", prompt, 1, 0) for prompt in (*prompts, prior("a woman"))]
+    cells = [Cell("m", "ada", prompt, 1, 0) for prompt in (*prompts, *class_prompts("a woman"))]
     return check_lengths(cells, [person(caption)], excess)
 
 
