@@ -73,7 +73,7 @@ def read_json_lines(
         where = f"{path}: line {number}"
         record = _parsed(_decode_json, line, where, "JSON", error)
         if not isinstance(record, dict):
-            raise error(f"{where}: {_shortened(line)}; expected a JSON object")
+            raise error(f"{where}: {shortened(line)}; expected a JSON object")
         yield number, record
 
 
@@ -150,5 +150,6 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _shortened(line: str) -> str:
-    return repr(line if len(line) <= 60 else f"{line[:60]}...")
+def shortened(text: str, length: int = 80) -> str:
+    """The text in quotes for an error message, cut after `length` characters."""
+    return repr(text if len(text) <= length else f"{text[:length]}...")

@@ -18,7 +18,7 @@ from unicodedata import normalize
 
 from bench.errors import DatasetError
 from bench.subjects.image_files import entries
-from bench.text_files import read_csv, read_json, read_json_lines, read_text
+from bench.text_files import read_csv, read_json, read_json_lines, read_text, shortened
 
 TABLES: Final = frozenset(
     {"captions.json", "captions.jsonl", "captions.csv", "metadata.jsonl", "metadata.csv"}
@@ -58,7 +58,8 @@ def captions_of(
         known = name if name in exact else names.get(normalize("NFC", name))
         if known is None:
             raise DatasetError(
-                f"{captions[0].source}: a caption for {name!r}, but there is no such image in {folder}"
+                f"{captions[0].source}: a caption for {shortened(name)}, but there is no such image in "
+                f"{folder}"
             )
         found[known] += captions
     for photo, path in text_files(photos):
@@ -147,6 +148,6 @@ def _entry(record: Mapping[str, Any], where: str) -> tuple[str, str]:
     text = record[columns[0]] if len(columns) == 1 else None
     if not isinstance(name, str) or not name or not isinstance(text, str):
         raise DatasetError(
-            f'{where} is not {{"{FILE_COLUMN}": ..., "text": ...}}; it has {", ".join(record) or "nothing"}'
+            f'{where} is not {{"{FILE_COLUMN}": ..., "text": ...}}; it has {shortened(", ".join(record))}'
         )
     return name, text

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import DatasetError
-from bench.subjects.identity import Identity, PhotoFile, split
+from bench.subjects.identity import Identity, PhotoFile, checked_noun, split
 from bench.subjects.image_files import entries, is_system_file, list_images
 from bench.suite.prompts import SLOT, Prompt
 from bench.suite.suite import DatasetSettings
-from bench.text_files import read_lines
+from bench.text_files import read_lines, shortened
 
 LISTING: Final = "prompts_and_classes.txt"
+LONGEST_NAME: Final = 255
+"""Maximum number of characters of a subject, which is the name of a folder."""
 LIVE: Final = frozenset({"cat", "dog"})
 """Classes that get the prompts for living subjects; the file does not specify them."""
 
@@ -111,7 +113,9 @@ def read_listing(path: Path) -> Listing:
             prompts[kind].append(_prompt(line, f"{path}: line {number}", number))
         elif not kind and "," in line and line != "subject_name,class":
             subject, _, noun = line.partition(",")
-            classes[subject.strip()] = noun.strip()
+            if not subject.isprintable() or len(subject) > LONGEST_NAME:
+                raise DatasetError(f"{path}: line {number}: {shortened(line)}; expected `subject,class`")
+            classes[subject.strip()] = checked_noun(noun, f"{path}: line {number}")
     if not classes or not all(prompts.values()):
         raise DatasetError(
             f"{path}: {len(classes)} subjects, {len(prompts['object'])} and {len(prompts['live'])} prompts; "
@@ -124,7 +128,7 @@ def _prompt(line: str, where: str, number: int) -> Prompt:
     r"""Parse a line such as `'a {0} {1} in the snow'.format(unique_token, class_token),`."""
     parts = re.fullmatch(r"an? (.*?)\s*\{0\} \{1\}([^{}]*)", _string(line))
     if parts is None:
-        raise DatasetError(f"{where}: {line!r}; expected a prompt with 'a {{0}} {{1}}' once")
+        raise DatasetError(f"{where}: {shortened(line)}; expected a prompt with 'a {{0}} {{1}}' once")
     before, after = parts[1].strip(), parts[2].strip()
     words = " ".join(filter(None, (after, before)))
     separator = ", " if before else " "

@@ -19,7 +19,7 @@ from bench.datasets.caption_files import (
     text_files,
 )
 from bench.errors import DatasetError
-from bench.subjects.identity import Identity, PhotoFile, checked_caption, split
+from bench.subjects.identity import Identity, PhotoFile, checked_caption, checked_noun, split
 from bench.subjects.image_files import (
     CAPTION_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -29,7 +29,7 @@ from bench.subjects.image_files import (
     list_images,
 )
 from bench.suite.suite import DatasetSettings
-from bench.text_files import read_text
+from bench.text_files import read_text, shortened
 from methods.subject import with_article
 
 
@@ -108,10 +108,8 @@ class FolderPeople:
 
     def _noun(self, folder: Path) -> str:
         path = next((path for path in entries(folder) if path.name.lower() == "noun.txt"), None)
-        noun = self._settings.noun if path is None else read_text(path).strip()
-        if not noun or len(noun.splitlines()) > 1 or not noun.isprintable():
-            raise DatasetError(f"{path or folder}: the noun is {noun!r}; expected one such as 'woman'")
-        return noun
+        noun = self._settings.noun if path is None else read_text(path)
+        return checked_noun(noun, str(path or folder))
 
     def _photos(self, folder: Path, inherited: Captions, noun: str, inner: str = "") -> list[PhotoFile]:
         paths = list_images(folder)
@@ -161,7 +159,7 @@ def _remarks(root: Path, shared: Captions) -> Iterator[str]:
         yield from _summary(root, without, "identities without captions get the suite's caption")
     first = {name.split("/")[0] for name in shared} - {person.name for person in people}
     if first:
-        yield f"{root}: captions for {min(first)!r} in a table, but there is no such identity"
+        yield f"{root}: captions for {shortened(min(first))} in a table, but there is no such identity"
 
 
 def _summary(root: Path, paths: Sequence[Path], claim: str) -> Iterator[str]:

@@ -16,9 +16,12 @@ from bench.subjects.corruptions import CORRUPTIONS
 from bench.subjects.image_files import Part, content_of, load_photo
 from bench.suite.prompts import SLOT, Prompt, class_prompts, recaption
 from bench.suite.suite import DatasetSettings
+from bench.text_files import shortened
 from methods.subject import Photo, Subject, with_article
 
 T = TypeVar("T")
+LONGEST_NOUN: Final = 80
+"""Maximum number of characters of a class noun."""
 INVISIBLE: Final = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
 """Characters without width, which texts copied from web pages contain; a tokenizer would read them."""
 
@@ -131,11 +134,19 @@ def checked_caption(caption: str, where: str, phrase: str) -> str:
     """
     text = " ".join(caption.translate(INVISIBLE).split())
     if any(category(character) == "Cc" for character in text):
-        raise DatasetError(f"{where}: the caption {text!a} contains a control character; remove it")
+        raise DatasetError(f"{where}: the caption {shortened(text)} contains a control character; remove it")
     if text.count(SLOT) == 1:
         return text
     if SLOT not in text:
         replaced, count = re.subn(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", SLOT, text)
         if count == 1:
             return replaced
-    raise DatasetError(f"{where}: the caption {text!r} must contain {SLOT} (or {phrase!r}) once")
+    raise DatasetError(f"{where}: the caption {shortened(text)} must contain {SLOT} (or {phrase!r}) once")
+
+
+def checked_noun(noun: str, where: str) -> str:
+    """The class noun without surrounding spaces; raises DatasetError if it is no short line."""
+    words = noun.strip()
+    if not words or not words.isprintable() or len(words) > LONGEST_NOUN:
+        raise DatasetError(f"{where}: the noun is {shortened(words)}; expected one such as 'woman'")
+    return words

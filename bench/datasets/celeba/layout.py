@@ -1,6 +1,5 @@
 """Locate the files of a copy of CelebA: the official folders, nested ones, text files or CSV files."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import DatasetError
-from bench.subjects.image_files import is_system_file
+from bench.subjects.image_files import entries, is_system_file
 
 DEPTH: Final = 2
 """Levels of folders below the root that are searched: `celeba/Anno`."""
@@ -74,11 +73,9 @@ class Layout:
 
 
 def _inner_folders(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as found:
-        names = sorted(entry.name for entry in found if entry.is_dir())
-    for name in names:
-        if not name.lower().startswith("img_") and not is_system_file(folder / name):
-            yield folder / name
+    for path in entries(folder):
+        if path.is_dir() and not path.name.lower().startswith("img_") and not is_system_file(path):
+            yield path
 
 
 def images_in(folder: Path) -> tuple[dict[str, str], int]:
@@ -88,10 +85,8 @@ def images_in(folder: Path) -> tuple[dict[str, str], int]:
     """
     suffixes: dict[str, str] = {}
     doubled = 0
-    with os.scandir(folder) as found:
-        names = sorted(entry.name for entry in found)
-    for name in names:
-        stem, dot, suffix = name.rpartition(".")
+    for path in entries(folder):
+        stem, dot, suffix = path.name.rpartition(".")
         rank = _rank(f".{suffix}")
         if not stem or not dot or rank is None:
             continue

@@ -137,7 +137,7 @@ def test_two_different_captions_of_one_photograph_are_refused(bare: Path) -> Non
         (
             "ada/metadata.jsonl",
             '{"file_name": "00.png", "label": 1}',
-            "line 1 is not .*; it has file_name",
+            "line 1 is not .*; it has 'file_name",
         ),
         (
             "ada/metadata.jsonl",
