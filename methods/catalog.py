@@ -164,7 +164,7 @@ def locate_backbone(spec: BackboneSpec, *, fetch: bool = False) -> CheckpointLoc
 
 def excess_tokens(folder: Path, texts: Sequence[str]) -> list[int]:
     """Return how many tokens of each text the backbone in `folder` cuts off; 0 if the text fits."""
-    from methods.backbone.token_counts import excess_tokens
+    from methods.compute.token_counts import excess_tokens
 
     return excess_tokens(folder, texts)
 

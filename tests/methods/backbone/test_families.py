@@ -20,8 +20,8 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.load import load_pipeline, make_scheduler
 from methods.backbone.locate import locate_checkpoint, networks_of
 from methods.backbone.spec import BackboneSpec
-from methods.backbone.token_counts import excess_tokens
 from methods.catalog import make
+from methods.compute.token_counts import excess_tokens
 from methods.errors import MethodError
 from methods.subject import FLAW, Request, Subject
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from methods.backbone.token_counts import excess_tokens
+from methods.compute.token_counts import excess_tokens
 
 
 def test_both_layouts_of_a_tokenizer_give_the_same_counts(sd_folder: Path, tmp_path: Path) -> None:
