@@ -25,6 +25,8 @@ ADAPTER: Final = "person"
 FILE: Final = "pytorch_lora_weights.safetensors"
 PHRASE: Final = "phrase.txt"
 """File with the phrase for the person in prompts, next to the weights."""
+METADATA: Final = "lora_adapter_metadata"
+"""Entry of a file's header in which diffusers stores ranks and alphas."""
 PARTS: Final = ("unet", "text_encoder", "text_encoder_2")
 
 
@@ -88,13 +90,11 @@ def _attach(pipe: Any, file: Path) -> None:
     except LOAD_FAULTS as error:
         raise MethodError(f"{file}: not a LoRA for this backbone ({first_line(error)})") from error
     _check_all_loaded(pipe, file, expected)
+    _check_strength(pipe, file)
 
 
 def _read(pipe: Any, file: Path) -> dict[str, torch.Tensor]:
     """Return the file's tensors by diffusers' names, for any supported layout."""
-    with safe_open(file, "pt") as stored:
-        if any("dora_scale" in key for key in stored.keys()):  # noqa: SIM118  # no mapping
-            raise MethodError(f"{file}: a DoRA in kohya's layout, whose magnitudes diffusers ignores")
     state, *_ = pipe.lora_state_dict(file.parent, weight_name=file.name, unet_config=pipe.unet.config)
     tensors: dict[str, torch.Tensor] = state
     return tensors
@@ -109,6 +109,23 @@ def _check_all_loaded(pipe: Any, file: Path, expected: dict[str, torch.Tensor]) 
             f"{file}: the backbone has layers for {len(loaded)} of its {len(expected)} tensors; "
             "it was trained for another backbone, or has layers that diffusers does not support"
         )
+
+
+def _check_strength(pipe: Any, file: Path) -> None:
+    """Raise MethodError where diffusers scales a layer of a file without alphas."""
+    from peft.tuners.lora import LoraLayer
+
+    with safe_open(file, "pt") as stored:
+        if METADATA in (stored.metadata() or {}):
+            return
+    for part in PARTS:
+        network = getattr(pipe, part, None)
+        for name, layer in network.named_modules() if network is not None else ():
+            if isinstance(layer, LoraLayer) and layer.scaling.get(ADAPTER, 1) != 1:
+                raise MethodError(
+                    f"{file}: {part}.{name} is loaded at {layer.scaling[ADAPTER]:g} times its strength; "
+                    "update diffusers and peft"
+                )
 
 
 @dataclass(frozen=True)

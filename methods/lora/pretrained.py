@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import ClassVar, Final
 
-import torch
-from safetensors.torch import load_file, save_file
-
 from methods.backbone.backbone import Backbone
-from methods.compute.loading import LOAD_FAULTS, first_line
 from methods.errors import MethodError
 from methods.interface import MethodBase
 from methods.lora.checkpoint import FILE, PHRASE, PersonalisedWeights, load_person, lora_on
+from methods.lora.published_file import copy_published
 from methods.setting_checks import check_settings
 from methods.subject import Subject
 
@@ -83,7 +78,7 @@ class LoraFolder(MethodBase):
         """Copy the person's file, and check that the backbone has every layer."""
         if reason := self.unsupported_reason(subject):
             raise MethodError(reason)
-        _copy_lora(self._files(subject)[0], into / FILE)
+        copy_published(self._files(subject)[0], into / FILE)
         with backbone.clean(), lora_on(backbone, into / FILE, scale=self.scale):
             pass
         (into / PHRASE).write_text(self.phrase(subject), encoding="utf-8")
@@ -96,20 +91,3 @@ class LoraFolder(MethodBase):
         if subfolder.is_dir():
             return sorted(file for file in subfolder.iterdir() if file.suffix in SUFFIXES)
         return [file for suffix in SUFFIXES if (file := self.folder / f"{subject.id}{suffix}").is_file()]
-
-
-def _copy_lora(file: Path, to: Path) -> None:
-    """Copy the file; add the missing prefix to the oldest layout, which has the U-Net's processors only."""
-    try:
-        if file.suffix == ".safetensors":
-            state = load_file(file)
-        else:
-            state = torch.load(file, weights_only=True, map_location="cpu")
-        bare = all(".processor." in name and not name.startswith("unet.") for name in state)
-        if file.suffix == ".safetensors" and not bare:
-            shutil.copyfile(file, to)
-            return
-        prefix = "unet." if bare else ""
-        save_file({f"{prefix}{name}": value.contiguous() for name, value in state.items()}, to)
-    except (*LOAD_FAULTS, EOFError, UnpicklingError) as error:
-        raise MethodError(f"{file}: not a readable LoRA ({first_line(error)})") from error
