@@ -21,9 +21,18 @@ FILES: Final = ("learned_embeds.safetensors", "learned_embeds_2.safetensors")
 _TOKENIZERS: Final = ("tokenizer", "tokenizer_2")
 
 
-def placeholder_tokens(placeholder: str, vectors: int) -> list[str]:
-    """Return the tokens of a placeholder with several vectors, as in diffusers: `<x>`, `<x>_1`, `<x>_2`."""
-    return [placeholder, *(f"{placeholder}_{i}" for i in range(1, vectors))]
+def embedding_tokens(vectors: int) -> list[str]:
+    """The tokens of the embeddings in prompts, one per vector.
+
+    They are independent of the placeholder: a word such as `ada` would also be found inside `canada`, and the
+    tokenizers change capitals.
+    """
+    return [f"<|personabench-{i}|>" for i in range(vectors)]
+
+
+def embedding_phrase(vectors: int) -> str:
+    """The text that stands for the subject in prompts."""
+    return " ".join(embedding_tokens(vectors))
 
 
 class ExtendedEmbedding(nn.Module):
@@ -48,16 +57,16 @@ class ExtendedEmbedding(nn.Module):
 
 
 @contextmanager
-def tokens_on(backbone: Backbone, placeholder: str, embeddings: Sequence[Tensor]) -> Iterator[None]:
-    """Add the placeholder's tokens to the pipeline: per text encoder the embeddings, (V, D).
+def tokens_on(backbone: Backbone, embeddings: Sequence[Tensor]) -> Iterator[None]:
+    """Add `embedding_tokens` to the pipeline: per text encoder the embeddings, (V, D).
 
-    Tokenizers and embedding tables are restored on exit. Raises MethodError where a tokenizer already has
-    the placeholder.
+    Tokenizers and embedding tables are restored on exit. Raises MethodError where the prompt has no room for
+    the tokens.
     """
     pipe, encoders = backbone.pipe, encoders_of(backbone.pipe)
     tokenizers = [tokenizer for tokenizer, _ in encoders]
     tables = [encoder.get_input_embeddings() for _, encoder in encoders]
-    extended = _extended_tokenizers(backbone, placeholder, len(embeddings[0]))
+    extended = _extended_tokenizers(backbone, len(embeddings[0]))
     try:
         for i, (tokenizer, encoder) in enumerate(encoders):
             setattr(pipe, _TOKENIZERS[i], extended[i])
@@ -69,23 +78,34 @@ def tokens_on(backbone: Backbone, placeholder: str, embeddings: Sequence[Tensor]
             encoder.set_input_embeddings(tables[i])
 
 
-def _extended_tokenizers(backbone: Backbone, placeholder: str, vectors: int) -> list[Any]:
-    """Return copies of the tokenizers with the placeholder's tokens, cached for the run."""
-    key = ("tokenizers", placeholder, vectors)
+def _extended_tokenizers(backbone: Backbone, vectors: int) -> list[Any]:
+    """Return copies of the tokenizers with the tokens of the embeddings, cached for the run."""
+    key = ("tokenizers", vectors)
     if key not in backbone.cache:
         copies = []
         for tokenizer, _ in encoders_of(backbone.pipe):
-            # A word of a single token has a trained embedding.
-            if len(tokenizer.tokenize(placeholder)) == 1:
+            # Two tokens mark the beginning and the end of a prompt.
+            if vectors > tokenizer.model_max_length - 2:
                 raise MethodError(
-                    f"textual-inversion: {placeholder!r} is already in the vocabulary; choose another word"
+                    f"textual-inversion: vectors is {vectors}; a prompt of this text encoder has "
+                    f"{tokenizer.model_max_length - 2} tokens"
                 )
             extended = copy.deepcopy(tokenizer)
-            extended.add_tokens(placeholder_tokens(placeholder, vectors))
+            extended.add_tokens(embedding_tokens(vectors))
             copies.append(extended)
         backbone.cache[key] = copies
     tokenizers: list[Any] = backbone.cache[key]
     return tokenizers
+
+
+def check_placeholder(backbone: Backbone, placeholder: str) -> None:
+    """Raise MethodError where a tokenizer has the word: diffusers would not load its embeddings."""
+    for tokenizer, _ in encoders_of(backbone.pipe):
+        # `tokenize` gives a known word as one token; the vocabulary also has pieces of words.
+        if placeholder in tokenizer.get_vocab() or len(tokenizer.tokenize(placeholder)) == 1:
+            raise MethodError(
+                f"textual-inversion: {placeholder!r} is already in the vocabulary; choose another word"
+            )
 
 
 def word_embeddings(backbone: Backbone, word: str) -> list[Tensor]:
@@ -107,11 +127,11 @@ def save_embeddings(into: Path, placeholder: str, embeddings: Sequence[Tensor]) 
         save_file(tensors, into / name, metadata={"format": "pt"})
 
 
-def read_embeddings(folder: Path, encoders: int) -> tuple[str, list[Tensor]]:
-    """Read the placeholder and its embeddings for a number of text encoders; raises MethodError."""
-    found: list[tuple[str, Tensor]] = []
+def read_embeddings(folder: Path, encoders: int) -> list[Tensor]:
+    """Read the embeddings for a number of text encoders; raises MethodError."""
+    found: list[Tensor] = []
     for name in FILES[:encoders]:
         if not (folder / name).is_file():
             raise MethodError(f"{folder}: no {name}; fit the person again")
-        found += load_file(folder / name).items()
-    return found[0][0], [rows for _, rows in found]
+        found += load_file(folder / name).values()
+    return found

@@ -31,7 +31,8 @@ from methods.interface import MethodBase
 from methods.setting_checks import check_bounds, check_settings
 from methods.subject import SLOT, Request, Subject
 from methods.textual_inversion.embeddings import (
-    placeholder_tokens,
+    check_placeholder,
+    embedding_phrase,
     read_embeddings,
     save_embeddings,
     tokens_on,
@@ -56,7 +57,7 @@ class TextualInversion(MethodBase):
     name: ClassVar[str] = "textual-inversion"
 
     placeholder: str = "<person>"
-    """The new word; it must not be a token of the tokenizer."""
+    """The new word in the stored file, for diffusers; it must not be a token of the tokenizer."""
     vectors: int = 1
     """Number of embeddings of the placeholder."""
     initializer: str = "{noun}"
@@ -99,6 +100,7 @@ class TextualInversion(MethodBase):
 
     def learn(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> Tensor:
         """Train and write the embeddings; returns the loss of each step, (steps,)."""
+        check_placeholder(backbone, self.placeholder)
         initial = word_embeddings(backbone, self.initializer.replace("{noun}", subject.noun))
         embeddings = [row.repeat(self.vectors, 1).requires_grad_() for row in initial]
         networks = [backbone.pipe.unet, *(encoder for _, encoder in encoders_of(backbone.pipe))]
@@ -119,7 +121,7 @@ class TextualInversion(MethodBase):
         optimization = OptimizationConfig.of(self, max_grad_norm=None)
         with (
             backbone.clean(),
-            tokens_on(backbone, self.placeholder, embeddings),
+            tokens_on(backbone, embeddings),
             in_training(networks, gradient_checkpointing=self.gradient_checkpointing),
         ):
             losses = optimize([optimization.group(embeddings)], loss, optimization, backbone=backbone)
@@ -127,25 +129,22 @@ class TextualInversion(MethodBase):
         return losses
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedEmbeddings:
-        placeholder, embeddings = read_embeddings(fitted, len(encoders_of(backbone.pipe)))
+        embeddings = read_embeddings(fitted, len(encoders_of(backbone.pipe)))
         on_device = [rows.to(backbone.device) for rows in embeddings]
-        return PersonalisedEmbeddings(placeholder, on_device, backbone)
+        return PersonalisedEmbeddings(on_device, backbone)
 
     def _prompts(self, subject: Subject, rows: list[int], generator: torch.Generator) -> list[str]:
         templates = [subject.references[row].caption for row in rows]
         if self.captions == "neutral":
             chosen = torch.randint(len(NEUTRAL_TEMPLATES), (len(rows),), generator=generator)
             templates = [NEUTRAL_TEMPLATES[number] for number in chosen.tolist()]
-        # As diffusers' pipelines expand a placeholder of several vectors.
-        tokens = " ".join(placeholder_tokens(self.placeholder, self.vectors))
-        return [template.replace(SLOT, tokens) for template in templates]
+        return [template.replace(SLOT, embedding_phrase(self.vectors)) for template in templates]
 
 
 @dataclass(frozen=True)
 class PersonalisedEmbeddings:
     """One person's token embeddings; added to the backbone only during sampling."""
 
-    placeholder: str
     embeddings: list[Tensor]
     """Per text encoder, (V, D)."""
     backbone: Backbone
@@ -154,6 +153,6 @@ class PersonalisedEmbeddings:
         return generate_with_class_images(requests, self._generate, self.backbone)
 
     def _generate(self, requests: Sequence[Request]) -> list[Image]:
-        prompts = [request.prompt(self.placeholder) for request in requests]
-        with self.backbone.clean(), tokens_on(self.backbone, self.placeholder, self.embeddings):
+        prompts = [request.prompt(embedding_phrase(len(self.embeddings[0]))) for request in requests]
+        with self.backbone.clean(), tokens_on(self.backbone, self.embeddings):
             return self.backbone.generate(prompts, [request.seed for request in requests])

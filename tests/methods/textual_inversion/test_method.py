@@ -15,7 +15,13 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import encoders_of
 from methods.errors import MethodError
 from methods.subject import Request, Subject
-from methods.textual_inversion.embeddings import FILES, word_embeddings
+from methods.textual_inversion.embeddings import (
+    FILES,
+    embedding_phrase,
+    save_embeddings,
+    tokens_on,
+    word_embeddings,
+)
 from methods.textual_inversion.method import TextualInversion
 
 QUICK = TextualInversion(steps=2, accumulation=1, learning_rate=0.2, vectors=2)
@@ -122,6 +128,34 @@ def test_gradient_checkpointing_learns_the_same(
     assert torch.allclose(learned_embeddings(method, subject, tmp_path, backbone), baseline, atol=1e-5)
 
 
+@pytest.mark.parametrize("placeholder", ["ada", "oto", "<Ada>", "S*", "ADA-v2"])
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_image_does_not_depend_on_the_spelling_of_the_placeholder(
+    placeholder: str, vectors: int, backbone: Backbone, tmp_path: Path
+) -> None:
+    """`ada` occurs in "canada", `oto` in "photo", and the tokenizers write `<Ada>` in small letters."""
+    tables = [encoder.get_input_embeddings().weight for _, encoder in encoders_of(backbone.pipe)]
+    generator = torch.Generator().manual_seed(5)
+    rows = [torch.randn(vectors, table.shape[1], generator=generator) for table in tables]
+    images = []
+    for word in (placeholder, "<person>"):
+        (tmp_path / word).mkdir()
+        save_embeddings(tmp_path / word, word, rows)
+        fitted = QUICK.load(tmp_path / word, backbone=backbone)
+        images.append(fitted.generate([Request("a photo of {subject} in canada", 3)])[0].tobytes())
+    assert images[0] == images[1]
+
+
+def test_every_vector_is_used(backbone: Backbone) -> None:
+    tables = [encoder.get_input_embeddings().weight for _, encoder in encoders_of(backbone.pipe)]
+    prompt = [f"a photo of {embedding_phrase(3)} in canada"]
+    rows = [torch.ones(3, table.shape[1], requires_grad=True) for table in tables]
+    with tokens_on(backbone, rows):
+        # An odd power: the mean of a normalised layer is constant.
+        (backbone.encode_text_with_grad(prompt).tokens ** 3).sum().backward()
+    assert all((row.grad.abs().sum(dim=1) > 0).all() for row in rows)
+
+
 def test_initializer_of_several_tokens_is_their_mean(backbone: Backbone) -> None:
     (both,) = word_embeddings(backbone, "man woman")
     (man,), (woman,) = (word_embeddings(backbone, word) for word in ("man", "woman"))
@@ -132,6 +166,8 @@ def test_initializer_of_several_tokens_is_their_mean(backbone: Backbone) -> None
     ("settings", "message"),
     [
         ({"placeholder": "woman"}, "'woman' is already in the vocabulary"),
+        ({"placeholder": "ho"}, "'ho' is already in the vocabulary"),
+        ({"vectors": 99}, "vectors is 99; a prompt of this text encoder has"),
         ({"initializer": ""}, "cannot encode initializer"),
     ],
 )
