@@ -12,7 +12,16 @@ from typing import Any, TypeVar
 
 from PIL.Image import Image
 
-from bench.atomic_io import FULL, fresh_folder, read_json, refusal, write_json
+from bench.atomic_io import (
+    folder_digest,
+    fresh_folder,
+    is_full_disk,
+    read_json,
+    refusal,
+    remove_file,
+    sync_folder,
+    write_json,
+)
 from bench.errors import StoreError
 from bench.runner.resources import measured
 from bench.runs.events import Event, Failed, Fitted, Generated, Skipped
@@ -111,13 +120,27 @@ def _fit(job: Job, subject: Subject) -> Fitted | None:
     target, sidecar = job.fit_folder, job.folder.fit_sidecar(group.method, group.identity, group.fit)
     seed = fit_seed(job.task.run_seed, group.identity, group.fit)
     fingerprint = job.task.fingerprint_parts.fit_fingerprint(seed)
-    if not job.task.overwrite and target.is_dir() and read_json(sidecar).get("fingerprint") == fingerprint:
+    if not job.task.overwrite and has_fit(target, sidecar, fingerprint):
         return None
-    sidecar.unlink(missing_ok=True)
+    remove_file(sidecar)
     with fresh_folder(target) as into, job.clean(), measured() as cost:
         job.task.method.fit(subject, into, backbone=job.backbone, seed=seed)
-    write_json(sidecar, {"fingerprint": fingerprint, **cost.record, "bytes": _size(target)})
+    # The folder is on disk when the record that vouches for it is written.
+    record = {"fingerprint": fingerprint, "content": folder_digest(target)}
+    write_json(sidecar, {**record, **cost.record, "bytes": _size(target)})
+    sync_folder(sidecar.parent)
     return Fitted(group.method, group.identity, cost.seconds)
+
+
+def has_fit(folder: Path, sidecar: Path, fingerprint: str) -> bool:
+    """Whether the folder contains the undamaged fit of this fingerprint, as recorded in its sidecar."""
+    record = read_json(sidecar)
+    if not folder.is_dir() or record.get("fingerprint") != fingerprint:
+        return False
+    try:
+        return record.get("content") == folder_digest(folder)
+    except OSError:
+        return False
 
 
 def _size(folder: Path) -> int:
@@ -161,7 +184,7 @@ def _save(cell: Cell, image: Image, cost: Mapping[str, Any], job: Job) -> None:
     parts = job.task.fingerprint_parts
     record = {**cost, "flaw": flaw(image), "fingerprint_parts": parts.parts(cell)}
     job.folder.save(cell, image, parts.fingerprint(cell), record)
-    job.folder.failure(cell).unlink(missing_ok=True)
+    remove_file(job.folder.failure(cell))
 
 
 def flaw(image: Image) -> str:
@@ -195,11 +218,10 @@ def _attempt(action: Callable[[], T]) -> T | Failure:
         return action()
     except StoreError:
         raise
-    except MethodError as error:
-        return Failure(" ".join(str(error).split()), traceback.format_exc())
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise refusal(Path(str(error.filename or os.curdir)), error) from error
-        return Failure(
-            f"{type(error).__name__}: {' '.join(str(error).split())}"[:300], traceback.format_exc()
-        )
+        if is_full_disk(error):
+            raise refusal(Path(str(getattr(error, "filename", None) or os.curdir)), error) from error
+        reason = " ".join(str(error).split())
+        if not isinstance(error, MethodError):
+            reason = f"{type(error).__name__}: {reason}"[:300]
+        return Failure(reason, traceback.format_exc())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fake_method import FakeMethod, read_stamp, stamp
 from PIL import Image
+from safetensors import SafetensorError
 
 from bench.datasets.registry import open_people
 from bench.errors import StoreError
@@ -175,6 +176,41 @@ class FullDisk(FakeMethod):
 def test_full_disk_during_a_fit_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
     with pytest.raises(StoreError, match=r"weights: cannot be written \(No space left on device\)"):
         list(run_group(replace(task, method=FullDisk()), None, folder))
+
+
+class FullDiskInSafetensors(FakeMethod):
+    def fit(self, subject: object, into: Path, *, backbone: object, seed: int) -> None:  # type: ignore[override]
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+
+def test_full_disk_reported_by_safetensors_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
+    with pytest.raises(StoreError, match="free some space"):
+        list(run_group(replace(task, method=FullDiskInSafetensors()), None, folder))
+
+
+def test_unwritable_folder_of_fits_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
+    folder.path.mkdir()
+    (folder.path / "fits").write_text("a file")
+    with pytest.raises(StoreError, match="cannot be written"):
+        list(run_group(task, None, folder))
+
+
+@pytest.mark.parametrize("damage", ["emptied", "removed", "added"])
+def test_damaged_fit_is_made_again(damage: str, task: GroupTask, folder: RunFolder) -> None:
+    list(run_group(task, None, folder))
+    file, image = folder.fit("fake", "ada") / "subject.txt", folder.image(task.group.cells[0])
+    content, pixels = file.read_bytes(), image.read_bytes()
+    match damage:
+        case "emptied":
+            file.write_bytes(b"")
+        case "removed":
+            file.unlink()
+        case "added":
+            file.with_name("other").write_bytes(b"")
+    image.unlink()
+    assert event_names(run_group(task, None, folder))[-2:] == ["Fitted", "Generated"]
+    assert (file.read_bytes(), image.read_bytes()) == (content, pixels)
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_lost_group_is_recorded_as_failures(task: GroupTask, folder: RunFolder) -> None:

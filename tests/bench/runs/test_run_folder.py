@@ -1,5 +1,7 @@
 """Atomic writes and locks of a run folder."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -43,10 +45,14 @@ def test_truncated_image_is_not_found(size: int, tmp_path: Path, ada: Image.Imag
     assert folder.found(CELL) != "f"
 
 
-def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "table.csv"
     write_whole(path, b"old")
-    (tmp_path / ".table.csv.partial").mkdir()
+
+    def full(opened: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="cannot be written"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,32 @@ def test_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="interrupted"):
         write_half()
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / ".features").mkdir()
-    (tmp_path / ".features" / "left-over").write_bytes(b"")
+    (tmp_path / ".features.partial").mkdir()
+    (tmp_path / ".features.partial" / "left-over").write_bytes(b"")
     with atomic_folder(path) as temporary:
         assert not path.exists()
         (temporary / "one").write_bytes(b"1")
     assert [file.name for file in path.iterdir()] == ["one"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_temporary_name_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("kept")
+    (tmp_path / ".card.md.partial").symlink_to(tmp_path / "outside")
+    write_text(tmp_path / "card.md", "new")
+    assert (tmp_path / "outside").read_text() == "kept"
+    assert (tmp_path / "card.md").read_text() == "new"
+    assert not (tmp_path / "card.md").is_symlink()
+
+
+def test_content_and_names_are_flushed_before_and_after_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda opened: order.append(Path(f"/proc/self/fd/{opened}").readlink()))
+    with atomic_folder(tmp_path / "features") as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "one").write_bytes(b"1")
+    names = [path.relative_to(tmp_path).as_posix() for path in order]
+    partial = ".features.partial"
+    assert names == [f"{partial}/inner/one", f"{partial}/inner", partial, "."]
