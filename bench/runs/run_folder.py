@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bench.atomic_io import refusal, write_json, write_whole
+from bench.atomic_io import read_json, refusal, remove_leftovers, write_json, write_whole
 from bench.errors import StoreError
 from bench.runs.plan import Cell
 from bench.runs.records.run_manifest import MANIFEST
@@ -33,8 +33,6 @@ LOCK: Final = ".lock"
 HOLDER: Final = ".lock-holder"
 """File with the name of the process that has the lock; `filelock` empties the lock file itself."""
 TEXT_KEY: Final = "personabench"
-PNG_END: Final = b"IEND\xaeB`\x82"
-"""The last bytes of every whole PNG."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +70,16 @@ class RunFolder:
         return folder.with_name(folder.name + ".json")
 
     def found(self, cell: Cell) -> str | None:
-        """The fingerprint of the stored image; None where there is no whole image."""
+        """The fingerprint of the stored image; None where there is no undamaged image with its sidecar."""
         try:
-            with self.image(cell).open("rb") as file:
-                file.seek(-len(PNG_END), os.SEEK_END)
-                if file.read() != PNG_END:
-                    return None
-                file.seek(0)
-                with Image.open(file) as image:
-                    fingerprint = image.info.get(TEXT_KEY)
-        except (OSError, SyntaxError, ValueError):
+            with Image.open(self.image(cell), formats=["PNG"]) as image:
+                fingerprint = image.info.get(TEXT_KEY)
+                # Compares the checksums of the whole file, without decoding it.
+                image.verify()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             return None
-        return str(fingerprint) if fingerprint else None
+        # The sidecar contains the flaw, without which an image of nothing would be scored.
+        return str(fingerprint) if fingerprint and read_json(self.sidecar(cell)) else None
 
     def save(self, cell: Cell, image: Image.Image, fingerprint: str, record: Mapping[str, Any]) -> None:
         """Write the sidecar, then the image, so that every existing image has its timings."""
@@ -116,7 +112,7 @@ def safe(name: str) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock the run folder for this process.
+    """Lock the run folder for this process, and remove the temporary files of killed runs.
 
     The operating system releases the lock when the process ends, so a killed run leaves no lock behind.
     Raises StoreError if another process has the lock, or if the folder cannot be written.
@@ -135,6 +131,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
         raise refusal(folder, error) from error
     try:
+        remove_leftovers(folder)
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def folder(tmp_path: Path, task: GroupTask) -> RunFolder:
     for cell, fingerprint in zip(
         CELLS, (task.fingerprint_parts.fingerprint(CELLS[0]), "other"), strict=False
     ):
-        folder.save(cell, Image.new("RGB", (8, 8)), fingerprint, {})
+        folder.save(cell, Image.new("RGB", (8, 8)), fingerprint, {"flaw": ""})
     return folder
 
 

@@ -31,15 +31,39 @@ def test_equal_images_are_equal_files(tmp_path: Path, ada: Image.Image) -> None:
     one, other = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "other")
     marked = ada.copy()
     marked.info["comment"] = "metadata"
-    one.save(CELL, ada, "f", {})
-    other.save(CELL, marked, "f", {})
+    one.save(CELL, ada, "f", {"flaw": ""})
+    other.save(CELL, marked, "f", {"flaw": ""})
     assert one.image(CELL).read_bytes() == other.image(CELL).read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_image_with_one_changed_bit_is_not_found(share: float, tmp_path: Path, ada: Image.Image) -> None:
+    folder = RunFolder(tmp_path)
+    folder.save(CELL, ada, "f", {"flaw": ""})
+    content = bytearray(folder.image(CELL).read_bytes())
+    content[int(share * len(content))] ^= 0x40
+    folder.image(CELL).write_bytes(content)
+    assert folder.found(CELL) is None
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[1]"])
+def test_image_without_a_readable_sidecar_is_not_found(
+    content: str | None, tmp_path: Path, ada: Image.Image
+) -> None:
+    """The sidecar contains the image's flaw."""
+    folder = RunFolder(tmp_path)
+    folder.save(CELL, ada, "f", {"flaw": "nan"})
+    if content is None:
+        folder.sidecar(CELL).unlink()
+    else:
+        folder.sidecar(CELL).write_text(content)
+    assert folder.found(CELL) is None
 
 
 @pytest.mark.parametrize("size", [0, 30, 400])
 def test_truncated_image_is_not_found(size: int, tmp_path: Path, ada: Image.Image) -> None:
     folder = RunFolder(tmp_path)
-    folder.save(CELL, ada, "f", {})
+    folder.save(CELL, ada, "f", {"flaw": ""})
     whole = folder.image(CELL).read_bytes()
     folder.image(CELL).write_bytes(whole[:size])
     assert folder.found(CELL) != "f"
