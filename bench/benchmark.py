@@ -39,7 +39,8 @@ from bench.runs.records.tables import CELLS, CellRow, read_rows
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
 from bench.scoring.score import ScoringInputs, added_metrics, score
 from bench.scoring.suite_metrics import build_metrics, with_metrics
-from bench.suite.suite import SuiteFile, open_suite
+from bench.suite.suite import Seed, SuiteFile, open_suite
+from bench.suite.toml_schema import check_bounds
 from bench.torchvision_compat import ensure_torchvision_imports
 
 
@@ -150,6 +151,7 @@ def score_run(arguments: ScoreArguments) -> CommandResult:
 def _options(arguments: RunArguments) -> RunOptions:
     file = open_suite(arguments.suite)
     seed = file.suite.seed if arguments.seed is None else arguments.seed
+    check_bounds(seed, Seed, "--seed")
     names = _names(arguments.methods)
     if not names:
         raise SuiteError("--methods names no method; give names joined by commas, or all")

@@ -19,7 +19,7 @@ from bench.runs.plan import Plan, image_counts, make_plan
 from bench.runs.records.run_manifest import MethodRecord, RunManifest, read_run_manifest
 from bench.runs.records.tables import FLOOR
 from bench.runs.row_settings import row_settings_of
-from bench.runs.run_folder import RunFolder
+from bench.runs.run_folder import RunFolder, check_distinct_files
 from bench.runs.task import GroupTask
 from bench.subjects.photo_checks import check_others, check_people
 from bench.suite.suite import Suite, SuiteFile
@@ -118,6 +118,7 @@ def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
         seed=options.seed,
         no_priors=_without_priors(labels, suite),
     )
+    check_distinct_files(plan.groups)
     requested = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)
     plan = Plan(plan.groups, requested)
     return PlannedRun(options, people, plan.only(options.only) if options.only else plan)

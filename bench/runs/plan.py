@@ -5,11 +5,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
+from typing import Final
 
 from bench.errors import SuiteError
 from bench.subjects.identity import Identity
 from bench.suite.prompts import PRIOR, Prompt
 from bench.suite.suite import Suite
+
+MAX_IMAGES: Final = 2_000_000
+"""Images of a plan, which takes 1.2 KB of memory for each."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,15 @@ def make_plan(
     """Plan every method x identity x fit x prompt x sample, and select all.
 
     Each group ends with its class images, except for the methods in `no_priors`. Raises SuiteError if no
-    prompt suits an identity.
+    prompt suits an identity, or for more than MAX_IMAGES images.
     """
     numbers = {who.id: _images_per_fit(who, prompts, counts) for who in identities}
+    total = len(methods) * counts.fits * sum(count for own in numbers.values() for _, count in own)
+    if total > MAX_IMAGES:
+        raise SuiteError(
+            f"the suite asks for {total:,} images, at most {MAX_IMAGES:,} are planned; lower samples, fits, "
+            "priors or identities"
+        )
     cells = [
         Cell(method, who.id, prompt, sample, image_seed(seed, who.id, prompt.id, sample), fit)
         for method in methods

@@ -77,8 +77,8 @@ def row_settings_of(label: str, settings: Mapping[str, Any]) -> RowSettings:
         raise SuiteError(f"{where}: references = {references!r}; expected an integer of at least 1")
     if corruption and corruption not in KINDS:
         raise SuiteError(f"{where}: unknown corruption {corruption!r}; {nearest(str(corruption), KINDS)}")
-    if guidance is not None and (type(guidance) not in (int, float) or not guidance >= 1):
+    if guidance is not None and (type(guidance) not in (int, float) or not 1 <= guidance <= 1000):
         raise SuiteError(
-            f"{where}: guidance = {guidance!r}; expected a number of at least 1; 1 is no guidance"
+            f"{where}: guidance = {guidance!r}; expected a number from 1 to 1,000; 1 is no guidance"
         )
     return RowSettings(ReferenceSelection(references, corruption), guidance, own)

@@ -12,7 +12,8 @@
 import io
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bench.atomic_io import read_json, refusal, remove_leftovers, write_json, write_whole
-from bench.errors import StoreError
-from bench.runs.plan import Cell
+from bench.errors import StoreError, SuiteError
+from bench.runs.plan import Cell, Group
 from bench.runs.records.run_manifest import MANIFEST
 from bench.runs.records.tables import CellRow
 
@@ -32,6 +33,8 @@ SUITE_COPY: Final = "suite.toml"
 LOCK: Final = ".lock"
 HOLDER: Final = ".lock-holder"
 """File with the name of the process that has the lock; `filelock` empties the lock file itself."""
+LONGEST_NAME: Final = 200
+"""Bytes of a row's name as a folder; file systems allow 255."""
 TEXT_KEY: Final = "personabench"
 
 
@@ -89,6 +92,26 @@ class RunFolder:
         Image.frombytes("RGB", image.size, image.convert("RGB").tobytes()).save(buffer, "PNG", pnginfo=text)
         write_json(self.sidecar(cell), record)
         write_whole(self.image(cell), buffer.getvalue())
+
+
+def check_distinct_files(groups: Sequence[Group]) -> None:
+    """Raise SuiteError where two planned images or fits would be stored in the same file or folder."""
+    labels: dict[str, str] = {}
+    for label in dict.fromkeys(group.method for group in groups):
+        if label.strip(".") == "" or not label.isprintable() or len(safe(label).encode()) > LONGEST_NAME:
+            raise SuiteError(f"{label!r} cannot be the name of a row; it is also the name of a folder")
+        other = labels.setdefault(safe(label), label)
+        if other != label:
+            raise SuiteError(f"the rows {other!r} and {label!r} would share a folder; rename one")
+    identities = {group.identity for group in groups}
+    for identity in sorted(identities):
+        if f"{identity}.json" in identities:
+            raise SuiteError(f"the people {identity!r} and '{identity}.json' would share a file; rename one")
+    for group in groups:
+        places = Counter((cell.prompt.id, cell.sample) for cell in group.cells)
+        (prompt, _), count = places.most_common(1)[0] if places else (("", 0), 0)
+        if count > 1:
+            raise SuiteError(f"{group.identity}: two prompts have the id {prompt!r}; rename the custom one")
 
 
 def latest_folder(results: Path) -> Path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from bench.errors import SuiteError, nearest
 from bench.suite.prompts import Prompt
@@ -38,7 +38,7 @@ def prompt_set(name: str) -> tuple[Prompt, ...]:
     return read_table(table, PromptFile, str(path)).prompts
 
 
-def _suiting(kind: str) -> Iterator[Prompt]:
+def _suiting(kind: Literal["live", "object"]) -> Iterator[Prompt]:
     """The set `kind`, restricted to subjects of that kind."""
     return (replace(prompt, id=f"{kind}-{prompt.id}", suits=kind) for prompt in prompt_set(kind))
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from bench.errors import SuiteError
 
@@ -29,12 +29,14 @@ class Prompt:
     the aspect that the prompt varies."""
     expected_attributes: Mapping[str, str] = field(default_factory=dict)
     """Visible attributes that the prompt requests, in the words of the dataset's labels."""
-    suits: str = ""
+    suits: Literal["", "live", "object"] = ""
     """The attribute `kind` (`live`, `object`) of the subjects that get the prompt; empty for all subjects."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.id):
-            raise SuiteError(f"prompt id {self.id!r}: an id consists of letters, digits, '-', '_' and '.'")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,149}", self.id):
+            raise SuiteError(
+                f"prompt id {self.id!r}: an id consists of at most 150 letters, digits, '-', '_' and '.'"
+            )
         if self.category == PRIOR and SLOT in self.template:
             raise SuiteError(
                 f"prompt {self.id!r}: {self.template!r}: a {PRIOR} prompt must not contain {SLOT}"

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from bench.errors import SuiteError, nearest
 from bench.suite.prompt_sets import choose_prompts
@@ -13,8 +13,10 @@ from bench.suite.renamed_keys import with_present_names
 from bench.suite.toml_schema import read_table
 from bench.text_files import parse_toml, read_text
 from methods.backbone.spec import BackboneSpec
+from methods.setting_checks import Bounds, Count, CountOrZero
 
 BUILT_IN: Final = Path(__file__).parent / "builtin"
+Seed = Annotated[int, Bounds(0, 2**63 - 1)]
 NO_BACKBONE: Final = "none"
 """Value of `backbone.path` that opens no backbone, for methods that need none."""
 
@@ -27,13 +29,13 @@ class DatasetSettings:
     """A name listed by `bench list datasets`."""
     path: str = ""
     """Folder of the dataset, relative to the suite file."""
-    identities: int | None = None
+    identities: Count | None = None
     """Number of identities to sample with the seed (default: all)."""
-    references: int = 4
+    references: CountOrZero = 4
     """Photographs per identity given to each method."""
-    held_out: int | None = None
+    held_out: Count | None = None
     """Photographs per identity used for evaluation (default: all remaining)."""
-    seed: int = 0
+    seed: Seed = 0
     """Samples the identities and splits their photographs."""
     noun: str = "person"
     """Class noun of a folder's subjects; other datasets provide their own."""
@@ -43,9 +45,9 @@ class DatasetSettings:
     """CelebA's partition; networks trained on `train` have not seen the people of `test`."""
     pictures: Literal["aligned", "in-the-wild"] = "aligned"
     """CelebA's image version; `in-the-wild` images are cropped to a square around the face."""
-    min_photos: int | None = None
+    min_photos: Count | None = None
     """Minimum number of photographs per person in CelebA (default: as many as the split needs)."""
-    others: int = 5000
+    others: Annotated[int, Bounds(0, 10**9)] = 5000
     """Maximum number of photographs of unselected identities, used as real images by set metrics."""
     own_prompts: bool = False
     """Whether to add the prompts that the dataset provides (dreambench)."""
@@ -66,13 +68,13 @@ class PromptSettings:
     """`[prompts]`: a built-in set or a part of it, and custom prompts."""
 
     set: str = "portrait"
-    count: int | None = None
+    count: CountOrZero | None = None
     """Use only the first `count` prompts of the set."""
     ids: tuple[str, ...] = ()
     """Use only these prompts of the set."""
-    recaptions: int = 0
+    recaptions: CountOrZero = 0
     """Number of captions of held-out photographs used as prompts, per identity."""
-    priors: int = 0
+    priors: CountOrZero = 0
     """Number of class images without the subject per fit, for drift and bleed: the class prompts in turn."""
     custom: tuple[Prompt, ...] = ()
     """`[[prompts.custom]]`: prompts defined in the suite file."""
@@ -100,9 +102,9 @@ class Needs:
 
     time: str = ""
     """Duration, hardware, and how the duration was determined."""
-    disk: float = 0.0
+    disk: Annotated[float, Bounds(0, 10**9)] = 0.0
     """Final size of the run folder in gigabytes."""
-    gpu_memory: float = 0.0
+    gpu_memory: Annotated[float, Bounds(0, 10**6)] = 0.0
     """Required CUDA memory in gigabytes; 0 if a CPU is sufficient."""
     sources: dict[str, str] = field(default_factory=dict)
     """How to obtain a file, as a command or instruction, by a path in the suite or a hub id."""
@@ -116,10 +118,10 @@ class Suite:
     dataset: DatasetSettings
     metrics: tuple[str, ...]
     about: str = ""
-    seed: int = 0
-    samples: int = 1
+    seed: Seed = 0
+    samples: Count = 1
     """Images per fit and prompt, each with its own noise."""
-    fits: int = 1
+    fits: Count = 1
     """Fits of each identity by each method, each with its own seed."""
     prompts: PromptSettings = field(default_factory=PromptSettings)
     backbone: BackboneSpec = field(default_factory=BackboneSpec)
@@ -199,21 +201,13 @@ def read_suite(text: str, path: Path) -> Suite:
 def _check(suite: Suite, path: Path) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", suite.name):
         raise SuiteError(f"{path}: name = {suite.name!r}; expected letters, digits, '-', '_' and '.'")
-    least: dict[str, tuple[int | None, int]] = {
-        "samples": (suite.samples, 1),
-        "fits": (suite.fits, 1),
-        "dataset: references": (suite.dataset.references, 0),
-        "dataset: held_out": (suite.dataset.held_out, 1),
-        "dataset: identities": (suite.dataset.identities, 1),
-        "dataset: min_photos": (suite.dataset.min_photos, 1),
-        "dataset: others": (suite.dataset.others, 0),
-        "prompts: recaptions": (suite.prompts.recaptions, 0),
-        "prompts: priors": (suite.prompts.priors, 0),
-    }
-    for key, (value, minimum) in least.items():
-        if value is not None and value < minimum:
-            raise SuiteError(f"{path}: {key} = {value}; expected at least {minimum}")
-    _check_rows(suite, path)
+    noun = suite.dataset.noun
+    if not noun.strip() or not noun.isprintable() or SLOT in noun:
+        raise SuiteError(f"{path}: dataset: noun = {noun!r}; expected a noun such as 'woman'")
+    for metric in suite.metrics:
+        if suite.metrics.count(metric) > 1:
+            raise SuiteError(f"{path}: metrics: {metric!r} is named twice")
+    _check_sweeps(suite, path)
     ids = [prompt.id for prompt in suite.shared_prompts]
     for id in ids:
         if ids.count(id) > 1:
@@ -222,13 +216,9 @@ def _check(suite: Suite, path: Path) -> None:
         raise SuiteError(f"{path}: no prompts; choose a set, add custom prompts, or set recaptions")
 
 
-def _check_rows(suite: Suite, path: Path) -> None:
+def _check_sweeps(suite: Suite, path: Path) -> None:
     for sweep in suite.sweep:
         if nested := [value for value in sweep.values if isinstance(value, list | dict)]:
             raise SuiteError(
                 f"{path}: sweep: values: {nested[0]!r}; expected a number, a string, true or false"
             )
-    for kind in ("methods", "encoders"):
-        for name, settings in getattr(suite, kind).items():
-            if not isinstance(settings, dict):
-                raise SuiteError(f"{path}: {kind}: {name} = {settings!r}; expected a table [{kind}.{name}]")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+from methods.setting_checks import Bounds
 
 EMBEDDED: Final = "embedded"
 """Setting value for the backbone, encoder or adapter that ships with the package."""
 
 Family = Literal["sd1", "sd2", "sdxl"]
 """Stable Diffusion 1.x, 2.x or XL."""
+Guidance = Annotated[float, Bounds(1, 1000)]
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,15 @@ class BackboneSpec:
     from. Supplies configs, tokenizers and scheduler, including the U-Net's prediction type."""
     scheduler: str = "own"
     """`ddim`, `dpm++`, `euler`, `unipc`, `pndm`, or `own` for the checkpoint's."""
-    steps: int = 30
-    guidance: float = 7.5
+    steps: Annotated[int, Bounds(1, 1000)] = 30
+    guidance: Guidance = 7.5
+    """Scale of classifier-free guidance; 1 is none."""
     negative_prompt: str = ""
-    resolution: int | None = None
+    resolution: Annotated[int, Bounds(8, 8192)] | None = None
     """Side of an image in pixels; None is the U-Net's native size."""
     dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    batch: int = 8
+    batch: Annotated[int, Bounds(1, 4096)] = 8
     """Images per batch. Batches are padded to this size: an image's bytes depend on the batch size."""
     attention_slicing: bool = False
     """Compute attention one image at a time: less memory, slower. Not applied to a method's own layers."""

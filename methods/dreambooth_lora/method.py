@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor
 
@@ -22,7 +22,7 @@ from methods.finetuning.loop import (
 )
 from methods.interface import MethodBase
 from methods.lora.checkpoint import PHRASE, PersonalisedWeights, load_person
-from methods.setting_checks import check_bounds, check_settings
+from methods.setting_checks import Beta, Bounds, Count, CountOrZero, Rate, Scale, Share, check_settings
 from methods.subject import SLOT, Subject
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
@@ -49,58 +49,55 @@ class DreamBoothLora(MethodBase):
     flip: bool = False
     """Mirror half of the photographs. Captions are unchanged: wrong where they mention left or right."""
     latents: Latents = "sample"
-    steps: int = 500
-    batch: int = 1
+    steps: Count = 500
+    batch: Count = 1
     """Photographs per batch; with prior preservation, plus the same number of class images."""
-    accumulation: int = 1
+    accumulation: Count = 1
     """Batches per step; their gradients are averaged."""
-    learning_rate: float = 1e-4
+    learning_rate: Rate = 1e-4
     lr_scheduler: LRScheduler = "constant"
-    warm_up: int = 0
+    warm_up: CountOrZero = 0
     """Steps over which the learning rate rises from 0; not used by `constant`."""
-    lr_cycles: int = 1
+    lr_cycles: Count = 1
     """Restarts of `cosine_with_restarts`."""
-    lr_power: float = 1.0
+    lr_power: Scale = 1.0
     """Exponent of `polynomial`."""
     optimizer: Optimizer = "adamw"
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_epsilon: float = 1e-8
-    weight_decay: float = 1e-2
-    max_grad_norm: float | None = 1.0
-    rank: int = 4
-    alpha: float | None = None
+    adam_beta1: Beta = 0.9
+    adam_beta2: Beta = 0.999
+    adam_epsilon: Share = 1e-8
+    weight_decay: Rate = 1e-2
+    max_grad_norm: Rate | None = 1.0
+    rank: Count = 4
+    alpha: Annotated[float, Bounds(0, 1_000_000)] | None = None
     """The update is scaled by alpha / rank; None means 1."""
-    dropout: float = 0.0
+    dropout: Share = 0.0
     """Dropout probability of LoRA's inputs."""
     targets: tuple[str, ...] = ATTENTION
     """Name suffixes of the U-Net layers with LoRA, such as `ff.net.2`, `conv1`, `proj_in`."""
     text_encoder: bool = False
     """Also train LoRA on the text encoders' attention; prompts are then encoded for every batch."""
-    text_learning_rate: float | None = None
+    text_learning_rate: Rate | None = None
     """None means `learning_rate`, as in the script for SD; the script for SDXL uses 5e-6."""
-    text_weight_decay: float | None = None
+    text_weight_decay: Rate | None = None
     """None means `weight_decay`."""
-    prior_weight: float = 0.0
+    prior_weight: Rate = 0.0
     """Weight of the class images' loss (prior preservation); 0 disables it."""
-    class_pictures: int = 100
+    class_pictures: CountOrZero = 100
     class_prompt: str = "a photo of {subject}"
-    min_snr: float | None = None
+    min_snr: Rate | None = None
     """Gamma of Min-SNR weighting of the photographs' loss (Hang et al. 2023); None: equal weights."""
     gradient_checkpointing: bool = False
     mixed_precision: MixedPrecision = "no"
     merged: bool = False
     """Compute with W + BA instead of adding BA's output: faster with LoRA on many small layers."""
-    scale: float = 1.0
+    scale: Scale = 1.0
     """Weight of the LoRA in sampling."""
 
     def __post_init__(self) -> None:
         check_settings(self)
         # A suite file gives a list.
         object.__setattr__(self, "targets", tuple(self.targets))
-        ones = ("steps", "batch", "accumulation", "rank", "lr_cycles")
-        zeros = ("warm_up", "learning_rate", "prior_weight", "class_pictures", "dropout")
-        check_bounds(self, dict.fromkeys(ones, 1) | dict.fromkeys(zeros, 0))
         check_optimizer(self.name, self.optimizer)
         if self.prior_weight > 0 and self.class_pictures < 1:
             raise MethodError(

@@ -26,7 +26,7 @@ from methods.interface import MethodBase
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages
 from methods.ip_adapter.method import embed
-from methods.setting_checks import check_bounds, check_settings
+from methods.setting_checks import DetectorSize, Scale, check_settings
 from methods.subject import Subject
 from methods.trained_on import training_data_of
 
@@ -55,25 +55,24 @@ class IPAdapterFaceID(MethodBase):
     shortcut: bool | None = None
     """True for PlusV2, false for Plus. The two have the same tensors; without this setting the file name must
     contain `faceid-plusv2` or `faceid-plus_`, as published."""
-    structure_scale: float = 1.0
+    structure_scale: Scale = 1.0
     """PlusV2: weight of the face structure from CLIP relative to the identity (published as s_scale)."""
-    scale: float = 1.0
+    scale: Scale = 1.0
     """Weight of the image tokens relative to the text."""
-    lora_scale: float = 1.0
+    lora_scale: Scale = 1.0
     """Weight of the checkpoint's LoRA; published: 1. Portrait has none."""
     photos: Literal["concat", "mean", "first"] = "concat"
     """Attend to the tokens of all photographs, to their mean embedding scaled to length 1, or to the first
     photograph only."""
     normed: bool = True
     """Scale embeddings to length 1; false for the checkpoints called `unnorm`."""
-    detector_size: int = 640
+    detector_size: DetectorSize = 640
     """Size in pixels to which photographs are scaled for face detection; published: 640."""
     other_backbone: bool = False
     """Accept weights that were trained with another backbone."""
 
     def __post_init__(self) -> None:
         check_settings(self)
-        check_bounds(self, {"detector_size": 32})
         if not self.adapter:
             raise MethodError(
                 "ip-adapter-faceid: no adapter; set `adapter` to a published FaceID checkpoint, "

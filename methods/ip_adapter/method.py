@@ -31,7 +31,7 @@ from methods.errors import MethodError
 from methods.interface import MethodBase
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages, adapted
-from methods.setting_checks import check_bounds, check_settings
+from methods.setting_checks import DetectorSize, Scale, check_settings
 from methods.shipped import WEIGHTS
 from methods.subject import Subject
 from methods.trained_on import training_data_of
@@ -54,7 +54,7 @@ class IPAdapter(MethodBase):
     encoder: str = "embedded"
     """Folder of the CLIPVisionModelWithProjection that the adapter was trained with; `embedded` for
     the built-in one."""
-    scale: float = 1.0
+    scale: Scale = 1.0
     """Weight of the image tokens relative to the text; 1 is diffusers' default. The authors advise 0.5 if the
     prompt matters."""
     photos: Literal["concat", "mean", "first"] = "concat"
@@ -66,14 +66,13 @@ class IPAdapter(MethodBase):
     faces: str = "buffalo_l"
     """For `shown = "face"`: insightface's model folder, by path or by its name below ~/.insightface/models.
     It only locates the face; its embedding is not used."""
-    detector_size: int = 640
+    detector_size: DetectorSize = 640
     """For `shown = "face"`: size in pixels to which photographs are scaled for face detection."""
     other_backbone: bool = False
     """Accept weights that were trained with another backbone."""
 
     def __post_init__(self) -> None:
         check_settings(self)
-        check_bounds(self, {"detector_size": 32})
 
     @property
     def adapter_file(self) -> Path:

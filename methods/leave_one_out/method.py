@@ -22,7 +22,7 @@ from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
 from methods.leave_one_out.cross_attention import guidance_batch
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
 from methods.leave_one_out.tuning import Tuning, tune
-from methods.setting_checks import check_bounds, check_settings
+from methods.setting_checks import Count, CountOrZero, Rate, Scale, check_settings
 from methods.shipped import WEIGHTS
 from methods.subject import Photo, Request, Subject
 from methods.trained_on import training_data_of
@@ -40,14 +40,14 @@ class LeaveOneOut(MethodBase):
     """Path of the trained weights; empty for the built-in ones of this aggregator."""
     encoder: str = "embedded"
     """Folder of the image encoder used in training; `embedded` for the built-in one."""
-    scale: float = 1.0
+    scale: Scale = 1.0
     """Weight of the image tokens relative to the text; 1 as in training."""
-    photos: int = 0
+    photos: CountOrZero = 0
     """Number of reference photographs to use, in order; 0 for all."""
-    tune_steps: int = 0
+    tune_steps: CountOrZero = 0
     """Fine-tuning steps on the person's reference photographs."""
-    tune_rate: float = 1e-4
-    tune_batch: int = 4
+    tune_rate: Rate = 1e-4
+    tune_batch: Count = 4
     other_backbone: bool = False
     """Accept weights that were trained with another backbone."""
 
@@ -57,7 +57,6 @@ class LeaveOneOut(MethodBase):
                 f"leave-one-out: unknown aggregator {self.aggregator!r}; known: {', '.join(AGGREGATORS)}"
             )
         check_settings(self)
-        check_bounds(self, {"photos": 0, "tune_steps": 0, "tune_rate": 0, "tune_batch": 1})
 
     @property
     def name(self) -> str:
@@ -156,7 +155,7 @@ class PersonalisedSet:
     captions: Tensor
     """(n, C)."""
     network: LeaveOneOutNetwork
-    scale: float
+    scale: Scale
     backbone: Backbone
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:

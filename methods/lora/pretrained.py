@@ -12,7 +12,7 @@ from methods.errors import MethodError
 from methods.interface import MethodBase
 from methods.lora.checkpoint import FILE, PHRASE, PersonalisedWeights, load_person, lora_on
 from methods.lora.published_file import copy_published
-from methods.setting_checks import check_settings
+from methods.setting_checks import Scale, check_settings
 from methods.subject import Subject
 
 SUFFIXES: Final = (".safetensors", ".bin")
@@ -33,7 +33,7 @@ class LoraFolder(MethodBase):
     trigger: str = "sks {noun}"
     """The phrase for the person in prompts; `{noun}` and `{id}` are replaced. A `phrase.txt` in the person's
     folder overrides it, such as in a fit of `dreambooth-lora`."""
-    scale: float = 1.0
+    scale: Scale = 1.0
     """Weight of the LoRA in sampling."""
 
     def __post_init__(self) -> None:

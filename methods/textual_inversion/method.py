@@ -28,7 +28,7 @@ from methods.finetuning.loop import (
     optimize,
 )
 from methods.interface import MethodBase
-from methods.setting_checks import check_bounds, check_settings
+from methods.setting_checks import Beta, Count, CountOrZero, Rate, Share, check_settings
 from methods.subject import SLOT, Request, Subject
 from methods.textual_inversion.embeddings import (
     check_placeholder,
@@ -58,7 +58,7 @@ class TextualInversion(MethodBase):
 
     placeholder: str = "<person>"
     """The new word in the stored file, for diffusers; it must not be a token of the tokenizer."""
-    vectors: int = 1
+    vectors: Count = 1
     """Number of embeddings of the placeholder."""
     initializer: str = "{noun}"
     """The word of the initial embedding, the mean for several tokens. `{noun}` is the subject's noun."""
@@ -68,29 +68,27 @@ class TextualInversion(MethodBase):
     flip: bool = True
     """Mirror half of the photographs. Captions are unchanged: wrong where they mention left or right."""
     latents: Latents = "sample"
-    steps: int = 3000
-    batch: int = 1
+    steps: Count = 3000
+    batch: Count = 1
     """Photographs per batch."""
-    accumulation: int = 4
+    accumulation: Count = 4
     """Batches per step; their gradients are averaged."""
-    learning_rate: float = 2e-3
+    learning_rate: Rate = 2e-3
     lr_scheduler: LRScheduler = "constant"
-    warm_up: int = 0
+    warm_up: CountOrZero = 0
     """Steps over which the learning rate rises from 0; not used by `constant`."""
-    lr_cycles: int = 1
+    lr_cycles: Count = 1
     """Restarts of `cosine_with_restarts`."""
     optimizer: Optimizer = "adamw"
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_epsilon: float = 1e-8
-    weight_decay: float = 1e-2
+    adam_beta1: Beta = 0.9
+    adam_beta2: Beta = 0.999
+    adam_epsilon: Share = 1e-8
+    weight_decay: Rate = 1e-2
     gradient_checkpointing: bool = False
     mixed_precision: MixedPrecision = "no"
 
     def __post_init__(self) -> None:
         check_settings(self)
-        ones = ("vectors", "steps", "batch", "accumulation", "lr_cycles")
-        check_bounds(self, dict.fromkeys(ones, 1) | {"warm_up": 0, "learning_rate": 0})
         check_optimizer(self.name, self.optimizer)
         if not self.placeholder.strip() or " " in self.placeholder:
             raise MethodError(f"textual-inversion: placeholder is {self.placeholder!r}; expected one word")

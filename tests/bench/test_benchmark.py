@@ -182,7 +182,7 @@ def test_invalid_options_are_refused_in_one_line(
     ("before", "after", "line"),
     [
         ("samples = 2", "sampels = 2", "unknown key 'sampels'; did you mean 'samples'?"),
-        ("samples = 2", "samples = 0", "samples = 0; expected at least 1"),
+        ("samples = 2", "samples = 0", "samples = 0; expected a number from 1 to 1,000,000"),
         ("samples = 2", 'samples = "two"', "samples = 'two'; expected an integer"),
         ('"portrait"', '"portraits"', "unknown prompt set 'portraits'; did you mean 'portrait'?"),
         (
@@ -198,6 +198,17 @@ def test_invalid_options_are_refused_in_one_line(
         ("batch = 4", "bathc = 4", "backbone: unknown key 'bathc'; did you mean 'batch'?"),
         ("batch = 4", 'dtype = "fp8"', "backbone: dtype = 'fp8'; known: bf16, fp16, fp32"),
         ("recaptions = 1", "recaptions = 9", "recaptions = 9, ada has 3 held-out photos"),
+        ("samples = 2", "samples = 1000000", "asks for 9,000,000 images, at most 2,000,000 are planned"),
+        (
+            "[backbone]",
+            '[[prompts.custom]]\nid = "recaption-1"\ntemplate = "{subject} here"\n[backbone]',
+            "two prompts have the id 'recaption-1'; rename the custom one",
+        ),
+        (
+            "recaptions = 1",
+            'priors = 1\n[[prompts.custom]]\nid = "prior"\ntemplate = "{subject} here"\n',
+            "two prompts have the id 'prior'",
+        ),
     ],
 )
 def test_invalid_suite_is_refused_in_one_line(
@@ -206,6 +217,26 @@ def test_invalid_suite_is_refused_in_one_line(
     suite.write_text(suite.read_text().replace(before, after))
     assert bench("run", "--suite", suite, "--methods", FAKE, "--out", "run") == ExitStatus.WRONG_INPUT
     assert line in error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--seed", "-1"), "--seed = -1; expected a number from 0"),
+        (("--methods", "."), "'.' cannot be the name of a row"),
+        (("--methods", ".."), "'..' cannot be the name of a row"),
+        (("--methods", "fake_method:FakeMethod,fake_method+FakeMethod"), "would share a folder"),
+    ],
+)
+def test_invalid_option_is_refused_before_anything_is_written(
+    arguments: tuple[str, ...], line: str, bench: Bench, suite: Path, capsys: Captured
+) -> None:
+    assert (
+        bench("run", "--suite", suite, "--methods", FAKE, "--out", "run", *arguments)
+        == ExitStatus.WRONG_INPUT
+    )
+    assert line in error_line(capsys)
+    assert not Path("run/images").exists()
 
 
 def test_unknown_suite_is_refused_with_the_nearest_name(bench: Bench, capsys: Captured) -> None:

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from bench.atomic_io import fresh_folder, read_json, write_json, write_whole
-from bench.errors import StoreError
-from bench.runs.plan import Cell
-from bench.runs.run_folder import RunFolder, locked, safe
+from bench.errors import StoreError, SuiteError
+from bench.runs.plan import Cell, Group
+from bench.runs.run_folder import RunFolder, check_distinct_files, locked, safe
 from bench.suite.prompts import Prompt
 
 CELL = Cell("a:b", "ada", Prompt("hat", "{subject} in a hat"), 1, 7)
@@ -114,3 +114,32 @@ def test_damaged_json_file_is_read_as_empty(tmp_path: Path) -> None:
 
 def test_method_names_become_folder_names() -> None:
     assert safe("package.module:Class") == "package.module+Class"
+
+
+def groups(*places: tuple[str, str]) -> list[Group]:
+    prompt = Prompt("hat", "{subject} in a hat")
+    return [Group(row, who, (Cell(row, who, prompt, 1, 7),)) for row, who in places]
+
+
+def test_rows_and_people_with_their_own_files_are_accepted() -> None:
+    check_distinct_files(groups(("a:b", "ada"), ("a.b", "ada"), ("a:b", "Ada"), ("a@b=1.0", "é")))
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ([("a/b", "ada"), ("a_b", "ada")], "rows 'a/b' and 'a_b' would share a folder"),
+        ([("x:y", "ada"), ("x+y", "bob")], "rows 'x:y' and 'x\\+y' would share a folder"),
+        ([("", "ada")], "'' cannot be the name of a row"),
+        ([(".", "ada")], "'.' cannot be the name of a row"),
+        ([("..", "ada")], "'..' cannot be the name of a row"),
+        ([("a\nb", "ada")], "cannot be the name of a row"),
+        ([("a" * 250, "ada")], "cannot be the name of a row"),
+        ([("a", "ada"), ("a", "ada.json")], "'ada' and 'ada.json' would share a file"),
+    ],
+)
+def test_planned_images_that_would_share_a_file_are_refused(
+    places: list[tuple[str, str]], message: str
+) -> None:
+    with pytest.raises(SuiteError, match=message):
+        check_distinct_files(groups(*places))
