@@ -35,7 +35,8 @@ from bench.runner.session import (
 from bench.runs.fingerprint import digest_of
 from bench.runs.finished_run import latest_run, read_run
 from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_manifest, write_run_manifest
-from bench.runs.records.tables import CELLS, CellRow, read_rows
+from bench.runs.records.table_digests import OF_RUN, check_tables, table_digests
+from bench.runs.records.tables import CELLS, METRICS, CellRow, read_rows
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
 from bench.scoring.score import ScoringInputs, added_metrics, score
 from bench.scoring.suite_metrics import build_metrics, with_metrics
@@ -90,20 +91,23 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
         metrics = build_metrics(suite)
         session = open_session(planned, folder, _warn(console))
         # Also written before the first image, so that a killed run has recorded its methods.
-        write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
+        write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started, ended=False)
         tasks = [task for task in session.tasks if task.group.method in options.methods]
         events = run_groups(tasks, session.backbone, folder, session.workers)
         with Display(console, len(planned.plan.selected_ids)) as display:
-            failed = sum(display.show(event) for event in events)
+            for event in events:
+                display.show(event)
         cells = write_cell_tables(session, folder)
         inputs = ScoringInputs(
             folder, suite, planned.people, cells, metrics, options.seed, session.floor, added
         )
         _score(inputs, console, arguments.cache, overwrite=options.overwrite)
-        write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started)
+        write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started, ended=True)
         text = _write_report(inputs)
     _print_report_path(folder, console)
-    return CommandResult(ExitStatus.SOME_FAILED if failed else ExitStatus.DONE, text)
+    generated = {cell.cell for cell in cells if cell.status == "generated"}
+    complete = planned.plan.selected_ids <= generated
+    return CommandResult(ExitStatus.DONE if complete else ExitStatus.SOME_FAILED, text)
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ def score_run(arguments: ScoreArguments) -> CommandResult:
     ensure_torchvision_imports()
     with locked(folder.path):
         manifest = read_run_manifest(folder.path)
+        check_tables(folder.path, manifest.tables, omit=METRICS)
         file = open_suite(arguments.suite) if arguments.suite else _suite_of(folder, manifest)
         # A suite names all metrics; without one, those that were added before remain.
         added = [*([] if arguments.suite else added_metrics(folder)), *_names(arguments.metrics)]
@@ -142,7 +147,9 @@ def score_run(arguments: ScoreArguments) -> CommandResult:
         )
         _score(inputs, console, arguments.cache, overwrite=overwrite)
         known = {digest_of(parts): dict(parts) for parts in metrics.fingerprints}
-        write_run_manifest(folder.path, replace(manifest, fingerprints={**manifest.fingerprints, **known}))
+        fingerprints = {**manifest.fingerprints, **known}
+        tables = table_digests(folder.path, OF_RUN)
+        write_run_manifest(folder.path, replace(manifest, fingerprints=fingerprints, tables=tables))
         text = _write_report(inputs)
     _print_report_path(folder, console)
     return CommandResult(ExitStatus.DONE, text)

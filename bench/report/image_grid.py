@@ -77,11 +77,14 @@ def _prompts(cells: Sequence[CellRow], method: str, identity: str) -> list[str]:
 
 
 def _image(cell: CellRow | None, folder: RunFolder) -> Image.Image:
-    """The first sample; grey where there is none."""
+    """The first sample; grey where there is none that can be read."""
     if cell is None or cell.status != "generated":
         return Image.new("RGB", (SIDE, SIDE), MISSING)
-    with Image.open(folder.image_of(cell)) as image:
-        return _fit(image.convert("RGB"))
+    try:
+        with Image.open(folder.image_of(cell)) as image:
+            return _fit(image.convert("RGB"))
+    except OSError:
+        return Image.new("RGB", (SIDE, SIDE), MISSING)
 
 
 def _corner(column: int, row: int) -> tuple[int, int]:

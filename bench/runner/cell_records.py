@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bench.atomic_io import read_json
+from bench.atomic_io import read_json, sync_folder
 from bench.runner.session import RunSession
 from bench.runs.fingerprint import digest_of
 from bench.runs.image_index import ImageIndex
@@ -67,6 +67,9 @@ def write_cell_tables(session: RunSession, folder: RunFolder) -> list[CellRow]:
     shared, index = digest_of(session.shared), session.index.updated(session.tasks, folder)
     cells = [cell_row(cell, index, folder, shared) for task in session.tasks for cell in task.group.cells]
     fits = [row for task in session.tasks if (row := fit_row(task, folder)) is not None]
+    # A table vouches for images, whose names are on disk before it.
+    for place in {folder.image(task.group.cells[0]).parent for task in session.tasks if task.group.cells}:
+        sync_folder(place)
     write_rows(folder.path / CELLS, cells, CellRow)
     write_rows(folder.path / FITS, fits, FitRow)
     return cells

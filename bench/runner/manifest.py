@@ -10,15 +10,24 @@ from bench.runner.provenance import commit, machine, versions
 from bench.runner.session import RunSession
 from bench.runs.fingerprint import digest_of
 from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
+from bench.runs.records.table_digests import OF_RUN, table_digests
 from bench.runs.run_folder import SUITE_COPY, RunFolder
 from methods.catalog import gpu_name
 from methods.interface import optimised_against, role_of, trained_on
 
 
 def write_manifest(
-    session: RunSession, metrics: Iterable[Mapping[str, str]], folder: RunFolder, seconds: float
+    session: RunSession,
+    metrics: Iterable[Mapping[str, str]],
+    folder: RunFolder,
+    seconds: float,
+    *,
+    ended: bool,
 ) -> None:
-    """Write suite.toml and run.json; `metrics` are the fingerprint parts of every metric."""
+    """Write suite.toml and run.json; `metrics` are the fingerprint parts of every metric.
+
+    Until a run has ended, run.json vouches for no table, and no report is made of the folder.
+    """
     options = session.planned.options
     parts = {task.group.method: dict(task.fingerprint_parts.method) for task in session.tasks}
     people = session.planned.people.chosen
@@ -35,6 +44,7 @@ def write_manifest(
         methods={label: _method_record(session, label, own) for label, own in parts.items()},
         fingerprints={digest_of(own): dict(own) for own in (session.shared, *metrics)},
         seconds=round(seconds, 1),
+        tables=table_digests(folder.path, OF_RUN) if ended else {},
     )
     write_text(folder.path / SUITE_COPY, options.file.text)
     write_run_manifest(folder.path, manifest)

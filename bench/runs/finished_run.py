@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
 from bench.atomic_io import read_json
-from bench.errors import ReportError, nearest
+from bench.errors import ReportError, SuiteError, nearest
 from bench.runs.fingerprint import differing
 from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, read_run_manifest
+from bench.runs.records.table_digests import check_tables
 from bench.runs.records.tables import (
     CELLS,
     FITS,
@@ -26,6 +27,7 @@ from bench.runs.records.tables import (
 )
 from bench.runs.run_folder import newest_with
 from bench.runs.training_overlap import TRAINED_ON, names_in, overlapping_names
+from bench.suite.toml_schema import read_table
 
 CEILING: Final = "photo-copy"
 """Label of the ceiling in runs that record no roles; FLOOR is that of the floor."""
@@ -175,22 +177,43 @@ def read_run(path: Path) -> FinishedRun:
     """Read a run folder. Raises ReportError where it is unfinished, or a column would mix fingerprints."""
     if not path.is_dir():
         raise ReportError(f"{path}: no such run folder; `bench run` makes one")
-    measured = read_json(path / METRICS)
-    metrics = measured.get("metrics")
-    if metrics is None:
+    if not (path / METRICS).exists():
         raise ReportError(f"{path}: not a finished run ({METRICS} is missing); finish it with `bench run`")
+    manifest = read_run_manifest(path)
+    check_tables(path, manifest.tables)
+    measured = _read_metrics(path / METRICS)
+    check_tables(path, measured.tables)
     run = FinishedRun(
         path,
-        read_run_manifest(path),
-        tuple(Column(**about) for about in metrics.values()),
+        manifest,
+        tuple(measured.metrics.values()),
         tuple(read_rows(path / CELLS, CellRow)),
         tuple(read_rows(path / FITS, FitRow)),
         tuple(read_rows(path / SCORES, ScoreRow)),
         tuple(read_rows(path / SETS, SetRow)),
-        measured.get("calibration", {}),
+        measured.calibration,
     )
     _check_comparable(run)
     return run
+
+
+@dataclass(frozen=True)
+class MetricsRecord:
+    """The content of metrics.json."""
+
+    metrics: Mapping[str, Column]
+    calibration: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    tables: Mapping[str, str] | None = None
+    """Digests of scores.csv and sets.csv; None in runs of version 0.1."""
+
+
+def _read_metrics(path: Path) -> MetricsRecord:
+    known = {f.name for f in fields(MetricsRecord)}
+    content = {key: value for key, value in read_json(path).items() if key in known}
+    try:
+        return read_table(content, MetricsRecord, str(path))
+    except SuiteError as error:
+        raise ReportError(f"{error}; the file is damaged, finish the run with `bench run`") from error
 
 
 def latest_run(results: Path) -> Path:

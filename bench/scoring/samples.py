@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from bench.errors import ReportError
+from bench.errors import ReportError, StoreError
 from bench.runs.records.tables import CellRow
 from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder
@@ -145,9 +145,14 @@ def place_of(cell: CellRow) -> tuple[str, str, int]:
 
 
 def load_image(path: Path) -> Image.Image:
-    """Load a stored image as RGB."""
-    with Image.open(path) as image:
-        return image.convert("RGB")
+    """Load a stored image as RGB. Raises StoreError where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise StoreError(
+            f"{path}: the image cannot be read ({error}); generate it again with `bench run`"
+        ) from error
 
 
 def real_same(identities: Mapping[str, IdentityImages]) -> Iterator[EvaluationSample]:

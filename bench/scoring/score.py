@@ -9,6 +9,7 @@ from typing import Final
 
 from bench.atomic_io import read_json, write_json
 from bench.datasets.registry import People
+from bench.runs.records.table_digests import OF_METRICS, are_unchanged, table_digests
 from bench.runs.records.tables import (
     METRICS,
     REAL_OTHER,
@@ -111,8 +112,9 @@ def score(
     `cache` is the folder in which the encoders keep the features of images; `warn` receives its problems.
     """
     folder, current = inputs.folder.path, inputs.digest
-    complete = all((folder / name).exists() for name in (SCORES, SETS))
-    if overwrite or not complete or read_json(folder / METRICS).get("of") != current:
+    record = read_json(folder / METRICS)
+    unchanged = record.get("of") == current and are_unchanged(folder, record.get("tables"))
+    if overwrite or not unchanged:
         with kept_features(inputs.metrics, cache, warn):
             _score(inputs, notify, current)
 
@@ -128,7 +130,10 @@ def _score(inputs: ScoringInputs, notify: Notify, current: str) -> None:
         title(m): found for m in inputs.metrics.of_images if (found := calibration(m, context.real))
     }
     columns = {"metrics": inputs.metrics.columns, "calibration": calibrations}
-    write_json(folder / METRICS, {"of": current, ADDED: list(inputs.added), **columns})
+    tables = table_digests(folder, OF_METRICS)
+    write_json(
+        folder / METRICS, {"of": current, ADDED: list(inputs.added), **columns, "tables": tables}
+    )
 
 
 def added_metrics(folder: RunFolder) -> list[str]:

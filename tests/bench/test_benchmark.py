@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from bench.errors import ExitStatus
+from bench.runs.plan import Cell
+from bench.runs.run_folder import RunFolder
 
 FAKE = "fake_method:FakeMethod"
 Bench = Callable[..., int]
@@ -256,3 +259,52 @@ def test_dry_run_prints_the_cells_and_writes_nothing(
     assert bench(*words, "--cells") == 0
     golden("plan.txt", capsys.readouterr().out)
     assert not Path("run").exists()
+
+
+def test_exit_status_is_0_only_if_every_image_is_there(
+    bench: Bench, suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images of bob disappear, as if the run folder was renamed during the run."""
+    save = RunFolder.save
+
+    def lossy(self: RunFolder, cell: Cell, *content: Any) -> None:
+        if cell.identity != "bob":
+            save(self, cell, *content)
+
+    monkeypatch.setattr(RunFolder, "save", lossy)
+    arguments = ("run", "--suite", suite, "--methods", FAKE, "--out", "run")
+    assert bench(*arguments) == ExitStatus.SOME_FAILED
+
+
+def test_damaged_image_is_generated_again(run_folder: Path, bench: Bench, suite: Path) -> None:
+    image = sorted((run_folder / "images").rglob("*.png"))[0]
+    before = image.read_bytes()
+    damaged = bytearray(before)
+    damaged[len(damaged) // 2] ^= 0x40
+    image.write_bytes(damaged)
+    assert bench("run", "--suite", suite, "--methods", FAKE, "--out", run_folder) == ExitStatus.DONE
+    assert image.read_bytes() == before
+
+
+def test_report_of_an_interrupted_second_run_is_refused_until_it_is_finished(
+    run_folder: Path, bench: Bench, suite: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables are those of the first run, and some images those of the second."""
+    saved: list[str] = []
+    save = RunFolder.save
+
+    def interrupted(self: RunFolder, cell: Cell, *content: Any) -> None:
+        save(self, cell, *content)
+        saved.append(cell.id)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+
+    again = ("run", "--suite", suite, "--methods", FAKE, "--out", run_folder, "--overwrite")
+    monkeypatch.setattr(RunFolder, "save", interrupted)
+    assert bench(*again) == 130
+    capsys.readouterr()
+    assert bench("report", run_folder) == ExitStatus.WRONG_INPUT
+    assert "has not ended; finish it with `bench run`" in error_line(capsys)
+    monkeypatch.setattr(RunFolder, "save", save)
+    assert bench(*again) == ExitStatus.DONE
+    assert bench("report", run_folder) == ExitStatus.DONE

@@ -8,6 +8,7 @@ import pytest
 
 from bench.errors import ExitStatus
 from bench.runs.finished_run import read_run
+from bench.runs.records.table_digests import OF_RUN, table_digests
 
 TABLES = ("scores.csv", "sets.csv", "metrics.json")
 
@@ -30,11 +31,38 @@ def test_scores_are_those_of_the_run_and_nothing_is_generated(
 def test_run_can_be_scored_without_its_method(run_folder: Path, bench) -> None:
     cells = (run_folder / "cells.csv").read_text()
     (run_folder / "cells.csv").write_text(cells.replace("fake_method:FakeMethod", "missing_module:Missing"))
+    manifest = json.loads((run_folder / "run.json").read_text())
+    manifest["tables"] = table_digests(run_folder, OF_RUN)
+    (run_folder / "run.json").write_text(json.dumps(manifest))
     (run_folder / "images" / "fake_method+FakeMethod").rename(
         run_folder / "images" / "missing_module+Missing"
     )
     assert bench("score", run_folder) == ExitStatus.DONE
     assert read_run(run_folder).methods == ["missing_module:Missing"]
+
+
+def test_unfinished_run_is_not_scored(run_folder: Path, bench, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = json.loads((run_folder / "run.json").read_text())
+    (run_folder / "run.json").write_text(json.dumps({**manifest, "tables": {}}))
+    assert bench("score", run_folder) == ExitStatus.WRONG_INPUT
+    assert "has not ended; finish it with `bench run`" in capsys.readouterr().err
+
+
+def test_damaged_scores_are_computed_again(run_folder: Path, bench) -> None:
+    before = {name: (run_folder / name).read_bytes() for name in TABLES}
+    lines = before["scores.csv"].splitlines(keepends=True)
+    (run_folder / "scores.csv").write_bytes(b"".join(lines[:-1]))
+    assert bench("score", run_folder) == ExitStatus.DONE
+    assert {name: (run_folder / name).read_bytes() for name in TABLES} == before
+
+
+def test_image_that_cannot_be_read_is_named_in_one_line(
+    run_folder: Path, bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = sorted((run_folder / "images").rglob("*.png"))[0]
+    image.write_bytes(image.read_bytes()[:200])
+    assert bench("score", run_folder, "--overwrite") == ExitStatus.WRONG_INPUT
+    assert f"{image}: the image cannot be read" in capsys.readouterr().err
 
 
 def test_another_suite_adds_metrics(run_folder: Path, bench, suite: Path) -> None:

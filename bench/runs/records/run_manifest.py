@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.atomic_io import read_json, write_json
+from bench.errors import ReportError, SuiteError
 from bench.runs.records.renamed import MANIFEST_KEYS, renamed
 from bench.runs.records.tables import FLOOR
+from bench.suite.toml_schema import read_table
 
 MANIFEST: Final = "run.json"
-LISTS: Final = ("conditioning_encoders", "trained_on", "optimised_against")
-"""Fields of `MethodRecord` that contain several names."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class RunManifest:
     """Duration of the run, without earlier runs into the same folder."""
     scoring_seconds_per_image: float = 0.0
     """Measured when all images of the run were last scored; 0 where they never were."""
+    tables: Mapping[str, str] | None = None
+    """Digests of the tables; empty while the run has not ended, None in runs of version 0.1."""
 
     @property
     def floor(self) -> str:
@@ -76,28 +78,27 @@ def write_run_manifest(folder: Path, manifest: RunManifest) -> None:
 
 
 def read_run_manifest(folder: Path) -> RunManifest:
-    """Read run.json; an absent or damaged one is empty."""
-    content = read_json(folder / MANIFEST)
-    where = str(folder / MANIFEST)
-    known = _known(content, RunManifest, where)
-    people = {id: PersonRecord(**_known(about, PersonRecord, where)) for id, about in _items(known, "people")}
-    methods = {label: _method(about, where) for label, about in _items(known, "methods")}
-    remarks = tuple(known.get("remarks", ()))
-    return RunManifest(**{**known, "people": people, "methods": methods, "remarks": remarks})
+    """Read run.json; an absent one is empty. Raises ReportError for a damaged one."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return RunManifest()
+    known = _known(read_json(path), RunManifest, str(path))
+    for key, cls in (("people", PersonRecord), ("methods", MethodRecord)):
+        if isinstance(known.get(key), Mapping):
+            known[key] = {name: _known(about, cls, str(path)) for name, about in known[key].items()}
+    try:
+        if not known:
+            raise SuiteError(f"{path}: not a JSON object")
+        return read_table(known, RunManifest, str(path))
+    except SuiteError as error:
+        remedy = "remove it and run all methods again with `bench run`, which keeps the images"
+        raise ReportError(f"{error}; the file is damaged, {remedy}") from error
 
 
-def _method(about: Mapping[str, Any], where: str) -> MethodRecord:
-    known = _known(about, MethodRecord, where)
-    lists = {key: tuple(known.get(key, ())) for key in LISTS}
-    return MethodRecord(**{**known, **lists})
-
-
-def _items(content: Mapping[str, Any], key: str) -> list[tuple[str, Mapping[str, Any]]]:
-    return list(content.get(key, {}).items())
-
-
-def _known(content: Mapping[str, Any], cls: type, where: str) -> dict[str, Any]:
+def _known(content: Any, cls: type, where: str) -> Any:
     """The entries that `cls` has a field for, by their present names."""
+    if not isinstance(content, Mapping):
+        return content
     names = renamed(content, MANIFEST_KEYS, where)
     fields = cls.__dataclass_fields__  # type: ignore[attr-defined]  # cls is a dataclass
     return {name: value for name, value in zip(names, content.values(), strict=True) if name in fields}

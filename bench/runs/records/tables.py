@@ -3,10 +3,12 @@
 import csv
 import gzip
 import io
+import math
 import types
 import typing
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -130,6 +132,15 @@ class SetRow:
     fingerprint: str
 
 
+KEYS: Final[Mapping[type, tuple[str, ...]]] = {
+    CellRow: ("cell",),
+    FitRow: ("method", "identity", "fit"),
+    ScoreRow: ("method", "identity", "prompt", "sample", "metric", "encoder"),
+    SetRow: ("method", "metric", "encoder", "left_out"),
+}
+"""Columns that no two lines have in common."""
+
+
 def write_rows(path: Path, rows: Sequence[Any], row_type: type) -> None:
     """Write dataclass rows as CSV, atomically; None becomes an empty field."""
     buffer = io.StringIO()
@@ -151,7 +162,7 @@ def read_rows(path: Path, row_type: type[RowType]) -> list[RowType]:
     parsers = _parsers(row_type)
     try:
         with _opened(path) as file:
-            reader = csv.reader(file)
+            reader = csv.reader(_whole_lines(file, path))
             header = renamed(next(reader, []), CSV_COLUMNS, str(path))
             absent = list(parsers)[len(header) :]
             if header != list(parsers)[: len(header)] or not all(_has_default(row_type, n) for n in absent):
@@ -159,9 +170,11 @@ def read_rows(path: Path, row_type: type[RowType]) -> list[RowType]:
                     f"{path}: columns {header}, expected {list(parsers)}; run `bench run` again"
                 )
             present = {name: parsers[name] for name in header}
-            return [
+            rows = [
                 _parsed(values, present, row_type, f"{path}, line {reader.line_num}") for values in reader
             ]
+            _check_distinct(rows, row_type, path)
+            return rows
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ReportError(f"{path}: cannot be read ({reason}); finish the run with `bench run`") from error
@@ -172,6 +185,22 @@ def _opened(path: Path) -> TextIO:
     if packed.exists() and not path.exists():
         return gzip.open(packed, "rt", encoding="utf-8", newline="")
     return path.open(encoding="utf-8", newline="")
+
+
+def _whole_lines(lines: Iterable[str], path: Path) -> Iterator[str]:
+    line = ""
+    for line in lines:
+        yield line
+    if line and not line.endswith("\n"):
+        raise ReportError(f"{path}: ends in the middle of a line; the table is cut, run `bench run` again")
+
+
+def _check_distinct(rows: Sequence[Any], row_type: type, path: Path) -> None:
+    """Raise ReportError for two lines about one thing, which would count twice."""
+    key = attrgetter(*KEYS[row_type])
+    if len({key(row) for row in rows}) < len(rows):
+        (first, _), *_ = Counter(map(key, rows)).most_common(1)
+        raise ReportError(f"{path}: two lines about {first}; the table is damaged, run `bench run` again")
 
 
 def _has_default(row_type: type, name: str) -> bool:
@@ -186,13 +215,19 @@ def _parsers(row_type: type) -> dict[str, Callable[[str], Any]]:
 def _parser(hint: Any) -> Callable[[str], Any]:
     if isinstance(hint, types.UnionType):
         number = typing.get_args(hint)[0]
-        return lambda text: number(text) if text else None
+        return lambda text: _finite(number(text)) if text else None
     if hint is int:
         return int
     if hint is str:
         return str
     choices = typing.get_args(hint)
     return lambda text: choices[choices.index(CSV_VALUES.get(text, text))]
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(f"{number}; expected a finite number")
+    return number
 
 
 def _parsed(
