@@ -114,11 +114,7 @@ def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:
     name or preset, a failing import, a class with members by old names, or an unknown setting.
     """
     entry = _entry(name)
-    module_name, _, class_name = entry.target.partition(":")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise MethodError(f"method {name!r}: cannot load {entry.target} ({error})") from error
+    cls = _load(name, entry.target)
     known = [f.name for f in dataclasses.fields(cls)]
     _check_member_names(name, cls, known)
     own = dict(settings or {})
@@ -127,7 +123,10 @@ def make(name: str, settings: Mapping[str, Any] | None = None) -> Method:
     for key in chosen:
         if key not in known:
             raise MethodError(f"method {name!r}: unknown setting {key!r}; {_suggestion(key, known)}")
-    method: Method = cls(**chosen)
+    try:
+        method: Method = cls(**chosen)
+    except TypeError as error:
+        raise MethodError(f"method {name!r}: cannot be built ({error})") from error
     return method
 
 
@@ -204,6 +203,20 @@ def _entry(name: str) -> MethodEntry:
     if name in installed:
         return MethodEntry(installed[name], "a method of an installed package")
     raise MethodError(f"unknown method {name!r}; {_suggestion(name, [*METHODS, *installed])}")
+
+
+def _load(name: str, target: str) -> Any:
+    """Import a method's class. Raises MethodError where the module fails or has no such dataclass."""
+    module_name, _, class_name = target.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    # A module of the user's may fail in any way.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise MethodError(f"method {name!r}: cannot load {target} ({reason})") from error
+    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
+        raise MethodError(f"method {name!r}: {target} is no dataclass; expected a method's class")
+    return cls
 
 
 def _check_member_names(name: str, cls: type, settings: list[str]) -> None:

@@ -278,7 +278,8 @@ class _Encoders:
             if key not in known or key in entry.settings:
                 free = [other for other in known if other not in entry.settings]
                 raise MetricError(f"encoder {name!r}: unknown setting {key!r}; {_nearest(key, free)}")
-        return cls(*parts, **entry.settings, **self._settings.get(name, {}))
+        settings = {**entry.settings, **self._settings.get(name, {})}
+        return _built(cls, parts, f"encoder {name!r}", **settings)
 
 
 def _metric(name: str, encoders: _Encoders) -> Any:
@@ -289,15 +290,27 @@ def _metric(name: str, encoders: _Encoders) -> Any:
     if ":" not in target:
         raise MetricError(f"unknown metric {name!r}; {_nearest(name, METRICS)}")
     cls = _load(target, f"metric {name!r}")
-    return cls(encoders[encoder]) if encoder else cls()
+    metric = _built(cls, [encoders[encoder]] if encoder else [], f"metric {name!r}")
+    for member in ("name", "encoder", "better", "fingerprint"):
+        if not hasattr(metric, member):
+            raise MetricError(f"metric {name!r}: a {type(metric).__name__} without `{member}` is no metric")
+    return metric
 
 
 def _load(target: str, what: str) -> Any:
     module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise MetricError(f"{what}: cannot load {target} ({error})") from error
+    # A module of the user's may fail in any way.
+    except Exception as error:
+        raise MetricError(f"{what}: cannot load {target} ({type(error).__name__}: {error})") from error
+
+
+def _built(cls: Any, parts: Sequence[Any], what: str, **settings: Any) -> Any:
+    try:
+        return cls(*parts, **settings)
+    except (TypeError, ValueError) as error:
+        raise MetricError(f"{what}: cannot be built ({error})") from error
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

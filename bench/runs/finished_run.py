@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
-from bench.atomic_io import read_json
-from bench.errors import ReportError, SuiteError, nearest
+from bench.errors import ReportError, nearest
 from bench.runs.fingerprint import differing
+from bench.runs.records.metrics_record import Column as Column
+from bench.runs.records.metrics_record import read_metrics
 from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, read_run_manifest
 from bench.runs.records.table_digests import check_tables
 from bench.runs.records.tables import (
@@ -26,8 +27,7 @@ from bench.runs.records.tables import (
     read_rows,
 )
 from bench.runs.run_folder import newest_with
-from bench.runs.training_overlap import TRAINED_ON, names_in, overlapping_names
-from bench.suite.toml_schema import read_table
+from bench.runs.training_overlap import overlapping_names
 
 CEILING: Final = "photo-copy"
 """Label of the ceiling in runs that record no roles; FLOOR is that of the floor."""
@@ -35,38 +35,6 @@ CEILING: Final = "photo-copy"
 OverlapKind = Literal["conditioned", "optimised", "trained", "judge trained"]
 """Why a number is not independent: the method is conditioned on the metric's encoder or was optimised against
 it, or the method or the metric was trained on people of the run."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric and its encoder."""
-
-    name: str
-    encoder: str
-    better: str
-    of: str
-    """`pictures` of the subject, `priors` (images without the subject), or `sets`."""
-    fingerprint: Mapping[str, str]
-
-    @property
-    def trained_on(self) -> Sequence[str]:
-        """Training data of the encoder; empty where the fingerprint does not name it."""
-        return names_in(self.fingerprint.get(TRAINED_ON, ""))
-
-    @property
-    def title(self) -> str:
-        """`identity (sface)`."""
-        return f"{self.name} ({self.encoder})" if self.encoder else self.name
-
-    @property
-    def heading(self) -> str:
-        """The title with an arrow towards better values."""
-        arrow = {"higher": " ↑", "lower": " ↓"}.get(self.better, "")
-        return self.title + arrow
-
-    def contains(self, row: ScoreRow | SetRow) -> bool:
-        """Whether a line of scores.csv or sets.csv belongs to this column."""
-        return (row.metric, row.encoder) == (self.name, self.encoder)
 
 
 @dataclass(frozen=True)
@@ -181,7 +149,7 @@ def read_run(path: Path) -> FinishedRun:
         raise ReportError(f"{path}: not a finished run ({METRICS} is missing); finish it with `bench run`")
     manifest = read_run_manifest(path)
     check_tables(path, manifest.tables)
-    measured = _read_metrics(path / METRICS)
+    measured = read_metrics(path / METRICS)
     check_tables(path, measured.tables)
     run = FinishedRun(
         path,
@@ -195,25 +163,6 @@ def read_run(path: Path) -> FinishedRun:
     )
     _check_comparable(run)
     return run
-
-
-@dataclass(frozen=True)
-class MetricsRecord:
-    """The content of metrics.json."""
-
-    metrics: Mapping[str, Column]
-    calibration: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    tables: Mapping[str, str] | None = None
-    """Digests of scores.csv and sets.csv; None in runs of version 0.1."""
-
-
-def _read_metrics(path: Path) -> MetricsRecord:
-    known = {f.name for f in fields(MetricsRecord)}
-    content = {key: value for key, value in read_json(path).items() if key in known}
-    try:
-        return read_table(content, MetricsRecord, str(path))
-    except SuiteError as error:
-        raise ReportError(f"{error}; the file is damaged, finish the run with `bench run`") from error
 
 
 def latest_run(results: Path) -> Path:

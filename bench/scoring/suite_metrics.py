@@ -9,7 +9,7 @@ from bench.runs.fingerprint import digest_of
 from bench.runs.source_code import definition_digests
 from bench.suite.suite import Suite
 from metrics.catalog import make, of_priors
-from metrics.interface import SampleMetric, SetMetric
+from metrics.interface import MetricError, SampleMetric, SetMetric
 
 Metric = SampleMetric | SetMetric
 PACKAGE: Final = "metrics"
@@ -76,8 +76,13 @@ class Metrics:
 
 
 def build_metrics(suite: Suite) -> Metrics:
-    """Build the suite's metrics and open their encoders; raises MetricError."""
-    return Metrics(*make(suite.metrics, encoders=suite.encoders))
+    """Build the suite's metrics and open their encoders; raises MetricError, also for two of one name."""
+    metrics = Metrics(*make(suite.metrics, encoders=suite.encoders))
+    titles = [title(metric) for metric in metrics.all]
+    for name in titles:
+        if titles.count(name) > 1:
+            raise MetricError(f"two metrics are called {name}, and would share a column; leave one out")
+    return metrics
 
 
 def with_metrics(suite: Suite, added: Sequence[str]) -> Suite:

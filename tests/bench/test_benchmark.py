@@ -201,6 +201,11 @@ def test_invalid_options_are_refused_in_one_line(
         ("batch = 4", "bathc = 4", "backbone: unknown key 'bathc'; did you mean 'batch'?"),
         ("batch = 4", 'dtype = "fp8"', "backbone: dtype = 'fp8'; known: bf16, fp16, fp32"),
         ("recaptions = 1", "recaptions = 9", "recaptions = 9, ada has 3 held-out photos"),
+        ("fake_metrics:Gap", "os:getcwd", "a str without `name` is no metric"),
+        ("fake_metrics:Gap", "json:dumps", "metric 'json:dumps': cannot be built"),
+        ("fake_metrics:Gap", ":Gap", "cannot load :Gap"),
+        ("fake_metrics:Gap", "broken_module:Gap", "cannot load broken_module:Gap (NameError"),
+        ("fake_metrics:Gap", "fake_metrics:Length", "'fake_metrics:Length' is named twice"),
         ("samples = 2", "samples = 1000000", "asks for 9,000,000 images, at most 2,000,000 are planned"),
         (
             "[backbone]",
@@ -226,6 +231,11 @@ def test_invalid_suite_is_refused_in_one_line(
     ("arguments", "line"),
     [
         (("--seed", "-1"), "--seed = -1; expected a number from 0"),
+        (("--methods", "os:system"), "os:system is no dataclass"),
+        (("--methods", "fake_method:OneImage"), "fake_method:OneImage is no dataclass"),
+        (("--methods", ":Fast"), "cannot load :Fast (ValueError"),
+        (("--methods", "..:X"), "cannot load ..:X"),
+        (("--methods", "broken_module:Method"), "cannot load broken_module:Method (NameError"),
         (("--methods", "."), "'.' cannot be the name of a row"),
         (("--methods", ".."), "'..' cannot be the name of a row"),
         (("--methods", "fake_method:FakeMethod,fake_method+FakeMethod"), "would share a folder"),

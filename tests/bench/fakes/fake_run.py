@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.atomic_io import write_json
-from bench.runs.finished_run import Column, FinishedRun
+from bench.runs.finished_run import FinishedRun
+from bench.runs.records.metrics_record import Column
 from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
 from bench.runs.records.tables import (
     CELLS,
