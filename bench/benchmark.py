@@ -12,6 +12,7 @@ from bench.analysis.comparison_table import compare
 from bench.atomic_io import write_text
 from bench.datasets.registry import open_people
 from bench.errors import ExitStatus, StoreError, SuiteError
+from bench.markdown import printable
 from bench.progress import Display, scoring_status
 from bench.report.export import as_csv, as_json
 from bench.report.image_grid import write_grid
@@ -89,7 +90,7 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
         added = added_metrics(folder)
         suite = with_metrics(planned.suite, added)
         metrics = build_metrics(suite)
-        session = open_session(planned, folder, _warn(console))
+        session = open_session(planned, folder, partial(_warn, console))
         # Also written before the first image, so that a killed run has recorded its methods.
         write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started, ended=False)
         tasks = [task for task in session.tasks if task.group.method in options.methods]
@@ -180,11 +181,11 @@ def _names(text: str) -> list[str]:
 
 def _score(inputs: ScoringInputs, console: Console, cache: Path | None, *, overwrite: bool) -> None:
     with scoring_status(console) as notify:
-        score(inputs, notify, overwrite=overwrite, cache=cache, warn=_warn(console))
+        score(inputs, notify, overwrite=overwrite, cache=cache, warn=partial(_warn, console))
 
 
-def _warn(console: Console) -> Callable[[str], None]:
-    return partial(console.print, style="yellow", markup=False)
+def _warn(console: Console, line: str) -> None:
+    console.print(printable(line), style="yellow", markup=False)
 
 
 def _write_report(inputs: ScoringInputs) -> str:

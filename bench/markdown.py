@@ -1,5 +1,6 @@
 """Markdown formatting: padded tables, lists, numbers."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -17,7 +18,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def bullets(lines: Sequence[str]) -> str:
     """A bullet list."""
-    return "\n".join(f"* {line}" for line in lines)
+    return "\n".join(f"* {plain(line)}" for line in lines)
 
 
 def number(value: float, low: float | None = None, high: float | None = None) -> str:
@@ -39,5 +40,15 @@ def dash() -> str:
     return "-"
 
 
+def plain(text: str) -> str:
+    """Names, captions and reasons as text: without control characters, HTML tags and pictures."""
+    return printable(re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text).replace("![", "!\\["))
+
+
+def printable(text: str) -> str:
+    """The text with a blank for every character that a terminal does not print, such as escape sequences."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return plain(text).replace("|", "\\|")

@@ -6,8 +6,10 @@ from types import TracebackType
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.markdown import printable
 from bench.runs.events import Event, Failed, Fitted, Generated, Skipped
 
 PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -54,19 +56,19 @@ class Display:
                 # The table counts failures; here a reason is printed once per group.
                 if (group, reason) not in self._reasons:
                     self._reasons.add((group, reason))
-                    self._console.print(f"{cell.id}: {reason}", style="red", **PLAIN)
+                    self._console.print(printable(f"{cell.id}: {reason}"), style="red", **PLAIN)
                 return True
         return False
 
     def _advance(self, group: str) -> None:
-        self._progress.update(self._task, advance=1, description=group)
+        self._progress.update(self._task, advance=1, description=escape(printable(group)))
         if group not in self._groups:
             self._groups.add(group)
             self._print(group)
 
     def _print(self, line: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(line, **PLAIN)
+            self._console.print(printable(line), **PLAIN)
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def scoring_status(console: Console) -> Iterator[Callable[[str], None]]:
     with console.status("scoring") as status:
 
         def notify(line: str) -> None:
-            status.update(f"scoring {line}")
+            status.update(escape(printable(f"scoring {line}")))
 
         yield notify
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as rich_escape
 from rich.table import Table
 
 from bench.datasets.registry import choose, open_dataset, others_of
 from bench.errors import DatasetError, ExitStatus, SuiteError
+from bench.markdown import printable
 from bench.subjects.identity import Identity
 from bench.subjects.photo_checks import (
     IdentitySignatures,
@@ -188,6 +189,11 @@ def show(summary: DatasetSummary, settings: DatasetSettings, console: Console) -
     console.print()
     for line in _problems(summary):
         console.print(escape(line), soft_wrap=True)
+
+
+def escape(text: str) -> str:
+    """The text without rich's markup and control characters."""
+    return rich_escape(printable(text))
 
 
 def _headline(summary: DatasetSummary, settings: DatasetSettings) -> str:

@@ -1,5 +1,6 @@
 """The commands `bench run`, `report`, `plot`, `doctor`, `data` and `list`."""
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +19,9 @@ from bench.cli.options import (
     SuiteOption,
 )
 from bench.cli.renamed_options import one_line_notices, with_present_options
+from bench.cli.streams import tolerant_streams
 from bench.errors import BenchError, ExitStatus
+from bench.markdown import printable
 
 HELP = """Compare methods for personalising a text-to-image diffusion model.
 
@@ -303,17 +306,53 @@ def list_(
 
 def main() -> None:
     """Run the command line; expected errors are printed as one line on stderr."""
+    with tolerant_streams() as stdout:
+        status = _run()
+        sys.stdout.flush()
+        # A reader such as `head` may close the pipe; a full disk is an error.
+        if isinstance(stdout.error, OSError) and not isinstance(stdout.error, BrokenPipeError):
+            _print_error(f"the output cannot be written ({stdout.error.strerror})")
+            status = status or ExitStatus.WRONG_INPUT
+    sys.exit(status)
+
+
+def _run() -> int:
     from methods.errors import MethodError
     from metrics.interface import MetricError
 
+    _set_missing_home()
     # A custom `package.module:Class` may be in the working folder; appended last, so that it shadows nothing.
-    sys.path.append(str(Path.cwd()))
+    try:
+        sys.path.append(str(Path.cwd()))
+    except FileNotFoundError:
+        _print_error("the working folder does not exist any more; change into another one")
+        return ExitStatus.WRONG_INPUT
     try:
         with one_line_notices():
             app(with_present_options(sys.argv[1:]))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
     except (BenchError, MethodError, MetricError) as error:
-        print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(ExitStatus.WRONG_INPUT)
+        _print_error(error)
+        return ExitStatus.WRONG_INPUT
+    except RuntimeError as error:
+        if "home directory" not in str(error):
+            raise
+        _print_error(f"{error} A path begins with ~ and an unknown user; write it in full")
+        return ExitStatus.WRONG_INPUT
     except KeyboardInterrupt:
-        print("bench: interrupted; run the same command again to resume", file=sys.stderr)
-        sys.exit(130)
+        _print_error("interrupted; run the same command again to resume")
+        return 130
+    return 0
+
+
+def _print_error(error: object) -> None:
+    print(f"bench: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+
+
+def _set_missing_home() -> None:
+    """Name a home folder that does not exist, for a user without one: libraries ask for it when imported."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"

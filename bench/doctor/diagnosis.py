@@ -17,6 +17,7 @@ from bench.datasets.registry import open_people
 from bench.doctor.finding import Finding, State, found, missing
 from bench.doctor.package_checks import package_findings
 from bench.errors import BenchError, ExitStatus
+from bench.markdown import printable
 from bench.runner.session import RESULTS
 from bench.runs.plan import image_counts, make_plan
 from bench.suite.suite import Suite, SuiteFile, open_suite
@@ -54,10 +55,11 @@ def diagnose(suite: str, methods: str) -> Diagnosis:
 
 def library_findings(*suites: str, methods: str) -> dict[str, list[Finding]]:
     """Findings of `library_checks` by suite, from a subprocess, as a broken torch may end the process."""
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
+    folders = [str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.doctor.library_checks", methods, *suites],
-        env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
+        # -P: files of the working folder, such as numpy.py, shadow no library.
+        [sys.executable, "-P", "-m", "bench.doctor.library_checks", methods, *suites],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders)), "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -118,7 +120,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
         table.add_column(title, max_width=width, overflow="fold")
     for line in diagnosis.findings:
         state = f"[{COLOURS[line.state]}]{line.state.value}[/]"
-        table.add_row(line.kind, escape(line.what), state, escape(line.detail))
+        table.add_row(line.kind, escape(printable(line.what)), state, escape(printable(line.detail)))
     console.print(table)
     lines = [f"\n{source}" for source in dict.fromkeys(line.source for line in diagnosis.findings) if source]
     if lines:

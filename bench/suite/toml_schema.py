@@ -80,6 +80,8 @@ def _plain(value: Any, expected: Any, where: str) -> Any:
     # bool is a subclass of int in Python, but `samples = true` is not a number.
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise SuiteError(f"{where} = {_short(value)}; expected {_type_name(expected)}")
+    if isinstance(value, str) and "\0" in value:
+        raise SuiteError(f"{where} = {_short(value)}; expected a string without NUL characters")
     return _finite(value, where)
 
 

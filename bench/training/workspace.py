@@ -1,5 +1,6 @@
 """Folders, data and device of a training, checked and opened."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from methods.recipes.adapters import TrainingSource
     from methods.recipes.workspace import TrainingWorkspace
 
-ROOT: Final = Path.home() / ".cache" / "personabench"
+# `Path.home` raises an error for a user without a home folder.
+ROOT: Final = Path(os.path.expanduser("~/.cache/personabench"))  # noqa: PTH111
 PEOPLE: Final = ROOT / "people"
 CHECKPOINTS: Final = ROOT / "checkpoints"
 PACKAGE: Final = Path(__file__).parents[2]

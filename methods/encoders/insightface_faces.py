@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from methods.compute.loading import first_line
 from methods.errors import MethodError
 from methods.subject import Photo, Subject
 
-MODEL_ROOT: Final = Path.home() / ".insightface" / "models"
+# `Path.home` raises an error for a user without a home folder.
+MODEL_ROOT: Final = Path(os.path.expanduser("~/.insightface/models"))  # noqa: PTH111
 
 MIN_DETECTION_SCORE: Final = 0.5
 """Minimum detection score of a face; insightface's default, as in FaceID's published code."""

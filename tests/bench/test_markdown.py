@@ -32,3 +32,18 @@ def test_interval_has_the_decimals_of_the_mean() -> None:
 def test_nouns_and_lists() -> None:
     assert (counted(1, "cell"), counted(2, "cell")) == ("1 cell", "2 cells")
     assert bullets(["a", "b"]) == "* a\n* b"
+
+
+ATTACK = "a\n\n# Title <img src=x onerror=alert(1)> ![](http://evil/x.png) \x1b]0;owned\x07\x1b[2J\u202ez"
+
+
+def test_names_and_reasons_stay_text() -> None:
+    for text in (bullets([ATTACK]), table(["row"], [[ATTACK]])):
+        assert not any(line.lstrip().startswith("#") for line in text.splitlines())
+        assert "<img" not in text
+        assert "![](" not in text
+        assert text.replace("\n", "").isprintable()
+
+
+def test_comparisons_are_no_tags() -> None:
+    assert bullets(["p < 0.05 and x<3"]) == "* p < 0.05 and x<3"

@@ -69,7 +69,11 @@ def findings(broken: Path) -> Iterator[Findings]:
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
             patch.delenv(name, raising=False)
         patch.chdir(broken.parent)
-        yield library_findings(*suite_names(), str(broken), methods="all")
+        # Files of the working folder shadow no library.
+        (broken.parent / "numpy.py").write_text("raise ImportError('the working folder comes first')")
+        found = library_findings(*suite_names(), str(broken), methods="all")
+        (broken.parent / "numpy.py").unlink()
+        yield found
 
 
 def missing_lines(findings: Findings, suite: str, kind: str) -> dict[str, str]:
