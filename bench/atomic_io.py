@@ -20,8 +20,9 @@ ENDS_RUN: Final = FULL | {errno.EROFS}
 FULL_IN_WORDS: Final = re.compile(
     rf"os error ({'|'.join(str(number) for number in sorted(ENDS_RUN))})\b"
     "|No space left on device|Disk quota exceeded|PytorchStreamWriter failed writing"
+    r"|inline_container.* unexpected pos|\d+ requested and \d+ written"
 )
-"""How safetensors and torch report a full disk, whose errors are no OSError."""
+"""How safetensors, torch and numpy report a full disk, without an error number."""
 PARTIAL: Final = ".partial"
 """End of the name of a temporary file or folder, which begins with a dot."""
 
@@ -126,9 +127,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def is_full_disk(error: BaseException) -> bool:
     """Whether an error reports a full or read-only disk, also one of a library that is no OSError."""
-    if isinstance(error, OSError) and error.errno in ENDS_RUN:
-        return True
-    if FULL_IN_WORDS.search(str(error)):
+    if getattr(error, "errno", None) in ENDS_RUN or FULL_IN_WORDS.search(str(error)):
         return True
     return error.__cause__ is not None and is_full_disk(error.__cause__)
 

@@ -181,6 +181,8 @@ def _chained() -> Exception:
         (OSError(errno.ENOSPC, "No space left on device"), True),
         (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), True),
         (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), True),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), True),
+        (OSError("1000000 requested and 38336 written"), True),
         (OSError(errno.EROFS, "Read-only file system"), True),
         (_chained(), True),
         (OSError(errno.EACCES, "Permission denied"), False),

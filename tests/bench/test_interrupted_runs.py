@@ -60,9 +60,8 @@ def test_killed_and_continued_run_generates_the_same_images(suite: Path, tmp_pat
     suite.write_text(slow)
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     assert bench(suite, uninterrupted).returncode == 0
-    for count in (1, 6, 11):
-        killed_after(suite, killed, count)
-        assert len(images(killed)) < 18
+    killed_after(suite, killed, 6)
+    assert len(images(killed)) < 18
     # A partial file, which no reader may accept as an image.
     partial = sorted((killed / "images").rglob("*.png"))[0]
     partial.write_bytes(partial.read_bytes()[:40])
