@@ -49,7 +49,7 @@ def copy_published(file: Path, to: Path) -> None:
         return
     prefix = "unet." if bare else ""
     tensors = _without_alphas(state, file)
-    save_file({f"{prefix}{name}": value.contiguous() for name, value in tensors.items()}, to)
+    save_file({f"{prefix}{name}": value.clone().contiguous() for name, value in tensors.items()}, to)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
