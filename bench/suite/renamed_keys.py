@@ -38,7 +38,7 @@ def _renamed(value: Any, section: str, used: set[tuple[str, str]]) -> Any:
         new = KEYS.get((section, key), key)
         if new != key:
             used.add((key, new))
-        if section == "sweep" and key == "setting" and inner in SWEEP_SETTINGS:
+        if section == "sweep" and key == "setting" and isinstance(inner, str) and inner in SWEEP_SETTINGS:
             used.add((inner, SWEEP_SETTINGS[inner]))
             inner = SWEEP_SETTINGS[inner]
         renamed[new] = _renamed(inner, section, used)

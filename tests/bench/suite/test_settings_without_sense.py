@@ -113,3 +113,10 @@ def test_row_that_is_no_table_is_refused(kind: str) -> None:
 def test_deeply_nested_file_is_refused() -> None:
     with pytest.raises(SuiteError, match="not TOML"):
         read_suite(f"x = {'[' * 5000}{']' * 5000}", Path("x.toml"))
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "[nan]", "1"])
+def test_sweep_of_a_setting_that_is_no_name_is_refused(value: str) -> None:
+    text = suite_with("TOP", "").replace('setting = "scale"', f"setting = {value}")
+    with pytest.raises(SuiteError, match="sweep: setting = "):
+        read_suite(text, Path("x.toml"))
