@@ -144,6 +144,11 @@ def generates_class_images(name: str) -> bool:
     return bool(constants.get("generates_class_images", True))
 
 
+def check_name(name: str) -> None:
+    """Raise MethodError for an unknown method; imports nothing."""
+    _entry(name)
+
+
 def open_backbone(spec: BackboneSpec) -> Backbone:
     """Load the backbone that all methods of a run share."""
     from methods.backbone.backbone import Backbone

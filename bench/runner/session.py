@@ -23,7 +23,7 @@ from bench.runs.run_folder import RunFolder, check_distinct_files
 from bench.runs.task import GroupTask
 from bench.subjects.photo_checks import check_others, check_people
 from bench.suite.suite import Suite, SuiteFile
-from methods.catalog import generates_class_images, make, self_contained
+from methods.catalog import check_name, generates_class_images, make, self_contained
 from methods.errors import MethodError
 from methods.interface import Method, role_of
 
@@ -119,6 +119,8 @@ def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
         no_priors=_without_priors(labels, suite),
     )
     check_distinct_files(plan.groups)
+    for label in options.methods:
+        check_name(str(suite.settings.get(label, {}).get("base", label)))
     requested = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)
     plan = Plan(plan.groups, requested)
     return PlannedRun(options, people, plan.only(options.only) if options.only else plan)

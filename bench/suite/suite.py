@@ -204,6 +204,10 @@ def _check(suite: Suite, path: Path) -> None:
     noun = suite.dataset.noun
     if not noun.strip() or not noun.isprintable() or SLOT in noun:
         raise SuiteError(f"{path}: dataset: noun = {noun!r}; expected a noun such as 'woman'")
+    if (suite.backbone.resolution or 0) % 8:
+        raise SuiteError(
+            f"{path}: backbone: resolution = {suite.backbone.resolution}; expected a multiple of 8"
+        )
     for metric in suite.metrics:
         if suite.metrics.count(metric) > 1:
             raise SuiteError(f"{path}: metrics: {metric!r} is named twice")

@@ -231,6 +231,7 @@ def test_invalid_suite_is_refused_in_one_line(
     ("arguments", "line"),
     [
         (("--seed", "-1"), "--seed = -1; expected a number from 0"),
+        (("--methods", "nonsense", "--dry-run"), "unknown method 'nonsense'"),
         (("--methods", "os:system"), "os:system is no dataclass"),
         (("--methods", "fake_method:OneImage"), "fake_method:OneImage is no dataclass"),
         (("--methods", ":Fast"), "cannot load :Fast (ValueError"),

@@ -1,6 +1,7 @@
 """A group is fitted once and generated in whole batches; cells fail one by one."""
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -176,6 +177,36 @@ class FullDisk(FakeMethod):
 def test_full_disk_during_a_fit_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
     with pytest.raises(StoreError, match=r"weights: cannot be written \(No space left on device\)"):
         list(run_group(replace(task, method=FullDisk()), None, folder))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds names by /proc/self/fd")
+def test_fit_is_on_disk_before_its_record_and_its_record_before_the_images(
+    task: GroupTask, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[tuple[str, str]] = []
+    fsync, replace_file = os.fsync, os.replace
+
+    def recorded_fsync(opened: int) -> None:
+        order.append(("sync", Path(f"/proc/self/fd/{opened}").readlink().name))
+        fsync(opened)
+
+    def recorded_replace(source: Path, target: Path) -> None:
+        order.append(("rename", Path(target).name))
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    list(run_group(task, None, folder))
+    assert order[:8] == [
+        ("sync", "subject.txt"),
+        ("sync", ".ada.partial"),
+        ("rename", "ada"),
+        ("sync", "fake"),
+        ("sync", ".ada.json.partial"),
+        ("rename", "ada.json"),
+        ("sync", "fake"),
+        ("sync", ".p0.s1.json.partial"),
+    ]
 
 
 class FullDiskInSafetensors(FakeMethod):

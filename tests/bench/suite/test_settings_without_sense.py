@@ -74,6 +74,7 @@ def test_suite_of_these_tests_is_valid() -> None:
         ("BACKBONE", "guidance = inf", "backbone: guidance = inf"),
         ("BACKBONE", "guidance = -5.0", "backbone: guidance = -5.0; expected a number from 1 to 1,000"),
         ("BACKBONE", "resolution = 0", "backbone: resolution = 0"),
+        ("BACKBONE", "resolution = 100", "backbone: resolution = 100; expected a multiple of 8"),
         ("BACKBONE", "resolution = -64", "backbone: resolution = -64"),
         ("BACKBONE", "resolution = 1000000", "backbone: resolution = 1000000"),
         ("BACKBONE", "steps = 0", "backbone: steps = 0"),
