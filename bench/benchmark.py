@@ -1,7 +1,6 @@
 """The commands `bench run`, `bench score`, `bench report` and `bench plot`, without parsing and printing."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path

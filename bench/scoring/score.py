@@ -131,9 +131,7 @@ def _score(inputs: ScoringInputs, notify: Notify, current: str) -> None:
     }
     columns = {"metrics": inputs.metrics.columns, "calibration": calibrations}
     tables = table_digests(folder, OF_METRICS)
-    write_json(
-        folder / METRICS, {"of": current, ADDED: list(inputs.added), **columns, "tables": tables}
-    )
+    write_json(folder / METRICS, {"of": current, ADDED: list(inputs.added), **columns, "tables": tables})
 
 
 def added_metrics(folder: RunFolder) -> list[str]:
