@@ -1,6 +1,7 @@
 """The commands `bench run`, `bench score`, `bench report` and `bench plot`, without parsing and printing."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,21 +13,21 @@ from bench.atomic_io import write_text
 from bench.datasets.registry import open_people
 from bench.errors import ExitStatus, StoreError, SuiteError
 from bench.markdown import printable
-from bench.progress import Display, scoring_status
+from bench.progress import Display, Work
 from bench.report.export import as_csv, as_json
 from bench.report.image_grid import write_grid
 from bench.report.markdown_report import markdown, summary
 from bench.report.plots import write_plot
 from bench.runner.backbone_source import Device
 from bench.runner.cell_records import write_cell_tables
-from bench.runner.estimate import cost_lines, estimate
+from bench.runner.dry_run import plan_text
+from bench.runner.estimate import estimate
 from bench.runner.execution.executors import executor
-from bench.runner.execution.worker_count import cores
 from bench.runner.manifest import write_manifest
 from bench.runner.session import (
     RESULTS,
-    PlannedRun,
     RunOptions,
+    RunSession,
     default_folder,
     method_labels,
     open_session,
@@ -93,16 +94,24 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
         # Also written before the first image, so that a killed run has recorded its methods.
         write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started, ended=False)
         tasks = [task for task in session.tasks if task.group.method in options.methods]
-        events = run_groups(tasks, session.backbone, folder, session.workers)
-        with Display(console, len(planned.plan.selected_ids)) as display:
-            for event in events:
+        with Display(console, _work(session, folder)) as display:
+            for event in run_groups(tasks, session.backbone, folder, session.workers):
                 display.show(event)
-        cells = write_cell_tables(session, folder)
-        inputs = ScoringInputs(
-            folder, suite, planned.people, cells, metrics, options.seed, session.floor, added
+            cells = write_cell_tables(session, folder)
+            inputs = ScoringInputs(
+                folder, suite, planned.people, cells, metrics, options.seed, session.floor, added
+            )
+            begun = time.monotonic()
+            _score(inputs, display, console, arguments.cache, overwrite=options.overwrite)
+        ended = time.monotonic()
+        write_manifest(
+            session,
+            metrics.fingerprints,
+            folder,
+            ended - started,
+            ended=True,
+            scoring_seconds_per_image=_per_new_image(ended - begun, session),
         )
-        _score(inputs, console, arguments.cache, overwrite=options.overwrite)
-        write_manifest(session, metrics.fingerprints, folder, time.monotonic() - started, ended=True)
         text = _write_report(inputs)
     _print_report_path(folder, console)
     generated = {cell.cell for cell in cells if cell.status == "generated"}
@@ -145,7 +154,8 @@ def score_run(arguments: ScoreArguments) -> CommandResult:
         inputs = ScoringInputs(
             folder, suite, people, cells, metrics, manifest.seed, manifest.floor, list(dict.fromkeys(added))
         )
-        _score(inputs, console, arguments.cache, overwrite=overwrite)
+        with Display(console, Work()) as display:
+            _score(inputs, display, console, arguments.cache, overwrite=overwrite)
         known = {digest_of(parts): dict(parts) for parts in metrics.fingerprints}
         fingerprints = {**manifest.fingerprints, **known}
         tables = table_digests(folder.path, OF_RUN)
@@ -178,9 +188,34 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _score(inputs: ScoringInputs, console: Console, cache: Path | None, *, overwrite: bool) -> None:
-    with scoring_status(console) as notify:
-        score(inputs, notify, overwrite=overwrite, cache=cache, warn=partial(_warn, console))
+def _work(session: RunSession, folder: RunFolder) -> Work:
+    """The missing images and fits of a run, with the costs of earlier runs."""
+    missing = [cell for task in session.tasks for cell in task.group.cells if cell.id in task.missing]
+    groups = {(cell.method, cell.identity, cell.fit) for cell in missing}
+    found = estimate(missing, session.planned.suite, folder, RESULTS)
+    rows = found.rows if found is not None else {}
+    return Work(
+        Counter(cell.method for cell in missing),
+        Counter(method for method, _, _ in groups),
+        {label: cost.image_seconds for label, cost in rows.items()},
+        {label: cost.fit_seconds for label, cost in rows.items()},
+        found.scoring_seconds if found is not None else 0.0,
+        session.workers,
+    )
+
+
+def _per_new_image(seconds: float, session: RunSession) -> float | None:
+    """Seconds of scoring per new image; None where most images were scored before."""
+    new = sum(len(task.missing) for task in session.tasks)
+    planned = sum(len(task.group.cells) for task in session.tasks)
+    return seconds / new if 2 * new > planned else None
+
+
+def _score(
+    inputs: ScoringInputs, display: Display, console: Console, cache: Path | None, *, overwrite: bool
+) -> None:
+    display.start_scoring((len(inputs.labels) + 2) * len(inputs.metrics.of_images))
+    score(inputs, display.scoring, overwrite=overwrite, cache=cache, warn=partial(_warn, console))
 
 
 def _warn(console: Console, line: str) -> None:
@@ -198,23 +233,6 @@ def _write_report(inputs: ScoringInputs) -> str:
 def _print_report_path(folder: RunFolder, console: Console) -> None:
     path = folder.path / "report.md"
     console.print(f"full report: {path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def plan_text(planned: PlannedRun, folder: RunFolder, *, cells: bool) -> str:
-    """`bench run --dry-run`: the size of the run, its expected costs, and on request the id of every cell."""
-    selected = planned.plan.selected
-    missing = [cell for cell in selected if not folder.image(cell).exists()]
-    rows, people = ({getattr(cell, name) for cell in selected} for name in ("method", "identity"))
-    prompts = {(cell.prompt.id, cell.prompt.template) for cell in selected}
-    size = (
-        f"{len(rows)} rows, {len(people)} people, {len(prompts)} prompts: {len(selected):,} of "
-        f"{len(planned.plan.cells):,} cells into {folder.path}; {len(selected) - len(missing):,} have an "
-        f"image, which is kept if its fingerprint is unchanged; {len(missing):,} images to make"
-    )
-    lines = [cell.id for cell in selected] if cells else []
-    costs = estimate(missing, planned.suite, folder, RESULTS)
-    workers = planned.options.workers or cores()
-    return "\n".join([*lines, size, *(cost_lines(costs, workers) if missing else [])])
 
 
 def render_report(run: Path | None, form: str) -> str:

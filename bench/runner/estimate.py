@@ -36,8 +36,10 @@ class RowCost:
 class Estimate:
     """Expected costs of the images that a run has to make."""
 
-    seconds: Mapping[str, float]
-    """Seconds of one process by row: fits and images."""
+    rows: Mapping[str, RowCost]
+    """Costs of the known rows."""
+    seconds: float
+    """Of fits and images in one process."""
     scoring_seconds: float
     bytes: float
     unknown: tuple[str, ...]
@@ -65,16 +67,13 @@ def estimate(cells: Sequence[Cell], suite: Suite, folder: RunFolder, results: Pa
         return None
     known = [cell for cell in cells if cell.method in costs]
     groups = {(cell.method, cell.identity, cell.fit) for cell in known}
-    seconds = dict.fromkeys(costs, 0.0)
-    for method, _, _ in groups:
-        seconds[method] += costs[method].fit_seconds
-    for cell in known:
-        seconds[cell.method] += costs[cell.method].image_seconds
+    seconds = sum(costs[method].fit_seconds for method, _, _ in groups)
+    seconds += sum(costs[cell.method].image_seconds for cell in known)
     default = BYTES_PER_PIXEL * (suite.backbone.resolution or 512) ** 2
     size = sum(costs[method].fit_bytes for method, _, _ in groups)
     size += sum(costs[cell.method].image_bytes or default for cell in known)
     unknown = tuple(label for label in labels if label not in costs)
-    return Estimate(seconds, scoring * len(cells), size, unknown, tuple(sources))
+    return Estimate(costs, seconds, scoring * len(cells), size, unknown, tuple(sources))
 
 
 def cost_lines(found: Estimate | None, workers: int) -> Iterator[str]:
@@ -82,7 +81,7 @@ def cost_lines(found: Estimate | None, workers: int) -> Iterator[str]:
     if found is None:
         yield "time and disk: unknown, because no earlier run has these rows and this backbone"
         return
-    seconds = sum(found.seconds.values()) / workers + found.scoring_seconds
+    seconds = found.seconds / workers + found.scoring_seconds
     yield (
         f"time: about {_duration(seconds)} with {counted(workers, 'process', 'processes')}; "
         f"disk: about {found.bytes / 1e6:,.0f} MB; by the costs of {', '.join(map(str, found.sources))}"

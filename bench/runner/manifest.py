@@ -9,7 +9,13 @@ from bench.runner.fingerprint_parts import class_code
 from bench.runner.provenance import commit, machine, versions
 from bench.runner.session import RunSession
 from bench.runs.fingerprint import digest_of
-from bench.runs.records.run_manifest import MethodRecord, PersonRecord, RunManifest, write_run_manifest
+from bench.runs.records.run_manifest import (
+    MethodRecord,
+    PersonRecord,
+    RunManifest,
+    read_run_manifest,
+    write_run_manifest,
+)
 from bench.runs.records.table_digests import OF_RUN, table_digests
 from bench.runs.run_folder import SUITE_COPY, RunFolder
 from methods.catalog import gpu_name
@@ -23,14 +29,19 @@ def write_manifest(
     seconds: float,
     *,
     ended: bool,
+    scoring_seconds_per_image: float | None = None,
 ) -> None:
     """Write suite.toml and run.json; `metrics` are the fingerprint parts of every metric.
 
-    Until a run has ended, run.json vouches for no table, and no report is made of the folder.
+    Until a run has ended, run.json vouches for no table, and no report is made of the folder. Without
+    `scoring_seconds_per_image`, that of the earlier run is kept.
     """
     options = session.planned.options
     parts = {task.group.method: dict(task.fingerprint_parts.method) for task in session.tasks}
     people = session.planned.people.chosen
+    scoring = scoring_seconds_per_image
+    if scoring is None:
+        scoring = read_run_manifest(folder.path).scoring_seconds_per_image
     manifest = RunManifest(
         suite=options.file.suite.name,
         seed=options.seed,
@@ -44,6 +55,7 @@ def write_manifest(
         methods={label: _method_record(session, label, own) for label, own in parts.items()},
         fingerprints={digest_of(own): dict(own) for own in (session.shared, *metrics)},
         seconds=round(seconds, 1),
+        scoring_seconds_per_image=round(scoring, 6),
         tables=table_digests(folder.path, OF_RUN) if ended else {},
     )
     write_text(folder.path / SUITE_COPY, options.file.text)

@@ -1,0 +1,23 @@
+"""Text of `bench run --dry-run`."""
+
+from bench.runner.estimate import cost_lines, estimate
+from bench.runner.execution.worker_count import cores
+from bench.runner.session import RESULTS, PlannedRun
+from bench.runs.run_folder import RunFolder
+
+
+def plan_text(planned: PlannedRun, folder: RunFolder, *, cells: bool) -> str:
+    """`bench run --dry-run`: the size of the run, its expected costs, and on request the id of every cell."""
+    selected = planned.plan.selected
+    missing = [cell for cell in selected if not folder.image(cell).exists()]
+    rows, people = ({getattr(cell, name) for cell in selected} for name in ("method", "identity"))
+    prompts = {(cell.prompt.id, cell.prompt.template) for cell in selected}
+    size = (
+        f"{len(rows)} rows, {len(people)} people, {len(prompts)} prompts: {len(selected):,} of "
+        f"{len(planned.plan.cells):,} cells into {folder.path}; {len(selected) - len(missing):,} have an "
+        f"image, which is kept if its fingerprint is unchanged; {len(missing):,} images to make"
+    )
+    lines = [cell.id for cell in selected] if cells else []
+    costs = estimate(missing, planned.suite, folder, RESULTS)
+    workers = planned.options.workers or cores()
+    return "\n".join([*lines, size, *(cost_lines(costs, workers) if missing else [])])
