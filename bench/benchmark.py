@@ -39,6 +39,7 @@ from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_mani
 from bench.runs.records.table_digests import OF_RUN, check_tables, table_digests
 from bench.runs.records.tables import CELLS, METRICS, CellRow, read_rows
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
+from bench.scoring.ray_features import compute_features
 from bench.scoring.score import ScoringInputs, added_metrics, score
 from bench.scoring.suite_metrics import build_metrics, with_metrics
 from bench.suite.suite import Seed, SuiteFile, open_suite
@@ -102,7 +103,7 @@ def run_benchmark(arguments: RunArguments) -> CommandResult:
                 folder, suite, planned.people, cells, metrics, options.seed, session.floor, added
             )
             begun = time.monotonic()
-            _score(inputs, display, console, arguments.cache, overwrite=options.overwrite)
+            _score(inputs, display, console, arguments)
         ended = time.monotonic()
         write_manifest(
             session,
@@ -129,12 +130,13 @@ class ScoreArguments:
     """Names of metrics to add, joined by commas."""
     overwrite: bool
     cache: Path | None
+    executor: str = "local"
 
 
 def score_run(arguments: ScoreArguments) -> CommandResult:
     """`bench score`: score the images of a run folder; no backbone and no method is loaded."""
-    run, overwrite = arguments.run, arguments.overwrite
-    folder = RunFolder(run or latest_folder(RESULTS))
+    executor(arguments.executor, None)  # refuses an unknown name
+    folder = RunFolder(arguments.run or latest_folder(RESULTS))
     if not (folder.path / MANIFEST).exists():
         raise StoreError(
             f"{folder.path}: not a run folder ({MANIFEST} is missing); make one with `bench run`"
@@ -155,7 +157,7 @@ def score_run(arguments: ScoreArguments) -> CommandResult:
             folder, suite, people, cells, metrics, manifest.seed, manifest.floor, list(dict.fromkeys(added))
         )
         with Display(console, Work()) as display:
-            _score(inputs, display, console, arguments.cache, overwrite=overwrite)
+            _score(inputs, display, console, arguments)
         known = {digest_of(parts): dict(parts) for parts in metrics.fingerprints}
         fingerprints = {**manifest.fingerprints, **known}
         tables = table_digests(folder.path, OF_RUN)
@@ -212,10 +214,14 @@ def _per_new_image(seconds: float, session: RunSession) -> float | None:
 
 
 def _score(
-    inputs: ScoringInputs, display: Display, console: Console, cache: Path | None, *, overwrite: bool
+    inputs: ScoringInputs, display: Display, console: Console, arguments: RunArguments | ScoreArguments
 ) -> None:
     display.start_scoring((len(inputs.labels) + 2) * len(inputs.metrics.of_images))
-    score(inputs, display.scoring, overwrite=overwrite, cache=cache, warn=partial(_warn, console))
+    warn, cache = partial(_warn, console), arguments.cache
+    prepare = None
+    if arguments.executor == "ray" and cache is not None:
+        prepare = partial(compute_features, inputs, cache, warn)
+    score(inputs, display.scoring, overwrite=arguments.overwrite, cache=cache, warn=warn, prepare=prepare)
 
 
 def _warn(console: Console, line: str) -> None:

@@ -13,6 +13,7 @@ from bench.cli.options import (
     CacheOption,
     Device,
     DeviceOption,
+    ExecutorOption,
     Format,
     JsonOption,
     NoCacheOption,
@@ -80,7 +81,7 @@ def run(
         typer.Option(help="Seed of all images.", show_default="the suite's"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Regenerate existing images.")] = False,
-    executor: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    executor: ExecutorOption = "local",
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Processes.", show_default="one per core, or per GPU"),
@@ -141,6 +142,7 @@ def score(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute existing scores again.")] = False,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
+    executor: ExecutorOption = "local",
 ) -> None:
     """Score the images of a run folder, without a backbone.
 
@@ -156,7 +158,7 @@ def score(
     from bench.scoring.feature_cache import cache_folder
 
     kept = None if no_cache else cache_folder(cache)
-    print(score_run(ScoreArguments(run, suite, metrics, overwrite, kept)).text)
+    print(score_run(ScoreArguments(run, suite, metrics, overwrite, kept, executor)).text)
 
 
 @app.command()

@@ -33,3 +33,4 @@ NoCacheOption = Annotated[
 DeviceOption = Annotated[Device, typer.Option(help="Device of the networks; auto uses a GPU if available.")]
 SuiteOption = Annotated[str, typer.Option(help="Name of a built-in suite, or path of a .toml suite file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ExecutorOption = Annotated[str, typer.Option(help="local, or ray for a cluster.")]

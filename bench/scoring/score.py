@@ -105,16 +105,25 @@ class ScoringContext:
 
 
 def score(
-    inputs: ScoringInputs, notify: Notify, *, overwrite: bool, cache: Path | None = None, warn: Notify
+    inputs: ScoringInputs,
+    notify: Notify,
+    *,
+    overwrite: bool,
+    cache: Path | None = None,
+    warn: Notify,
+    prepare: Callable[[], None] | None = None,
 ) -> None:
     """Write scores.csv, sets.csv and metrics.json, unless they exist with the present digest.
 
     `cache` is the folder in which the encoders keep the features of images; `warn` receives its problems.
+    `prepare` is called before the first image is scored.
     """
     folder, current = inputs.folder.path, inputs.digest
     record = read_json(folder / METRICS)
     unchanged = record.get("of") == current and are_unchanged(folder, record.get("tables"))
     if overwrite or not unchanged:
+        if prepare is not None:
+            prepare()
         with kept_features(inputs.metrics, cache, warn):
             _score(inputs, notify, current)
 

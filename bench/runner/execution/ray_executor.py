@@ -1,16 +1,10 @@
-"""Generate groups as Ray tasks, on the cluster at `RAY_ADDRESS` or on a local one.
+"""Generate groups as Ray tasks."""
 
-Every node needs this package, and the run folder at the same path.
-"""
-
-import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
-from bench.errors import StoreError, SuiteError
+from bench.errors import StoreError
+from bench.ray_cluster import ray_cluster
 from bench.runner.backbone_source import BackboneSource, opened
 from bench.runner.generate import generate_group, record_lost_group
 from bench.runs.events import Event
@@ -26,33 +20,14 @@ def generate_by_ray(
     The group of a lost worker is tried once more; then it fails alone. Raises SuiteError if Ray is not
     installed.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise SuiteError("--executor ray needs Ray: pip install 'personabench[ray]'") from error
-
-    # Ray reports lost workers on stdout, which is reserved for the table.
-    with redirect_stdout(sys.stderr):
-        yield from _generate_all(ray, tasks, backbone, RunFolder(folder.path.resolve()))
-
-
-def _generate_all(
-    ray: Any, tasks: Sequence[GroupTask], backbone: BackboneSource | None, folder: RunFolder
-) -> Iterator[Event]:
-    started_here = not ray.is_initialized()
-    if started_here:
-        environment = {"env_vars": {"PYTHONPATH": _python_path()}}
-        ray.init(runtime_env=environment, log_to_driver=False, include_dashboard=False)
-    try:
+    folder = RunFolder(folder.path.resolve())
+    with ray_cluster() as ray:
         # One retry: a machine may be lost, but a group that kills its worker must not do so for ever.
         remote = ray.remote(_generate_group).options(max_retries=1, **_resources(backbone))
         running = {remote.remote(task, backbone, folder): task for task in tasks}
         while running:
             (done, *_), _ = ray.wait(list(running))
             yield from _events(ray, done, running.pop(done), folder)
-    finally:
-        if started_here:
-            ray.shutdown()
 
 
 def _events(ray: Any, done: Any, task: GroupTask, folder: RunFolder) -> list[Event]:
@@ -72,11 +47,6 @@ def _resources(backbone: BackboneSource | None) -> dict[str, float]:
     """Resources per group: a GPU for a CUDA backbone, otherwise one core, as the local executor."""
     on_gpu = backbone is not None and backbone.device == "cuda"
     return {"num_cpus": 1, "num_gpus": 1} if on_gpu else {"num_cpus": 1}
-
-
-def _python_path() -> str:
-    """This process's import path, because a custom method is often a file in the working folder."""
-    return os.pathsep.join(str(Path(folder).resolve()) for folder in sys.path if Path(folder).is_dir())
 
 
 def _generate_group(task: GroupTask, backbone: BackboneSource | None, folder: RunFolder) -> list[Event]:
