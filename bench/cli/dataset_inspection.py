@@ -21,6 +21,7 @@ from bench.subjects.photo_checks import (
     IdentitySignatures,
     copies_across,
     copies_within,
+    crops_of_people,
     signatures_of,
     unusable,
 )
@@ -106,7 +107,7 @@ def inspect_dataset(settings: DatasetSettings, base: Path, *, open_all: bool) ->
         except DatasetError as error:
             refusals.append(str(error))
     others = others_of(dataset, chosen, settings, lambda error: refusals.append(str(error)))
-    copies, opened = _find_copies(identities, refusals, None if open_all else SAMPLING_SECONDS)
+    copies, opened = _find_copies(identities, refusals, open_all=open_all)
     if open_all:
         refusals += map(str, unusable(others))
     remarks = (*dataset.remarks, *copies, *_caption_remarks(identities))
@@ -123,10 +124,13 @@ def inspect_dataset(settings: DatasetSettings, base: Path, *, open_all: bool) ->
 
 
 def _find_copies(
-    identities: Sequence[Identity], refusals: list[str], seconds: float | None
+    identities: Sequence[Identity], refusals: list[str], *, open_all: bool
 ) -> tuple[list[str], int]:
-    """Lines about copies, and the number of identities checked; adds errors to `refusals`."""
-    deadline = None if seconds is None else time.monotonic() + seconds
+    """Lines about copies, and the number of identities checked; adds errors to `refusals`.
+
+    Crops are searched with `open_all` only: it takes longer than a run should wait.
+    """
+    deadline = None if open_all else time.monotonic() + SAMPLING_SECONDS
     copies: list[str] = []
     opened: list[IdentitySignatures] = []
     checked = 0
@@ -143,7 +147,7 @@ def _find_copies(
         copies += copies_across(opened)
     except DatasetError as error:
         refusals.append(str(error))
-    return copies, checked
+    return [*copies, *(crops_of_people(opened) if open_all else ())], checked
 
 
 def _caption_remarks(identities: Sequence[Identity]) -> Iterator[str]:

@@ -19,6 +19,8 @@ HASH_BITS: Final = SIDE * SIDE
 MAX_DISTANCE: Final = 10
 """Maximum number of different bits between near copies."""
 
+THUMBNAIL: Final = 96
+"""Maximum width and height in pixels of the image in which crops are searched."""
 BLOCK: Final = 2048
 """Photographs that are compared with all others at once; bounds the memory."""
 MIN_CONTRAST: Final = 4
@@ -37,6 +39,8 @@ class ImageSignature:
     """None if the image has too little contrast for a hash."""
     mirrored: Bits | None
     """The hash of the mirror image."""
+    thumbnail: Image
+    """Grey, with a longer side of at most THUMBNAIL pixels."""
 
 
 def signature_of(name: str, photo: Image) -> ImageSignature:
@@ -44,7 +48,9 @@ def signature_of(name: str, photo: Image) -> ImageSignature:
     content = photo.tobytes()
     exact = (photo.size, zlib.crc32(content), zlib.adler32(content))
     turned = photo.transpose(Transpose.FLIP_LEFT_RIGHT)
-    return ImageSignature(name, exact, perceptual_hash(photo), perceptual_hash(turned))
+    thumbnail = photo.convert("L")
+    thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Resampling.LANCZOS)
+    return ImageSignature(name, exact, perceptual_hash(photo), perceptual_hash(turned), thumbnail)
 
 
 def perceptual_hash(photo: Image) -> Bits | None:

@@ -9,8 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Final
 
 from bench.errors import DatasetError
+from bench.subjects.crops import crops_among
 from bench.subjects.identity import Identity, PhotoFile
 from bench.subjects.near_duplicates import (
     HASH_BITS,
@@ -20,6 +22,9 @@ from bench.subjects.near_duplicates import (
     near_pairs,
     signature_of,
 )
+
+MOST_CROPS: Final = 1000
+"""Maximum number of photographs among which crops are searched across identities; takes about a minute."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,31 @@ def copies_across(people: Sequence[IdentitySignatures]) -> list[str]:
         if owners[pair.first] != owners[pair.second]:
             found[f"{owners[pair.first]} and {owners[pair.second]}"].append(pair)
     return [_line(place, photos, pairs) for place, pairs in sorted(found.items())]
+
+
+def crops_of_people(people: Sequence[IdentitySignatures]) -> Iterator[str]:
+    """A line for each photograph that is a crop of another one.
+
+    Above MOST_CROPS photographs, each identity is searched on its own.
+    """
+    total = sum(len(who.references) + len(who.held_out) for who in people)
+    if total <= MOST_CROPS:
+        yield from _crops(people)
+        return
+    yield f"crops are searched within each identity only: {total:,} photographs, more than {MOST_CROPS:,}"
+    for who in people:
+        yield from _crops([who])
+
+
+def _crops(people: Sequence[IdentitySignatures]) -> Iterator[str]:
+    photos = [(who.id, photo) for who in people for photo in (*who.references, *who.held_out)]
+    for crop in crops_among([photo.thumbnail for _, photo in photos], [owner for owner, _ in photos]):
+        (one, part), (other, whole) = photos[crop.part], photos[crop.whole]
+        place = one if one == other else f"{one} and {other}"
+        yield (
+            f"{place}: {part.name} looks like a crop of {whole.name} "
+            f"({crop.distance} of {HASH_BITS} bits differ)"
+        )
 
 
 def _line(place: str, photos: Sequence[ImageSignature], pairs: Sequence[NearPair]) -> str:
