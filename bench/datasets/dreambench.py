@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import DatasetError
-from bench.subjects.identity import Identity, PhotoFile, checked_noun, split
+from bench.subjects.identity import Identity, PhotoFile, checked_caption, checked_noun, split
 from bench.subjects.image_files import entries, is_system_file, list_images
 from bench.suite.prompts import SLOT, Prompt
 from bench.suite.suite import DatasetSettings
 from bench.text_files import read_lines, shortened
+from methods.subject import with_article
 
 LISTING: Final = "prompts_and_classes.txt"
 LONGEST_NAME: Final = 255
@@ -95,7 +96,9 @@ class DreamBench:
         paths = list_images(self._root / name)
         if not paths:
             raise DatasetError(f"{self._root / name}: no images")
-        return tuple(PhotoFile(path, self._settings.caption) for path in paths)
+        phrase = with_article(self._listing.classes[name])
+        caption = checked_caption(self._settings.caption, "dataset: caption", phrase)
+        return tuple(PhotoFile(path, caption) for path in paths)
 
 
 def read_listing(path: Path) -> Listing:

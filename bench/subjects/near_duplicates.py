@@ -19,6 +19,8 @@ HASH_BITS: Final = SIDE * SIDE
 MAX_DISTANCE: Final = 10
 """Maximum number of different bits between near copies."""
 
+DARK: Final = 16
+"""Lightest grey value (0..255) of a photograph that is nearly black."""
 THUMBNAIL: Final = 96
 """Maximum width and height in pixels of the image in which crops are searched."""
 BLOCK: Final = 2048
@@ -41,6 +43,12 @@ class ImageSignature:
     """The hash of the mirror image."""
     thumbnail: Image
     """Grey, with a longer side of at most THUMBNAIL pixels."""
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the photograph is nearly black."""
+        lightest = self.thumbnail.getextrema()[1]
+        return isinstance(lightest, int | float) and lightest < DARK
 
 
 def signature_of(name: str, photo: Image) -> ImageSignature:

@@ -70,7 +70,7 @@ def signatures_of(who: Identity) -> IdentitySignatures:
 
 
 def copies_within(who: IdentitySignatures) -> list[str]:
-    """Copies among the photographs of one identity.
+    """Copies among the photographs of one identity, and photographs that are nearly black.
 
     Raises DatasetError if two held-out photographs, or one of them and a reference, are the same image.
     """
@@ -84,6 +84,9 @@ def copies_within(who: IdentitySignatures) -> list[str]:
         pairs = near_pairs(photos)
         if pairs:
             lines.append(_line(f"{who.id}: among its {side}", photos, pairs))
+    dark = [photo.name for photo in (*who.references, *who.held_out) if photo.is_dark]
+    if dark:
+        lines.append(f"{who.id}: {len(dark)} photographs are nearly black, first {dark[0]}")
     return lines
 
 

@@ -30,9 +30,10 @@ from bench.datasets.celeba.captions import caption, head_turn
 from bench.datasets.celeba.layout import Layout, images_in
 from bench.errors import DatasetError
 from bench.subjects.face_crops import FaceBox, detector, has_overlap, square_around
-from bench.subjects.identity import Identity, PhotoFile, split
+from bench.subjects.identity import Identity, PhotoFile, checked_caption, split
 from bench.subjects.image_files import Box, FaceCrop, Part
 from bench.suite.suite import DatasetSettings
+from methods.subject import with_article
 
 PARTITIONS: Final = {"train": 0, "valid": 1, "test": 2}
 GROUPS: Final = ("Male", "Young", "Pale_Skin", "Chubby")
@@ -98,10 +99,16 @@ class CelebA:
         path = self._folder / f"{stem}{self._suffixes[stem]}"
         part = self._part(path, stem) if self._wild else None
         if not self._annotations.order:
-            return PhotoFile(path, self._settings.caption, {}, part)
+            return PhotoFile(path, self._plain_caption, {}, part)
         labels = self._annotations.true_labels(stem)
         visible = {label: "yes" if label in labels else "no" for label in VISIBLE}
         return PhotoFile(path, caption(labels, self._turns.get(stem)), visible, part)
+
+    @property
+    def _plain_caption(self) -> str:
+        """The caption of photographs without attributes."""
+        phrase = with_article(self._settings.noun)
+        return checked_caption(self._settings.caption, "dataset: caption", phrase)
 
     def _part(self, path: Path, stem: str) -> Part | None:
         """The square around the face: from its box, else from YuNet, else the whole image."""
@@ -120,7 +127,7 @@ class CelebA:
         people = people_of(self._layout.file("identity_CelebA"), among)
         path = self._layout.optional("list_attr_celeba")
         if path is None:
-            text, noun = self._settings.caption, self._settings.noun
+            text, noun = self._plain_caption, self._settings.noun
             remark = (
                 f"no list_attr_celeba: all photographs have the caption {text!r} and the noun {noun!r}, "
                 "without attributes"

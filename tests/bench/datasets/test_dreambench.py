@@ -125,6 +125,11 @@ def test_prompts_with_other_slots_or_escapes_are_refused(line: str, clone: Path)
         templates(clone, line)
 
 
+def test_caption_of_the_suite_must_name_the_subject(clone: Path) -> None:
+    with pytest.raises(DatasetError, match="dataset: caption: the caption 'nothing' must contain"):
+        open_people(DatasetSettings("dreambench", str(clone), caption="nothing"), Path())
+
+
 def test_missing_listing_is_refused(clone: Path) -> None:
     (clone / "dataset" / "prompts_and_classes.txt").unlink()
     with pytest.raises(DatasetError, match="expected a clone of google/dreambooth"):

@@ -100,6 +100,12 @@ def test_mirror_images_under_two_ids_are_reported(photos: Path) -> None:
     assert line.endswith("bob/0.png, mirrored (0 of 256 bits differ)")
 
 
+def test_nearly_black_photographs_are_reported(photos: Path) -> None:
+    with Image.open(photos / "ada" / "0.png") as image:
+        image.point(lambda value: value // 20).save(photos / "ada" / "0.png")
+    assert check_people(people(photos)) == [f"ada: 1 photographs are nearly black, first {photos}/ada/0.png"]
+
+
 def test_unusable_photographs_are_listed(photos: Path) -> None:
     (photos / "bob" / "heldout" / "2.png").write_bytes(b"x")
     held_out = [photo for who in people(photos) for photo in who.held_out]

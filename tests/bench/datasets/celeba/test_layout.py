@@ -117,6 +117,8 @@ def test_without_attributes_all_captions_are_plain_and_that_is_said(
     for who in people.chosen:
         assert (who.noun, who.attributes) == ("person", {})
         assert {(p.caption, len(p.attributes)) for p in who.references} == {("{subject} poses", 0)}
+    with pytest.raises(DatasetError, match="dataset: caption: the caption 'nobody' must contain"):
+        open_dataset(settings("celeba", root, caption="nobody"), Path())
 
 
 def write_face(path: Path) -> None:
