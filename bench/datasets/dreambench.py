@@ -25,6 +25,8 @@ from methods.subject import with_article
 LISTING: Final = "prompts_and_classes.txt"
 LONGEST_NAME: Final = 255
 """Maximum number of characters of a subject, which is the name of a folder."""
+LONGEST_ID: Final = 100
+"""Maximum number of characters of a prompt's id, which is the name of a file."""
 LIVE: Final = frozenset({"cat", "dog"})
 """Classes that get the prompts for living subjects; the file does not specify them."""
 
@@ -135,7 +137,7 @@ def _prompt(line: str, where: str, number: int) -> Prompt:
     before, after = parts[1].strip(), parts[2].strip()
     words = " ".join(filter(None, (after, before)))
     separator = ", " if before else " "
-    id = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or f"line-{number}"
+    id = re.sub(r"[^a-z0-9]+", "-", words.lower())[:LONGEST_ID].strip("-") or f"line-{number}"
     category = "property" if before else "accessory" if after.startswith("wearing") else "context"
     return Prompt(id, f"{SLOT}{separator}{words}", category)
 

@@ -29,6 +29,8 @@ MAX_DISTANCE: Final = {True: 8, False: 20}
 photographs resemble each other. Of 120 random recompressed crops of 50 to 95 %, 93 (OpenPeople) and 57
 (rendered, 64 px) differ in at most 8 bits, 119 and 114 in at most 20. Different photographs of two of these
 people differ in at least 28 bits, of one person in at least 10, but for one pair of OpenPeople (6)."""
+LARGEST: Final = 0.97
+"""Largest crop, as a share of width and height."""
 STEPS: Final = (0.04, 0.02, 0.01, 0.005)
 """Changes of place and size in the finer search, as shares of the window."""
 Grey = NDArray[np.float32]
@@ -95,7 +97,10 @@ def _candidates(whole: Image.Image, size: tuple[int, int], parts: Grey) -> Itera
 
 
 def _distance(part: Image.Image, whole: Image.Image, window: Window) -> int | None:
-    """Different bits of `part` and of the window of `whole` that correlates best near `window`."""
+    """Different bits of `part` and of the window of `whole` that correlates best near `window`.
+
+    None if the window is the whole photograph: then both are near copies, not one a crop of the other.
+    """
     target = _unit(_grey(part, (FINE_SIDE, FINE_SIDE)).reshape(1, -1))[0]
 
     def correlation(box: Window) -> float:
@@ -112,6 +117,8 @@ def _distance(part: Image.Image, whole: Image.Image, window: Window) -> int | No
                 value = correlation(changed)
                 if value > best:
                     best, window, improved = value, changed, True
+    if (window[2] - window[0]) / whole.width > LARGEST and (window[3] - window[1]) / whole.height > LARGEST:
+        return None
     cut = whole.resize(part.size, Image.Resampling.LANCZOS, box=window)
     return hamming_distance(perceptual_hash(part), perceptual_hash(cut))
 

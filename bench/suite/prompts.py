@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from bench.errors import SuiteError
+from bench.text_files import shortened
 
 SLOT: Final = "{subject}"
 PRIOR: Final = "prior"
@@ -35,14 +36,16 @@ class Prompt:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,149}", self.id):
             raise SuiteError(
-                f"prompt id {self.id!r}: an id consists of at most 150 letters, digits, '-', '_' and '.'"
+                f"prompt id {shortened(self.id)}: expected at most 150 letters, digits, '-', '_' and '.'"
             )
         if self.category == PRIOR and SLOT in self.template:
             raise SuiteError(
-                f"prompt {self.id!r}: {self.template!r}: a {PRIOR} prompt must not contain {SLOT}"
+                f"prompt {self.id!r}: {shortened(self.template)}: a {PRIOR} prompt must not contain {SLOT}"
             )
         if self.category != PRIOR and self.template.count(SLOT) != 1:
-            raise SuiteError(f"prompt {self.id!r}: {self.template!r} must contain the slot {SLOT} once")
+            raise SuiteError(
+                f"prompt {self.id!r}: {shortened(self.template)} must contain the slot {SLOT} once"
+            )
 
     def text(self, phrase: str) -> str:
         """The template with `phrase` in the slot."""

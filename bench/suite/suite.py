@@ -11,7 +11,7 @@ from bench.suite.prompt_sets import choose_prompts
 from bench.suite.prompts import SLOT, Prompt
 from bench.suite.renamed_keys import with_present_names
 from bench.suite.toml_schema import read_table
-from bench.text_files import parse_toml, read_text
+from bench.text_files import parse_toml, read_text, shortened
 from methods.backbone.spec import BackboneSpec
 from methods.setting_checks import Bounds, Count, CountOrZero
 
@@ -199,8 +199,10 @@ def read_suite(text: str, path: Path) -> Suite:
 
 
 def _check(suite: Suite, path: Path) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", suite.name):
-        raise SuiteError(f"{path}: name = {suite.name!r}; expected letters, digits, '-', '_' and '.'")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", suite.name):
+        raise SuiteError(
+            f"{path}: name = {shortened(suite.name)}; expected at most 128 letters, digits, '-', '_' and '.'"
+        )
     noun = suite.dataset.noun
     if not noun.strip() or not noun.isprintable() or SLOT in noun:
         raise SuiteError(f"{path}: dataset: noun = {noun!r}; expected a noun such as 'woman'")

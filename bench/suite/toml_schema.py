@@ -34,7 +34,7 @@ def refuse_unknown(table: Mapping[str, Any], known: Mapping[str, Any] | set[str]
     """Raise SuiteError for the first unknown key, naming the closest known one."""
     for key in table:
         if key not in known:
-            raise SuiteError(f"{where}: unknown key {key!r}; {nearest(key, known)}")
+            raise SuiteError(f"{where}: unknown key {_short(key)}; {nearest(key, known)}")
 
 
 def check_bounds(value: Any, hint: Any, where: str) -> None:

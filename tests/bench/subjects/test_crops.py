@@ -55,6 +55,13 @@ def test_different_photographs_are_no_crops(people: tuple[Identity, ...]) -> Non
     assert list(crops_of_people([signatures_of(who) for who in people])) == []
 
 
+def test_near_copies_are_no_crops(people: tuple[Identity, ...]) -> None:
+    photos = [photo.load() for photo in people[0].references]
+    for photo in photos:
+        copy = photo.resize((90, 90), Image.Resampling.LANCZOS)
+        assert crops_among([thumbnail(photo), thumbnail(copy)], ["a", "b"]) == []
+
+
 def test_line_names_both_photographs(people: tuple[Identity, ...]) -> None:
     ada, bob = (signatures_of(who) for who in people[:2])
     photo = people[0].references[0].load().resize((192, 192), Image.Resampling.BICUBIC)

@@ -12,8 +12,9 @@ from PIL import Image
 from bench.cli.train import app as train
 from bench.doctor.diagnosis import dataset_findings
 from bench.doctor.finding import State
+from bench.errors import SuiteError
 from bench.runner.session import build_method, method_labels
-from bench.suite.suite import BUILT_IN, SuiteFile, open_suite, suite_names
+from bench.suite.suite import BUILT_IN, SuiteFile, open_suite, read_suite, suite_names
 from methods.catalog import AGGREGATORS, METHODS
 from metrics.catalog import ENCODERS, METRICS
 
@@ -226,3 +227,16 @@ def test_data_of_a_built_in_suite_are_in_the_working_folder(
 def test_data_of_a_custom_suite_are_next_to_its_file(suite: Path) -> None:
     assert open_suite(str(suite)).base == suite.parent
     assert open_suite(str(BUILT_IN / "tiny.toml")).base == Path.cwd()
+
+
+def test_messages_quote_at_most_the_beginning_of_a_long_text(suite: Path) -> None:
+    text = suite.read_text()
+    for changed in (
+        text.replace('"fake"', f'"{"x" * 200}"'),
+        text.replace("samples", "s" * 70_000),
+        f'{text}\n[[prompts.custom]]\nid = "{"x" * 70_000}"\ntemplate = "{{subject}}"\n',
+        f'{text}\n[[prompts.custom]]\nid = "x"\ntemplate = "{"x" * 70_000}"\n',
+    ):
+        with pytest.raises(SuiteError) as refused:
+            read_suite(changed, suite)
+        assert len(str(refused.value)) < 600
