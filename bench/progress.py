@@ -48,6 +48,11 @@ class Work:
         return images + fits + self.scoring_seconds
 
 
+def notice(line: str) -> None:
+    """Print a line on stderr."""
+    Console(stderr=True).print(printable(line), **PLAIN)
+
+
 class Display:
     """Displays a run: one bar with the time left on a terminal, otherwise one line per group.
 

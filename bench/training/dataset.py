@@ -109,6 +109,8 @@ class TrainingSplit:
     """As in the training overlap: `celeba-train`, `folder-people`."""
     data: DatasetTrainingSet
     unseen: DatasetTrainingSet
+    remarks: tuple[str, ...] = ()
+    """Irregularities of the dataset, such as missing annotations."""
 
 
 def open_training_split(settings: DatasetSettings, base: Path, side: int) -> TrainingSplit:
@@ -120,17 +122,20 @@ def open_training_split(settings: DatasetSettings, base: Path, side: int) -> Tra
     settings = replace(settings, references=0, held_out=None)
     if settings.kind == "celeba":
         unseen_people = settings.identities and max(1, settings.identities // PEOPLE_PER_UNSEEN)
-        name, seen = _examples(replace(settings, partition="train"), base)
+        train = replace(settings, partition="train")
+        name, seen = _examples(train, base)
+        remarks = open_dataset(train, base).remarks
         _, unseen = _examples(replace(settings, partition="valid", identities=unseen_people), base)
     else:
-        names = choose(open_dataset(settings, base).names(), settings)
+        dataset = open_dataset(settings, base)
+        names, remarks = choose(dataset.names(), settings), dataset.remarks
         if len(names) < 2:
             raise DatasetError(f"{settings.kind}: {len(names)} identities; expected at least 2, one unseen")
         mixed = shuffled(names, settings.seed, "unseen")
         count = max(1, len(names) // PEOPLE_PER_UNSEEN)
         name, seen = _examples(settings, base, sorted(mixed[count:]))
         _, unseen = _examples(settings, base, sorted(mixed[:count]))
-    return TrainingSplit(name, DatasetTrainingSet(seen, side), DatasetTrainingSet(unseen, side))
+    return TrainingSplit(name, DatasetTrainingSet(seen, side), DatasetTrainingSet(unseen, side), remarks)
 
 
 def _examples(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from bench.errors import DatasetError
-from bench.progress import Report
+from bench.progress import Report, notice
 from bench.suite.suite import DatasetSettings
 from bench.suite.toml_schema import read_table
 from bench.training.dataset import open_training_split
@@ -90,6 +90,8 @@ def adapter_workspace(
     table = {"kind": options.dataset, "path": path, "pictures": options.pictures}
     settings = replace(read_table(table, DatasetSettings, "bench train"), identities=options.people)
     split = open_training_split(settings, Path(), options.side or (64 if base == EMBEDDED else 512))
+    for line in split.remarks:
+        notice(f"dataset: {line}")
     out = ROOT / "adapters" / split.name if paths.out == WEIGHTS else paths.out
     checkpoints = paths.checkpoints / f"{split.name}-{split.data.digest}"
     workspace = TrainingWorkspace(split.data, split.unseen, out, checkpoints, torch_device(device), report)

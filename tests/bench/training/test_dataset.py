@@ -63,12 +63,16 @@ def test_celeba_trains_on_train_and_validates_on_valid(
     assert stems == {"000001", "000002", "000003", "000004", "000005"}
 
 
-def test_in_the_wild_images_are_an_option_of_training(celeba: Callable[..., Path]) -> None:
+def test_in_the_wild_images_are_an_option_of_training(
+    celeba: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     root = celeba({1: ("train", 2), 3: ("valid", 2)}, wild=True)
+    (root / "list_attr_celeba.txt").unlink()
     paths = TrainingPaths(checkpoints=root / "work", out=root / "made")
     options = DatasetOptions("celeba", root, pictures="in-the-wild", side=16)
     workspace, _ = adapter_workspace(paths, options, "embedded", "cpu", lambda *_: None)
     assert {example.photo.part for example in workspace.data.examples} == {Box(5, 0, 95, 90)}  # type: ignore[attr-defined]
+    assert "dataset: no list_attr_celeba: all photographs have the caption" in capsys.readouterr().err
     with pytest.raises(SuiteError, match="pictures = 'wild'; known: aligned, in-the-wild"):
         adapter_workspace(paths, replace(options, pictures="wild"), "embedded", "cpu", lambda *_: None)
 
