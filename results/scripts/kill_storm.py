@@ -32,6 +32,9 @@ from bench.cli.main import main as command_line
 from bench.errors import ReportError
 from bench.runs.finished_run import read_run
 
+WORKERS = "STORM_WORKERS"
+"""Environment variable with the number of worker processes of a run."""
+
 
 def forked_run(work: Path, out: Path, *options: str, kill_at: int | None = None) -> int:
     """Start `bench run` in a forked process, which kills itself before file operation `kill_at`."""
@@ -48,8 +51,8 @@ def forked_run(work: Path, out: Path, *options: str, kill_at: int | None = None)
 
 def run(work: Path, out: Path, *options: str) -> int:
     """`bench run` in this process; its exit status."""
-    suite = str(work / "suite.toml")
-    sys.argv = ["bench", "run", "--suite", suite, "--methods", "all", "--out", str(out), "--workers", "1"]
+    suite, workers = str(work / "suite.toml"), os.environ.get(WORKERS, "1")
+    sys.argv = ["bench", "run", "--suite", suite, "--methods", "all", "--out", str(out), "--workers", workers]
     sys.argv += options
     try:
         command_line()
@@ -196,7 +199,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", default="1", help="worker processes of each run")
     options = parser.parse_args()
+    os.environ[WORKERS] = options.workers
     with tempfile.TemporaryDirectory() as work:
         found = storm(Path(work), options.kills, options.seed)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(found.counts.items()))
