@@ -1,5 +1,6 @@
 """Write cells.csv and fits.csv from the content of a run folder."""
 
+import math
 from dataclasses import replace
 
 from bench.atomic_io import read_json, sync_folder
@@ -43,7 +44,7 @@ def cell_row(cell: Cell, index: ImageIndex, folder: RunFolder, run_fingerprint: 
         )
     failure = read_json(folder.failure(cell))
     if failure.get("fingerprint") == fingerprint:
-        return replace(row, status="failed", reason=str(failure["reason"]))
+        return replace(row, status="failed", reason=str(failure.get("reason", "the reason was not recorded")))
     return row
 
 
@@ -54,12 +55,14 @@ def fit_row(task: GroupTask, folder: RunFolder) -> FitRow | None:
     if not record:
         return None
     costs = {key: _number(record.get(key)) for key in ("seconds", "memory_mb", "gpu_mb")}
-    return FitRow(group.method, group.identity, bytes=record.get("bytes"), fit=group.fit, **costs)
+    size = record.get("bytes")
+    count = size if isinstance(size, int) else None
+    return FitRow(group.method, group.identity, bytes=count, fit=group.fit, **costs)
 
 
 def _number(value: object) -> float | None:
     """Round to six significant digits, the useful precision of a clock."""
-    return float(f"{value:.6g}") if isinstance(value, int | float) else None
+    return float(f"{value:.6g}") if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def write_cell_tables(session: RunSession, folder: RunFolder) -> list[CellRow]:

@@ -236,7 +236,7 @@ def _refuse_stale(tasks: Sequence[GroupTask], index: ImageIndex, folder: RunFold
         return
     cell, task = stale[0]
     before = read_json(folder.sidecar(cell)).get("fingerprint_parts")
-    if before is None:
+    if not isinstance(before, Mapping):
         raise _stale(folder, len(stale), cell.id, "what they depend on was not recorded")
     changed = differing(before, task.fingerprint_parts.parts(cell))
     code = changed_definitions(read_run_manifest(folder.path), task) if "code" in before else []

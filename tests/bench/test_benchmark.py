@@ -319,3 +319,21 @@ def test_report_of_an_interrupted_second_run_is_refused_until_it_is_finished(
     monkeypatch.setattr(RunFolder, "save", save)
     assert bench(*again) == ExitStatus.DONE
     assert bench("report", run_folder) == ExitStatus.DONE
+
+
+def test_records_with_unexpected_content_end_no_run(
+    run_folder: Path, bench: Bench, suite: Path, capsys: Captured
+) -> None:
+    again = ("run", "--suite", suite, "--methods", FAKE, "--out", run_folder)
+    image, other, *_ = sorted((run_folder / "images").rglob("*.png"))
+    image.with_suffix(".json").write_text('{"seconds": NaN, "memory_mb": "x", "flaw": 3}')
+    (run_folder / "fits" / FAKE.replace(":", "+") / "bob.json").write_text('{"bytes": "x", "seconds": []}')
+    other.unlink()
+    fingerprint = json.loads(other.with_suffix(".json").read_text())
+    other.with_suffix(".failed.json").write_text(json.dumps({"fingerprint": fingerprint}))
+    assert bench(*again) == ExitStatus.DONE
+    image.with_suffix(".json").write_text('{"fingerprint_parts": []}')
+    with_settings(suite, "pause = 0.001")
+    capsys.readouterr()
+    assert bench(*again) == ExitStatus.WRONG_INPUT
+    assert "what they depend on was not recorded" in error_line(capsys)
