@@ -71,7 +71,10 @@ class LoraFolder(MethodBase):
         """Return the phrase for the person in prompts: `sks man`."""
         file = self.folder / subject.id / PHRASE
         if file.is_file():
-            return file.read_text(encoding="utf-8").strip()
+            try:
+                return file.read_text(encoding="utf-8-sig").strip()
+            except UnicodeDecodeError as error:
+                raise MethodError(f"{file}: not UTF-8; save it as UTF-8") from error
         return self.trigger.replace("{noun}", subject.noun).replace("{id}", subject.id)
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:

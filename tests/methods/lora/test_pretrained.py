@@ -230,8 +230,12 @@ def test_phrase_comes_from_the_file_or_from_the_setting(subject: Subject, tmp_pa
     assert LoraFolder(str(tmp_path)).phrase(subject) == "sks woman"
     assert LoraFolder(str(tmp_path), trigger="ohwx-{id} {noun}").phrase(subject) == "ohwx-ada woman"
     (tmp_path / "ada").mkdir()
-    (tmp_path / "ada" / PHRASE).write_text("zwx woman\n")
-    assert LoraFolder(str(tmp_path)).phrase(subject) == "zwx woman"
+    for encoding in ("utf-8", "utf-8-sig"):
+        (tmp_path / "ada" / PHRASE).write_text("zwx woman\n", encoding=encoding)
+        assert LoraFolder(str(tmp_path)).phrase(subject) == "zwx woman"
+    (tmp_path / "ada" / PHRASE).write_text("zwx woman\n", encoding="utf-16")
+    with pytest.raises(MethodError, match=r"phrase\.txt: not UTF-8"):
+        LoraFolder(str(tmp_path)).phrase(subject)
 
 
 def test_weights_include_every_file(tmp_path: Path) -> None:
