@@ -191,6 +191,7 @@ def storm(work: Path, kills: int, seed: int) -> Storm:
     while found.counts["killed"] < kills and not found.faults:
         found.round(reference, work / f"run-{rounds // 2}", kills)
         rounds += 1
+        sys.stderr.write(f"{found.counts['killed']} of {kills} kills\n")
     return found
 
 
