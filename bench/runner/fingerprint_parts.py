@@ -57,9 +57,18 @@ def _package(cls: type) -> str:
     return cls.__module__.partition(".")[0]
 
 
-def subject_parts(who: Identity) -> dict[str, str]:
-    """Parts of the identity: noun, reference photographs, captions."""
-    photos = [(digest(photo.content()), photo.caption) for photo in who.references]
+def subject_parts(who: Identity, known: dict[tuple[str, str], str] | None = None) -> dict[str, str]:
+    """Parts of the identity: noun, reference photographs, captions.
+
+    `known` receives the digests of the photographs, so that calls for many rows read each file once.
+    """
+    digests = {} if known is None else known
+    photos = []
+    for photo in who.references:
+        key = photo.name, photo.corruption
+        if key not in digests:
+            digests[key] = digest(photo.content())
+        photos.append((digests[key], photo.caption))
     return {"noun": who.noun, "references": digest_of({"photos": photos})}
 
 

@@ -163,6 +163,7 @@ def _tasks(
     options, suite = planned.options, planned.suite
     people = {who.id: who for who in planned.people.chosen}
     of_methods = {label: method_parts(method, digests) for label, method in methods.items()}
+    photos: dict[tuple[str, str], str] = {}
     tasks = []
     for group in planned.plan.groups:
         if group.method not in methods:
@@ -175,7 +176,7 @@ def _tasks(
                 group,
                 who,
                 methods[group.method],
-                FingerprintParts(shared, method, subject_parts(who)),
+                FingerprintParts(shared, method, subject_parts(who, photos)),
                 suite.backbone.batch,
                 options.seed,
                 planned.plan.selected_ids.intersection(cell.id for cell in group.cells),

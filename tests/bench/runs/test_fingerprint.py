@@ -70,6 +70,9 @@ def test_photo_and_caption_are_parts_of_the_subject(tmp_path: Path) -> None:
     path.write_bytes(b"1")
     who = Identity("ada", "woman", (PhotoFile(path, "{subject}"),), ())
     before = subject_parts(who)
+    known: dict[tuple[str, str], str] = {}
+    assert subject_parts(who, known) == subject_parts(who, known) == before
+    assert list(known) == [(str(path), "")]
     assert subject_parts(replace(who, references=(PhotoFile(path, "{subject}, smiling"),))) != before
     path.write_bytes(b"2")
     assert subject_parts(who) != before
