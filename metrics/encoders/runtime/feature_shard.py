@@ -26,7 +26,7 @@ class DamagedShardError(Exception):
 
 
 def write_shard(path: Path, rows: Mapping[bytes, Row]) -> None:
-    """Write rows of one dtype, which may differ in length, by the digests of their images."""
+    """Write rows of one dtype, which may differ in length, by the digests of their images; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tables: dict[str, Row] = {
         "keys": np.frombuffer(b"".join(rows), np.uint8).reshape(-1, KEY_BYTES),
@@ -34,8 +34,11 @@ def write_shard(path: Path, rows: Mapping[bytes, Row]) -> None:
         "ends": np.cumsum([len(row) for row in rows.values()], dtype=np.int64),
     }
     values = np.concatenate(list(rows.values()))
-    with atomic_write(path) as temporary:
-        save_file({**tables, "values": values}, str(temporary), {"check": _check_of_tables(tables)})
+    try:
+        with atomic_write(path) as temporary:
+            save_file({**tables, "values": values}, str(temporary), {"check": _check_of_tables(tables)})
+    except SafetensorError as error:  # such as a full disk
+        raise OSError((str(error).splitlines() or ["?"])[0]) from error
 
 
 class FeatureShard:
@@ -73,9 +76,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(str(path), framework="np") as file:
             yield file
-    except FileNotFoundError:
-        raise
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, ValueError) as error:
         raise DamagedShardError((str(error).splitlines() or ["?"])[0]) from error
 
 

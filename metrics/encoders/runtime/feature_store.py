@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 import uuid
 from collections import defaultdict
@@ -50,7 +51,8 @@ class FeatureStore:
     def features(self, encoder: str, depends_on: Mapping[str, str]) -> EncoderFeatures:
         """The features of one encoder; `depends_on` contains everything that its numbers depend on."""
         text = json.dumps(dict(depends_on), sort_keys=True, ensure_ascii=False, indent=1)
-        name = f"{encoder}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        safe = re.sub(r"[^A-Za-z0-9-]", "-", encoder)[:60]
+        name = f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         if name not in self._opened:
             self._opened[name] = EncoderFeatures(self, self.folder / name, text)
         return self._opened[name]
@@ -60,10 +62,10 @@ class FeatureStore:
         for features in self._opened.values():
             features.flush()
 
-    def refuse(self, error: OSError) -> None:
+    def refuse(self, error: Exception) -> None:
         """Stop writing, with one line."""
         if self.writable:
-            reason = error.strerror or error
+            reason = getattr(error, "strerror", None) or error
             self.warn(f"features are not kept: {self.folder} cannot be written ({reason}); see --cache")
         self.writable = False
 
@@ -113,7 +115,7 @@ class EncoderFeatures:
         for number, rows in by_shard.items():
             try:
                 found.update(zip(rows.values(), self._shards[number].read(list(rows)), strict=True))
-            except (DamagedShardError, FileNotFoundError) as error:
+            except (DamagedShardError, OSError) as error:
                 self._places = {key: p for key, p in self._places.items() if p // PLACES != number}
                 self._report(self._shards[number].path, error)
         return found
@@ -138,20 +140,24 @@ class EncoderFeatures:
         path = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
         try:
             write_shard(path, self._pending)
-            if not (about := self._folder / "about.json").exists():
-                with atomic_write(about) as temporary:
-                    temporary.write_text(self._about, encoding="utf-8")
             self._add(path)
-        except OSError as error:
+            self._describe()
+        except (OSError, DamagedShardError) as error:
             self._store.refuse(error)
         self._pending, self._pending_bytes = {}, 0
+
+    def _describe(self) -> None:
+        about = self._folder / "about.json"
+        if not about.exists():
+            with suppress(OSError), atomic_write(about) as temporary:
+                temporary.write_text(self._about, encoding="utf-8")
 
     def _read_places(self) -> dict[bytes, int]:
         self._places = {}
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
             try:
                 self._add(path)
-            except (DamagedShardError, FileNotFoundError) as error:
+            except (DamagedShardError, OSError) as error:
                 self._report(path, error)
         return self._places
 
@@ -166,10 +172,12 @@ class EncoderFeatures:
             os.utime(path)
 
     def _report(self, path: Path, error: Exception) -> None:
-        """Delete a damaged file, with one line; another process may have deleted the file meanwhile."""
+        """One line for a file that cannot be used; a damaged one is deleted."""
         if isinstance(error, DamagedShardError):
             self._store.warn(f"{path}: damaged features are computed again ({error})")
             _delete(path)
+        elif not isinstance(error, FileNotFoundError):  # which another process has deleted
+            self._store.warn(f"{path}: unreadable features are computed again ({error})")
 
 
 def _delete(path: Path) -> None:
