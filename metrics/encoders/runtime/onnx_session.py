@@ -1,13 +1,17 @@
-"""Open ONNX files as single-threaded ONNX Runtime sessions."""
+"""Single-threaded ONNX Runtime sessions, of ONNX files and of torch networks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxruntime
+import torch
+from torch import Tensor
 
 from metrics.interface import MetricError
 
@@ -18,17 +22,32 @@ def open_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Any:
     Raises MetricError if the file is not an ONNX model.
     """
     try:
-        model = _compatible(onnx.load(str(path)), shapes)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # By default the int8 weights are dequantised again for every image, which takes a third of the time.
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return _session(_compatible(onnx.load(str(path)), shapes).SerializeToString())
     except Exception as error:
         raise MetricError(f"{path}: onnxruntime cannot open it ({str(error).splitlines()[0]})") from error
+
+
+def in_onnxruntime(network: torch.nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
+    """The same function in onnxruntime on one thread: on a CPU, it takes less than half the time of torch.
+
+    The network may be TorchScript. It has one input, of the shape of `example`, and one output.
+    """
+    file: Any = io.BytesIO()  # accepted, though torch's type names paths only
+    with warnings.catch_warnings():
+        # torch recommends its newer exporter, which does not read TorchScript.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (example,), file, dynamo=False, opset_version=17, input_names=["input"])
+    session = _session(file.getvalue())
+    return lambda inputs: torch.from_numpy(session.run(None, {"input": inputs.numpy()})[0])
+
+
+def _session(model: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # By default the int8 weights are dequantised again for every image, which takes a third of the time.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _compatible(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:

@@ -99,6 +99,16 @@ def test_both_layouts_give_the_same_features(
     assert packaged.fingerprint["network"] != inception.fingerprint["network"]
 
 
+def test_onnxruntime_gives_the_features_of_torch(
+    packaged: Inception, packaged_inception_file: Path, photos: list[Image.Image]
+) -> None:
+    network = torch.jit.load(str(packaged_inception_file)).eval()
+    pixels = torch.from_numpy(np.stack([resized(photo) for photo in photos])).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = network((pixels - 128) / 128).numpy()
+    assert packaged.encode(photos) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
 def test_class_metrics_refuse_a_file_without_the_last_layer_before_any_image_is_encoded(
     packaged_inception_file: Path, packaged: Inception, photos: list[Image.Image]
 ) -> None:
