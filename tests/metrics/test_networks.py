@@ -1,12 +1,13 @@
 """The table of encoders: every entry states its origin, and finds the weights that its class opens."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metrics.catalog import METRICS, make
-from metrics.encoders.runtime.weight_files import SHIPPED
+from metrics.encoders.runtime.weight_files import SHIPPED, sha256
 from metrics.networks import ENCODERS
 
 PATH_REQUIRED = ("clip", "dinov2")
@@ -56,3 +57,13 @@ def test_torch_hub_is_the_folder_of_torch(tmp_path: Path, monkeypatch: pytest.Mo
         for variable, value in variables.items():
             monkeypatch.setenv(variable, value)
         assert torch_hub() == Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def test_the_card_names_the_shipped_files_of_others_by_digest() -> None:
+    card = (SHIPPED / "third-party.md").read_text(encoding="utf-8")
+    digests = dict(re.findall(r"^\| `([\w.-]+)` \| [\d.]+ MB \| `(\w{16})` \|", card, re.MULTILINE))
+    assert set(digests) == {"mobilefacenet.onnx", "lpips-alex.safetensors"}
+    licences = (SHIPPED / "third-party-licences.txt").read_text(encoding="utf-8")
+    for file, digest in digests.items():
+        assert sha256(SHIPPED / file).startswith(digest)
+        assert f"{file}:" in licences
