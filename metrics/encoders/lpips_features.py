@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -58,7 +59,9 @@ class LpipsFeatures:
             digest = CONVERTED[net] if own else file.removesuffix(".pth").rpartition("-")[2]
         self._path = checked(self.name, found, digest, f"{MODELS}/{file}")
         self._device = torch.device(device)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            # lpips calls torchvision with arguments that torchvision warns about.
+            warnings.simplefilter("ignore", UserWarning)
             self._network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
         self._copy_backbone(_load(self._path))
         self._network.eval().requires_grad_(False).to(self._device)

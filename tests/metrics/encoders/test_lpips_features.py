@@ -152,6 +152,11 @@ def test_a_truncated_file_is_rejected_in_one_line(tmp_path: Path, lpips_networks
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("error")
+def test_loading_gives_no_warning() -> None:
+    LpipsFeatures("alex")
+
+
 def test_loading_does_not_change_the_global_generator(settings: dict[str, Any]) -> None:
     torch.manual_seed(7)
     expected = torch.rand(1)
