@@ -236,7 +236,8 @@ def page(found: Sequence[Mapping[str, Any]]) -> str:
         f"{METHODS} methods, {PEOPLE} people, {PROMPTS} prompts; images of 16 pixels; two metrics of images "
         f"and one of sets, without networks. {platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}. The time of a whole first run is mostly its "
-        "method's. A load above the number of cores lengthens wall times by their ratio, and CPU times by up to one half."
+        "method's. A load above the number of cores lengthens wall times by their ratio, and CPU times by "
+        "up to one half."
     )
     command = "Written by `python results/scripts/measure_growth.py`."
     return "\n\n".join(["# Time by the number of images", command, about, table(columns, rows)]) + "\n"
