@@ -39,8 +39,9 @@ from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_mani
 from bench.runs.records.table_digests import OF_RUN, check_tables, table_digests
 from bench.runs.records.tables import CELLS, METRICS, CellRow, read_rows
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
+from bench.scoring.inputs import ScoringInputs
 from bench.scoring.ray_features import compute_features
-from bench.scoring.score import ScoringInputs, added_metrics, score
+from bench.scoring.score import added_metrics, score
 from bench.scoring.suite_metrics import build_metrics, with_metrics
 from bench.suite.suite import Seed, SuiteFile, open_suite
 from bench.suite.toml_schema import check_bounds

@@ -8,7 +8,7 @@ from bench.runner.backbone_source import BackboneSource
 from bench.runner.provenance import FileDigests, versions
 from bench.runs.fingerprint import digest, digest_of
 from bench.runs.source_code import definition_digests
-from bench.subjects.identity import Identity
+from bench.subjects.identity import Identity, PhotoFile
 from methods.interface import Method
 
 LOCATION_SETTINGS: Final = ("path", "revision", "config", "variant", "device")
@@ -58,7 +58,7 @@ def _package(cls: type) -> str:
 
 
 def subject_parts(who: Identity, known: dict[tuple[str, str], str] | None = None) -> dict[str, str]:
-    """Parts of the identity: noun, reference photographs, captions.
+    """Parts of the identity: noun, reference photographs, captions, and the code that reads photographs.
 
     `known` receives the digests of the photographs, so that calls for many rows read each file once.
     """
@@ -69,7 +69,12 @@ def subject_parts(who: Identity, known: dict[tuple[str, str], str] | None = None
         if key not in digests:
             digests[key] = digest(photo.content())
         photos.append((digests[key], photo.caption))
-    return {"noun": who.noun, "references": digest_of({"photos": photos})}
+    reading = definition_digests(PhotoFile.__module__, PhotoFile.__qualname__, shared="bench")
+    return {
+        "noun": who.noun,
+        "references": digest_of({"photos": photos}),
+        "reading of photographs": digest_of(reading),
+    }
 
 
 def _parent(files: tuple[Path, ...]) -> Path:

@@ -14,8 +14,8 @@ from bench.runs.records.tables import CellRow
 from bench.runs.run_folder import RunFolder
 from bench.scoring.checked_metrics import checked_scores
 from bench.scoring.feature_cache import Warn, kept_features
+from bench.scoring.inputs import ScoringInputs
 from bench.scoring.samples import StoredImages, calibration_photos, load_identity_images, load_image
-from bench.scoring.score import ScoringInputs
 from bench.scoring.suite_metrics import build_metrics
 from bench.suite.prompts import PRIOR
 from bench.suite.suite import Suite

@@ -1,14 +1,12 @@
 """Score the stored images of a run folder by every metric, and real photographs by the same metrics."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bench.atomic_io import read_json, write_json
-from bench.datasets.registry import People
 from bench.runs.records.table_digests import OF_METRICS, are_unchanged, table_digests
 from bench.runs.records.tables import (
     METRICS,
@@ -16,7 +14,6 @@ from bench.runs.records.tables import (
     REAL_SAME,
     SCORES,
     SETS,
-    CellRow,
     ScoreRow,
     SetRow,
     write_rows,
@@ -24,6 +21,7 @@ from bench.runs.records.tables import (
 from bench.runs.run_folder import RunFolder
 from bench.scoring.checked_metrics import CheckedSetMetric, checked_scores
 from bench.scoring.feature_cache import kept_features
+from bench.scoring.inputs import ScoringInputs
 from bench.scoring.samples import (
     EvaluationSample,
     IdentityImages,
@@ -35,11 +33,10 @@ from bench.scoring.samples import (
     real_other,
     real_same,
 )
-from bench.scoring.score_digest import ScoreDependencies
+from bench.scoring.score_digest import score_digest
 from bench.scoring.set_scores import RealPhotos, SetImage, SetSubject, set_rows
 from bench.scoring.suite_metrics import Metrics, title
 from bench.suite.prompts import PRIOR
-from bench.suite.suite import Suite
 from metrics.catalog import calibration, needs_backbone, of_people
 from metrics.interface import RealPhoto, SampleMetric, Score
 
@@ -48,50 +45,6 @@ ADDED: Final = "added"
 """Key of metrics.json."""
 Notify = Callable[[str], None]
 """Called with the row and metric that are scored next."""
-
-
-@dataclass(frozen=True)
-class ScoringInputs:
-    """A run folder to score, with its suite and people."""
-
-    folder: RunFolder
-    suite: Suite
-    people: People
-    cells: Sequence[CellRow]
-    metrics: Metrics
-    seed: int
-    floor: str
-    """The row of the backbone alone."""
-    added: Sequence[str] = ()
-    """Names of metrics that the suite does not have."""
-
-    @property
-    def labels(self) -> list[str]:
-        """Rows of the table."""
-        return list(self._cells_by_label)
-
-    def cells_of(self, label: str) -> list[CellRow]:
-        """Cells of one row."""
-        return self._cells_by_label.get(label, [])
-
-    @cached_property
-    def flaws_of_floor(self) -> dict[tuple[str, str, int], str]:
-        """Why images of the floor show nothing, by identity, prompt and sample."""
-        return {place_of(cell): cell.flaw for cell in self.cells_of(self.floor)}
-
-    @cached_property
-    def _cells_by_label(self) -> dict[str, list[CellRow]]:
-        found: dict[str, list[CellRow]] = defaultdict(list)
-        for cell in self.cells:
-            found[cell.method].append(cell)
-        return dict(found)
-
-    @property
-    def digest(self) -> str:
-        """Digest of everything that the scores depend on."""
-        return ScoreDependencies(
-            self.suite, self.people, self.cells, self.metrics, self.seed, self.floor, self.folder
-        ).digest
 
 
 @dataclass(frozen=True)
@@ -118,7 +71,7 @@ def score(
     `cache` is the folder in which the encoders keep the features of images; `warn` receives its problems.
     `prepare` is called before the first image is scored.
     """
-    folder, current = inputs.folder.path, inputs.digest
+    folder, current = inputs.folder.path, score_digest(inputs)
     record = read_json(folder / METRICS)
     unchanged = record.get("of") == current and are_unchanged(folder, record.get("tables"))
     if overwrite or not unchanged:

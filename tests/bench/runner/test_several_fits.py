@@ -57,4 +57,4 @@ def test_number_of_fits_is_at_least_1(
     bench: Bench, suite: Path, fits: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench("run", "--suite", with_fits(suite, fits), "--methods", METHOD, "--out", "run") == 2
-    assert f"fits = {fits}; expected at least 1" in capsys.readouterr().err
+    assert f"fits = {fits}; expected a number from 1" in capsys.readouterr().err

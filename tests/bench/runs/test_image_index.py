@@ -56,7 +56,7 @@ def test_after_a_run_only_groups_with_missing_images_are_opened_again(
 ) -> None:
     before = index_images([task], folder)
     current = task.fingerprint_parts.fingerprint(CELLS[1])
-    folder.save(CELLS[1], Image.new("RGB", (8, 8)), current, {})
+    folder.save(CELLS[1], Image.new("RGB", (8, 8)), current, {"seconds": 1.0})
     assert before.updated([replace(task, missing=frozenset({CELLS[1].id}))], folder).has(CELLS[1])
     monkeypatch.setattr(RunFolder, "found", lambda self, cell: pytest.fail(cell.id))
     unchanged = replace(task, missing=frozenset())

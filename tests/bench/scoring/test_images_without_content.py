@@ -9,8 +9,9 @@ import pytest
 from bench.datasets.registry import open_people
 from bench.runs.records.tables import CELLS, CellRow, ScoreRow, read_rows
 from bench.runs.run_folder import RunFolder
+from bench.scoring.inputs import ScoringInputs
 from bench.scoring.samples import calibration_photos, load_identity_images
-from bench.scoring.score import ScoringContext, ScoringInputs, _score_images, _set_subject
+from bench.scoring.score import ScoringContext, _score_images, _set_subject
 from bench.scoring.suite_metrics import build_metrics
 from bench.suite.suite import open_suite
 

@@ -13,7 +13,8 @@ from bench.datasets.registry import open_people
 from bench.errors import ExitStatus
 from bench.runs.records.tables import SCORES, CellRow, ScoreRow, read_rows
 from bench.runs.run_folder import RunFolder
-from bench.scoring.score import ScoringInputs
+from bench.scoring.inputs import ScoringInputs
+from bench.scoring.score_digest import score_digest
 from bench.scoring.suite_metrics import Metrics, build_metrics, fingerprint_parts, settings_of
 from bench.subjects.identity import Identity
 from bench.suite.prompts import Prompt
@@ -132,13 +133,13 @@ CHANGES: dict[str, Change] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_digest_changes_with_what_the_scores_depend_on(name: str, inputs: ScoringInputs) -> None:
-    assert CHANGES[name](inputs).digest != inputs.digest
+    assert score_digest(CHANGES[name](inputs)) != score_digest(inputs)
 
 
 def test_digest_changes_with_the_content_of_a_photo(inputs: ScoringInputs) -> None:
-    before = inputs.digest
+    before = score_digest(inputs)
     Image.new("RGB", (64, 64), (1, 2, 3)).save(inputs.people.chosen[0].held_out[0].path)
-    assert inputs.digest != before
+    assert score_digest(inputs) != before
 
 
 @pytest.mark.parametrize(
@@ -154,9 +155,9 @@ def test_digest_changes_with_the_content_of_a_photo(inputs: ScoringInputs) -> No
 def test_digest_and_fingerprint_change_with_the_code_of_metric_and_encoder(
     change: tuple[str, str], inputs: ScoringInputs
 ) -> None:
-    before, fingerprints = inputs.digest, inputs.metrics.fingerprints
+    before, fingerprints = score_digest(inputs), inputs.metrics.fingerprints
     after = own_metric(inputs.folder.path, SOURCE.replace(*change))
-    assert replace(inputs, metrics=after).digest != before
+    assert score_digest(replace(inputs, metrics=after)) != before
     assert after.fingerprints != fingerprints
 
 
@@ -171,16 +172,16 @@ def test_digest_and_fingerprint_change_with_the_code_of_metric_and_encoder(
 def test_digest_does_not_change_with_a_docstring_or_comment(
     change: tuple[str, str], inputs: ScoringInputs
 ) -> None:
-    before, changed = inputs.digest, SOURCE.replace(*change)
+    before, changed = score_digest(inputs), SOURCE.replace(*change)
     assert changed != SOURCE
-    assert replace(inputs, metrics=own_metric(inputs.folder.path, changed)).digest == before
+    assert score_digest(replace(inputs, metrics=own_metric(inputs.folder.path, changed))) == before
 
 
 def test_digest_contains_settings_that_the_fingerprint_omits(inputs: ScoringInputs) -> None:
     (metric,) = inputs.metrics.of_images
-    before = inputs.digest
+    before = score_digest(inputs)
     metric.network.power = 9  # type: ignore[attr-defined]
-    assert inputs.digest != before
+    assert score_digest(inputs) != before
     assert settings_of(metric) == {"Eye.power": "9", "Mine.least": "3"}
 
 
@@ -191,7 +192,7 @@ def test_digest_and_fingerprint_change_with_each_setting_of_an_encoder(
     suite = replace(inputs.suite, metrics=("identity@sface",))
     other = replace(suite, encoders={"yunet": {setting: 0.77}})
     one, two = (replace(inputs, suite=s, metrics=build_metrics(s)) for s in (suite, other))
-    assert one.digest != two.digest
+    assert score_digest(one) != score_digest(two)
     assert one.metrics.fingerprints != two.metrics.fingerprints
 
 
@@ -211,7 +212,7 @@ def test_digest_and_fingerprint_change_with_each_setting_of_a_metric(
     _, (metric,) = make([f"{name}@efficientnet-lite0"])
     other = replace(metric, **{setting: 7})  # type: ignore[type-var]
     one, two = (replace(inputs, metrics=Metrics((), (m,))) for m in (metric, other))
-    assert one.digest != two.digest
+    assert score_digest(one) != score_digest(two)
     assert one.metrics.fingerprints != two.metrics.fingerprints
 
 
