@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.suite.suite import read_suite
+from bench.suite.suite import open_suite, read_suite
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -32,7 +32,10 @@ def test_method_in_the_readme_runs(
     code, label = first_blocks("Add a method")
     (tmp_path / f"{label.partition(':')[0]}.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    arguments = ["run", "--suite", "smoke", "--methods", label, "--only", "*/*/*/s1", "--out", "run"]
+    suite = open_suite("smoke").text
+    suite = re.sub(r"metrics = \[.*?\]", 'metrics = ["detected@yunet"]', suite, count=1, flags=re.DOTALL)
+    (tmp_path / "small.toml").write_text(suite)
+    arguments = ["run", "--suite", "small.toml", "--methods", label, "--out", "run", "--workers", "1"]
     monkeypatch.setattr("sys.argv", ["bench", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()

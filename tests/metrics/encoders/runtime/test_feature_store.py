@@ -59,6 +59,20 @@ def test_rows_come_back_bit_for_bit(opened: Callable[[], FeatureStore], dtype: t
     assert equal(opened().features("tiny", PARTS).get([*rows, b"c" * 16]), rows)
 
 
+@pytest.mark.parametrize("lengths", [(0,), (0, 0), (3, 0), (0, 3), (2, 0, 2)])
+def test_rows_may_be_empty_such_as_those_of_images_without_a_face(
+    opened: Callable[[], FeatureStore], lines: list[str], lengths: tuple[int, ...]
+) -> None:
+    rows = {bytes([i]) * 16: np.arange(float(length)) for i, length in enumerate(lengths)}
+    store = opened()
+    store.features("eye", {}).put(rows)
+    store.flush()
+    found = opened().features("eye", {}).get(rows.keys())
+    assert {key: row.tolist() for key, row in found.items()} == {k: row.tolist() for k, row in rows.items()}
+    assert {row.dtype for row in found.values()} == {np.dtype(np.float64)}
+    assert lines == []
+
+
 def test_rows_can_be_read_before_they_are_on_disk(opened: Callable[[], FeatureStore]) -> None:
     features = opened().features("tiny", PARTS)
     features.put(ROWS)
