@@ -50,7 +50,13 @@ def test_every_name_consists_of_metric_and_encoder() -> None:
         assert name.partition("@")[2] == entry.encoder
         assert entry.encoder in ENCODERS
         assert entry.summary
-        assert entry.needs.startswith(ENCODERS[entry.encoder].needs)
+        encoder = ENCODERS[entry.encoder]
+        of_classes = entry.metric.name in ("is", "is-uniform")
+        assert entry.needs == (encoder.needs or (encoder.needs_for_classes if of_classes else ""))
+    assert [METRICS[f"{name}@inception-v3"].needs for name in ("fid", "is")] == [
+        "",
+        "clean-fid's TorchScript file",
+    ]
 
 
 @pytest.mark.parametrize(
