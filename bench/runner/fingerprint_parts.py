@@ -11,7 +11,7 @@ from bench.runs.source_code import definition_digests
 from bench.subjects.identity import Identity, PhotoFile
 from methods.interface import Method
 
-LOCATION_SETTINGS: Final = ("path", "revision", "config", "variant", "device")
+LOCATION_SETTINGS: Final = ("path", "revision", "config", "variant", "vae", "device")
 """Settings that only locate the backbone; it is identified by the digests of its files."""
 BACKBONE_CLASS: Final = ("methods.backbone.backbone", "Backbone")
 

@@ -122,11 +122,11 @@ class Backbone:
     def digest(self) -> str:
         """SHA-256 over the weight files' names and bytes; adapters store it to name their backbone.
 
-        Of a single file only the bytes count, not the name.
+        Of a single file and of another autoencoder only the bytes count, not the name.
         """
         digest = hashlib.sha256()
         for path in sorted(path for path in self.source.weights if path.suffix == ".safetensors"):
-            if self.source.single is None:
+            if path != self.source.single and path.is_relative_to(self.folder):
                 digest.update(path.relative_to(self.folder).as_posix().encode())
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -228,8 +228,19 @@ class Backbone:
 
     @torch.no_grad()
     def encode_posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode (N, 3, H, W) in [0, 1]: mean and standard deviation of the posterior, both scaled."""
+        """Encode (N, 3, H, W) in [0, 1]: mean and standard deviation of the posterior, both scaled.
+
+        Raises MethodError where a value is not finite.
+        """
         vae = self.pipe.vae
-        posterior = vae.encode((pixels * 2 - 1).to(self.device, vae.dtype)).latent_dist
+        # In its own precision whatever the training's: SDXL's encoder overflows in fp16.
+        with torch.autocast(self.device.type, enabled=False):
+            posterior = vae.encode((pixels * 2 - 1).to(self.device, vae.dtype)).latent_dist
         scale = vae.config.scaling_factor
-        return (posterior.mean * scale).to(self.dtype), (posterior.std * scale).to(self.dtype)
+        mean, deviation = (posterior.mean * scale).to(self.dtype), (posterior.std * scale).to(self.dtype)
+        if not bool((mean.isfinite() & deviation.isfinite()).all()):
+            raise MethodError(
+                f"backbone: the autoencoder's latents are not finite in {vae.dtype}; use dtype = 'bf16' or "
+                "'fp32', or set vae to an autoencoder made for half precision"
+            )
+        return mean, deviation

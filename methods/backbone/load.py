@@ -60,9 +60,7 @@ def _from_folder(source: CheckpointLocation, dtype: torch.dtype) -> Any:
     folder, variant = source.folder, source.variant
     parts = {
         "unet": _load_network(folder, "unet", UNet2DConditionModel, variant=variant, torch_dtype=dtype),
-        "vae": _load_network(
-            folder, "vae", AutoencoderKL, variant=variant, torch_dtype=_vae_dtype(source, dtype)
-        ),
+        "vae": _load_vae(source, dtype),
         "text_encoder": _load_network(folder, "text_encoder", CLIPTextModel, variant=variant, dtype=dtype),
     }
     if source.pipeline == "StableDiffusionXLPipeline":
@@ -84,13 +82,7 @@ def _from_folder(source: CheckpointLocation, dtype: torch.dtype) -> Any:
 def _from_single_file(source: CheckpointLocation, dtype: torch.dtype) -> Any:
     file, folder = str(source.single), str(source.folder)
     try:
-        vae = AutoencoderKL.from_single_file(
-            file,
-            config=folder,
-            subfolder="vae",
-            torch_dtype=_vae_dtype(source, dtype),
-            local_files_only=True,
-        )
+        vae = _load_vae(source, dtype)
         pipe = PIPELINE_CLASSES[source.pipeline].from_single_file(
             file,
             config=folder,
@@ -113,6 +105,22 @@ def _from_single_file(source: CheckpointLocation, dtype: torch.dtype) -> Any:
     return pipe
 
 
+def _load_vae(source: CheckpointLocation, dtype: torch.dtype) -> Any:
+    """The autoencoder: another one where the location has it, else the checkpoint's own."""
+    dtype = _vae_dtype(source, dtype)
+    if source.vae is not None:
+        return _load_network(source.vae.parent, source.vae.name, AutoencoderKL, torch_dtype=dtype)
+    if source.single is None:
+        return _load_network(source.folder, "vae", AutoencoderKL, variant=source.variant, torch_dtype=dtype)
+    return AutoencoderKL.from_single_file(
+        str(source.single),
+        config=str(source.folder),
+        subfolder="vae",
+        torch_dtype=dtype,
+        local_files_only=True,
+    )
+
+
 def _disabled_components(source: CheckpointLocation) -> dict[str, Any]:
     """Arguments that disable optional components of a pipeline."""
     if source.pipeline == "StableDiffusionXLPipeline":
@@ -131,7 +139,7 @@ def _vae_dtype(source: CheckpointLocation, dtype: torch.dtype) -> torch.dtype:
     """SDXL's autoencoder overflows in fp16, unless its config sets `force_upcast` to false."""
     if dtype is not torch.float16 or source.pipeline != "StableDiffusionXLPipeline":
         return dtype
-    upcast = AutoencoderKL.load_config(source.folder / "vae").get("force_upcast", True)
+    upcast = AutoencoderKL.load_config(source.vae_config).get("force_upcast", True)
     return torch.float32 if upcast else dtype
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from methods.backbone.single_file import EXAMPLE_CONFIGS, checkpoint_family
 from methods.backbone.spec import EMBEDDED, BackboneSpec, Family
+from methods.compute.hub import is_hub_id, snapshot
 from methods.errors import MethodError
 from methods.shipped import WEIGHTS
 
@@ -41,6 +42,13 @@ class CheckpointLocation:
     single: Path | None = None
     """The one file with all weights, under the original names."""
     variant: str | None = None
+    vae: Path | None = None
+    """Folder of an autoencoder that replaces the checkpoint's own."""
+
+    @property
+    def vae_config(self) -> Path:
+        """The folder of the autoencoder's config."""
+        return self.vae or self.folder / "vae"
 
     @property
     def place(self) -> Path:
@@ -50,15 +58,20 @@ class CheckpointLocation:
     @property
     def weights(self) -> tuple[Path, ...]:
         """The weight files that are loaded, and no others."""
+        other = () if self.vae is None else weight_files(self.vae, NETWORKS["vae"], None)
         if self.single is not None:
-            return (self.single,)
-        parts = (part for part in PIPELINES[self.pipeline] if part in NETWORKS)
-        return tuple(path for part in parts for path in weight_files(self.folder / part, self.variant))
+            return (self.single, *other)
+        own = [part for part in PIPELINES[self.pipeline] if part in NETWORKS]
+        if other:
+            own.remove("vae")
+        files = (weight_files(self.folder / part, NETWORKS[part], self.variant) for part in own)
+        return tuple(path for part in files for path in part) + other
 
     def files(self) -> tuple[Path, ...]:
         """All files of the backbone: weights, configs, tokenizers."""
         index = self.folder / "model_index.json"
-        inside = [path for part in PIPELINES[self.pipeline] for path in (self.folder / part).rglob("*")]
+        folders = [self.folder / part for part in PIPELINES[self.pipeline] if part != "vae"]
+        inside = [path for folder in (*folders, self.vae_config) for path in folder.rglob("*")]
         configs = [p for p in inside if p.suffix in (".json", ".txt") and not p.name.endswith(".index.json")]
         return tuple(sorted({index, *configs, *self.weights}))
 
@@ -68,6 +81,15 @@ def locate_checkpoint(spec: BackboneSpec, *, fetch: bool) -> CheckpointLocation:
 
     Raises MethodError with the next step in one line.
     """
+    location = _locate(spec, fetch)
+    if spec.vae is not None:
+        location = replace(location, vae=_vae(spec.vae, fetch))
+    # Raises for missing weights before anything is loaded.
+    _ = location.weights
+    return location
+
+
+def _locate(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
     path = Path(spec.path).expanduser()
     if path.suffix in (".safetensors", ".ckpt", ".pt", ".pth", ".bin") and not path.is_dir():
         return _single_file(spec, fetch)
@@ -82,8 +104,6 @@ def locate_checkpoint(spec: BackboneSpec, *, fetch: bool) -> CheckpointLocation:
             raise MethodError(
                 f"{location.folder / part}: no such folder; get the backbone again, with all its parts"
             )
-    # Raises for missing weights before anything is loaded.
-    _ = location.weights
     return location
 
 
@@ -92,9 +112,9 @@ def networks_of(pipe: Any) -> dict[str, Any]:
     return {name: module for name in NETWORKS if (module := getattr(pipe, name, None)) is not None}
 
 
-def weight_files(part: Path, variant: str | None) -> tuple[Path, ...]:
+def weight_files(part: Path, stem: str, variant: str | None) -> tuple[Path, ...]:
     """Return one network's safetensors files of the variant: one file, or the index and its shards."""
-    stem, infix = NETWORKS[part.name], f".{variant}" if variant else ""
+    infix = f".{variant}" if variant else ""
     whole = part / f"{stem}{infix}.safetensors"
     if whole.is_file():
         return (whole,)
@@ -123,12 +143,12 @@ def _folder(spec: BackboneSpec, fetch: bool) -> Path:
         )
     if spec.path == EMBEDDED:
         raise MethodError(f"{folder}: the embedded backbone is missing; make it with 'bench train backbone'")
-    if not _is_hub_id(spec.path):
+    if not is_hub_id(spec.path):
         raise MethodError(
             f"{folder}: no such folder; give a Stable Diffusion folder, a hub id, a .safetensors file, "
             "or 'embedded'"
         )
-    return _snapshot(spec.path, spec.revision, _patterns(spec.variant), fetch)
+    return snapshot(spec.path, spec.revision, ["model_index.json", *_patterns(spec.variant)], fetch)
 
 
 def _single_file(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
@@ -154,48 +174,34 @@ def _single_file(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
     return CheckpointLocation(folder, pipeline, single=file.absolute())
 
 
+def _vae(vae: str, fetch: bool) -> Path:
+    """The folder of another autoencoder: config.json and weights, or a pipeline's folder `vae`."""
+    folder, (path, _, revision) = Path(vae).expanduser(), vae.partition("@")
+    if not folder.exists() and is_hub_id(path):
+        stem = NETWORKS["vae"]
+        patterns = ["config.json", *(f"{stem}{end}" for end in (".safetensors*", "-*-of-*.safetensors"))]
+        folder = snapshot(path, revision or None, patterns, fetch)
+    for place in (folder, folder / "vae"):
+        if (place / "config.json").is_file():
+            return place
+    raise MethodError(
+        f"vae {vae}: no config.json there; expected the folder of an AutoencoderKL in diffusers' layout "
+        "or a hub id with its commit, 'owner/name@commit'"
+    )
+
+
 def _configs(config: str, fetch: bool) -> Path:
     folder = Path(config).expanduser()
     if (folder / "model_index.json").is_file():
         return folder
     path, _, revision = config.partition("@")
-    if folder.exists() or not _is_hub_id(path):
+    if folder.exists() or not is_hub_id(path):
         raise MethodError(
             f"config {config}: no model_index.json there; expected a folder in diffusers' layout "
             "or a hub id with its commit, 'owner/name@commit'"
         )
-    return _snapshot(
-        path, revision or None, [f"{part}/*.{end}" for part in PARTS for end in ("json", "txt")], fetch
-    )
-
-
-def _snapshot(path: str, revision: str | None, patterns: list[str], fetch: bool) -> Path:
-    """Return the folder of a hub id in huggingface_hub's cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise MethodError(
-            f"backbone {path!r}: revision is {revision!r}; a hub id needs the 40 digits of a commit, "
-            "because a branch name such as 'main' can point to other weights later"
-        )
-    try:
-        return Path(
-            snapshot_download(
-                path,
-                revision=revision,
-                allow_patterns=["model_index.json", *patterns],
-                # Weights for further training, and other frameworks.
-                ignore_patterns=["*.non_ema*", "openvino*", "flax*"],
-                local_files_only=not fetch,
-            )
-        )
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise MethodError(
-            f"backbone {path!r}: neither a folder here nor in huggingface_hub's cache ({lines[0]}); "
-            f"with network: hf download {path} --revision {revision}"
-        ) from error
+    patterns = ["model_index.json", *(f"{part}/*.{end}" for part in PARTS for end in ("json", "txt"))]
+    return snapshot(path, revision or None, patterns, fetch)
 
 
 def _patterns(variant: str | None) -> list[str]:
@@ -228,7 +234,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise MethodError(f"{path}: not a JSON object; get the backbone again")
     return content
-
-
-def _is_hub_id(path: str) -> bool:
-    return path.count("/") == 1 and not path.startswith((".", "/", "~"))

@@ -29,6 +29,9 @@ class BackboneSpec:
     config: str | None = None
     """For a single file: the folder, or hub id and commit (`owner/name@commit`), of the model it was made
     from. Supplies configs, tokenizers and scheduler, including the U-Net's prediction type."""
+    vae: str | None = None
+    """Folder, or hub id and commit (`owner/name@commit`), of another autoencoder, such as an SDXL one for
+    half precision; None: the checkpoint's own."""
     scheduler: str = "own"
     """`ddim`, `dpm++`, `euler`, `unipc`, `pndm`, or `own` for the checkpoint's."""
     steps: Annotated[int, Bounds(1, 1000)] = 30

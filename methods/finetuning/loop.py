@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +25,11 @@ Optimizer = Literal["adamw", "adamw-8bit"]
 MixedPrecision = Literal["no", "fp16", "bf16", "auto"]
 """Precision of the forward pass; trained weights stay in fp32. `auto` is bf16 where the hardware multiplies
 it natively."""
+
+CHECK_INTERVAL: Final = 50
+"""Steps between two checks that the losses are finite."""
+SCALE_SEARCH: Final = 16
+"""Skipped steps after which the loss scale, 2^16 at first, is 1."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ def optimize(
 ) -> Tensor:
     """Minimise `loss(batch)`, with batch numbers from 0, over the optimizer's parameter groups.
 
-    Returns the mean loss of each step, (steps,). Raises MethodError where a weight is not finite at the end.
+    Returns the mean loss of each step, (steps,). Raises MethodError where a loss or, at the end, a weight is
+    not finite, and where fp16 overflowed in so many steps that little was learned.
     """
     parameters = [p for group in groups for p in group["params"]]
     optimizer = _optimizer(groups, optimization)
@@ -91,6 +97,7 @@ def optimize(
     half = optimization.mixed_precision == "fp16" or backbone.dtype == torch.float16
     scaler = torch.amp.GradScaler(backbone.device.type, enabled=half)
     losses = torch.zeros(optimization.steps, device=backbone.device)
+    skipped = 0
     for step in range(optimization.steps):
         for batch in range(step * optimization.accumulation, (step + 1) * optimization.accumulation):
             # The backward pass is included: checkpointing repeats the forward pass in it.
@@ -108,10 +115,36 @@ def optimize(
         # The scaler skips a step with overflowing gradients; the schedule skips it as well.
         if scaler.get_scale() >= before:
             schedule.step()
+        else:
+            skipped += 1
         optimizer.zero_grad(set_to_none=True)
+        # Not at every step: reading a loss makes a GPU wait.
+        if (step + 1) % CHECK_INTERVAL == 0:
+            _check_losses(losses[: step + 1], optimization)
+    _check_losses(losses, optimization)
+    _check_skipped(skipped, optimization)
     if not all(bool(p.isfinite().all()) for p in parameters):
         raise MethodError(f"{optimization.name}: the weights are no longer finite; lower learning_rate")
     return losses.cpu()
+
+
+def _check_losses(losses: Tensor, optimization: OptimizationConfig) -> None:
+    if not bool(losses.isfinite().all()):
+        step = int(losses.isfinite().logical_not().nonzero()[0]) + 1
+        raise MethodError(
+            f"{optimization.name}: the loss of step {step} is not finite; lower learning_rate, or set "
+            "mixed_precision = 'bf16' or 'no'"
+        )
+
+
+def _check_skipped(skipped: int, optimization: OptimizationConfig) -> None:
+    """The scaler starts high and finds its scale by skipping steps; a short fit has few to skip."""
+    steps = optimization.steps
+    if skipped > min(SCALE_SEARCH, steps // 2) + steps // 20:
+        raise MethodError(
+            f"{optimization.name}: {skipped} of {steps} steps were skipped, because gradients overflowed in "
+            "fp16; set mixed_precision = 'bf16' or 'no', or more steps"
+        )
 
 
 def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -> torch.optim.Optimizer:

@@ -123,3 +123,32 @@ def test_eight_bit_adam_uses_bitsandbytes(backbone: Backbone, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "bitsandbytes", fake)
     optimized_weight(backbone, config(1, optimizer="adamw-8bit", adam_beta1=0.8, adam_beta2=0.99))
     assert created == [{"betas": (0.8, 0.99), "eps": 1e-8}]
+
+
+@pytest.mark.parametrize("precision", ["no", "fp16"])
+def test_a_loss_that_is_not_finite_is_an_error(backbone: Backbone, precision: MixedPrecision) -> None:
+    """With fp16, every such step is skipped and the weights stay as they were."""
+    weight = torch.zeros(2, requires_grad=True)
+    optimization = config(60, mixed_precision=precision)
+    batches = []
+
+    def loss(batch: int) -> Tensor:
+        batches.append(batch)
+        return weight.sum() * (float("nan") if batch >= 3 else 1.0)
+
+    with pytest.raises(MethodError, match="x: the loss of step 4 is not finite"):
+        optimize([optimization.group([weight])], loss, optimization, backbone=backbone)
+    assert len(batches) == 50
+
+
+def test_too_many_skipped_steps_are_an_error(backbone: Backbone) -> None:
+    weight = torch.zeros(2, requires_grad=True)
+    optimization = config(40, mixed_precision="fp16")
+    with pytest.raises(MethodError, match="40 of 40 steps were skipped"):
+        optimize(
+            [optimization.group([weight])],
+            # Finite, with gradients that are not.
+            lambda batch: (weight.abs() + 1e-38).sqrt().sum() * 1e38,
+            optimization,
+            backbone=backbone,
+        )
