@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,12 @@ class Backbone:
         pipe.scheduler = make_scheduler(spec.scheduler, pipe.scheduler)
         pipe.set_progress_bar_config(disable=True)
         compiled = compile_unet(pipe, spec)
-        return cls(spec, source, pipe, device, noise, BackboneState.of(pipe), compiled)
+        with torch.no_grad():
+            # transformers adds hooks at the first call.
+            text_features(pipe, [""], device)
+        pipe.maybe_free_model_hooks()
+        state = BackboneState.of(pipe, partial(load_pipeline, source, DTYPES[spec.dtype]))
+        return cls(spec, source, pipe, device, noise, state, compiled)
 
     def guided(self, scale: float) -> Backbone:
         """Return a backbone with the same networks and another guidance scale; one per scale and run.
@@ -137,16 +142,10 @@ class Backbone:
         """Context for every change to the backbone: remaining changes are undone and are an error.
 
         Raises MethodError, naming the remaining changes, where the body succeeded. An exception of the body
-        is re-raised after the backbone is restored.
+        is re-raised after the backbone is restored. Within another `clean`, the outer one checks.
         """
-        try:
+        with self.state.unchanged(self.pipe):
             yield
-        except BaseException:
-            self.state.restore(self.pipe)
-            raise
-        if leftovers := self.state.leftovers(self.pipe):
-            self.state.restore(self.pipe)
-            raise MethodError(f"backbone was left changed: {'; '.join(leftovers)}")
 
     def generate(
         self,

@@ -2,58 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from methods.backbone.locate import networks_of
+from methods.compute.object_record import ObjectRecord
 from methods.errors import MethodError
 
-TOKENIZERS = ("tokenizer", "tokenizer_2")
+TOKENIZERS: Final = ("tokenizer", "tokenizer_2")
+MAX_NAMED: Final = 3
 
 
-@dataclass(frozen=True)
+@dataclass
 class BackboneState:
-    """The backbone's state right after loading."""
+    """The backbone's state right after loading.
 
-    weights: Mapping[str, tuple[Tensor, int]]
-    """Every weight by name, with torch's count of its in-place changes."""
+    Recorded are the content of all weights, buffers and the scheduler's tables, the attributes, parts and
+    hooks of every module, and the settings of networks, scheduler, tokenizers and pipeline.
+    """
+
+    objects: dict[str, ObjectRecord]
+    """The attributes of modules, configs, scheduler, tokenizers and pipeline by name."""
+    weights: Mapping[str, Tensor]
+    checksums: Tensor
+    """One number per weight, int64, on the CPU."""
     buffers: Mapping[str, Tensor]
     """A copy of every buffer: moving a network between devices creates new ones."""
-    processors: Mapping[str, Any]
-    """The attention processors of the U-Net."""
-    scheduler: Any
-    scheduler_config: Mapping[str, Any]
-    tokenizers: Mapping[str, tuple[Any, int]]
-    """Each tokenizer with its vocabulary size."""
-    hidden_projection: object
-    """The U-Net config's `encoder_hid_dim_type`, which diffusers changes when it loads an IP-Adapter."""
+    forwards: Mapping[Any, Any]
+    """The forward method of every class of modules."""
+    tokens: dict[str, int]
+    """Number of tokens of each tokenizer."""
+    reload: Callable[[], Any] | None = None
+    """Loads the pipeline again, to restore overwritten weights and tokenizers."""
+    depth: int = field(default=0)
+    """Number of open `Backbone.clean` contexts; the outermost one checks."""
 
     @classmethod
-    def of(cls, pipe: Any) -> BackboneState:
+    def of(cls, pipe: Any, reload: Callable[[], Any] | None = None) -> BackboneState:
+        weights = _weights(pipe)
+        modules = [module for network in networks_of(pipe).values() for module in network.modules()]
         return cls(
-            {name: (weight, weight._version) for name, weight in _weights(pipe).items()},
+            {name: ObjectRecord.of(found) for name, found in _objects(pipe).items()},
+            weights,
+            _checksums(weights),
             {name: buffer.detach().cpu().clone() for name, buffer in _buffers(pipe).items()},
-            dict(pipe.unet.attn_processors),
-            pipe.scheduler,
-            dict(pipe.scheduler.config),
-            {name: (tokenizer, len(tokenizer)) for name, tokenizer in _tokenizers(pipe).items()},
-            pipe.unet.config.encoder_hid_dim_type,
+            {kind: kind.forward for kind in _classes(modules)},
+            {name: len(tokenizer) for name, tokenizer in _tokenizers(pipe).items()},
+            reload,
         )
 
     def leftovers(self, pipe: Any) -> list[str]:
         """Return descriptions of all differences from the recorded state; empty if there are none."""
-        found = self._weight_changes(pipe)
-        if _processor_types(pipe.unet.attn_processors) != _processor_types(self.processors):
-            found.append("attention processors were replaced")
-        if pipe.unet.config.encoder_hid_dim_type != self.hidden_projection:
-            found.append("the U-Net still expects image embeddings")
-        if pipe.scheduler is not self.scheduler or dict(pipe.scheduler.config) != self.scheduler_config:
-            found.append("the scheduler was changed")
-        found += self._tokenizer_changes(pipe)
+        found = []
         for part, module in networks_of(pipe).items():
             if getattr(module, "peft_config", None):
                 found.append(f"LoRA adapters {sorted(module.peft_config)} remain on {part}")
@@ -61,62 +66,136 @@ class BackboneState:
                 found.append(f"{part} is in training mode")
             if any(p.requires_grad for p in module.parameters()):
                 found.append(f"{part} has trainable weights")
-        if pipe.image_encoder is not None or pipe.feature_extractor is not None:
-            found.append("an image encoder remains on the pipeline")
-        return found
+        found += self._replaced_tokenizers(pipe) + self._object_changes(pipe) + self._content_changes(pipe)
+        return found + [
+            f"{kind.__name__}.forward was replaced"
+            for kind, forward in self.forwards.items()
+            if kind.forward is not forward
+        ]
 
-    def _tokenizer_changes(self, pipe: Any) -> list[str]:
+    def _replaced_tokenizers(self, pipe: Any) -> list[str]:
         found = []
         for name, tokenizer in _tokenizers(pipe).items():
-            original, size = self.tokenizers[name]
-            if tokenizer is not original:
+            if tokenizer is not self.objects[name].owner:
                 found.append(f"the {name} was replaced")
-            elif len(tokenizer) != size:
-                found.append(f"the {name} has {len(tokenizer)} tokens, had {size}")
+            elif len(tokenizer) != self.tokens[name]:
+                found.append(f"the {name} has {len(tokenizer)} tokens, had {self.tokens[name]}")
         return found
 
-    def _weight_changes(self, pipe: Any) -> list[str]:
-        weights, buffers, found = _weights(pipe), _buffers(pipe), []
-        current, recorded = weights.keys() | buffers.keys(), self.weights.keys() | self.buffers.keys()
-        if added := sorted(current - recorded):
-            found.append(f"{len(added)} weights were added, such as {added[0]}")
-        if removed := sorted(recorded - current):
-            found.append(f"{len(removed)} weights were removed, such as {removed[0]}")
-        for name, (weight, version) in self.weights.items():
-            if name in weights and (weights[name] is not weight or weight._version != version):
-                found.append(f"weight {name} was changed")
-                break
-        for name, buffer in self.buffers.items():
-            if name in buffers and not torch.equal(buffers[name].cpu(), buffer):
-                found.append(f"buffer {name} was changed")
-        return found
+    def _object_changes(self, pipe: Any) -> list[str]:
+        current = _objects(pipe)
+        names = [
+            f"{name}.{key}"
+            for name, record in self.objects.items()
+            for key in record.differences(current.get(name))
+        ]
+        names += sorted(current.keys() - self.objects.keys())
+        if not names:
+            return []
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        return [f"changed: {', '.join(names[:MAX_NAMED])}{more}"]
+
+    def _content_changes(self, pipe: Any) -> list[str]:
+        found = [f"weight {name} was changed" for name in self._changed_weights()[:MAX_NAMED]]
+        buffers = _buffers(pipe)
+        return found + [
+            f"buffer {name} was changed"
+            for name, buffer in self.buffers.items()
+            if name in buffers and not torch.equal(buffers[name].cpu(), buffer)
+        ]
+
+    def _changed_weights(self) -> list[str]:
+        changed = (_checksums(self.weights) != self.checksums).tolist()
+        return [name for name, differs in zip(self.weights, changed, strict=True) if differs]
+
+    @contextmanager
+    def unchanged(self, pipe: Any) -> Iterator[None]:
+        """See `Backbone.clean`."""
+        self.depth += 1
+        try:
+            yield
+        except BaseException:
+            self.restore(pipe)
+            raise
+        finally:
+            self.depth -= 1
+        if self.depth == 0 and (leftovers := self.leftovers(pipe)):
+            self.restore(pipe)
+            raise MethodError(f"backbone was left changed: {'; '.join(leftovers)}")
 
     def restore(self, pipe: Any) -> None:
-        """Remove everything that was added; raises MethodError where a weight itself was overwritten."""
-        pipe.unload_lora_weights()
-        if self.hidden_projection is None:
-            pipe.unet.encoder_hid_proj = None
-        # Before unloading: diffusers creates processors of unknown classes again, without arguments.
-        pipe.unet.set_attn_processor(dict(self.processors))
-        pipe.unload_ip_adapter()
-        originals = {name: tokenizer for name, (tokenizer, _) in self.tokenizers.items()}
-        pipe.register_modules(image_encoder=None, feature_extractor=None, **originals)
-        pipe.unet.config.encoder_hid_dim_type = self.hidden_projection
-        pipe.scheduler = self.scheduler
-        pipe.scheduler.register_to_config(**self.scheduler_config)
+        """Undo all changes; raises MethodError where that is not possible.
+
+        Overwritten weights and tokenizers are loaded again.
+        """
+        for record in self.objects.values():
+            record.reset()
+        for kind, forward in self.forwards.items():
+            kind.forward = forward
         for module in networks_of(pipe).values():
             module.requires_grad_(False).eval()
+        for name, buffer in _buffers(pipe).items():
+            buffer.copy_(self.buffers[name])
+        enlarged = [name for name, count in self.tokens.items() if len(getattr(pipe, name)) != count]
+        changed = self._changed_weights()
+        if self.reload is not None and (changed or enlarged):
+            self._reload(pipe, changed, enlarged)
         if leftovers := self.leftovers(pipe):
             raise MethodError(f"backbone cannot be restored: {'; '.join(leftovers)}; start the run again")
+
+    def _reload(self, pipe: Any, changed: list[str], enlarged: list[str]) -> None:
+        assert self.reload is not None
+        fresh = self.reload()
+        stored = _weights(fresh)
+        for name in changed:
+            weight = self.weights[name]
+            weight.data = torch.empty_like(stored[name], device=weight.device).copy_(stored[name])
+        for name in enlarged:
+            tokenizer = getattr(fresh, name)
+            setattr(pipe, name, tokenizer)
+            self.objects[name] = ObjectRecord.of(tokenizer)
+            self.objects["pipe"].attributes[name] = tokenizer
+
+
+def _classes(modules: list[Any]) -> set[Any]:
+    return {type(module) for module in modules}
+
+
+def _objects(pipe: Any) -> dict[str, Any]:
+    """The modules, configs, scheduler, tokenizers and the pipeline itself, by name."""
+    found: dict[str, Any] = {"pipe": pipe, "scheduler": pipe.scheduler, **_tokenizers(pipe)}
+    for part, network in networks_of(pipe).items():
+        found[f"{part}.config"] = network.config
+        found |= {f"{part}.{name}" if name else part: module for name, module in network.named_modules()}
+    return {**found, "scheduler.config": pipe.scheduler.config, "image_processor": pipe.image_processor}
+
+
+def _checksums(weights: Mapping[str, Tensor]) -> Tensor:
+    """The sum of each weight's bits as int64: one pass over the memory, exact on every device."""
+    with torch.no_grad():
+        sums = [_checksum(weight.detach()) for weight in weights.values()]
+    return torch.stack([value.cpu() for value in sums] if _devices(sums) > 1 else sums).cpu()
+
+
+def _devices(values: list[Tensor]) -> int:
+    return len({value.device for value in values})
+
+
+def _checksum(weight: Tensor) -> Tensor:
+    channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    dense = weight if channels_last or weight.is_contiguous() else weight.contiguous()
+    flat = dense.as_strided((dense.numel(),), (1,))
+    size = 8 // flat.element_size()
+    if flat.storage_offset() % size:
+        flat = flat.clone()
+    whole = flat.numel() // size * size
+    total = flat[:whole].view(torch.int64).sum() + dense.numel()
+    return total if whole == flat.numel() else total + flat[whole:].view(torch.uint8).sum()
 
 
 def _tokenizers(pipe: Any) -> dict[str, Any]:
     found = {name: getattr(pipe, name, None) for name in TOKENIZERS}
     return {name: tokenizer for name, tokenizer in found.items() if tokenizer is not None}
-
-
-def _processor_types(processors: Mapping[str, Any]) -> dict[str, type]:
-    return {name: type(processor) for name, processor in processors.items()}
 
 
 def _weights(pipe: Any) -> dict[str, Tensor]:

@@ -252,6 +252,92 @@ def change_learning_weights(backbone: Backbone) -> None:
     backbone.pipe.vae.requires_grad_(True)
 
 
+def change_fused_lora(backbone: Backbone) -> None:
+    """The usual recipe, which writes through `.data`."""
+    pipe = backbone.pipe
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pipe.unet.add_adapter(
+            LoraConfig(r=2, target_modules=["to_k"], init_lora_weights=False), adapter_name="left"
+        )
+    pipe.fuse_lora()
+    pipe.unload_lora_weights()
+
+
+def change_hook(backbone: Backbone) -> None:
+    backbone.unet.register_forward_hook(lambda module, inputs, output: (output[0] * 2,))
+
+
+def change_forward(backbone: Backbone) -> None:
+    convolution = backbone.pipe.unet.conv_in
+    convolution.forward = lambda x: type(convolution).forward(convolution, x) * 2
+
+
+def change_class(backbone: Backbone) -> None:
+    kind = type(backbone.unet)
+    forward = kind.forward
+    kind.forward = lambda self, *args, **kwargs: (forward(self, *args, **kwargs)[0] * 2,)  # type: ignore[method-assign]
+
+
+def change_tokenizer_length(backbone: Backbone) -> None:
+    backbone.pipe.tokenizer.model_max_length = 8
+
+
+def change_vocabulary(backbone: Backbone) -> None:
+    backbone.pipe.tokenizer.add_tokens(["<other>"])
+
+
+CHANGES: list[Callable[[Backbone], object]] = [
+    change_hook,
+    change_forward,
+    change_class,
+    change_tokenizer_length,
+    change_fused_lora,
+    lambda backbone: backbone.pipe.enable_freeu(s1=0.9, s2=0.2, b1=1.5, b2=1.6),
+    lambda backbone: backbone.pipe.scheduler.alphas_cumprod.mul_(0.5),
+    lambda backbone: setattr(backbone.pipe.vae.config, "scaling_factor", 0.1),
+    lambda backbone: backbone.pipe.unet.conv_in.weight.data.mul_(2),
+    lambda backbone: setattr(
+        backbone.pipe.unet.conv_in.weight, "data", torch.zeros_like(backbone.pipe.unet.conv_in.weight)
+    ),
+    lambda backbone: backbone.pipe.unet.conv_in.bias.detach().add_(1),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_torch_does_not_count_is_found_and_undone(
+    backbone: Backbone, change: Callable[[Backbone], None]
+) -> None:
+    before = backbone.generate(PROMPTS[:1], [1])[0].tobytes()
+    images = []
+
+    def change_and_generate() -> None:
+        with backbone.clean():
+            change(backbone)
+            images.append(backbone.generate(PROMPTS[:1], [1])[0].tobytes())
+
+    with pytest.raises(MethodError, match="left changed"):
+        change_and_generate()
+    assert images != [before]
+    assert backbone.state.leftovers(backbone.pipe) == []
+    assert backbone.generate(PROMPTS[:1], [1])[0].tobytes() == before
+
+
+def test_the_outer_of_two_contexts_checks(backbone: Backbone) -> None:
+    seen = []
+
+    def change_within_two() -> None:
+        with backbone.clean():
+            with backbone.clean():
+                change_hook(backbone)
+            seen.extend(backbone.state.leftovers(backbone.pipe))
+
+    with pytest.raises(MethodError, match="left changed"):
+        change_within_two()
+    assert seen
+    assert backbone.state.leftovers(backbone.pipe) == []
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -262,6 +348,7 @@ def change_learning_weights(backbone: Backbone) -> None:
         change_scheduler_setting,
         change_training_mode,
         change_learning_weights,
+        change_vocabulary,
     ],
 )
 def test_remaining_change_is_an_error_and_is_undone(
@@ -285,9 +372,11 @@ def test_failing_body_keeps_its_error_and_the_backbone_is_restored(backbone: Bac
     assert backbone.state.leftovers(backbone.pipe) == []
 
 
-def test_overwritten_weight_cannot_be_restored(sd_folder: Path) -> None:
-    backbone = opened(sd_folder)
-    with pytest.raises(MethodError, match="cannot be restored"), backbone.clean(), torch.no_grad():
+def test_a_backbone_without_its_files_cannot_be_restored(sd_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sd_folder, tmp_path / "sd")
+    backbone = opened(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(MethodError, match="cannot be loaded"), backbone.clean(), torch.no_grad():
         backbone.pipe.unet.conv_in.bias.add_(1)
 
 

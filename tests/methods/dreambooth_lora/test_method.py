@@ -263,14 +263,14 @@ def test_sdxl_receives_the_crop_of_a_photograph(
     def record(module: torch.nn.Module, args: object, named: dict[str, dict[str, torch.Tensor]]) -> None:
         received.append(named["added_cond_kwargs"]["time_ids"])
 
-    hook = backbone.unet.register_forward_pre_hook(record, with_kwargs=True)
     wide = subject.references[0].image.resize((160, 80))
     method = replace(QUICK, steps=1, prior_weight=1.0, class_pictures=1, crop="centre")
     backbone.cache[("class images", "a photo of a woman", 1)] = torch.zeros(1, 4, 8, 8)
-    method.fit(
-        Subject("ada", "woman", (Photo(wide, "a photo of {subject}"),)), tmp_path, backbone=backbone, seed=1
-    )
-    hook.remove()
+    person = Subject("ada", "woman", (Photo(wide, "a photo of {subject}"),))
+    with backbone.clean():
+        hook = backbone.unet.register_forward_pre_hook(record, with_kwargs=True)
+        method.fit(person, tmp_path, backbone=backbone, seed=1)
+        hook.remove()
     assert [ids.tolist() for ids in received] == [[[80, 160, 0, 32, 64, 64], [64, 64, 0, 0, 64, 64]]]
 
 
