@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from methods.errors import MethodError
 
 LOAD_FAULTS: Final = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 """Errors that diffusers and transformers raise for a missing, truncated or unrelated file."""
@@ -17,6 +21,28 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """Return the tensors and the metadata of a safetensors file.
+
+    Raises MethodError where it is missing or truncated, is no such file, or has a value that is not finite.
+    """
+    try:
+        with safe_open(path, "pt") as stored:
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # not a mapping
+            metadata = stored.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise MethodError(f"{path}: not a safetensors file ({first_line(error)})") from error
+    check_finite(path, tensors)
+    return tensors, metadata
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise MethodError for a value that is infinite or not a number: every image would be empty."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise MethodError(f"{path}: {name} is not finite; train or download the file again")
 
 
 @contextmanager

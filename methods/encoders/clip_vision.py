@@ -136,8 +136,17 @@ def _normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return CLIP_MEAN, CLIP_STD
-    config = json.loads(path.read_text())
-    return tuple(config.get("image_mean", CLIP_MEAN)), tuple(config.get("image_std", CLIP_STD))
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        found = tuple(
+            tuple(map(float, config.get(k, v)))
+            for k, v in (("image_mean", CLIP_MEAN), ("image_std", CLIP_STD))
+        )
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise MethodError(f"{path}: cannot be read ({first_line(error)}); get the encoder again") from error
+    if any(len(values) != 3 for values in found) or 0 in found[1]:
+        raise MethodError(f"{path}: image_mean and image_std are {found}; expected three numbers each")
+    return found[0], found[1]
 
 
 def encoder_name(folder: Path) -> str:
@@ -153,7 +162,7 @@ def encoder_names(folder: Path) -> frozenset[str]:
 
 def encoder_folder(name: str) -> Path:
     """Return the folder for a setting: `embedded` is the vision tower that ships."""
-    return EMBEDDED_CLIP if name == EMBEDDED else Path(name)
+    return EMBEDDED_CLIP if name == EMBEDDED else Path(name).expanduser()
 
 
 def encoder_files(folder: Path) -> tuple[Path, ...]:

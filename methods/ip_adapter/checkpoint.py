@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.compute.loading import first_line
+from methods.compute.loading import LOAD_FAULTS, check_finite, first_line, read_tensors
 from methods.errors import MethodError
 
 Layout = Literal["base", "plus", "full-face", "faceid", "faceid-plus"]
@@ -45,7 +44,9 @@ INPUT_WEIGHTS: Mapping[Layout, tuple[str | None, str | None]] = {
 LORA_WEIGHTS = tuple(
     f"{layer}_lora.{side}.weight" for layer in ("to_q", "to_k", "to_v", "to_out") for side in ("down", "up")
 )
-READ_ERRORS = (SafetensorError, OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError)
+KEYS = ".to_k_ip.weight"
+"""End of the names of the image keys in `ip_adapter`."""
+READ_ERRORS = (*LOAD_FAULTS, pickle.UnpicklingError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class PublishedAdapter:
     @property
     def cross_attention_dim(self) -> int:
         """Width of the text tokens that the keys and values expect."""
-        key = next(value for name, value in self.ip_adapter.items() if name.endswith("to_k_ip.weight"))
+        key = next(value for name, value in self.ip_adapter.items() if name.endswith(KEYS))
         return key.shape[1]
 
     @property
@@ -128,13 +129,8 @@ def read_adapter(path: Path) -> PublishedAdapter:
 @lru_cache(maxsize=2)
 def _read(path: Path, mtime: int, size: int) -> PublishedAdapter:
     """Cached by path, modification time and size."""
-    safe = path.suffix == ".safetensors"
-    try:
-        parts, metadata = _read_safetensors(path) if safe else (_read_bin(path), {})
-    except READ_ERRORS as error:
-        kind = "a safetensors file" if safe else "a checkpoint that can be read without unpickling"
-        raise MethodError(f"{path}: not {kind} ({first_line(error)})") from error
-    if not all(parts[part] for part in PARTS) or not any("to_k_ip" in name for name in parts["ip_adapter"]):
+    parts, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_bin(path), {})
+    if not all(parts[part] for part in PARTS) or not any(name.endswith(KEYS) for name in parts["ip_adapter"]):
         raise MethodError(
             f"{path}: no 'image_proj' and 'ip_adapter' weights; expected IP-Adapter's published layout"
         )
@@ -142,6 +138,11 @@ def _read(path: Path, mtime: int, size: int) -> PublishedAdapter:
     if layout is None or any(name not in parts["image_proj"] for name in INPUT_WEIGHTS[layout] if name):
         known = ", ".join(name for name, _ in LAYOUT_TENSORS)
         raise MethodError(f"{path}: none of IP-Adapter's published layouts; known: {known}")
+    matrices = {name: parts["image_proj"][name] for name in INPUT_WEIGHTS[layout] if name}
+    matrices |= {name: value for name, value in parts["ip_adapter"].items() if name.endswith(".weight")}
+    for name, value in matrices.items():
+        if value.dim() != 2:
+            raise MethodError(f"{path}: {name} has shape {tuple(value.shape)}; expected a matrix")
     return PublishedAdapter(path, layout, parts["image_proj"], parts["ip_adapter"], metadata)
 
 
@@ -150,18 +151,25 @@ Parts = dict[str, dict[str, Tensor]]
 
 def _read_safetensors(path: Path) -> tuple[Parts, Mapping[str, str]]:
     parts: Parts = {part: {} for part in PARTS}
-    with safe_open(path, "pt") as stored:
-        for name in stored.keys():  # noqa: SIM118  # not a mapping
-            part, _, rest = name.partition(".")
-            if part in parts:
-                parts[part][rest] = stored.get_tensor(name)
-        return parts, stored.metadata() or {}
+    tensors, metadata = read_tensors(path)
+    for name, value in tensors.items():
+        part, _, rest = name.partition(".")
+        if part in parts:
+            parts[part][rest] = value
+    return parts, metadata
 
 
 def _read_bin(path: Path) -> Parts:
-    stored: Any = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except READ_ERRORS as error:
+        raise MethodError(
+            f"{path}: not a checkpoint that can be read without unpickling ({first_line(error)})"
+        ) from error
     parts: Parts = {part: {} for part in PARTS}
     for part in PARTS:
-        state = stored.get(part, {}) if isinstance(stored, dict) else {}
-        parts[part] = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        state = stored.get(part) if isinstance(stored, dict) else None
+        if isinstance(state, dict):
+            parts[part] = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+            check_finite(path, parts[part])
     return parts

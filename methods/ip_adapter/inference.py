@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import generate_with_class_images
-from methods.compute.loading import LOAD_FAULTS, first_line, quiet
+from methods.compute.loading import LOAD_FAULTS, first_line, quiet, read_tensors
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter
 from methods.subject import Request
@@ -51,9 +50,11 @@ class ImageFeatures:
         """Return what `save` wrote: the features and the phrase."""
         if not (fitted / FITTED).is_file():
             raise MethodError(f"{fitted}: no {FITTED}; fit the person again")
-        with safe_open(fitted / FITTED, "pt") as stored:
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # not a mapping
-            return cls(**tensors), stored.metadata()["phrase"]
+        tensors, metadata = read_tensors(fitted / FITTED)
+        try:
+            return cls(**tensors), metadata["phrase"]
+        except (TypeError, KeyError) as error:
+            raise MethodError(f"{fitted / FITTED}: not a fit of this method; fit the person again") from error
 
 
 @dataclass(frozen=True)

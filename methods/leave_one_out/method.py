@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import generate_with_class_images
+from methods.compute.loading import read_tensors
 from methods.encoders.clip_vision import encoder_files, encoder_folder, encoder_names, open_encoder
 from methods.errors import MethodError
 from methods.interface import MethodBase
@@ -65,7 +65,8 @@ class LeaveOneOut(MethodBase):
     @property
     def file(self) -> Path:
         """Path of the trained weights."""
-        return Path(self.network) if self.network else WEIGHTS / f"loo-{self.aggregator}.safetensors"
+        shipped = WEIGHTS / f"loo-{self.aggregator}.safetensors"
+        return Path(self.network).expanduser() if self.network else shipped
 
     @property
     def conditioning_encoders(self) -> frozenset[str]:
@@ -115,9 +116,10 @@ class LeaveOneOut(MethodBase):
         save_file(stored, into / FITTED, metadata={"phrase": subject.phrase})
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedSet:
-        with safe_open(fitted / FITTED, "pt") as stored:
-            tokens, captions = (stored.get_tensor(key).float() for key in ("tokens", "captions"))
-            phrase = stored.metadata()["phrase"]
+        stored, metadata = read_tensors(fitted / FITTED)
+        if not {"tokens", "captions"} <= stored.keys() or "phrase" not in metadata:
+            raise MethodError(f"{fitted / FITTED}: not a fit of this method; fit the person again")
+        tokens, captions, phrase = stored["tokens"].float(), stored["captions"].float(), metadata["phrase"]
         tuned = fitted / TUNED
         network = _load_network(tuned, backbone) if tuned.is_file() else self._open(backbone)
         device = backbone.device

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from methods.compute.atomic_io import atomic_file
+from methods.compute.loading import first_line, read_tensors
 from methods.encoders.resampler import new_resampler
 from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens, Aggregator
@@ -194,11 +195,13 @@ def load_network(path: Path, unet: Any, *, width: int) -> LeaveOneOutNetwork:
         raise MethodError(f"{path}: made for cross-attention {config.width} wide, this backbone's is {width}")
     # Initialisation must not advance the caller's random generator.
     with torch.random.fork_rng():
-        network = LeaveOneOutNetwork(config, unet)
-    with safe_open(path, "pt") as stored:
-        state = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118  # not a mapping
+        try:
+            network = LeaveOneOutNetwork(config, unet)
+        except (TypeError, ValueError, RuntimeError, KeyError, ZeroDivisionError) as error:
+            raise MethodError(f"{path}: its config describes no network ({first_line(error)})") from error
+    state, _ = read_tensors(path)
     try:
-        network.load_state_dict(state)
+        network.load_state_dict({name: value.float() for name, value in state.items()})
     except RuntimeError as error:
         raise MethodError(
             f"{path}: the weights do not fit this backbone ({str(error).splitlines()[0]})"

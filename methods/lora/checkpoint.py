@@ -104,6 +104,8 @@ def _check_all_loaded(pipe: Any, file: Path, expected: dict[str, torch.Tensor]) 
     """Raise MethodError for tensors without a layer, which diffusers skips with at most a log message."""
     modules = [getattr(pipe, part, None) for part in PARTS]
     loaded = [t for m in modules if getattr(m, "peft_config", None) for t in _layers(m).values()]
+    if not expected:
+        raise MethodError(f"{file}: the file has no tensors")
     if len(loaded) != len(expected):
         raise MethodError(
             f"{file}: the backbone has layers for {len(loaded)} of its {len(expected)} tensors; "
@@ -155,5 +157,8 @@ def load_person(
     """Load the LoRA and the phrase in the folder `fitted`."""
     if not (fitted / FILE).is_file():
         raise MethodError(f"{fitted}: no {FILE}; fit the person again")
-    phrase = (fitted / PHRASE).read_text(encoding="utf-8")
+    try:
+        phrase = (fitted / PHRASE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MethodError(f"{fitted}: no readable {PHRASE}; fit the person again") from error
     return PersonalisedWeights(phrase, fitted / FILE, scale, backbone, merge)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from methods.compute.loading import LOAD_FAULTS, first_line
+from methods.compute.loading import LOAD_FAULTS, check_finite, first_line
 from methods.errors import MethodError
 
 ALPHA: Final = ".alpha"
@@ -42,6 +42,7 @@ def copy_published(file: Path, to: Path) -> None:
     """
     state = _read(file)
     _check_kind(state, file)
+    check_finite(file, state)
     bare = all(".processor." in name and not name.startswith("unet.") for name in state)
     if file.suffix == ".safetensors" and not bare and not any(name.endswith(ALPHA) for name in state):
         # The header of a file by diffusers may contain its alphas.

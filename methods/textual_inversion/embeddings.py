@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.text_encoding import encoders_of
+from methods.compute.loading import read_tensors
 from methods.errors import MethodError
 
 FILES: Final = ("learned_embeds.safetensors", "learned_embeds_2.safetensors")
@@ -127,11 +128,18 @@ def save_embeddings(into: Path, placeholder: str, embeddings: Sequence[Tensor]) 
         save_file(tensors, into / name, metadata={"format": "pt"})
 
 
-def read_embeddings(folder: Path, encoders: int) -> list[Tensor]:
-    """Read the embeddings for a number of text encoders; raises MethodError."""
+def read_embeddings(folder: Path, backbone: Backbone) -> list[Tensor]:
+    """Read the embeddings, (V, D) for each text encoder of the backbone; raises MethodError."""
     found: list[Tensor] = []
-    for name in FILES[:encoders]:
+    for name, (_, encoder) in zip(FILES, encoders_of(backbone.pipe), strict=False):
         if not (folder / name).is_file():
             raise MethodError(f"{folder}: no {name}; fit the person again")
-        found += load_file(folder / name).values()
+        tensors, _ = read_tensors(folder / name)
+        width = encoder.config.hidden_size
+        shapes = [tuple(value.shape) for value in tensors.values()]
+        if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][1] != width:
+            raise MethodError(f"{folder / name}: tensors of shape {shapes}; expected one of width {width}")
+        found += tensors.values()
+    if len({len(rows) for rows in found}) != 1:
+        raise MethodError(f"{folder}: the text encoders have different numbers of vectors; fit again")
     return found

@@ -127,7 +127,7 @@ class TextualInversion(MethodBase):
         return losses
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedEmbeddings:
-        embeddings = read_embeddings(fitted, len(encoders_of(backbone.pipe)))
+        embeddings = read_embeddings(fitted, backbone)
         on_device = [rows.to(backbone.device) for rows in embeddings]
         return PersonalisedEmbeddings(on_device, backbone)
 
