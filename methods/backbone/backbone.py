@@ -14,14 +14,19 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from methods.backbone.images import square, tensor, to_pil_images
+from methods.backbone.images import decode, encode, square, tensor, to_pil_images
 from methods.backbone.locate import CheckpointLocation, locate_checkpoint
-from methods.backbone.memory_options import check_memory_options, compile_unet, move_to_device
+from methods.backbone.memory_options import (
+    check_memory_options,
+    check_resolution,
+    compile_unet,
+    move_to_device,
+)
 from methods.backbone.noise_schedule import NoiseSchedule
-from methods.backbone.sampling import SamplingBatch, decode, denoise
+from methods.backbone.sampling import SamplingBatch, denoise
 from methods.backbone.spec import BackboneSpec, Family
 from methods.backbone.state_guard import BackboneState
-from methods.backbone.text_encoding import TextFeatures, conditioning, family_of, text_features
+from methods.backbone.text_encoding import TextFeatures, cast, conditioning, family_of, text_features
 from methods.compute.device import resolve_device
 from methods.errors import MethodError
 
@@ -51,8 +56,6 @@ class Backbone:
     def open(cls, spec: BackboneSpec) -> Backbone:
         """Load the backbone; raises MethodError where it is missing, broken, or the options contradict."""
         # diffusers takes seconds to import, and a run without missing images opens no backbone.
-        from diffusers import DDPMScheduler
-
         from methods.backbone.load import load_pipeline, make_scheduler
 
         if spec.dtype not in DTYPES:
@@ -61,13 +64,9 @@ class Backbone:
         check_memory_options(spec, device)
         source = locate_checkpoint(spec, fetch=True)
         pipe = load_pipeline(source, DTYPES[spec.dtype])
-        if spec.resolution is not None and spec.resolution % pipe.vae_scale_factor:
-            raise MethodError(
-                f"backbone: resolution {spec.resolution}; expected a multiple of {pipe.vae_scale_factor}"
-            )
+        check_resolution(spec, pipe.vae_scale_factor)
         move_to_device(pipe, spec, device)
-        training = DDPMScheduler.from_config(pipe.scheduler.config)
-        noise = NoiseSchedule(training.alphas_cumprod.clone(), training.config.prediction_type)
+        noise = NoiseSchedule.of(pipe.scheduler)
         pipe.scheduler = make_scheduler(spec.scheduler, pipe.scheduler)
         pipe.set_progress_bar_config(disable=True)
         compiled = compile_unet(pipe, spec)
@@ -205,7 +204,10 @@ class Backbone:
         return text_features(self.pipe, prompts, self.device)
 
     def encode_text_with_grad(self, prompts: Sequence[str]) -> TextFeatures:
-        """As `encode_text`, with gradients to the text encoders."""
+        """As `encode_text`, with gradients to the text encoders. Raises MethodError with CPU offload."""
+        if self.spec.cpu_offload:
+            # The hooks move the encoder to the CPU before its backward pass.
+            raise MethodError("backbone: cpu_offload cannot train text encoders or embeddings; leave it out")
         return text_features(self.pipe, prompts, self.device)
 
     def conditioning(self, text: TextFeatures, time_ids: Tensor | None = None) -> dict[str, Any]:
@@ -216,6 +218,22 @@ class Backbone:
         sampling. The other families ignore them.
         """
         return conditioning(self.pipe, text, resolution=self.resolution, time_ids=time_ids)
+
+    def predict(self, x_t: Tensor, t: Tensor, said: Mapping[str, Any]) -> Tensor:
+        """The U-Net's output for noised latents (B, C, h, w) at steps (B,), float32.
+
+        `said` are the U-Net's keyword arguments, as of `conditioning`. In half precision all but image
+        embeddings are cast to it.
+        """
+        if self.dtype is not torch.float32:
+            x_t, said = x_t.to(self.dtype), cast(said, self.dtype)
+        predicted: Tensor = self.unet(x_t, t, **said, return_dict=False)[0]
+        return predicted.float()
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the pipeline computes an unconditional row for every image; a distilled U-Net has none."""
+        return self.spec.guidance > 1 and self.pipe.unet.config.time_cond_proj_dim is None
 
     def encode_images(self, images: Sequence[Image]) -> Tensor:
         """Encode images, cropped to the backbone's square: (N, C, h, w), the posterior's mode, scaled."""
@@ -231,15 +249,5 @@ class Backbone:
 
         Raises MethodError where a value is not finite.
         """
-        vae = self.pipe.vae
-        # In its own precision whatever the training's: SDXL's encoder overflows in fp16.
-        with torch.autocast(self.device.type, enabled=False):
-            posterior = vae.encode((pixels * 2 - 1).to(self.device, vae.dtype)).latent_dist
-        scale = vae.config.scaling_factor
-        mean, deviation = (posterior.mean * scale).to(self.dtype), (posterior.std * scale).to(self.dtype)
-        if not bool((mean.isfinite() & deviation.isfinite()).all()):
-            raise MethodError(
-                f"backbone: the autoencoder's latents are not finite in {vae.dtype}; use dtype = 'bf16' or "
-                "'fp32', or set vae to an autoencoder made for half precision"
-            )
-        return mean, deviation
+        mean, deviation = encode(self.pipe.vae, pixels, self.device)
+        return mean.to(self.dtype), deviation.to(self.dtype)

@@ -1,8 +1,10 @@
-"""Conversion between images and tensors: square, of one size, values in [0, 1]."""
+"""Conversion between images, tensors in [0, 1] and latents."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from methods.errors import MethodError
 from methods.subject import FLAW
 
 
@@ -50,4 +53,74 @@ def to_pil_images(pixels: NDArray[np.floating]) -> list[Image.Image]:
     for image, is_finite in zip(images, finite, strict=True):
         if not is_finite:
             image.info[FLAW] = "nan"
+    return images
+
+
+@dataclass(frozen=True)
+class LatentScale:
+    """The affine map between an autoencoder's latents and the U-Net's: few checkpoints have a mean."""
+
+    factor: float
+    mean: Tensor | None
+    """(1, C, 1, 1), float32."""
+    deviation: Tensor | None
+
+    @classmethod
+    def of(cls, vae: Any) -> LatentScale:
+        """Read the map from an autoencoder's config."""
+        config = vae.config
+        mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+        if mean is None or deviation is None:
+            return cls(config.scaling_factor, None, None)
+        return cls(config.scaling_factor, *(torch.tensor(v).view(1, -1, 1, 1) for v in (mean, deviation)))
+
+    def scaled(self, latents: Tensor) -> Tensor:
+        """The U-Net's input for an autoencoder's latents."""
+        if self.mean is None or self.deviation is None:
+            return latents * self.factor
+        return (latents - self.mean.to(latents)) * self.factor / self.deviation.to(latents)
+
+    def scaled_deviation(self, deviation: Tensor) -> Tensor:
+        """The standard deviation of `scaled` latents."""
+        if self.deviation is None:
+            return deviation * self.factor
+        return deviation * self.factor / self.deviation.to(deviation)
+
+    def unscaled(self, latents: Tensor) -> Tensor:
+        """The autoencoder's latents for the U-Net's."""
+        if self.mean is None or self.deviation is None:
+            return latents / self.factor
+        return latents * self.deviation.to(latents) / self.factor + self.mean.to(latents)
+
+
+@torch.no_grad()
+def encode(vae: Any, pixels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Encode (N, 3, H, W) in [0, 1]: mean and standard deviation of the posterior, scaled.
+
+    In the autoencoder's own precision whatever the training's: SDXL's encoder overflows in fp16. Raises
+    MethodError where a value is not finite.
+    """
+    with torch.autocast(device.type, enabled=False):
+        posterior = vae.encode((pixels * 2 - 1).to(device, vae.dtype)).latent_dist
+    scale = LatentScale.of(vae)
+    mean, deviation = scale.scaled(posterior.mean), scale.scaled_deviation(posterior.std)
+    if not bool((mean.isfinite() & deviation.isfinite()).all()):
+        raise MethodError(
+            f"backbone: the autoencoder's latents are not finite in {vae.dtype}; use dtype = 'bf16' or "
+            "'fp32', or set vae to an autoencoder made for half precision"
+        )
+    return mean, deviation
+
+
+@torch.no_grad()
+def decode(pipe: Any, latents: Tensor) -> NDArray[np.floating]:
+    """Decode to N x H x W x 3 in [0, 1]; an image with non-finite latents or pixels is all NaN."""
+    vae = pipe.vae
+    # Divided before the cast, as in the pipelines.
+    pixels = vae.decode(LatentScale.of(vae).unscaled(latents).to(vae.dtype), return_dict=False)[0]
+    finite = pixels.isfinite().flatten(1).all(dim=1) & latents.isfinite().flatten(1).all(dim=1)
+    images: NDArray[np.floating] = pipe.image_processor.postprocess(pixels, output_type="np")
+    images[~finite.cpu().numpy()] = np.nan
+    # With CPU offload, a decoder called outside the pipeline would otherwise stay on the GPU.
+    pipe.maybe_free_model_hooks()
     return images

@@ -48,6 +48,12 @@ def load_pipeline(source: CheckpointLocation, dtype: torch.dtype) -> Any:
             f"{source.place}: the U-Net has {expected} input channels and latents have {channels}; "
             "expected a text-to-image model, not one for inpainting or editing"
         )
+    config = pipe.scheduler.config
+    if "beta_start" not in config or config.get("use_flow_sigmas"):
+        raise MethodError(
+            f"{source.place}: {type(pipe.scheduler).__name__} (EDM or flow matching) is not supported; "
+            "expected a noise schedule of betas, such as DDIM's or Euler's"
+        )
     for module in networks_of(pipe).values():
         module.requires_grad_(False).eval()
     for module in (pipe.unet, pipe.vae):

@@ -24,6 +24,12 @@ def check_memory_options(spec: BackboneSpec, device: torch.device) -> None:
         raise MethodError(f"backbone: compile and {other} exclude each other; choose one")
 
 
+def check_resolution(spec: BackboneSpec, pixels: int) -> None:
+    """Raise MethodError where the resolution is no multiple of a latent's width in pixels."""
+    if spec.resolution is not None and spec.resolution % pixels:
+        raise MethodError(f"backbone: resolution {spec.resolution}; expected a multiple of {pixels}")
+
+
 def move_to_device(pipe: Any, spec: BackboneSpec, device: torch.device) -> None:
     """Move the pipeline to its device, with the memory options of the spec."""
     if spec.vae_slicing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,14 @@ class NoiseSchedule:
             raise MethodError(
                 f"backbone predicts {self.prediction!r}; only epsilon and v_prediction are supported"
             )
+
+    @classmethod
+    def of(cls, scheduler: Any) -> NoiseSchedule:
+        """The training schedule of a checkpoint, from the config of its scheduler."""
+        from diffusers import DDPMScheduler
+
+        training = DDPMScheduler.from_config(scheduler.config)
+        return cls(training.alphas_cumprod.clone(), training.config.prediction_type)
 
     @property
     def steps(self) -> int:
@@ -74,4 +83,7 @@ class NoiseSchedule:
         alpha_bar = self.alphas_cumprod.to(t.device)[t]
         snr = alpha_bar / (1 - alpha_bar)
         clipped = snr.clamp(max=gamma)
-        return clipped / snr if self.prediction == "epsilon" else clipped / (snr + 1)
+        if self.prediction == "epsilon":
+            # At zero terminal SNR, the limit of 0 / 0.
+            return (clipped / snr).where(snr > 0, torch.ones_like(snr))
+        return clipped / (snr + 1)

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from methods.backbone.memory_options import memory_options_on, run_compiled
@@ -55,17 +53,3 @@ def _run_pipeline(pipe: Any, spec: BackboneSpec, scheduler: Any, batch: Sampling
         **batch.arguments,
     ).images
     return latents
-
-
-@torch.no_grad()
-def decode(pipe: Any, latents: Tensor) -> NDArray[np.floating]:
-    """Decode to N x H x W x 3 in [0, 1]; an image with non-finite latents or pixels is all NaN."""
-    vae = pipe.vae
-    # Divided before the cast, as in the pipelines.
-    pixels = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0]
-    finite = pixels.isfinite().flatten(1).all(dim=1) & latents.isfinite().flatten(1).all(dim=1)
-    images: NDArray[np.floating] = pipe.image_processor.postprocess(pixels, output_type="np")
-    images[~finite.cpu().numpy()] = np.nan
-    # With CPU offload, a decoder called outside the pipeline would otherwise stay on the GPU.
-    pipe.maybe_free_model_hooks()
-    return images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,3 +88,10 @@ def conditioning(
         "encoder_hidden_states": text.tokens,
         "added_cond_kwargs": {"text_embeds": text.pooled, "time_ids": sizes},
     }
+
+
+def cast(said: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """Cast the tensors of the U-Net's keyword arguments; image embeddings, a list, stay as they are."""
+    nested = {key: cast(value, dtype) for key, value in said.items() if isinstance(value, Mapping)}
+    tensors = {key: value.to(dtype) for key, value in said.items() if isinstance(value, Tensor)}
+    return {**said, **nested, **tensors}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.compute.precision import autocast, fast_backward_attention
+from methods.compute.progress_checks import check_losses, check_skipped
 from methods.errors import MethodError
 
 LRScheduler = Literal[
@@ -28,8 +29,6 @@ it natively."""
 
 CHECK_INTERVAL: Final = 50
 """Steps between two checks that the losses are finite."""
-SCALE_SEARCH: Final = 16
-"""Skipped steps after which the loss scale, 2^16 at first, is 1."""
 
 
 @dataclass(frozen=True)
@@ -120,31 +119,12 @@ def optimize(
         optimizer.zero_grad(set_to_none=True)
         # Not at every step: reading a loss makes a GPU wait.
         if (step + 1) % CHECK_INTERVAL == 0:
-            _check_losses(losses[: step + 1], optimization)
-    _check_losses(losses, optimization)
-    _check_skipped(skipped, optimization)
+            check_losses(optimization.name, losses[: step + 1])
+    check_losses(optimization.name, losses)
+    check_skipped(optimization.name, skipped, optimization.steps)
     if not all(bool(p.isfinite().all()) for p in parameters):
         raise MethodError(f"{optimization.name}: the weights are no longer finite; lower learning_rate")
     return losses.cpu()
-
-
-def _check_losses(losses: Tensor, optimization: OptimizationConfig) -> None:
-    if not bool(losses.isfinite().all()):
-        step = int(losses.isfinite().logical_not().nonzero()[0]) + 1
-        raise MethodError(
-            f"{optimization.name}: the loss of step {step} is not finite; lower learning_rate, or set "
-            "mixed_precision = 'bf16' or 'no'"
-        )
-
-
-def _check_skipped(skipped: int, optimization: OptimizationConfig) -> None:
-    """The scaler starts high and finds its scale by skipping steps; a short fit has few to skip."""
-    steps = optimization.steps
-    if skipped > min(SCALE_SEARCH, steps // 2) + steps // 20:
-        raise MethodError(
-            f"{optimization.name}: {skipped} of {steps} steps were skipped, because gradients overflowed in "
-            "fp16; set mixed_precision = 'bf16' or 'no', or more steps"
-        )
 
 
 def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -> torch.optim.Optimizer:
@@ -223,7 +203,6 @@ def noised_losses(
     `latents` is (B, C, h, w) in fp32, `conditioning` the U-Net's keyword arguments for the prompts.
     """
     eps = torch.randn(latents.shape, generator=generator).to(backbone.device)
-    x_t = backbone.noise.add(latents, eps, t).to(backbone.dtype)
-    predicted = backbone.unet(x_t, t, **conditioning, return_dict=False)[0]
-    residual: Tensor = predicted.float() - backbone.noise.target(latents, eps, t)
+    predicted = backbone.predict(backbone.noise.add(latents, eps, t), t, conditioning)
+    residual = predicted - backbone.noise.target(latents, eps, t)
     return residual.square().mean(dim=(1, 2, 3))

@@ -105,7 +105,7 @@ class PersonalisedImages:
             layer.shortcut, layer.shortcut_scale = self.shortcut, self.structure_scale
         tokens: Tensor = projection([guidance_pair(self.features.photos, self.features.nothing)])[0]
         tokens = tokens.to(self.backbone.device)
-        return tokens if self.backbone.spec.guidance > 1 else tokens[1:]
+        return tokens if self.backbone.is_guided else tokens[1:]
 
 
 @contextmanager

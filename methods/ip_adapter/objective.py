@@ -152,8 +152,7 @@ def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tenso
     added = {**conditioning.get("added_cond_kwargs", {}), "image_embeds": [images[:, None]]}
     conditioning["added_cond_kwargs"] = added
     noised = backbone.noise.add(latents, eps, t)
-    predicted = backbone.unet(noised, t, **conditioning, return_dict=False)[0]
-    residual: Tensor = predicted.float() - backbone.noise.target(latents, eps, t)
+    residual = backbone.predict(noised, t, conditioning) - backbone.noise.target(latents, eps, t)
     return residual.square().mean()
 
 

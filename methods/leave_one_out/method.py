@@ -172,7 +172,7 @@ class PersonalisedSet:
 
             def fill(rows: Sequence[int]) -> Mapping[str, Any]:
                 tokens = stacked([aggregated[row] for row in rows])
-                if backbone.spec.guidance > 1:
+                if backbone.is_guided:
                     tokens = guidance_batch(stacked([unconditional] * len(rows)), tokens)
                 slot.aggregated = tokens
                 return {}

@@ -165,10 +165,8 @@ def leave_one_out_loss(
     aggregated = network.aggregate(tokens, batch.captions, batch.text.pooled, batch.mask)
     network.adapter.slot.aggregated = network.drop_photos(aggregated, batch.dropped)
     clean = clean_latents(network, batch, noising)
-    predicted = backbone.unet(
-        noise.add(clean, eps, t), t, **backbone.conditioning(batch.text), return_dict=False
-    )[0]
-    residual: Tensor = predicted.float() - noise.target(clean, eps, t)
+    predicted = backbone.predict(noise.add(clean, eps, t), t, backbone.conditioning(batch.text))
+    residual = predicted - noise.target(clean, eps, t)
     return residual.square().mean(dim=(1, 2, 3))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.compute.precision import autocast
+from methods.compute.progress_checks import check_losses, check_skipped
 from methods.compute.seeding import seeded_generator
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
@@ -43,16 +44,27 @@ def tune(
     objective = tuning_objective(network.config)
     network.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(network.parameters(), tuning.learning_rate, weight_decay=0.0)
+    # A backbone in half precision computes in it; autocast would compute in another one.
+    half = backbone.dtype is not torch.float32
+    scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.dtype is torch.float16)
+    losses, skipped = torch.zeros(tuning.steps, device=backbone.device), 0
     with backbone.clean(), network.adapter.attached(backbone.unet, scale=1.0):
         for step in range(tuning.steps):
             generator = seeded_generator(seed, step)
             batch = draw_batch(features, objective, backbone.noise, tuning.batch, generator, backbone.device)
-            with autocast(backbone.device):
+            with autocast(backbone.device, "fp32" if half else "auto"):
                 loss = leave_one_out_loss(network, batch, backbone, objective.noising).mean()
-            loss.backward()
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
+            before = scaler.get_scale()
+            scaler.step(optimizer)
+            scaler.update()
+            skipped += scaler.get_scale() < before
             optimizer.zero_grad(set_to_none=True)
+            losses[step] = loss.detach()
+    check_losses("leave-one-out", losses)
+    check_skipped("leave-one-out", skipped, tuning.steps)
     network.requires_grad_(False).eval()
 
 

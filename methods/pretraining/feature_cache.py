@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from methods.backbone.images import from_bytes
 from methods.backbone.text_encoding import encoders_of
 from methods.compute.atomic_io import atomic_file, atomic_folder
 from methods.encoders.clip_vision import ImageEncoder
+from methods.errors import MethodError
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Progress
 
@@ -27,7 +29,15 @@ ARRAYS = ("latents", "patches", "sentences", "pooled", "captions")
 def cache_key(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, variants: int) -> str:
     """A digest of everything that the features depend on; U-Net and decoder are not part of it."""
     pipe = backbone.pipe
-    settings = (variants, backbone.resolution, encoder.mean, encoder.std, pipe.vae.config.scaling_factor)
+    settings: tuple[Any, ...] = (
+        variants,
+        backbone.resolution,
+        encoder.mean,
+        encoder.std,
+        pipe.vae.config.scaling_factor,
+    )
+    if getattr(pipe.vae.config, "latents_mean", None) is not None:
+        settings += (pipe.vae.config.latents_mean, pipe.vae.config.latents_std)
     digest = hashlib.sha256(repr((settings, sorted(pipe.tokenizer.get_vocab().items()))).encode())
     texts = [text_encoder for _, text_encoder in encoders_of(pipe)]
     for part in (pipe.vae.encoder, pipe.vae.quant_conv, *texts, encoder.model):
@@ -96,6 +106,8 @@ def _encode_images(
         pixels = from_bytes(data.pixels[chunk])
         for side, view in enumerate((pixels, pixels.flip(3))):
             features = encode(view).cpu().half().numpy()
+            if not np.isfinite(features).all():
+                raise MethodError(f"{path.stem}: rows {chunk.start} to {chunk.stop} overflow fp16")
             if stored is None:
                 shape = (len(data.pixels), 2, *features.shape[1:])
                 stored = np.lib.format.open_memmap(path, "w+", np.float16, shape)

@@ -216,6 +216,64 @@ def test_sdxl_autoencoder_without_force_upcast_is_loaded_in_fp16(
     assert pipe.vae.dtype == torch.float16
 
 
+def edited_config(folder: Path, to: Path, part: str, **settings: object) -> Path:
+    """A copy of a folder with other settings in one part's config."""
+    shutil.copytree(folder, to)
+    (file,) = (to / part).glob("*config.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+    return to
+
+
+def test_mean_and_deviation_of_the_latents_are_used(tiny_pipelines: SmallFolders, tmp_path: Path) -> None:
+    settings = {"latents_mean": [0.4, -0.3, 0.2, 0.5], "latents_std": [2.0, 1.5, 3.0, 0.5]}
+    folder = edited_config(tiny_pipelines["sdxl"], tmp_path / "sdxl", "vae", **settings)
+    backbone = opened(folder)
+    expected = diffusers_pipeline(folder)(
+        PROMPTS[:2],
+        num_inference_steps=2,
+        guidance_scale=3.0,
+        height=SIDE,
+        width=SIDE,
+        generator=[torch.Generator().manual_seed(seed) for seed in (1, 2)],
+    ).images
+    images = backbone.generate(PROMPTS[:2], [1, 2])
+    differences = [np.asarray(a).astype(int) - np.asarray(b) for a, b in zip(images, expected, strict=True)]
+    assert np.abs(differences).max() <= 1
+    plain = opened(tiny_pipelines["sdxl"])
+    mean, deviation = (torch.tensor(values).view(1, 4, 1, 1) for values in settings.values())
+    pixels = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    own, factor = plain.encode_posterior(pixels), plain.pipe.vae.config.scaling_factor
+    found = backbone.encode_posterior(pixels)
+    assert torch.allclose(found[0], (own[0] / factor - mean) * factor / deviation, atol=1e-5)
+    assert torch.allclose(found[1], own[1] / deviation, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        {"_class_name": "EDMDPMSolverMultistepScheduler", "sigma_min": 0.002, "sigma_max": 80.0},
+        {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0},
+    ],
+)
+def test_other_kinds_of_schedulers_are_refused(
+    scheduler: dict[str, object], tiny_pipelines: SmallFolders, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_pipelines["sdxl"], tmp_path / "sdxl")
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", scheduler["_class_name"]]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(MethodError, match=f"{scheduler['_class_name']} .* is not supported") as caught:
+        opened(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_encoders_are_not_trained_with_offload(family_backbone: Backbone) -> None:
+    backbone = replace(family_backbone, spec=replace(family_backbone.spec, cpu_offload=True))
+    with pytest.raises(MethodError, match="cpu_offload cannot train text encoders"):
+        backbone.encode_text_with_grad(PROMPTS)
+
+
 def test_non_finite_image_is_marked_and_does_not_affect_the_next_row(family_backbone: Backbone) -> None:
     start = torch.randn(2, 4, SIDE // 8, SIDE // 8, generator=torch.Generator().manual_seed(0))
     finite = family_backbone.generate(PROMPTS[:2], [1, 2], before=lambda _: {"latents": start.clone()})

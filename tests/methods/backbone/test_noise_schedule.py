@@ -57,6 +57,11 @@ def test_min_snr_weights_equal_the_published_formula() -> None:
     assert torch.equal(NoiseSchedule(ALPHAS_CUMPROD, "epsilon").weight(t, None), torch.ones(3))
 
 
+def test_min_snr_weight_at_zero_snr_is_its_limit() -> None:
+    noise = NoiseSchedule(torch.tensor([0.5, 0.0]), "epsilon")
+    assert noise.weight(torch.tensor([0, 1]), 5.0).tolist() == [1.0, 1.0]
+
+
 def test_sampled_timesteps_are_stratified() -> None:
     noise = NoiseSchedule(torch.linspace(0.99, 0.01, 1000), "epsilon")
     t = noise.sample_timesteps(10, torch.Generator().manual_seed(0))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
 from methods.catalog import make
 from methods.compute.seeding import seeded_generator
 from methods.encoders.clip_vision import open_encoder
@@ -106,6 +108,29 @@ def test_tuning_lowers_the_loss_on_the_reference_photographs(
     before, tuning = loss(), Tuning(steps=15, learning_rate=1e-2, batch=8)
     tune(network, tuning, backbone, patches=patches, latents=latents, sentences=sentences, seed=1)
     assert loss() < 0.98 * before
+
+
+@pytest.mark.parametrize("native_bf16", [True, False])
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_tuning_learns_on_a_half_precision_backbone(
+    dtype: Literal["fp16", "bf16"],
+    native_bf16: bool,
+    settings: Settings,
+    subject: Subject,
+    sd_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With and without hardware that multiplies bf16."""
+    monkeypatch.setattr("methods.compute.precision._has_bf16", lambda device: native_bf16)
+    half = Backbone.open(
+        BackboneSpec(path=str(sd_folder), steps=2, guidance=3.0, batch=2, device="cpu", dtype=dtype)
+    )
+    method = method_of(settings, tune_steps=8, tune_rate=1e-2)
+    method.fit(subject, tmp_path, backbone=half, seed=1)
+    tuned = load_network(tmp_path / "network.safetensors", half.unet, width=half.cross_attention_dim)
+    before = network_of(settings, half).state_dict()
+    assert any(not torch.equal(value, before[name]) for name, value in tuned.state_dict().items())
 
 
 def test_setting_photos_uses_only_the_first_photographs(
