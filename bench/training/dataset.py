@@ -94,6 +94,10 @@ class DatasetTrainingSet:
     def noun(self, row: int) -> str:
         return self.examples[row].noun
 
+    def original_size(self, row: int) -> tuple[int, int]:
+        photo = self.examples[row].photo.load()
+        return photo.height, photo.width
+
     @property
     def digest(self) -> str:
         """Of photographs, captions, people and image size."""

@@ -49,6 +49,10 @@ class RenderedTrainingSet:
     def noun(self, row: int) -> str:
         return self.photos.records[row].attributes["noun"]
 
+    def original_size(self, row: int) -> tuple[int, int]:
+        height, width = self.pixels.shape[1:3]
+        return height, width
+
     def labels(self, name: str) -> list[str]:
         """The value of one attribute in every row."""
         return [r.attributes[name] for r in self.photos.records]

@@ -24,6 +24,13 @@ def square(image: Image.Image, size: int) -> Image.Image:
     return ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
 
 
+def central_square(image: Image.Image) -> Image.Image:
+    """Return the central square without resampling; a square image is returned whole."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
 def stretched_to_square(image: Image.Image, size: int) -> Image.Image:
     """Return the whole image, resized to a square without cropping, so that no part of a face is lost."""
     image = image.convert("RGB")

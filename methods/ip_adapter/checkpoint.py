@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +79,16 @@ class PublishedAdapter:
         """Width of the text tokens that the keys and values expect."""
         key = next(value for name, value in self.ip_adapter.items() if name.endswith(KEYS))
         return key.shape[1]
+
+    @property
+    def shown(self) -> str:
+        """Part of a photograph shown in training: `whole`, or `centre` for files of `bench train`."""
+        if "training" not in self.metadata:
+            return "whole"
+        try:
+            return str(json.loads(self.metadata["training"]).get("shown", "centre"))
+        except (ValueError, AttributeError) as error:
+            raise MethodError(f"{self.path}: metadata 'training' cannot be read; train it again") from error
 
     @property
     def has_lora(self) -> bool:

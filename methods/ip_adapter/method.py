@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.images import square
+from methods.backbone.images import central_square
 from methods.backbone.spec import EMBEDDED
 from methods.encoders.clip_vision import (
     ImageEncoder,
@@ -59,10 +59,11 @@ class IPAdapter(MethodBase):
     prompt matters."""
     photos: Literal["concat", "mean", "first"] = "concat"
     """Attend to the tokens of all photographs, to their mean, or to the first photograph only."""
-    shown: Literal["whole", "centre", "face"] = "whole"
+    shown: Literal["trained", "whole", "centre", "face"] = "trained"
     """Part of a photograph that the encoder reads. `whole`: all of it, resized to a square without keeping
-    the aspect ratio, as the authors advise. `centre`: the central square, as in CLIP's own processor. `face`:
-    the aligned face, as the authors crop it for Plus-Face and Full-Face."""
+    the aspect ratio, as the authors advise. `centre`: the central square, as in CLIP's own processor and in
+    `bench train`. `trained`: as the file's metadata has it, else `whole`. `face`: the aligned face, as the
+    authors crop it for Plus-Face; for Full-Face they also remove the background, which is not done here."""
     faces: str = "buffalo_l"
     """For `shown = "face"`: insightface's model folder, by path or by its name below ~/.insightface/models.
     It only locates the face; its embedding is not used."""
@@ -110,7 +111,7 @@ class IPAdapter(MethodBase):
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         checkpoint = self._open(backbone)
         encoder = open_encoder(encoder_folder(self.encoder), backbone.device)
-        features = embed(encoder, self._crops(self._used(subject), encoder.size), checkpoint)
+        features = embed(encoder, self._crops(self._used(subject), checkpoint.shown), checkpoint)
         if self.photos == "mean":
             features = ImageFeatures(features.photos.mean(dim=0, keepdim=True), features.nothing)
         ImageFeatures(features.photos.half(), features.nothing.half()).save(into, subject.phrase)
@@ -133,11 +134,12 @@ class IPAdapter(MethodBase):
     def _faces(self) -> FaceEncoder:
         return open_faces(face_folder(self.faces), self.detector_size)
 
-    def _crops(self, subject: Subject, size: int) -> list[Image]:
+    def _crops(self, subject: Subject, trained: str) -> list[Image]:
         if self.shown == "face":
             return [face.picture for face in self._faces().faces(subject)]
         images = [photo.image for photo in subject.references]
-        return [square(image, size) for image in images] if self.shown == "centre" else images
+        shown = trained if self.shown == "trained" else self.shown
+        return [central_square(image) for image in images] if shown == "centre" else images
 
 
 def embed(encoder: ImageEncoder, images: Sequence[Image], checkpoint: PublishedAdapter) -> ImageFeatures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,8 +72,16 @@ class IPAdapterTraining:
             )
 
 
-IPBatch = tuple[Tensor, TextFeatures, Tensor]
-"""Latents (B, C, h, w), captions, and the conditioning patch tokens (B, L', E) or embedding (B, P)."""
+class IPBatch(NamedTuple):
+    """B target photographs."""
+
+    latents: Tensor
+    """(B, C, h, w)."""
+    text: TextFeatures
+    images: Tensor
+    """The conditioning patch tokens (B, L', E) or embeddings (B, P)."""
+    time_ids: Tensor | None = None
+    """(B, 6): size and crop of the targets for SDXL."""
 
 
 def draw_batch(
@@ -107,10 +115,11 @@ def draw_batch(
     # As published, the unconditional input is a zero embedding, or the patch tokens of an all-zero image.
     unconditional = features.nothing.to(device) if features.embeds is None else torch.zeros_like(images[0])
     without_image = dropped.to(device).view(-1, *(1,) * (images.dim() - 1))
-    return (
+    return IPBatch(
         features.latents[photos[:, 0], mirrored[:, 0]].to(device).float(),
         features.text_of(text_rows, device),
         torch.where(without_image, unconditional, images),
+        None if features.time_ids is None else features.time_ids[photos[:, 0].cpu()],
     )
 
 
@@ -147,8 +156,8 @@ def summarise(patches: Tensor) -> Tensor:
 
 def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tensor) -> Tensor:
     """|| eps - eps_theta(x_t, c_text, c_image, t) ||^2, or its v-prediction form; mean over the batch."""
-    latents, text, images = batch
-    conditioning = backbone.conditioning(text)
+    latents, images = batch.latents, batch.images
+    conditioning = backbone.conditioning(batch.text, batch.time_ids)
     added = {**conditioning.get("added_cond_kwargs", {}), "image_embeds": [images[:, None]]}
     conditioning["added_cond_kwargs"] = added
     noised = backbone.noise.add(latents, eps, t)

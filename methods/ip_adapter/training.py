@@ -120,6 +120,7 @@ def _metadata(training: IPAdapterTraining, encoder: ImageEncoder, backbone: Back
         **origin,
         "data_name": combined_training_data(training.data_name, training.start, "training", "data_name"),
         "encoder": encoder.name,
+        "shown": "centre",
         "encoder_digest": encoder.digest,
         "family": backbone.family,
         "backbone": backbone.digest,

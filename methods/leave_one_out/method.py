@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
+from methods.backbone.images import central_square
 from methods.backbone.prior_prompts import generate_with_class_images
 from methods.compute.loading import read_tensors
 from methods.encoders.clip_vision import encoder_files, encoder_folder, encoder_names, open_encoder
@@ -100,7 +101,8 @@ class LeaveOneOut(MethodBase):
         network = self._open(backbone)
         references = self._shown(subject)
         images = [photo.image for photo in references]
-        patches = open_encoder(encoder_folder(self.encoder), backbone.device).patches(images)
+        shown = [central_square(image) for image in images] if network.config.shown == "centre" else images
+        patches = open_encoder(encoder_folder(self.encoder), backbone.device).patches(shown)
         sentences = [photo.caption.replace("{subject}", subject.phrase) for photo in references]
         if network.config.captions == "blank":
             sentences = [""] * len(references)

@@ -53,6 +53,8 @@ class NetworkConfig:
     encoder: str = ""
     """Name of the image encoder used in training."""
     encoder_digest: str = ""
+    shown: str = "centre"
+    """Part of a photograph that the encoder reads: `centre`, the central square, as in training."""
     training_data: str = ""
     """Names of the training sets, to detect training overlap."""
     training_people: int = 0

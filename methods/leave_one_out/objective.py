@@ -95,6 +95,8 @@ class Batch:
     """(B,): the timesteps."""
     eps: Tensor
     """(B, C, h, w): the noise."""
+    time_ids: Tensor | None = None
+    """(B, 6): size and crop of x_j for SDXL."""
 
 
 def draw_batch(
@@ -141,6 +143,7 @@ def draw_batch(
         dropped=dropped[rows].to(device),
         t=t[rows].to(device),
         eps=eps[rows].to(device),
+        time_ids=None if features.time_ids is None else features.time_ids[photos[:, 0].cpu()],
     )
 
 
@@ -165,7 +168,9 @@ def leave_one_out_loss(
     aggregated = network.aggregate(tokens, batch.captions, batch.text.pooled, batch.mask)
     network.adapter.slot.aggregated = network.drop_photos(aggregated, batch.dropped)
     clean = clean_latents(network, batch, noising)
-    predicted = backbone.predict(noise.add(clean, eps, t), t, backbone.conditioning(batch.text))
+    predicted = backbone.predict(
+        noise.add(clean, eps, t), t, backbone.conditioning(batch.text, batch.time_ids)
+    )
     residual = predicted - noise.target(clean, eps, t)
     return residual.square().mean(dim=(1, 2, 3))
 

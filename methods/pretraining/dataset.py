@@ -54,3 +54,7 @@ class TrainingSet(Protocol):
     def noun(self, row: int) -> str:
         """The person's class noun: `man` or `woman`."""
         ...
+
+    def original_size(self, row: int) -> tuple[int, int]:
+        """Height and width of the photograph in pixels, before its central square was cut and resized."""
+        ...

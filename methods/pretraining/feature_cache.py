@@ -22,6 +22,7 @@ from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Progress
 
 EMBEDDINGS_FILE = "embeds.npy"
+TIME_IDS_FILE = "time_ids.npy"
 ARRAYS = ("latents", "patches", "sentences", "pooled", "captions")
 """Names of the other files, without `.npy`."""
 
@@ -96,6 +97,21 @@ def compute_embeddings(folder: Path, data: TrainingSet, encoder: ImageEncoder, p
 
     with atomic_file(folder / EMBEDDINGS_FILE) as temporary:
         _encode_images(temporary, data, embed, advance)
+
+
+def compute_time_ids(folder: Path, data: TrainingSet, side: int) -> None:
+    """Add SDXL's original size, crop position and size, N x 6, to an existing folder.
+
+    The photographs are central squares of `side` pixels; the crop's position counts in those pixels.
+    """
+    ids = np.empty((len(data.pixels), 6), np.int64)
+    for row in range(len(ids)):
+        height, width = data.original_size(row)
+        scale = side / min(height, width)
+        margins = [round((length * scale - side) / 2) for length in (height, width)]
+        ids[row] = (height, width, *margins, side, side)
+    with atomic_file(folder / TIME_IDS_FILE) as temporary, temporary.open("wb") as file:
+        np.save(file, ids)
 
 
 def _encode_images(

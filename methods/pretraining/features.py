@@ -19,9 +19,11 @@ from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.feature_cache import (
     ARRAYS,
     EMBEDDINGS_FILE,
+    TIME_IDS_FILE,
     cache_key,
     compute_embeddings,
     compute_features,
+    compute_time_ids,
 )
 from methods.pretraining.loop import Progress
 
@@ -53,6 +55,8 @@ class TrainingFeatures:
     """Index of each person's first row in `order`."""
     count: Tensor
     """Number of rows of each person."""
+    time_ids: Tensor | None = None
+    """N x 6: original size, crop and size of each photograph, which SDXL reads; None for other families."""
 
     def caption_of(self, rows: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
         """A random caption of each row, as an index into the sentences."""
@@ -111,6 +115,9 @@ def training_features(
             compute_features(folder, data, backbone, encoder, variants, progress)
         if embeddings and not (folder / EMBEDDINGS_FILE).is_file():
             compute_embeddings(folder, data, encoder, progress)
+        if backbone.family == "sdxl" and not (folder / TIME_IDS_FILE).is_file():
+            compute_time_ids(folder, data, backbone.resolution)
+    time_ids = torch.from_numpy(np.load(folder / TIME_IDS_FILE)) if backbone.family == "sdxl" else None
     stored = _on_device(_read_arrays(folder, embeddings), backbone.device)
     order = np.argsort(data.identities, kind="stable")
     _, start, count = np.unique(data.identities[order], return_index=True, return_counts=True)
@@ -120,6 +127,7 @@ def training_features(
         order=torch.from_numpy(order),
         start=torch.from_numpy(start),
         count=torch.from_numpy(count),
+        time_ids=time_ids,
     )
 
 

@@ -264,6 +264,10 @@ class RandomPeople:
     def noun(self, row: int) -> str:
         return "man"
 
+    def original_size(self, row: int) -> tuple[int, int]:
+        height, width = self.pixels.shape[1:3]
+        return height, 2 * width
+
 
 @pytest.fixture(scope="session")
 def people() -> RandomPeople:

@@ -44,6 +44,10 @@ class StoredPeople:
     def noun(self, row: int) -> str:
         return "man"
 
+    def original_size(self, row: int) -> tuple[int, int]:
+        height, width = self.pixels.shape[1:3]
+        return height, width
+
 
 def train(backbone: str, encoder: str, data: str, out: str, work: str) -> None:
     """Train for a few steps; `work` then contains checkpoint and loss curve."""

@@ -50,6 +50,10 @@ class Squares:
     def noun(self, row: int) -> str:
         return ("man", "woman")[int(self.identities[row]) % 2]
 
+    def original_size(self, row: int) -> tuple[int, int]:
+        height, width = self.pixels.shape[1:3]
+        return height, width
+
 
 def ignore_progress(step: int, steps: int, text: str) -> None:
     pass

@@ -33,6 +33,10 @@ class Photographs:
     def noun(self, row: int) -> str:
         raise NotImplementedError
 
+    def original_size(self, row: int) -> tuple[int, int]:
+        height, width = self.pixels.shape[1:3]
+        return height, width
+
 
 @pytest.fixture
 def photographs() -> Photographs:
