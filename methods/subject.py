@@ -46,7 +46,8 @@ class Request:
 
     A template without the slot, such as `a photo of a man`, requests a class image: the personalised model
     without the phrase that names the subject. Changed weights (LoRA) stay loaded, because they are the model.
-    An adapter's image tokens stand for the subject and are left out: the result is the backbone's own image.
+    An adapter's image tokens stand for the subject and are left out: the result is the backbone's own image,
+    or that of the backbone with the LoRA that the adapter's file contains.
     """
 
     template: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.prior_prompts import generate_with_class_images
+from methods.backbone.prior_prompts import generate_split, generate_with_class_images
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet, read_tensors
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter
@@ -74,19 +75,28 @@ class PersonalisedImages:
     """FaceID-PlusV2: weight of the Resampler's output."""
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        return generate_with_class_images(requests, self._generate, self.backbone)
+        if not (self.checkpoint.has_lora and self.lora_scale):
+            return generate_with_class_images(requests, self._generate, self.backbone)
+        # The checkpoint's LoRA is part of the model; only the image tokens stand for the person.
+        without_tokens = partial(self._generate, scale=0.0, small_batches=True)
+        return generate_split(requests, self._generate, without_tokens)
 
-    def _generate(self, requests: Sequence[Request]) -> list[Image]:
+    def _generate(
+        self, requests: Sequence[Request], *, scale: float | None = None, small_batches: bool = False
+    ) -> list[Image]:
         backbone = self.backbone
         prompts = [request.prompt(self.phrase) for request in requests]
         seeds = [request.seed for request in requests]
-        scales = {"scale": self.scale, "lora_scale": self.lora_scale}
+        scales = {"scale": self.scale if scale is None else scale, "lora_scale": self.lora_scale}
         with backbone.clean(), adapted(backbone, self.checkpoint, **scales):
             tokens = self._tokens()
             # diffusers would project the same photographs again for every row and step.
             backbone.pipe.unet.encoder_hid_proj = torch.nn.Identity()
             return backbone.generate(
-                prompts, seeds, before=lambda rows: {"ip_adapter_image_embeds": [tokens]}
+                prompts,
+                seeds,
+                before=lambda rows: {"ip_adapter_image_embeds": [tokens]},
+                small_batches=small_batches,
             )
 
     @torch.no_grad()

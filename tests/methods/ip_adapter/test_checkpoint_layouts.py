@@ -226,3 +226,27 @@ def test_faceid_lora_is_applied_to_the_published_layers(
     assert not equal_up_to_rounding(ours, without)
     bare = method_of("faceid", scale=0.7, adapter=str(tmp_path / "bare.safetensors"))
     assert equal_up_to_rounding(without, generate(bare, subject, tmp_path / "bare", tiny_backbone))
+
+
+@pytest.mark.parametrize("shared_tiny_backbone", ["sd1"], indirect=True)
+def test_class_images_have_the_lora_of_the_checkpoint_and_no_image_tokens(
+    method_of: MakeMethod,
+    tiny_backbone: Backbone,
+    plain: Any,
+    file_of: Any,
+    subject: Subject,
+    tmp_path: Path,
+) -> None:
+    lora = {k: v for k, v in read_adapter(file_of("faceid")).ip_adapter.items() if "_lora" in k}
+    bare = run_pipeline(plain)
+    plain.unet = merged(copy.deepcopy(own := plain.unet), lora)
+    expected = run_pipeline(plain)
+    plain.unet = own
+    for scale, image in ((1.0, expected), (0.0, bare)):
+        method, into = method_of("faceid", lora_scale=scale), tmp_path / str(scale)
+        into.mkdir()
+        method.fit(subject, into, backbone=tiny_backbone, seed=1)
+        request = Request(PROMPT, REQUEST.seed)
+        (ours,) = method.load(into, backbone=tiny_backbone).generate([request])
+        assert equal_up_to_rounding(ours, image)
+    assert not equal_up_to_rounding(expected, bare)
