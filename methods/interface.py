@@ -21,7 +21,12 @@ class Personalised(Protocol):
     """A method after fitting one subject. The runner calls it; it leaves the backbone unchanged."""
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        """Return one RGB image per request, in order; an image depends on its own request alone."""
+        """Return one RGB image per request, in order; an image depends on its own request alone.
+
+        A class may also have `session()`, a context in which a change to the backbone, such as a LoRA, stays
+        loaded between the calls of `generate`. The runner opens it around the batches of one person, outside
+        their timing.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ import gc
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -91,9 +91,18 @@ def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterato
     personalised, fitted = ready
     if fitted is not None:
         yield fitted
-    for batch in _batches(cells, task.batch):
-        if any(cell.id in task.missing for cell in batch):
-            yield from _generate_batch(batch, personalised, job)
+    with ExitStack() as stack:
+        # Changes that stay between batches, such as a LoRA; the check is then at the end of the group.
+        session = getattr(personalised, "session", nullcontext)
+        if session is not nullcontext:
+            stack.enter_context(job.clean())
+        opened = _attempt(lambda: stack.enter_context(session()))
+        if isinstance(opened, Failure):
+            yield from _record_failures(job.missing, opened, job)
+            return
+        for batch in _batches(cells, task.batch):
+            if any(cell.id in task.missing for cell in batch):
+                yield from _generate_batch(batch, personalised, job)
 
 
 def _batches(cells: Sequence[Cell], size: int) -> Iterator[Sequence[Cell]]:

@@ -28,6 +28,7 @@ from methods.backbone.spec import BackboneSpec, Family
 from methods.backbone.state_guard import BackboneState
 from methods.backbone.text_encoding import TextFeatures, cast, conditioning, family_of, text_features
 from methods.compute.device import resolve_device
+from methods.compute.loading import file_digest
 from methods.errors import MethodError
 
 Before = Callable[[Sequence[int]], Mapping[str, Any]]
@@ -78,10 +79,7 @@ class Backbone:
         return cls(spec, source, pipe, device, noise, state, compiled)
 
     def guided(self, scale: float) -> Backbone:
-        """Return a backbone with the same networks and another guidance scale; one per scale and run.
-
-        It has its own, empty cache: cached images depend on the guidance scale.
-        """
+        """Return a backbone with the same networks, another guidance scale and a cache of its own."""
         key = ("guidance", scale)
         if key not in self.cache:
             self.cache[key] = replace(self, spec=replace(self.spec, guidance=scale), cache={})
@@ -132,8 +130,7 @@ class Backbone:
         for path in sorted(path for path in self.source.weights if path.suffix == ".safetensors"):
             if path != self.source.single and path.is_relative_to(self.folder):
                 digest.update(path.relative_to(self.folder).as_posix().encode())
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(file_digest(path))
         return digest.hexdigest()
 
     @contextmanager
@@ -204,9 +201,8 @@ class Backbone:
         return text_features(self.pipe, prompts, self.device)
 
     def encode_text_with_grad(self, prompts: Sequence[str]) -> TextFeatures:
-        """As `encode_text`, with gradients to the text encoders. Raises MethodError with CPU offload."""
+        """As `encode_text`, with gradients; not with CPU offload, which moves encoders away before it."""
         if self.spec.cpu_offload:
-            # The hooks move the encoder to the CPU before its backward pass.
             raise MethodError("backbone: cpu_offload cannot train text encoders or embeddings; leave it out")
         return text_features(self.pipe, prompts, self.device)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from PIL.Image import Image
 
@@ -13,10 +14,11 @@ from methods.subject import Request
 if TYPE_CHECKING:
     from methods.backbone.backbone import Backbone
 
+T = TypeVar("T")
 Generate = Callable[[Sequence[Request]], list[Image]]
 
 CACHE_SIZE: Final = 256
-"""Maximum number of cached images: 200 MB at 512 pixels."""
+"""Maximum number of cached images: 200 MB at 512 pixels, 800 MB at 1024."""
 
 
 def generate_split(
@@ -29,6 +31,33 @@ def generate_split(
         False: iter(without_subject(by_kind[False]) if by_kind[False] else []),
     }
     return [next(images[request.names_subject]) for request in requests]
+
+
+class KeptChange(Generic[T]):
+    """A change to the backbone, such as a LoRA, that stays between the batches of one person."""
+
+    def __init__(self, backbone: Backbone, change: Callable[[], AbstractContextManager[T]]) -> None:
+        self.backbone, self.change = backbone, change
+        self._kept: tuple[T, int] | None = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Make the change once for all uses of `on` within the body."""
+        with self.backbone.clean(), self.change() as value:
+            self._kept = value, self.backbone.state.restored
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    @contextmanager
+    def on(self) -> Iterator[T]:
+        """Context with the change made; an error in an earlier batch has undone it, so it is made again."""
+        if self._kept is not None and self._kept[1] == self.backbone.state.restored:
+            yield self._kept[0]
+            return
+        with self.backbone.clean(), self.change() as value:
+            yield value
 
 
 def generate_with_class_images(

@@ -41,6 +41,8 @@ class BackboneState:
     """Loads the pipeline again, to restore overwritten weights and tokenizers."""
     depth: int = field(default=0)
     """Number of open `Backbone.clean` contexts; the outermost one checks."""
+    restored: int = field(default=0)
+    """How often the state was restored, which removes all that a method has added."""
 
     @classmethod
     def of(cls, pipe: Any, reload: Callable[[], Any] | None = None) -> BackboneState:
@@ -128,6 +130,7 @@ class BackboneState:
 
         Overwritten weights and tokenizers are loaded again.
         """
+        self.restored += 1
         for record in self.objects.values():
             record.reset()
         for kind, forward in self.forwards.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +38,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
         raise MethodError(f"{path}: not a safetensors file ({first_line(error)})") from error
     check_finite(path, tensors)
     return tensors, metadata
+
+
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file's content, computed once per process while size and time are unchanged."""
+    status = path.stat()
+    return _file_digest(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _file_digest(path: Path, mtime: int, size: int) -> bytes:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:

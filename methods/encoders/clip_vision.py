@@ -69,7 +69,7 @@ class ImageEncoder:
         One image per pass, so its tokens do not depend on the others.
         """
         rows = [self.of_pixels(tensor([stretched_to_square(image, self.size)])) for image in images]
-        return torch.cat(rows).cpu()
+        return self._released(torch.cat(rows))
 
     @torch.no_grad()
     def of_pixels(self, pixels: Tensor) -> Tensor:
@@ -88,21 +88,26 @@ class ImageEncoder:
         rows = [
             self.embeddings_of_pixels(tensor([stretched_to_square(image, self.size)])) for image in images
         ]
-        return torch.cat(rows).cpu()
+        return self._released(torch.cat(rows))
 
     @torch.no_grad()
     def nothing(self) -> Tensor:
         """Return patch tokens of an all-zero input, IP-Adapter Plus's unconditional input: (1, L, E), CPU."""
         zeros = torch.zeros(1, 3, self.size, self.size, device=self.device)
         hidden: Tensor = self._run(zeros).hidden_states[-2]
-        return hidden.cpu()
+        return self._released(hidden)
+
+    def _released(self, features: Tensor) -> Tensor:
+        """Return features on the CPU, and leave the network there: ViT-H takes 2.5 GB of a GPU."""
+        self.model.cpu()
+        return features.cpu()
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return (pixels.to(self.device) - mean) / std
 
     def _run(self, pixels: Tensor):  # type: ignore[no-untyped-def]  # transformers' output class is untyped
-        return self.model(pixel_values=pixels, output_hidden_states=True)
+        return self.model.to(self.device)(pixel_values=pixels, output_hidden_states=True)
 
 
 @lru_cache(maxsize=2)

@@ -20,6 +20,8 @@ photograph resized to a square."""
 Latents = Literal["sample", "mode"]
 """A new sample of the encoder's posterior each time, or its mode."""
 
+MAX_CACHED = 512
+"""Largest number of cached views, in memory of the CPU: 17 MB at 512 pixels, 134 MB at 1024."""
 _View = tuple[int, int, int, bool]
 """Row of the photograph, top, left, mirrored."""
 
@@ -43,10 +45,11 @@ class InstanceImages:
         """Return the photographs at `rows`: latents (B, C, h, w), float32, and SDXL's time ids (B, 6)."""
         views = [self._view(row, generator) for row in rows]
         means, deviations = zip(*(self._posterior(view) for view in views), strict=True)
-        latents = torch.stack(means)
+        device = self.backbone.device
+        latents = torch.stack(means).to(device)
         if self.latents == "sample":
-            noise = torch.randn(latents.shape, generator=generator).to(latents.device)
-            latents = latents + torch.stack(deviations) * noise
+            noise = torch.randn(latents.shape, generator=generator).to(device)
+            latents = latents + torch.stack(deviations).to(device) * noise
         size = self.backbone.resolution
         ids = [[*self.original[row], top, left, size, size] for row, top, left, _ in views]
         return latents, torch.tensor(ids)
@@ -61,14 +64,17 @@ class InstanceImages:
         return row, top, left, self.flip and bool(torch.rand((), generator=generator) < 0.5)
 
     def _posterior(self, view: _View) -> tuple[Tensor, Tensor]:
-        if view not in self._posteriors:
-            row, top, left, mirrored = view
-            size = self.backbone.resolution
-            image = ImageOps.mirror(self.images[row]) if mirrored else self.images[row]
-            image = image.crop((left, top, left + size, top + size))
-            mean, deviation = self.backbone.encode_posterior(tensor([image]))
-            self._posteriors[view] = mean[0].float(), deviation[0].float()
-        return self._posteriors[view]
+        if view in self._posteriors:
+            return self._posteriors[view]
+        row, top, left, mirrored = view
+        size = self.backbone.resolution
+        image = ImageOps.mirror(self.images[row]) if mirrored else self.images[row]
+        image = image.crop((left, top, left + size, top + size))
+        mean, deviation = self.backbone.encode_posterior(tensor([image]))
+        posterior = mean[0].float().cpu(), deviation[0].float().cpu()
+        if len(self._posteriors) < MAX_CACHED:
+            self._posteriors[view] = posterior
+        return posterior
 
 
 def _resized(image: Image, size: int, crop: Crop) -> Image:

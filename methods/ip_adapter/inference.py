@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.prior_prompts import generate_split, generate_with_class_images
+from methods.backbone.prior_prompts import KeptChange, generate_split, generate_with_class_images
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet, read_tensors
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter
@@ -73,6 +73,10 @@ class PersonalisedImages:
     """FaceID-PlusV2: the face embedding also bypasses the Resampler."""
     structure_scale: float = 1.0
     """FaceID-PlusV2: weight of the Resampler's output."""
+    mean_tokens: bool = False
+    """Attend to the mean of the photographs' tokens instead of to all of them."""
+    blocks: tuple[str, ...] = ()
+    """The blocks of the U-Net with image tokens, `up.block_0`; empty for all."""
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
         if not (self.checkpoint.has_lora and self.lora_scale):
@@ -81,17 +85,36 @@ class PersonalisedImages:
         without_tokens = partial(self._generate, scale=0.0, small_batches=True)
         return generate_split(requests, self._generate, without_tokens)
 
+    @cached_property
+    def _adapter(self) -> KeptChange[Tensor]:
+        return KeptChange(self.backbone, self._attached)
+
+    def session(self) -> AbstractContextManager[None]:
+        """Keep an adapter with a LoRA loaded between the calls of `generate` in the body.
+
+        Without a LoRA it is loaded in little time, and class images come from the unchanged backbone.
+        """
+        return self._adapter.kept() if self.checkpoint.has_lora and self.lora_scale else nullcontext()
+
+    @contextmanager
+    def _attached(self) -> Iterator[Tensor]:
+        """Attach the adapter; yields the image tokens."""
+        with adapted(self.backbone, self.checkpoint, scale=self.scale, lora_scale=self.lora_scale):
+            tokens = self._tokens()
+            # diffusers would project the same photographs again for every row and step.
+            self.backbone.pipe.unet.encoder_hid_proj = torch.nn.Identity()
+            yield tokens
+
     def _generate(
         self, requests: Sequence[Request], *, scale: float | None = None, small_batches: bool = False
     ) -> list[Image]:
         backbone = self.backbone
         prompts = [request.prompt(self.phrase) for request in requests]
         seeds = [request.seed for request in requests]
-        scales = {"scale": self.scale if scale is None else scale, "lora_scale": self.lora_scale}
-        with backbone.clean(), adapted(backbone, self.checkpoint, **scales):
-            tokens = self._tokens()
-            # diffusers would project the same photographs again for every row and step.
-            backbone.pipe.unet.encoder_hid_proj = torch.nn.Identity()
+        with self._adapter.on() as tokens:
+            backbone.pipe.set_ip_adapter_scale(
+                block_scales(self.scale if scale is None else scale, self.blocks)
+            )
             return backbone.generate(
                 prompts,
                 seeds,
@@ -115,7 +138,19 @@ class PersonalisedImages:
             layer.shortcut, layer.shortcut_scale = self.shortcut, self.structure_scale
         tokens: Tensor = projection([guidance_pair(self.features.photos, self.features.nothing)])[0]
         tokens = tokens.to(self.backbone.device)
+        tokens = tokens.mean(dim=1, keepdim=True) if self.mean_tokens else tokens
         return tokens if self.backbone.is_guided else tokens[1:]
+
+
+def block_scales(scale: float, blocks: Sequence[str]) -> float | dict[str, dict[str, float]]:
+    """The argument of `set_ip_adapter_scale`: one scale, or one for these blocks and 0 for all others."""
+    if not blocks:
+        return scale
+    scales: dict[str, dict[str, float]] = {}
+    for block in blocks:
+        part, _, name = block.partition(".")
+        scales.setdefault(part, {})[name] = scale
+    return scales
 
 
 @contextmanager

@@ -57,8 +57,11 @@ class IPAdapter(MethodBase):
     scale: Scale = 1.0
     """Weight of the image tokens relative to the text; 1 is diffusers' default. The authors advise 0.5 if the
     prompt matters."""
-    photos: Literal["concat", "mean", "first"] = "concat"
-    """Attend to the tokens of all photographs, to their mean, or to the first photograph only."""
+    blocks: tuple[str, ...] = ()
+    """The U-Net's blocks with image tokens, such as `down.block_2` and `up.block_0`; empty for all."""
+    photos: Literal["concat", "mean", "mean-tokens", "first"] = "concat"
+    """Attend to the tokens of all photographs, to the tokens of their mean feature, to the mean of their
+    tokens, or to the first photograph only."""
     shown: Literal["trained", "whole", "centre", "face"] = "trained"
     """Part of a photograph that the encoder reads. `whole`: all of it, resized to a square without keeping
     the aspect ratio, as the authors advise. `centre`: the central square, as in CLIP's own processor and in
@@ -74,6 +77,8 @@ class IPAdapter(MethodBase):
 
     def __post_init__(self) -> None:
         check_settings(self)
+        # A suite file gives a list.
+        object.__setattr__(self, "blocks", tuple(self.blocks))
 
     @property
     def adapter_file(self) -> Path:
@@ -118,13 +123,25 @@ class IPAdapter(MethodBase):
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedImages:
         features, phrase = ImageFeatures.read(fitted)
-        return PersonalisedImages(phrase, features, self._open(backbone), backbone, self.scale)
+        return PersonalisedImages(
+            phrase,
+            features,
+            self._open(backbone),
+            backbone,
+            self.scale,
+            mean_tokens=self.photos == "mean-tokens",
+            blocks=self.blocks,
+        )
 
     def _open(self, backbone: Backbone) -> PublishedAdapter:
         checkpoint = read_adapter(self.adapter_file)
         if checkpoint.face_width is not None:
             raise MethodError(f"{checkpoint.path}: a FaceID checkpoint; use the method ip-adapter-faceid")
         checkpoint.check(backbone, allow_other=self.other_backbone)
+        names = {".".join(n.split(".")[:2]) for n in backbone.pipe.unet.attn_processors if ".attn2" in n}
+        known = sorted(name.replace("_blocks.", ".block_") for name in names if "_blocks." in name)
+        if unknown := [block for block in self.blocks if block not in known]:
+            raise MethodError(f"ip-adapter: blocks {unknown}; this backbone has {', '.join(known)}")
         return checkpoint
 
     def _used(self, subject: Subject) -> Subject:

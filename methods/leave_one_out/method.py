@@ -123,15 +123,15 @@ class LeaveOneOut(MethodBase):
             raise MethodError(f"{fitted / FITTED}: not a fit of this method; fit the person again")
         tokens, captions, phrase = stored["tokens"].float(), stored["captions"].float(), metadata["phrase"]
         tuned = fitted / TUNED
-        network = _load_network(tuned, backbone) if tuned.is_file() else self._open(backbone)
+        network = _load_network(tuned, backbone) if tuned.is_file() else self._checked(backbone)
         device = backbone.device
         return PersonalisedSet(phrase, tokens.to(device), captions.to(device), network, self.scale, backbone)
 
     def _shown(self, subject: Subject) -> tuple[Photo, ...]:
         return subject.references[: self.photos] if self.photos else subject.references
 
-    def _open(self, backbone: Backbone) -> LeaveOneOutNetwork:
-        """Load the trained network; raises MethodError if aggregator, backbone or encoder differ."""
+    def _checked(self, backbone: Backbone) -> LeaveOneOutNetwork:
+        """Load the trained network; raises MethodError if aggregator or backbone differ."""
         config = read_config(self.file)
         if config.aggregator != self.aggregator:
             raise MethodError(f"{self.file}: weights of {config.aggregator!r}, expected {self.aggregator!r}")
@@ -140,13 +140,18 @@ class LeaveOneOut(MethodBase):
                 f"{self.file}: trained with backbone {config.backbone[:12]}, "
                 f"this one is {backbone.digest[:12]}; train it again, or set other_backbone = true"
             )
-        encoder = open_encoder(encoder_folder(self.encoder), backbone.device)
+        return _load_network(self.file, backbone)
+
+    def _open(self, backbone: Backbone) -> LeaveOneOutNetwork:
+        """As `_checked`, and raises MethodError if the image encoder differs, which only a fit reads."""
+        network = self._checked(backbone)
+        config, encoder = network.config, open_encoder(encoder_folder(self.encoder), backbone.device)
         if config.encoder_digest != encoder.digest:
             raise MethodError(
                 f"{self.file}: trained with image encoder {config.encoder!r} ({config.encoder_digest[:12]}), "
                 f"{encoder.folder} has {encoder.digest[:12]}; use the encoder it was trained with"
             )
-        return _load_network(self.file, backbone)
+        return network
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from PIL.Image import Image
 from safetensors import safe_open
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.prior_prompts import generate_split
+from methods.backbone.prior_prompts import KeptChange, generate_split
 from methods.compute.file_header import sort_header
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
@@ -140,9 +140,18 @@ class PersonalisedWeights:
     backbone: Backbone
     merge: bool = False
 
+    @cached_property
+    def _lora(self) -> KeptChange[None]:
+        return KeptChange(
+            self.backbone, partial(lora_on, self.backbone, self.file, scale=self.scale, merge=self.merge)
+        )
+
+    def session(self) -> AbstractContextManager[None]:
+        """Keep the LoRA loaded between the calls of `generate` in the body."""
+        return self._lora.kept()
+
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        lora = lora_on(self.backbone, self.file, scale=self.scale, merge=self.merge)
-        with self.backbone.clean(), lora:
+        with self._lora.on():
             return generate_split(requests, self._generate, partial(self._generate, small_batches=True))
 
     def _generate(self, requests: Sequence[Request], *, small_batches: bool = False) -> list[Image]:

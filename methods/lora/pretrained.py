@@ -35,6 +35,8 @@ class LoraFolder(MethodBase):
     folder overrides it, such as in a fit of `dreambooth-lora`."""
     scale: Scale = 1.0
     """Weight of the LoRA in sampling."""
+    merged: bool = False
+    """Compute with W + BA instead of adding BA's output: faster with many layers, rounded differently."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -87,7 +89,7 @@ class LoraFolder(MethodBase):
         (into / PHRASE).write_text(self.phrase(subject), encoding="utf-8")
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedWeights:
-        return load_person(fitted, self.scale, backbone)
+        return load_person(fitted, self.scale, backbone, merge=self.merged)
 
     def _files(self, subject: Subject) -> list[Path]:
         subfolder = self.folder / subject.id

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_method import FakeMethod, read_stamp, stamp
+from fake_method import FakeMethod, FittedFake, read_stamp, stamp
 from PIL import Image
 from safetensors import SafetensorError
 
@@ -302,3 +302,46 @@ def test_row_can_set_its_own_guidance(task: GroupTask, folder: RunFolder) -> Non
     assert backbone.scales == []
     list(run_group(replace(task, guidance=5.0, overwrite=True), backbone, folder))
     assert backbone.scales == [5.0]
+
+
+SESSIONS: list[str] = []
+
+
+@dataclass(frozen=True)
+class FittedWithSession(FittedFake):
+    """Notes when its session opens, generates and closes."""
+
+    def session(self) -> Any:
+        if self.method.mark == "refuses":
+            raise MethodError("the LoRA does not fit")
+        return self._noted()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        SESSIONS.append("open")
+        yield
+        SESSIONS.append("close")
+
+    def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
+        SESSIONS.append("batch")
+        return super().generate(requests)
+
+
+@dataclass(frozen=True)
+class WithSession(FakeMethod):
+    """Loaded once for all batches of a person."""
+
+    def load(self, fitted: Path, *, backbone: Any) -> FittedWithSession:
+        return FittedWithSession((fitted / "subject.txt").read_text(), self)
+
+
+def test_a_session_is_open_for_all_batches_of_a_group(task: GroupTask, folder: RunFolder) -> None:
+    SESSIONS.clear()
+    list(run_group(replace(task, method=WithSession()), None, folder))
+    assert SESSIONS == ["open", "batch", "batch", "batch", "close"]
+
+
+def test_a_session_that_does_not_open_fails_every_image(task: GroupTask, folder: RunFolder) -> None:
+    events = list(run_group(replace(task, method=WithSession(mark="refuses")), None, folder))
+    assert event_names(events)[-10:] == ["Failed"] * 10
+    assert events[-1].reason.endswith("the LoRA does not fit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -181,3 +182,46 @@ def test_plus_adapter_has_the_published_tensor_names(backbone: Backbone) -> None
     } <= set(state)
     numbers = sorted({int(name.split(".")[1]) for name in state if name.startswith("ip_adapter")})
     assert numbers == [1, 3, 5, 7][: len(numbers)]
+
+
+def test_blocks_limit_the_image_tokens_and_unknown_ones_are_refused(
+    settings: dict[str, dict[str, object]], subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    images = []
+    for number, blocks in enumerate(([], ["up.block_0"], ["down.block_1"], ["down.block_1", "up.block_0"])):
+        method, into = (
+            make("ip-adapter", {**settings["ip-adapter"], "blocks": blocks}),
+            tmp_path / str(number),
+        )
+        into.mkdir()
+        method.fit(subject, into, backbone=backbone, seed=0)
+        request = Request("a photo of {subject}, smiling", 3)
+        images.append(method.load(into, backbone=backbone).generate([request])[0].tobytes())
+    assert len(set(images)) == 4
+    with pytest.raises(
+        MethodError, match=r"blocks \['up.block_7'\]; this backbone has down.block_1, up.block_0"
+    ):
+        make("ip-adapter", {**settings["ip-adapter"], "blocks": ["up.block_7"]}).load(into, backbone=backbone)
+
+
+def test_mean_of_tokens_of_one_photograph_repeated_is_its_own(
+    settings: dict[str, dict[str, object]], subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    """The mean of features is taken before the projection, the mean of tokens after it."""
+    photo = subject.references[0]
+    images = {}
+    for photos, references in (
+        ("mean-tokens", (photo, photo)),
+        ("first", (photo,)),
+        ("mean", subject.references),
+        ("mean-tokens", subject.references),
+    ):
+        method = make("ip-adapter", {**settings["ip-adapter"], "photos": photos})
+        into = tmp_path / f"{photos}-{len(references)}"
+        into.mkdir()
+        method.fit(Subject("ada", "woman", references), into, backbone=backbone, seed=0)
+        request = Request("a photo of {subject}, smiling", 3)
+        (image,) = method.load(into, backbone=backbone).generate([request])
+        images[photos, len(references)] = np.asarray(image).astype(int)
+    assert np.abs(images["mean-tokens", 2] - images["first", 1]).max() <= 1
+    assert (images["mean", 3] != images["mean-tokens", 3]).any()
