@@ -28,7 +28,6 @@ TESTED_INDIRECTLY = {
     "methods/dreambooth_lora/test_method.py": {"methods.dreambooth_lora.training"},
     "methods/ip_adapter/test_training.py": {
         "methods.ip_adapter.trainable_adapter",
-        "methods.pretraining.feature_cache",
     },
     "methods/recipes/test_tiny_sd.py": {"methods.recipes.model_card", "methods.tiny_sd.captions"},
     "metrics/encoders/test_contract.py": {

@@ -98,6 +98,13 @@ class DatasetTrainingSet:
         photo = self.examples[row].photo.load()
         return photo.height, photo.width
 
+    @cached_property
+    def content_key(self) -> str:
+        """Changes with a photograph's file name, size or time, and with captions, people, image size."""
+        stats = [example.photo.path.stat() for example in self.examples]
+        files = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+        return digest_of({"examples": self.digest, "files": files})
+
     @property
     def digest(self) -> str:
         """Of photographs, captions, people and image size."""

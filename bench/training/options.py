@@ -50,6 +50,9 @@ class ScheduleOptions:
     accumulate: Annotated[
         int, typer.Option(help="Pieces of a batch that are computed in sequence, to save memory.")
     ] = 1
+    gradient_checkpointing: Annotated[
+        bool, typer.Option(help="Compute activations again in the backward pass, to save memory.")
+    ] = False
     precision: Annotated[
         str, typer.Option(help="Precision of the forward pass: `auto`, `fp32`, `bf16`, `fp16`.")
     ] = "auto"
@@ -69,6 +72,7 @@ class ScheduleOptions:
             batch=schedule.batch if self.batch is None else self.batch,
             learning_rate=schedule.learning_rate if self.learning_rate is None else self.learning_rate,
             accumulate=self.accumulate,
+            gradient_checkpointing=self.gradient_checkpointing,
             precision=self.precision,  # type: ignore[arg-type]  # checked above
         )
 
@@ -155,6 +159,9 @@ class IPAdapterOptions:
         ),
     ] = "self"
     tokens: Annotated[int, typer.Option(help="Tokens per photograph, for the layout `plus`.")] = 8
+    hidden: Annotated[
+        int, typer.Option(help="Width of the Resampler, for `plus`; published: 768, SDXL 1280.")
+    ] = 128
     timestep_power: TimestepPower = 1.0
     summary_loss_weight: Annotated[
         float,
@@ -179,6 +186,8 @@ class LeaveOneOutOptions:
     largest_set: Annotated[int, typer.Option(help="Photographs in the largest set.")] = 6
     timestep_power: TimestepPower = 1.0
     tokens: Annotated[int, typer.Option(help="Tokens per photograph.")] = 8
+    hidden: Annotated[int, typer.Option(help="Width of the Resampler, a multiple of 64.")] = 128
+    depth: Annotated[int, typer.Option(help="Blocks of the Resampler.")] = 2
     shortcut: Annotated[
         bool, typer.Option(help="Also project the class token directly to the photograph's tokens.")
     ] = False

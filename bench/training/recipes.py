@@ -91,6 +91,7 @@ def train_ip_adapter(
         settings.layout,  # type: ignore[arg-type]
         settings.condition,  # type: ignore[arg-type]
         tokens=settings.tokens,
+        hidden=settings.hidden,
         timestep_power=settings.timestep_power,
         summary_loss_weight=settings.summary_loss_weight,
         encoder=adapter.encoder or EMBEDDED_CLIP,
@@ -140,6 +141,8 @@ def train_loo(
         aggregator,
         objective,
         tokens=settings.tokens,
+        hidden=settings.hidden,
+        depth=settings.depth,
         shortcut=settings.shortcut,
         encoder=adapter.encoder or EMBEDDED_CLIP,
         start=adapter.start,

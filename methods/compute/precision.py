@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -44,6 +44,18 @@ def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[No
         return
     with torch.autocast(device.type, dtype), fast_backward_attention(device):
         yield
+
+
+@contextmanager
+def gradient_checkpointing(network: Any, *, enabled: bool) -> Iterator[None]:
+    """Compute the activations of a diffusers network again in the backward pass; off on exit."""
+    if enabled:
+        network.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        if enabled:
+            network.disable_gradient_checkpointing()
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from methods.backbone.backbone import Backbone
 from methods.compute.atomic_io import atomic_file
 from methods.compute.file_header import sort_header
+from methods.compute.precision import gradient_checkpointing
 from methods.encoders.clip_vision import ImageEncoder, open_encoder
 from methods.encoders.resampler import new_resampler
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
@@ -180,15 +181,16 @@ def _minimise(
         auxiliary: Tensor = summary(adapter.projection(batch[2]), batch[2])
         return denoising + training.summary_loss_weight * auxiliary
 
-    optimize(
-        trained,
-        loss,
-        schedule,
-        checkpoint=checkpoint,
-        progress=progress,
-        device=device,
-        evaluation=evaluation,
-    )
+    with gradient_checkpointing(backbone.unet, enabled=schedule.gradient_checkpointing):
+        optimize(
+            trained,
+            loss,
+            schedule,
+            checkpoint=checkpoint,
+            progress=progress,
+            device=device,
+            evaluation=evaluation,
+        )
 
 
 def _summary(features: TrainingFeatures, training: IPAdapterTraining, width: int) -> Summary | None:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.compute.precision import autocast
+from methods.compute.precision import autocast, gradient_checkpointing
 from methods.compute.seeding import seeded_generator
 from methods.encoders.clip_vision import EMBEDDED_CLIP, ImageEncoder, open_encoder
+from methods.encoders.resampler import HEAD
+from methods.errors import MethodError
 from methods.leave_one_out.network import (
     LeaveOneOutNetwork,
     NetworkConfig,
@@ -56,6 +58,13 @@ class LeaveOneOutTraining:
     """Name of the training set, recorded in the file to detect training overlap."""
     validate_every: int = 250
     """Steps between two validation losses, if there is validation data."""
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1 or self.depth < 1 or self.hidden < HEAD or self.hidden % HEAD:
+            raise MethodError(
+                f"leave-one-out: tokens {self.tokens}, hidden {self.hidden}, depth {self.depth}; expected at "
+                f"least 1 token, hidden a multiple of {HEAD}, and depth at least 1"
+            )
 
 
 def train_leave_one_out(
@@ -167,7 +176,8 @@ def _minimise(
         return {f"{name}, unseen people": value for name, value in losses.items()}
 
     evaluation = None if validation is None else PeriodicEvaluation(training.validate_every, evaluate)
-    with network.adapter.attached(backbone.unet, scale=1.0):
+    checkpointing = gradient_checkpointing(backbone.unet, enabled=schedule.gradient_checkpointing)
+    with checkpointing, network.adapter.attached(backbone.unet, scale=1.0):
         optimize(
             network,
             loss,

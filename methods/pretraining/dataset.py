@@ -23,7 +23,11 @@ class Descriptions(Protocol):
 
 
 class TrainingSet(Protocol):
-    """Captioned photographs of many people. Rows of one person need not be adjacent."""
+    """Captioned photographs of many people. Rows of one person need not be adjacent.
+
+    A class may have `content_key`, a text that changes with any photograph or caption; without it, cached
+    features are named by the pixels themselves, which are read at every start.
+    """
 
     @property
     def pixels(self) -> NDArray[np.uint8]:

@@ -23,6 +23,10 @@ from methods.pretraining.loop import Progress
 
 EMBEDDINGS_FILE = "embeds.npy"
 TIME_IDS_FILE = "time_ids.npy"
+ROWS = 64
+"""Photographs per pass of the image encoder."""
+PIXELS = 4 * 512**2
+"""Pixels per pass of the autoencoder."""
 ARRAYS = ("latents", "patches", "sentences", "pooled", "captions")
 """Names of the other files, without `.npy`."""
 
@@ -44,7 +48,11 @@ def cache_key(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, vari
     for part in (pipe.vae.encoder, pipe.vae.quant_conv, *texts, encoder.model):
         for value in part.state_dict().values() if part is not None else ():
             digest.update(value.cpu().float().contiguous().numpy().tobytes())
-    for chunk in _chunks(len(data.pixels), 64):
+    content = getattr(data, "content_key", None)
+    if content is not None:
+        digest.update(content.encode())
+        return digest.hexdigest()[:16]
+    for chunk in _chunks(len(data.pixels), ROWS):
         digest.update(np.ascontiguousarray(data.pixels[chunk]).tobytes())
     for row in range(0, len(data.pixels), 97):
         digest.update(data.template(row, mirrored=False).encode())
@@ -77,8 +85,8 @@ def compute_features(
 
     with atomic_folder(folder) as temporary:
         np.save(temporary / "captions.npy", captions)
-        for name, encode in (("latents", latents), ("patches", patches)):
-            _encode_images(temporary / f"{name}.npy", data, encode, advance)
+        _encode_images(temporary / "latents.npy", data, latents, advance, _rows_of(backbone.resolution))
+        _encode_images(temporary / "patches.npy", data, patches, advance)
         _encode_sentences(temporary, sentences, backbone, advance)
 
 
@@ -114,11 +122,20 @@ def compute_time_ids(folder: Path, data: TrainingSet, side: int) -> None:
         np.save(file, ids)
 
 
+def _rows_of(side: int) -> int:
+    """Photographs per pass of the autoencoder: at most 2.5 GiB of activations in fp32."""
+    return min(ROWS, max(1, PIXELS // side**2))
+
+
 def _encode_images(
-    path: Path, data: TrainingSet, encode: Callable[[Tensor], Tensor], advance: Callable[[int], None]
+    path: Path,
+    data: TrainingSet,
+    encode: Callable[[Tensor], Tensor],
+    advance: Callable[[int], None],
+    rows: int = ROWS,
 ) -> None:
     stored: NDArray[np.float16] | None = None
-    for chunk in _chunks(len(data.pixels), 64):
+    for chunk in _chunks(len(data.pixels), rows):
         pixels = from_bytes(data.pixels[chunk])
         for side, view in enumerate((pixels, pixels.flip(3))):
             features = encode(view).cpu().half().numpy()

@@ -58,6 +58,8 @@ def make_adapter(
     `base` is the backbone: `embedded`, a folder, or `owner/name@commit`. `command` is the command line for
     the card. Without `name`, the file name lists all settings that are not the default.
     """
+    # First: from then on `cuda` is this process's own GPU.
+    group = DistributedGroup.current()
     if isinstance(training, LeaveOneOutTraining) and training.aggregator not in AGGREGATORS:
         raise MethodError(f"aggregator {training.aggregator!r}: expected one of {', '.join(AGGREGATORS)}")
     out = workspace.weights / f"{name or default_name(training)}.safetensors"
@@ -77,7 +79,7 @@ def make_adapter(
         progress=workspace.progress,
         unseen=workspace.unseen,
     )
-    if DistributedGroup.current().is_main:
+    if group.is_main:
         rows = {
             **workspace.training_summary(schedule, workspace.checkpoints / f"{out.stem}.pt"),
             **_as_on_card(training, settings),

@@ -1,5 +1,6 @@
 """Any dataset as a training set: images loaded on access, true captions, disjoint people."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,15 @@ def test_in_the_wild_images_are_an_option_of_training(
     assert "dataset: no list_attr_celeba: all photographs have the caption" in capsys.readouterr().err
     with pytest.raises(SuiteError, match="pictures = 'wild'; known: aligned, in-the-wild"):
         adapter_workspace(paths, replace(options, pictures="wild"), "embedded", "cpu", lambda *_: None)
+
+
+def test_content_key_changes_with_the_time_of_a_file(people: Path) -> None:
+    settings = DatasetSettings("folder", "people")
+    data = open_training_split(settings, people.parent, 16).data
+    same = open_training_split(settings, people.parent, 16).data
+    assert data.content_key == same.content_key
+    os.utime(same.examples[0].photo.path, (1, 1))
+    assert open_training_split(settings, people.parent, 16).data.content_key != data.content_key
 
 
 def test_dataset_with_one_person_is_refused(people: Path) -> None:

@@ -42,7 +42,7 @@ def test_loo_command_contains_only_changed_settings() -> None:
 def test_ip_adapter_command_contains_all_settings() -> None:
     settings = IPAdapterOptions(condition="other", tokens=3)
     assert ip_adapter_command(settings, AdapterOptions(), RENDERED) == (
-        "bench train ip-adapter --layout plus --condition other --tokens 3 --timestep-power 1.0 "
+        "bench train ip-adapter --layout plus --condition other --tokens 3 --hidden 128 --timestep-power 1.0 "
         "--summary-loss-weight 0.0"
     )
 

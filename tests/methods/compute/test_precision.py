@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from methods.compute.precision import fast_backward_attention
+from methods.backbone.backbone import Backbone
+from methods.compute.precision import fast_backward_attention, gradient_checkpointing
 
 CPU = torch.device("cpu")
 
@@ -39,3 +42,12 @@ def test_half_precision_gradient_equals_that_of_fp32_up_to_rounding() -> None:
     exact, half = gradient(torch.float32), gradient(torch.bfloat16)
     assert exact.shape == (3, 2, 4, 16, 8)
     assert F.cosine_similarity(exact.flatten(), half.flatten(), dim=0) > 0.999
+
+
+def test_gradient_checkpointing_is_on_within_the_context_only(backbone: Backbone) -> None:
+    unet: Any = backbone.unet
+    with gradient_checkpointing(unet, enabled=True):
+        assert unet.is_gradient_checkpointing
+    with gradient_checkpointing(unet, enabled=False):
+        assert not unet.is_gradient_checkpointing
+    assert not unet.is_gradient_checkpointing

@@ -98,6 +98,13 @@ def test_gradient_accumulation_gives_the_weights_of_the_whole_batch(train: Train
         assert_equal_weights(whole, other, atol=2e-3)
 
 
+def test_gradient_checkpointing_learns_the_same(train: Train, tmp_path: Path) -> None:
+    plain, checkpointed = (tmp_path / f"{name}.safetensors" for name in ("plain", "checkpointed"))
+    train(plain, SCHEDULE)
+    train(checkpointed, replace(SCHEDULE, gradient_checkpointing=True))
+    assert_equal_weights(plain, checkpointed, atol=2e-3)
+
+
 def test_batch_not_divisible_by_accumulate_is_refused(train: Train, tmp_path: Path) -> None:
     with pytest.raises(MethodError, match="multiple of 3"):
         train(tmp_path / "three.safetensors", replace(SCHEDULE, accumulate=3))

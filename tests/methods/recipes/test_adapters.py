@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from methods.ip_adapter.training import IPAdapterTraining
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from methods.errors import MethodError
+from methods.ip_adapter.training import SCHEDULE, IPAdapterTraining
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import LeaveOneOutTraining
-from methods.recipes.adapters import default_name
+from methods.pretraining.distributed import DistributedGroup
+from methods.recipes.adapters import default_name, make_adapter
 
 
 def test_default_name_lists_changed_settings() -> None:
@@ -16,3 +24,35 @@ def test_default_name_lists_changed_settings() -> None:
     assert default_name(IPAdapterTraining("base", "other", timestep_power=2.0)) == (
         "ip-adapter-base-other-timestep_power-2"
     )
+
+
+def test_each_process_chooses_its_gpu_before_the_backbone_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    order: list[str] = []
+
+    class Stop(Exception):
+        pass
+
+    def backbone(base: str, workspace: object) -> None:
+        order.append("backbone")
+        raise Stop
+
+    current = DistributedGroup.current
+
+    def recorded() -> DistributedGroup:
+        order.append("group")
+        return current()
+
+    monkeypatch.setattr("methods.recipes.adapters._backbone", backbone)
+    monkeypatch.setattr(DistributedGroup, "current", recorded)
+    workspace: Any = SimpleNamespace(weights=tmp_path, data=None)
+    with pytest.raises(Stop):
+        make_adapter(workspace, SCHEDULE, IPAdapterTraining(), base="embedded", command="")
+    assert order == ["group", "backbone"]
+
+
+@pytest.mark.parametrize("settings", [{"hidden": 100}, {"hidden": 0}, {"depth": 0}, {"tokens": 0}])
+def test_sizes_of_the_network_are_checked(settings: dict[str, int]) -> None:
+    with pytest.raises(MethodError, match="hidden a multiple of 64"):
+        LeaveOneOutTraining("mean", **settings)  # type: ignore[arg-type]
