@@ -22,7 +22,10 @@ LRScheduler = Literal[
     "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"
 ]
 """Learning-rate schedules by diffusers' names."""
-Optimizer = Literal["adamw", "adamw-8bit"]
+Optimizer = Literal["adamw", "adamw-8bit", "prodigy"]
+"""`prodigy` (Mishchenko and Defazio 2023) finds its rate by itself: set `learning_rate = 1`."""
+PACKAGES: Final = {"adamw-8bit": "bitsandbytes", "prodigy": "prodigyopt"}
+"""Packages of optimisers that are not part of torch."""
 MixedPrecision = Literal["no", "fp16", "bf16", "auto"]
 """Precision of the forward pass; trained weights stay in fp32. `auto` is bf16 where the hardware multiplies
 it natively."""
@@ -70,10 +73,11 @@ class OptimizationConfig:
 
 def check_optimizer(name: str, optimizer: Optimizer) -> None:
     """Raise MethodError where the optimizer's package is not installed."""
-    if optimizer == "adamw-8bit" and importlib.util.find_spec("bitsandbytes") is None:
+    package = PACKAGES.get(optimizer)
+    if package is not None and importlib.util.find_spec(package) is None:
         raise MethodError(
-            f"{name}: optimizer 'adamw-8bit' needs bitsandbytes, which is not installed; "
-            "pip install bitsandbytes, or set optimizer = 'adamw'"
+            f"{name}: optimizer {optimizer!r} needs {package}, which is not installed; "
+            f"pip install {package}, or set optimizer = 'adamw'"
         )
 
 
@@ -138,6 +142,11 @@ def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -
         cls = importlib.import_module("bitsandbytes").optim.AdamW8bit
         optimizer: torch.optim.Optimizer = cls(groups, **settings)
         return optimizer
+    if optimization.optimizer == "prodigy":
+        # As in diffusers' scripts.
+        settings |= {"decouple": True, "use_bias_correction": True, "safeguard_warmup": True}
+        prodigy: torch.optim.Optimizer = importlib.import_module("prodigyopt").Prodigy(groups, **settings)
+        return prodigy
     # Fused: one kernel for the many small matrices.
     return torch.optim.AdamW(groups, **settings, fused=True)
 

@@ -58,9 +58,13 @@ class ExtendedEmbedding(nn.Module):
 
 
 @contextmanager
-def tokens_on(backbone: Backbone, embeddings: Sequence[Tensor]) -> Iterator[None]:
+def tokens_on(
+    backbone: Backbone, embeddings: Sequence[Tensor], *, pooled_at_end: bool = False
+) -> Iterator[None]:
     """Add `embedding_tokens` to the pipeline: per text encoder the embeddings, (V, D).
 
+    Published configs make transformers take the pooled feature at the token with the highest number, which is
+    a new one; `pooled_at_end` takes it at the end of the prompt, as for prompts without new tokens.
     Tokenizers and embedding tables are restored on exit. Raises MethodError where the prompt has no room for
     the tokens.
     """
@@ -68,12 +72,19 @@ def tokens_on(backbone: Backbone, embeddings: Sequence[Tensor]) -> Iterator[None
     tokenizers = [tokenizer for tokenizer, _ in encoders]
     tables = [encoder.get_input_embeddings() for _, encoder in encoders]
     extended = _extended_tokenizers(backbone, len(embeddings[0]))
+    modules = [module for _, encoder in encoders for module in encoder.modules()]
+    pooling: list[Any] = [module for module in modules if pooled_at_end and hasattr(module, "eos_token_id")]
+    ends = [module.eos_token_id for module in pooling]
     try:
+        for module in pooling:
+            module.eos_token_id = tokenizers[-1].eos_token_id
         for i, (tokenizer, encoder) in enumerate(encoders):
             setattr(pipe, _TOKENIZERS[i], extended[i])
             encoder.set_input_embeddings(ExtendedEmbedding(tables[i], embeddings[i], len(tokenizer)))
         yield
     finally:
+        for module, end in zip(pooling, ends, strict=True):
+            module.eos_token_id = end
         for i, (_, encoder) in enumerate(encoders):
             setattr(pipe, _TOKENIZERS[i], tokenizers[i])
             encoder.set_input_embeddings(tables[i])

@@ -68,6 +68,9 @@ class TextualInversion(MethodBase):
     flip: bool = True
     """Mirror half of the photographs. Captions are unchanged: wrong where they mention left or right."""
     latents: Latents = "sample"
+    pooled_at_end: bool = False
+    """SDXL: take the pooled feature at the end of the prompt. As published, it is that of the placeholder,
+    whose token has the highest number, and contains nothing of the words after it."""
     steps: Count = 3000
     batch: Count = 1
     """Photographs per batch."""
@@ -119,7 +122,7 @@ class TextualInversion(MethodBase):
         optimization = OptimizationConfig.of(self, max_grad_norm=None)
         with (
             backbone.clean(),
-            tokens_on(backbone, embeddings),
+            tokens_on(backbone, embeddings, pooled_at_end=self.pooled_at_end),
             in_training(networks, gradient_checkpointing=self.gradient_checkpointing),
         ):
             losses = optimize([optimization.group(embeddings)], loss, optimization, backbone=backbone)
@@ -129,7 +132,7 @@ class TextualInversion(MethodBase):
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedEmbeddings:
         embeddings = read_embeddings(fitted, backbone)
         on_device = [rows.to(backbone.device) for rows in embeddings]
-        return PersonalisedEmbeddings(on_device, backbone)
+        return PersonalisedEmbeddings(on_device, backbone, self.pooled_at_end)
 
     def _prompts(self, subject: Subject, rows: list[int], generator: torch.Generator) -> list[str]:
         templates = [subject.references[row].caption for row in rows]
@@ -146,11 +149,13 @@ class PersonalisedEmbeddings:
     embeddings: list[Tensor]
     """Per text encoder, (V, D)."""
     backbone: Backbone
+    pooled_at_end: bool = False
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
         return generate_with_class_images(requests, self._generate, self.backbone)
 
     def _generate(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.prompt(embedding_phrase(len(self.embeddings[0]))) for request in requests]
-        with self.backbone.clean(), tokens_on(self.backbone, self.embeddings):
+        tokens = tokens_on(self.backbone, self.embeddings, pooled_at_end=self.pooled_at_end)
+        with self.backbone.clean(), tokens:
             return self.backbone.generate(prompts, [request.seed for request in requests])

@@ -125,6 +125,27 @@ def test_eight_bit_adam_uses_bitsandbytes(backbone: Backbone, monkeypatch: pytes
     assert created == [{"betas": (0.8, 0.99), "eps": 1e-8}]
 
 
+def test_prodigy_has_the_settings_of_the_published_scripts(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(MethodError, match="pip install prodigyopt"):
+        make("dreambooth-lora", {"optimizer": "prodigy"})
+    created: list[dict[str, Any]] = []
+
+    class Prodigy(torch.optim.SGD):
+        def __init__(self, groups: Any, **settings: Any) -> None:
+            created.append(settings)
+            super().__init__(groups, lr=0.1)
+
+    fake = ModuleType("prodigyopt")
+    fake.Prodigy = Prodigy  # type: ignore[attr-defined]
+    fake.__spec__ = SimpleNamespace()  # type: ignore[assignment]  # only its presence is checked
+    monkeypatch.setitem(sys.modules, "prodigyopt", fake)
+    optimized_weight(backbone, config(1, optimizer="prodigy"))
+    published = {"decouple": True, "use_bias_correction": True, "safeguard_warmup": True}
+    assert created == [{"betas": (0.9, 0.999), "eps": 1e-8, **published}]
+
+
 @pytest.mark.parametrize("precision", ["no", "fp16"])
 def test_a_loss_that_is_not_finite_is_an_error(backbone: Backbone, precision: MixedPrecision) -> None:
     """With fp16, every such step is skipped and the weights stay as they were."""

@@ -10,8 +10,10 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL.Image import Image
 from safetensors.torch import load_file
+from tiny_pipelines import SmallFolders
 
 from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
 from methods.backbone.text_encoding import encoders_of
 from methods.errors import MethodError
 from methods.subject import Request, Subject
@@ -195,3 +197,22 @@ def test_invalid_setting_is_refused(settings: dict[str, object], message: str) -
 def test_folder_without_embeddings_is_refused(backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(MethodError, match="fit the person again"):
         QUICK.load(tmp_path, backbone=backbone)
+
+
+def test_pooled_feature_of_sdxl_reads_the_words_after_the_placeholder_as_an_option(
+    tiny_pipelines: SmallFolders,
+) -> None:
+    """As published, it is the state of the placeholder, which is blind to what follows."""
+    backbone = Backbone.open(BackboneSpec(path=str(tiny_pipelines["sdxl"]), device="cpu", batch=1))
+    embeddings = word_embeddings(backbone, "woman")
+    phrase = embedding_phrase(1)
+    prompts = [f"a photo of {phrase}, smiling", f"a photo of {phrase}, sad", "a photo of a woman, sad"]
+    plain = backbone.encode_text(prompts[2:]).pooled
+    pooled = []
+    for at_end in (False, True):
+        with backbone.clean(), tokens_on(backbone, [row[None] for row in embeddings], pooled_at_end=at_end):
+            pooled.append(backbone.encode_text(prompts).pooled)
+    assert torch.equal(pooled[0][0], pooled[0][1])
+    assert not torch.allclose(pooled[1][0], pooled[1][1])
+    for features in pooled:
+        assert torch.allclose(features[2], plain[0], atol=1e-5)
