@@ -103,7 +103,7 @@ class Needs:
     time: str = ""
     """Duration, hardware, and how the duration was determined."""
     disk: Annotated[float, Bounds(0, 10**9)] = 0.0
-    """Final size of the run folder in gigabytes."""
+    """Final size of the run folder and of the cached features of its trained networks, in gigabytes."""
     gpu_memory: Annotated[float, Bounds(0, 10**6)] = 0.0
     """Required CUDA memory in gigabytes; 0 if a CPU is sufficient."""
     sources: dict[str, str] = field(default_factory=dict)
