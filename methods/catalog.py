@@ -63,6 +63,11 @@ METHODS: Final[dict[str, MethodEntry]] = {
         "LoRA files trained elsewhere, one for each person: diffusers' or kohya's layout",
         requires="a path",
     ),
+    "image-folder": MethodEntry(
+        "methods.baselines.image_folder:ImageFolder",
+        "images made elsewhere, by any program or service; costs stay blank",
+        requires="a path",
+    ),
     "textual-inversion": MethodEntry(
         "methods.textual_inversion.method:TextualInversion",
         "learned embeddings of a new token, all weights frozen (Gal et al. 2022)",

@@ -105,6 +105,7 @@ class MethodBase:
 
     role: ClassVar[Role] = "method"
     generates_class_images: ClassVar[bool] = True
+    has_costs: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from PIL.Image import Image
@@ -54,6 +54,10 @@ class Request:
     """The prompt with the slot `{subject}`, which the method fills with its own phrase."""
     seed: int
     """Seed of this image's starting noise; the same for every method."""
+    prompt_id: str = field(default="", compare=False)
+    """Name of the prompt in the suite, for images made elsewhere; no image generated here depends on it."""
+    sample: int = field(default=1, compare=False)
+    """Number of the image of this prompt, from 1; as `prompt_id`."""
 
     def prompt(self, phrase: str) -> str:
         """The template with `phrase` in place of the slot."""

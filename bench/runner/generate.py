@@ -136,7 +136,8 @@ def _fit(job: Job, subject: Subject) -> Fitted | None:
         job.task.method.fit(subject, into, backbone=job.backbone, seed=seed)
     # The folder is on disk when the record that vouches for it is written.
     record = {"fingerprint": fingerprint, "content": folder_digest(target)}
-    write_json(sidecar, {**record, **cost.record, "bytes": _size(target)})
+    costs = _known({**cost.record, "bytes": _size(target)}, job)
+    write_json(sidecar, {**record, **costs})
     sync_folder(sidecar.parent)
     return Fitted(group.method, group.identity, cost.seconds)
 
@@ -171,14 +172,14 @@ def _generate_batch(batch: Sequence[Cell], personalised: Personalised, job: Job)
     for cell, image in zip(batch, images, strict=True):
         if cell in missing:
             _save(cell, image, cost, job)
-            yield Generated(cell, cost["seconds"])
+            yield Generated(cell, cost["seconds"] or 0.0)
 
 
 def _images(
     personalised: Personalised, batch: Sequence[Cell], job: Job
 ) -> tuple[list[Image], dict[str, Any]]:
     """The batch's images, and the cost per image."""
-    requests = [Request(cell.prompt.template, cell.seed) for cell in batch]
+    requests = [Request(cell.prompt.template, cell.seed, cell.prompt.id, cell.sample) for cell in batch]
     with job.clean(), measured() as cost:
         images = personalised.generate(requests)
     if len(images) != len(requests):
@@ -186,7 +187,14 @@ def _images(
     for image in images:
         if not isinstance(image, Image):
             raise MethodError(f"generate returned a {type(image).__name__}, expected a PIL image")
-    return images, {**cost.record, "seconds": cost.seconds / len(batch), "batch": len(batch)}
+    record = {**cost.record, "seconds": cost.seconds / len(batch)}
+    return images, {**_known(record, job), "batch": len(batch)}
+
+
+def _known(costs: Mapping[str, float | None], job: Job) -> dict[str, float | None]:
+    """The costs; None for a method whose images were made elsewhere."""
+    known = getattr(job.task.method, "has_costs", True)
+    return {name: value if known else None for name, value in costs.items()}
 
 
 def _save(cell: Cell, image: Image, cost: Mapping[str, Any], job: Job) -> None:

@@ -204,6 +204,7 @@ def settings(
     chosen: dict[str, dict[str, object]] = {
         "dreambooth-lora": {"steps": 3, "class_pictures": 2, "learning_rate": 1e-2, "prior_weight": 1.0},
         "lora-folder": {"path": str(folder / "loras")},
+        "image-folder": {"path": str(folder / "made-elsewhere")},
         "textual-inversion": {"steps": 2, "accumulation": 1, "learning_rate": 0.2},
         "ip-adapter": {"adapter": str(folder / "ip.safetensors"), "encoder": str(clip_folder)},
         "ip-adapter-faceid": {
@@ -212,6 +213,11 @@ def settings(
             "detector_size": 64,
         },
     }
+    made = folder / "made-elsewhere" / subject.id
+    made.mkdir(parents=True)
+    for sample in (1, 2, 11, 12, 13):
+        prompt = "smile" if sample == 12 else "shirt"
+        noise_picture(sample, 16).save(made / f"{prompt}.s{sample}.png")
     published = folder / "loras" / subject.id
     published.mkdir(parents=True)
     DreamBoothLora(steps=2, learning_rate=2e-2).learn(subject, published, backbone=shared_backbone, seed=9)

@@ -40,12 +40,15 @@ def test_unknown_preset_is_refused() -> None:
 
 
 def test_methods_with_required_input_are_not_in_all() -> None:
-    assert "lora-folder" not in self_contained()
+    assert not {"lora-folder", "image-folder"} & set(self_contained())
     assert {"dreambooth-lora", "textual-inversion"} <= set(self_contained())
 
 
-def test_only_photo_copy_generates_no_class_images() -> None:
-    assert [name for name in METHODS if not generates_class_images(name)] == ["photo-copy"]
+def test_only_methods_with_given_images_generate_no_class_images() -> None:
+    assert [name for name in METHODS if not generates_class_images(name)] == [
+        "photo-copy",
+        "image-folder",
+    ]
 
 
 @pytest.mark.parametrize("name", METHODS)

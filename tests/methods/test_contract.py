@@ -22,7 +22,11 @@ Settings = dict[str, dict[str, object]]
 Fit = Callable[[str], Path]
 
 TEMPLATE = "a photo of {subject}, wearing a red shirt"
-REQUESTS = [Request(TEMPLATE, 11), Request("a photo of {subject}, smiling", 12), Request(TEMPLATE, 13)]
+REQUESTS = [
+    Request(TEMPLATE, 11, "shirt", 11),
+    Request("a photo of {subject}, smiling", 12, "smile", 12),
+    Request(TEMPLATE, 13, "shirt", 13),
+]
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -138,7 +142,7 @@ def test_another_seed_generates_another_image(
     name: str, method: Method, backbone: Backbone, fit_of: Fit
 ) -> None:
     one, other = method.load(fit_of(name), backbone=backbone).generate(
-        [Request(TEMPLATE, 1), Request(TEMPLATE, 2)]
+        [Request(TEMPLATE, 1, "shirt", 1), Request(TEMPLATE, 2, "shirt", 2)]
     )
     assert one.tobytes() != other.tobytes()
 

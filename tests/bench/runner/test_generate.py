@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from fake_method import FakeMethod, FittedFake, read_stamp, stamp
 from PIL import Image
 from safetensors import SafetensorError
 
+from bench.atomic_io import read_json
 from bench.datasets.registry import open_people
 from bench.errors import StoreError
 from bench.runner.execution.executors import local
@@ -345,3 +346,19 @@ def test_a_session_that_does_not_open_fails_every_image(task: GroupTask, folder:
     events = list(run_group(replace(task, method=WithSession(mark="refuses")), None, folder))
     assert event_names(events)[-10:] == ["Failed"] * 10
     assert events[-1].reason.endswith("the LoRA does not fit")
+
+
+@dataclass(frozen=True)
+class MadeElsewhere(FakeMethod):
+    """Without costs of its own."""
+
+    has_costs: ClassVar[bool] = False
+
+
+def test_costs_of_images_made_elsewhere_are_blank(task: GroupTask, folder: RunFolder) -> None:
+    list(run_group(replace(task, method=MadeElsewhere()), None, folder))
+    group = task.group
+    for path in (folder.sidecar(group.cells[0]), folder.fit_sidecar(group.method, group.identity, group.fit)):
+        record = read_json(path)
+        assert record["seconds"] is None
+        assert record["memory_mb"] is None
