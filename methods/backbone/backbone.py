@@ -68,12 +68,12 @@ class Backbone:
         check_resolution(spec, pipe.vae_scale_factor)
         move_to_device(pipe, spec, device)
         noise = NoiseSchedule.of(pipe.scheduler)
-        pipe.scheduler = make_scheduler(spec.scheduler, pipe.scheduler)
+        pipe.scheduler = make_scheduler(spec.scheduler, pipe.scheduler, karras=spec.use_karras_sigmas)
         pipe.set_progress_bar_config(disable=True)
         compiled = compile_unet(pipe, spec)
         with torch.no_grad():
-            # transformers adds hooks at the first call.
-            text_features(pipe, [""], device)
+            # transformers adds hooks at the first call that reads hidden states.
+            text_features(pipe, [""], device, clip_skip=1)
         pipe.maybe_free_model_hooks()
         state = BackboneState.of(pipe, partial(load_pipeline, source, DTYPES[spec.dtype]))
         return cls(spec, source, pipe, device, noise, state, compiled)
@@ -198,13 +198,13 @@ class Backbone:
         The empty prompt gives the features that guidance uses without a negative prompt (zeros for most SDXL
         checkpoints).
         """
-        return text_features(self.pipe, prompts, self.device)
+        return text_features(self.pipe, prompts, self.device, clip_skip=self.spec.clip_skip)
 
     def encode_text_with_grad(self, prompts: Sequence[str]) -> TextFeatures:
         """As `encode_text`, with gradients; not with CPU offload, which moves encoders away before it."""
         if self.spec.cpu_offload:
             raise MethodError("backbone: cpu_offload cannot train text encoders or embeddings; leave it out")
-        return text_features(self.pipe, prompts, self.device)
+        return text_features(self.pipe, prompts, self.device, clip_skip=self.spec.clip_skip)
 
     def conditioning(self, text: TextFeatures, time_ids: Tensor | None = None) -> dict[str, Any]:
         """Return the U-Net's keyword arguments: `unet(x_t, t, **backbone.conditioning(text))`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -177,11 +178,18 @@ def _load_error(folder: Path, error: BaseException) -> str:
     )
 
 
-def make_scheduler(name: str, own: Any) -> Any:
-    """Return the sampler called `name`, with the noise schedule of the checkpoint's own scheduler."""
-    if name == "own":
-        return own
-    if name not in SCHEDULERS:
+def make_scheduler(name: str, own: Any, *, karras: bool = False) -> Any:
+    """Return the sampler called `name`, with the noise schedule of the checkpoint's own scheduler.
+
+    `karras` replaces its noise levels; raises MethodError for a sampler without them.
+    """
+    if name != "own" and name not in SCHEDULERS:
         raise MethodError(f"backbone: unknown scheduler {name!r}; known: own, {', '.join(SCHEDULERS)}")
-    cls, options = SCHEDULERS[name]
-    return cls.from_config(own.config, **options)
+    cls, options = (type(own), {}) if name == "own" else SCHEDULERS[name]
+    if karras:
+        if "use_karras_sigmas" not in inspect.signature(cls.__init__).parameters:
+            raise MethodError(
+                f"backbone: {cls.__name__} has no Karras sigmas; use scheduler = 'dpm++', 'euler' or 'unipc'"
+            )
+        options = {**options, "use_karras_sigmas": True}
+    return cls.from_config(own.config, **options) if options or name != "own" else own

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from methods.setting_checks import Bounds
+from methods.setting_checks import Bounds, Share
 
 EMBEDDED: Final = "embedded"
 """Setting value for the backbone, encoder or adapter that ships with the package."""
@@ -37,6 +37,12 @@ class BackboneSpec:
     steps: Annotated[int, Bounds(1, 1000)] = 30
     guidance: Guidance = 7.5
     """Scale of classifier-free guidance; 1 is none."""
+    guidance_rescale: Share = 0.0
+    """Rescaling of the guided prediction (Lin et al. 2024), for models with zero terminal SNR; 0: none."""
+    use_karras_sigmas: bool = False
+    """Noise levels of Karras et al. (2022), for `dpm++`, `euler`, `unipc`; false: the scheduler's own."""
+    clip_skip: Annotated[int, Bounds(1, 10)] | None = None
+    """Last layers of the text encoders that are not used, in training and in sampling; None: as published."""
     negative_prompt: str = ""
     resolution: Annotated[int, Bounds(8, 8192)] | None = None
     """Side of an image in pixels; None is the U-Net's native size."""

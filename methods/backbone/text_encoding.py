@@ -45,7 +45,9 @@ def encoders_of(pipe: Any) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def text_features(pipe: Any, prompts: Sequence[str], device: torch.device) -> TextFeatures:
+def text_features(
+    pipe: Any, prompts: Sequence[str], device: torch.device, *, clip_skip: int | None = None
+) -> TextFeatures:
     """Encode prompts as the pipeline's `encode_prompt` does, padded to the tokenizers' length.
 
     The empty prompt gives the features that guidance uses without a negative prompt: zeros where an SDXL
@@ -61,8 +63,9 @@ def text_features(pipe: Any, prompts: Sequence[str], device: torch.device) -> Te
             truncation=True,
             return_tensors="pt",
         ).input_ids
-        output = encoder(ids.to(device), output_hidden_states=is_sdxl)
-        tokens.append(output.hidden_states[-2] if is_sdxl else output.last_hidden_state)
+        output = encoder(ids.to(device), output_hidden_states=is_sdxl or clip_skip is not None)
+        plain = output.hidden_states[-2] if is_sdxl else output.last_hidden_state
+        tokens.append(plain if clip_skip is None else _skipped(encoder, output, plain, prompts, clip_skip))
         pooled = output.text_embeds if hasattr(output, "text_embeds") else output.pooler_output
     assert pooled is not None
     features = TextFeatures(torch.cat(tokens, dim=-1), pooled)
@@ -72,6 +75,18 @@ def text_features(pipe: Any, prompts: Sequence[str], device: torch.device) -> Te
             features.tokens.where(filled[:, None, None], 0), features.pooled.where(filled[:, None], 0)
         )
     return features
+
+
+def _skipped(encoder: Any, output: Any, plain: Tensor, prompts: Sequence[str], clip_skip: int) -> Tensor:
+    """Hidden states before the last layers; of the empty prompt the plain ones, as in the pipelines."""
+    tokens: Tensor
+    if plain is output.last_hidden_state:
+        norm = getattr(encoder, "text_model", encoder).final_layer_norm
+        tokens = norm(output.hidden_states[-(clip_skip + 1)])
+    else:
+        tokens = output.hidden_states[-(clip_skip + 2)]
+    filled = torch.tensor([bool(prompt) for prompt in prompts], device=tokens.device)
+    return tokens.where(filled[:, None, None], plain)
 
 
 def conditioning(

@@ -17,7 +17,7 @@ def check_losses(name: str, losses: Tensor) -> None:
     if not bool(losses.isfinite().all()):
         step = int(losses.isfinite().logical_not().nonzero()[0]) + 1
         raise MethodError(
-            f"{name}: the loss of step {step} is not finite; lower the learning rate, or use bf16 or fp32"
+            f"{name}: the loss of step {step} is not finite; lower learning_rate, or use bf16 or fp32"
         )
 
 

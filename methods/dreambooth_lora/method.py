@@ -70,7 +70,11 @@ class DreamBoothLora(MethodBase):
     max_grad_norm: Rate | None = 1.0
     rank: Count = 4
     alpha: Annotated[float, Bounds(0, 1_000_000)] | None = None
-    """The update is scaled by alpha / rank; None means 1."""
+    """The update is scaled by alpha / rank; None means alpha = rank."""
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead (Kalajdzievski 2023)."""
+    use_dora: bool = False
+    """Train the norms of the weights' rows, too (DoRA, Liu et al. 2024)."""
     dropout: Share = 0.0
     """Dropout probability of LoRA's inputs."""
     targets: tuple[str, ...] = ATTENTION
@@ -87,6 +91,8 @@ class DreamBoothLora(MethodBase):
     class_prompt: str = "a photo of {subject}"
     min_snr: Rate | None = None
     """Gamma of Min-SNR weighting of the photographs' loss (Hang et al. 2023); None: equal weights."""
+    noise_offset: Share = 0.0
+    """Deviation of a constant added to each channel's noise, for very dark and bright images; 0: none."""
     gradient_checkpointing: bool = False
     mixed_precision: MixedPrecision = "no"
     merged: bool = False
@@ -107,6 +113,8 @@ class DreamBoothLora(MethodBase):
             raise MethodError("dreambooth-lora: no targets; name layers of the U-Net, such as to_k")
         if self.dropout >= 1:
             raise MethodError(f"dreambooth-lora: dropout is {self.dropout}; expected less than 1")
+        if self.merged and self.use_dora:
+            raise MethodError("dreambooth-lora: merged does not compute DoRA; leave one of them out")
         if self.merged and self.dropout:
             raise MethodError("dreambooth-lora: merged has no inputs for dropout; set dropout = 0")
 
@@ -147,6 +155,9 @@ class DreamBoothLora(MethodBase):
             prior_weight=self.prior_weight,
             min_snr=self.min_snr,
             merged=self.merged,
+            noise_offset=self.noise_offset,
+            use_dora=self.use_dora,
+            use_rslora=self.use_rslora,
         )
 
     def _instances(self, subject: Subject, backbone: Backbone) -> Instances:

@@ -58,6 +58,9 @@ class LoraTraining:
     prior_weight: float
     min_snr: float | None
     merged: bool
+    noise_offset: float = 0.0
+    use_dora: bool = False
+    use_rslora: bool = False
 
 
 def train_lora(
@@ -123,7 +126,7 @@ def _loss(
         time_ids = torch.cat([time_ids, torch.tensor([[size, size, 0, 0, size, size]] * count)])
     t = torch.randint(backbone.noise.steps, (len(rows),), generator=generator).to(backbone.device)
     conditioning = backbone.conditioning(text.features(rows), time_ids)
-    losses = noised_losses(backbone, latents, conditioning, t, generator)
+    losses = noised_losses(backbone, latents, conditioning, t, generator, noise_offset=training.noise_offset)
     # As in the published script: Min-SNR weights the photographs' loss, not that of the class images.
     loss: Tensor = (losses[:count] * backbone.noise.weight(t[:count], training.min_snr)).mean()
     if classes is not None:
@@ -171,6 +174,8 @@ def _add_lora(module: Any, targets: list[str], training: LoraTraining) -> list[n
         lora_alpha=training.alpha,
         lora_dropout=training.dropout,
         init_lora_weights="gaussian",
+        use_dora=training.use_dora,
+        use_rslora=training.use_rslora,
         target_modules=targets,
     )
     try:

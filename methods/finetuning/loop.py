@@ -205,13 +205,23 @@ def _set_checkpointing(module: Any, state: Literal["enable", "disable"]) -> None
 
 
 def noised_losses(
-    backbone: Backbone, latents: Tensor, conditioning: dict[str, Any], t: Tensor, generator: torch.Generator
+    backbone: Backbone,
+    latents: Tensor,
+    conditioning: dict[str, Any],
+    t: Tensor,
+    generator: torch.Generator,
+    *,
+    noise_offset: float = 0.0,
 ) -> Tensor:
     """Return the squared error of the U-Net's prediction at step t, (B,), for noise from the generator.
 
     `latents` is (B, C, h, w) in fp32, `conditioning` the U-Net's keyword arguments for the prompts.
+    `noise_offset` is the deviation of a constant that is added to each channel's noise.
     """
-    eps = torch.randn(latents.shape, generator=generator).to(backbone.device)
+    eps = torch.randn(latents.shape, generator=generator)
+    if noise_offset:
+        eps = eps + noise_offset * torch.randn(*latents.shape[:2], 1, 1, generator=generator)
+    eps = eps.to(backbone.device)
     predicted = backbone.predict(backbone.noise.add(latents, eps, t), t, conditioning)
     residual = predicted - backbone.noise.target(latents, eps, t)
     return residual.square().mean(dim=(1, 2, 3))

@@ -43,6 +43,8 @@ def cache_key(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, vari
     )
     if getattr(pipe.vae.config, "latents_mean", None) is not None:
         settings += (pipe.vae.config.latents_mean, pipe.vae.config.latents_std)
+    if backbone.spec.clip_skip is not None:
+        settings += ("clip_skip", backbone.spec.clip_skip)
     digest = hashlib.sha256(repr((settings, sorted(pipe.tokenizer.get_vocab().items()))).encode())
     texts = [text_encoder for _, text_encoder in encoders_of(pipe)]
     for part in (pipe.vae.encoder, pipe.vae.quant_conv, *texts, encoder.model):

@@ -87,6 +87,8 @@ class TextualInversion(MethodBase):
     adam_beta2: Beta = 0.999
     adam_epsilon: Share = 1e-8
     weight_decay: Rate = 1e-2
+    noise_offset: Share = 0.0
+    """Deviation of a constant added to each channel's noise, for very dark and bright images; 0: none."""
     gradient_checkpointing: bool = False
     mixed_precision: MixedPrecision = "no"
 
@@ -116,7 +118,9 @@ class TextualInversion(MethodBase):
             text = backbone.encode_text_with_grad(self._prompts(subject, rows, generator))
             t = torch.randint(backbone.noise.steps, (len(rows),), generator=generator).to(backbone.device)
             conditioning = backbone.conditioning(text, time_ids)
-            return noised_losses(backbone, latents, conditioning, t, generator).mean()
+            return noised_losses(
+                backbone, latents, conditioning, t, generator, noise_offset=self.noise_offset
+            ).mean()
 
         # The published script does not clip gradients.
         optimization = OptimizationConfig.of(self, max_grad_norm=None)

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,64 @@ def test_image_equals_that_of_the_diffusers_pipeline(shared_family_backbone: Bac
         assert differences.max() <= 1
         assert (differences > 0).mean() < 0.01
     assert images[0].tobytes() != images[1].tobytes()
+
+
+def skipped_prompt(pipe: Any, prompt: str) -> dict[str, Any]:
+    """Arguments for `clip_skip = 1`, which the pipeline of SD computes for older text encoders only."""
+    if hasattr(pipe, "text_encoder_2"):
+        return {"prompt": [prompt] * 2, "clip_skip": 1}
+    ids = pipe.tokenizer(prompt, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    with torch.no_grad():
+        states = pipe.text_encoder(ids, output_hidden_states=True).hidden_states
+        embeds = pipe.text_encoder.final_layer_norm(states[-2])
+        negative = pipe.encode_prompt("", "cpu", 1, False)[0]
+    return {"prompt_embeds": embeds.repeat(2, 1, 1), "negative_prompt_embeds": negative.repeat(2, 1, 1)}
+
+
+@pytest.mark.parametrize("setting", ["clip_skip", "guidance_rescale"])
+def test_sampling_settings_are_those_of_the_diffusers_pipeline(
+    setting: str, shared_family_backbone: Backbone
+) -> None:
+    plain, value = shared_family_backbone, {"clip_skip": 1, "guidance_rescale": 0.7}[setting]
+    settings: dict[str, Any] = {setting: value}
+    backbone = replace(plain, spec=replace(plain.spec, **settings), cache={})
+    pipe = diffusers_pipeline(backbone.folder)
+    rescaled = {"prompt": PROMPTS[:1] * 2, "guidance_rescale": 0.7}
+    options = skipped_prompt(pipe, PROMPTS[0]) if setting == "clip_skip" else rescaled
+    expected = pipe(
+        **options,
+        num_inference_steps=2,
+        guidance_scale=3.0,
+        height=SIDE,
+        width=SIDE,
+        generator=[torch.Generator().manual_seed(1) for _ in range(2)],
+    ).images[0]
+    (image,) = backbone.generate(PROMPTS[:1], [1])
+    assert np.abs(np.asarray(image).astype(int) - np.asarray(expected)).max() <= 1
+    assert image.tobytes() != plain.generate(PROMPTS[:1], [1])[0].tobytes()
+
+
+def test_the_empty_prompt_has_no_skipped_layers(shared_family_backbone: Backbone) -> None:
+    """As the pipelines' unconditional input."""
+    plain = shared_family_backbone
+    backbone = replace(plain, spec=replace(plain.spec, clip_skip=1))
+    assert torch.equal(
+        backbone.encode_text([PROMPTS[0], ""]).tokens[1], plain.encode_text(["", ""]).tokens[1]
+    )
+    assert not torch.equal(backbone.encode_text(PROMPTS[:1]).tokens, plain.encode_text(PROMPTS[:1]).tokens)
+
+
+@pytest.mark.parametrize("scheduler", ["own", "dpm++", "euler", "unipc", "ddim", "pndm"])
+def test_karras_sigmas_are_used_or_refused(scheduler: str, tiny_pipelines: SmallFolders) -> None:
+    settings = {"scheduler": scheduler, "use_karras_sigmas": True}
+    if scheduler in ("ddim", "pndm"):
+        with pytest.raises(MethodError, match="has no Karras sigmas; use scheduler = 'dpm"):
+            opened(tiny_pipelines["sdxl"], **settings)
+        return
+    backbone = opened(tiny_pipelines["sdxl"], **settings, steps=4)
+    assert backbone.pipe.scheduler.config.use_karras_sigmas
+    plain = opened(tiny_pipelines["sdxl"], scheduler=scheduler, steps=4).generate(PROMPTS[:1], [1])
+    assert backbone.generate(PROMPTS[:1], [1])[0].tobytes() != plain[0].tobytes()
 
 
 def test_padding_and_batch_position_do_not_change_an_image(family_backbone: Backbone) -> None:

@@ -49,8 +49,10 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
         QUICK,
         replace(QUICK, text_encoder=True, alpha=2.0),
         replace(QUICK, targets=["to_k", "ff.net.2", "conv1", "proj_in"]),  # type: ignore[arg-type]
+        replace(QUICK, use_dora=True),
+        replace(QUICK, use_rslora=True, alpha=2.0),
     ],
-    ids=["attention", "text-encoder, alpha", "convolutions"],
+    ids=["attention", "text-encoder, alpha", "convolutions", "dora", "rslora"],
 )
 def test_diffusers_generates_the_same_image_from_the_file(
     method: DreamBoothLora, subject: Subject, backbone: Backbone, sd_folder: Path, tmp_path: Path
@@ -121,6 +123,9 @@ def baseline(
         replace(QUICK, prior_weight=3.0),
         replace(QUICK, min_snr=1.0),
         replace(QUICK, flip=True),
+        replace(QUICK, noise_offset=0.3),
+        replace(QUICK, use_dora=True),
+        replace(QUICK, use_rslora=True),
         replace(QUICK, token="zwx"),
         replace(QUICK, batch=2),
         replace(QUICK, class_prompt="a photo of {subject}, sad"),
@@ -283,6 +288,7 @@ def test_sdxl_receives_the_crop_of_a_photograph(
         ({"class_pictures": 0}, "prior_weight = 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"dropout": 0.1, "merged": True}, "no inputs for dropout; set dropout = 0"),
+        ({"use_dora": True, "merged": True}, "merged does not compute DoRA"),
         ({"crop": "center"}, "expected one of 'random', 'centre', 'squeeze'"),
         ({"lr_scheduler": "cosin"}, "'cosine'"),
     ],
