@@ -9,15 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.analysis.comparison_table import compare
-from bench.atomic_io import write_text
 from bench.datasets.registry import open_people
 from bench.errors import ExitStatus, StoreError, SuiteError
 from bench.markdown import printable
 from bench.progress import Display, Work
 from bench.report.export import as_csv, as_json
-from bench.report.image_grid import write_grid
 from bench.report.markdown_report import markdown, summary
 from bench.report.plots import write_plot
+from bench.report.run_files import PAGE, REPORT, write_page_of, write_report_files
 from bench.runner.backbone_source import Device
 from bench.runner.cell_records import write_cell_tables
 from bench.runner.dry_run import plan_text
@@ -230,22 +229,24 @@ def _warn(console: Console, line: str) -> None:
 
 
 def _write_report(inputs: ScoringInputs) -> str:
-    """Write report.md and the image grid; return the summary for the terminal."""
-    table = compare(read_run(inputs.folder.path))
-    write_text(inputs.folder.path / "report.md", markdown(table))
-    write_grid(inputs.folder, inputs.cells, inputs.people.chosen)
-    return summary(table)
+    """Write the report's files; return the summary for the terminal."""
+    return summary(write_report_files(inputs.folder, inputs.cells, inputs.people.chosen))
 
 
 def _print_report_path(folder: RunFolder, console: Console) -> None:
-    path = folder.path / "report.md"
-    console.print(f"full report: {path}", markup=False, highlight=False, soft_wrap=True)
+    for name, path in (("full report", REPORT), ("page with images", PAGE)):
+        console.print(f"{name}: {folder.path / path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def render_report(run: Path | None, form: str) -> str:
     """`bench report`."""
     table = compare(read_run(run or latest_run(RESULTS)))
     return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](table)
+
+
+def write_html(run: Path | None, output: Path | None, *, embed: bool) -> Path:
+    """`bench report --format html`: write the page; returns its path."""
+    return write_page_of(read_run(run or latest_run(RESULTS)), output, embed=embed)
 
 
 def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:

@@ -21,7 +21,7 @@ from bench.cli.options import (
 )
 from bench.cli.renamed_options import one_line_notices, with_present_options
 from bench.cli.streams import tolerant_streams
-from bench.errors import BenchError, ExitStatus
+from bench.errors import BenchError, ExitStatus, SuiteError
 from bench.markdown import printable
 
 HELP = """Compare methods for personalising a text-to-image diffusion model.
@@ -165,19 +165,32 @@ def score(
 def report(
     run: Annotated[Path | None, typer.Argument(help="Run folder.", show_default="the latest run")] = None,
     format: Annotated[Format, typer.Option(help="Format of the report.")] = Format.markdown,
-    output: Annotated[Path | None, typer.Option(help="Output file.", show_default="stdout")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Output file.", show_default="stdout; report.html in the run folder")
+    ] = None,
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="With html: put the thumbnails into the page."),
+    ] = False,
 ) -> None:
-    """Print the tables of a finished run.
+    """Print the tables of a finished run, or write its page.
 
     Examples:
 
         bench report
 
         bench report results/tiny --format json --output tiny.json
+
+        bench report results/tiny --format html
     """
     from bench.atomic_io import write_text
-    from bench.benchmark import render_report
+    from bench.benchmark import render_report, write_html
 
+    if embed and format is not Format.html:
+        raise SuiteError(f"--embed needs --format html; found {format.value}")
+    if format is Format.html:
+        print(write_html(run, output, embed=embed))
+        return
     text = render_report(run, format.value)
     if output is None:
         print(text, end="")

@@ -1,0 +1,160 @@
+"""The gallery of the page: one row per person, prompt and seed, with an image of every method."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from scipy.stats import rankdata
+
+from bench.analysis.columns import ImageColumn
+from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.scored_rows import scored
+from bench.report.html.thumbnails import Thumbnails
+from bench.runs.finished_run import FinishedRun
+from bench.runs.records.tables import CellRow, ScoreRow
+from bench.runs.run_folder import RunFolder
+from bench.subjects.identity import Identity
+
+Place = tuple[str, str, str, int]
+"""Method, person, prompt and sample of an image."""
+DIGITS: Final = 6
+NO_IMAGES: Final = "The run folder has no images; its tables are above and below."
+
+
+@dataclass(frozen=True)
+class GallerySource:
+    """Where the images of a gallery come from."""
+
+    people: Mapping[str, Identity]
+    """By id; without those whose dataset cannot be opened."""
+    thumbnails: Thumbnails
+    page: Path
+    """The file of the page, to which the addresses of the stored images are relative."""
+    remark: str = ""
+    """Why photographs are missing."""
+
+
+def gallery_data(table: ComparisonTable, source: GallerySource) -> dict[str, Any]:
+    """People with their photographs, metrics, and rows of cells in the order of the methods."""
+    run = table.run
+    columns = [*table.image_columns, *table.prior_columns]
+    scores = _scores(run, columns)
+    disagreement = face_disagreement(run, table.image_columns)
+    rows: dict[tuple[str, str, int], dict[str, CellRow]] = defaultdict(dict)
+    for cell in run.cells:
+        rows[cell.identity, cell.prompt, cell.sample][cell.method] = cell
+    listed = [
+        {
+            **_about(cells),
+            "cells": [
+                _cell(cells[method], run, source, scores, disagreement) if method in cells else None
+                for method in run.methods
+            ],
+        }
+        for cells in rows.values()
+    ]
+    if not any(cell and cell["image"] for row in listed for cell in row["cells"]):
+        return {"people": {}, "metrics": [], "faces": False, "rows": [], "remark": NO_IMAGES}
+    return {
+        "people": {who: _photos(source, who) for who in dict.fromkeys(cell.identity for cell in run.cells)},
+        "metrics": [{"title": c.column.title, "better": c.column.better} for c in columns],
+        "faces": bool(disagreement),
+        "rows": listed,
+        "remark": source.remark,
+    }
+
+
+def face_disagreement(run: FinishedRun, columns: Sequence[ImageColumn]) -> dict[Place, float]:
+    """By image, the largest difference of its rank between two face networks; ranks are from 0 to 1.
+
+    Ranks are over the images of all methods that both networks score. Empty for fewer than two networks.
+    """
+    faces = [column.column for column in columns if column.column.name == "identity"]
+    found: dict[Place, float] = {}
+    for one, other in combinations(faces, 2):
+        values = [
+            {_place(row): value for label in run.methods for row, value in scored(run.scores_of(label, face))}
+            for face in (one, other)
+        ]
+        shared = [place for place in values[0] if place in values[1]]
+        if not shared:
+            continue
+        first, second = (rankdata([own[place] for place in shared]) / len(shared) for own in values)
+        for place, difference in zip(shared, abs(first - second), strict=True):
+            found[place] = max(found.get(place, 0.0), float(difference))
+    return found
+
+
+def _about(cells: Mapping[str, CellRow]) -> dict[str, Any]:
+    first = next(iter(cells.values()))
+    return {
+        "person": first.identity,
+        "prompt": first.prompt,
+        "category": first.category,
+        "text": first.template,
+        "sample": first.sample,
+    }
+
+
+def _cell(
+    cell: CellRow,
+    run: FinishedRun,
+    source: GallerySource,
+    scores: Mapping[Place, Mapping[int, ScoreRow]],
+    disagreement: Mapping[Place, float],
+) -> dict[str, Any]:
+    place = (cell.method, cell.identity, cell.prompt, cell.sample)
+    own = scores.get(place, {})
+    path = RunFolder(run.path).image_of(cell)
+    image = source.thumbnails.of_image(path) if cell.status == "generated" else ""
+    return {
+        "image": image,
+        "full": _address(path, source) if image else "",
+        "problem": cell.no_score_reason or ("" if image else "the image is not in the run folder"),
+        "seed": cell.seed,
+        "fit": cell.fit,
+        "fingerprint": cell.picture,
+        "seconds": cell.seconds,
+        "scores": {i: _rounded(row.value) for i, row in own.items() if row.value is not None},
+        "reasons": {i: row.reason for i, row in own.items() if row.value is None},
+        "disagreement": _rounded(disagreement.get(place)),
+    }
+
+
+def _address(path: Path, source: GallerySource) -> str:
+    """The stored image relative to the page; empty where the page is elsewhere or embeds its images."""
+    folder = source.page.resolve().parent
+    full = path.resolve()
+    if source.thumbnails.embed or not full.is_relative_to(folder):
+        return ""
+    return quote(full.relative_to(folder).as_posix(), errors="surrogateescape")
+
+
+def _photos(source: GallerySource, who: str) -> dict[str, list[str]]:
+    identity = source.people.get(who)
+    if identity is None:
+        return {"references": [], "held_out": []}
+    kinds = {"references": identity.references, "held_out": identity.held_out}
+    found = {kind: [source.thumbnails.of_photo(photo) for photo in own] for kind, own in kinds.items()}
+    return {kind: [address for address in own if address] for kind, own in found.items()}
+
+
+def _scores(run: FinishedRun, columns: Sequence[ImageColumn]) -> dict[Place, dict[int, ScoreRow]]:
+    found: dict[Place, dict[int, ScoreRow]] = defaultdict(dict)
+    for i, column in enumerate(columns):
+        for label in run.methods:
+            for row in run.scores_of(label, column.column):
+                found[_place(row)][i] = row
+    return found
+
+
+def _place(row: ScoreRow) -> Place:
+    return row.method, row.identity, row.prompt, row.sample
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{DIGITS}g}")
