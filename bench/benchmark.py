@@ -14,6 +14,7 @@ from bench.errors import ExitStatus, StoreError, SuiteError
 from bench.markdown import printable
 from bench.progress import Display, Work
 from bench.report.export import as_csv, as_json
+from bench.report.latex import as_latex
 from bench.report.markdown_report import markdown, summary
 from bench.report.plots import write_plot
 from bench.report.run_files import PAGE, REPORT, write_page_of, write_report_files
@@ -241,7 +242,7 @@ def _print_report_path(folder: RunFolder, console: Console) -> None:
 def render_report(run: Path | None, form: str) -> str:
     """`bench report`."""
     table = compare(read_run(run or latest_run(RESULTS)))
-    return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](table)
+    return {"markdown": markdown, "csv": as_csv, "json": as_json, "latex": as_latex}[form](table)
 
 
 def write_html(run: Path | None, output: Path | None, *, embed: bool) -> Path:

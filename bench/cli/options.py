@@ -22,6 +22,7 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     html = "html"
+    latex = "latex"
 
 
 CacheOption = Annotated[

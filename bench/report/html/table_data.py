@@ -65,12 +65,13 @@ def _image_cell(column: ImageColumn, row: str) -> dict[str, Any]:
 
 
 def _set_cells(column: SetColumn, rows: list[str]) -> list[dict[str, Any]]:
-    cells = []
+    cells, marks = [], standings(column)
     for row in rows:
         entry = column.entries.get(row)
         note = [*_overlap_note(entry.overlap), entry.reason] if entry else []
         value = {"text": set_entry_text(entry), "value": entry.value if entry else None}
-        cells.append({"value": value, "share": NONE, "difference": NONE, "note": " ".join(note).strip()})
+        texts = {"note": " ".join(note).strip(), "standing": marks.get(row, "")}
+        cells.append({"value": value, "share": NONE, "difference": NONE, **texts})
     return cells
 
 
