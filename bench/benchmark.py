@@ -15,9 +15,10 @@ from bench.markdown import printable
 from bench.progress import Display, Work
 from bench.report.export import as_csv, as_json
 from bench.report.latex import as_latex
-from bench.report.markdown_report import markdown, summary
+from bench.report.markdown_report import markdown
 from bench.report.plots import write_plot
 from bench.report.run_files import PAGE, REPORT, write_page_of, write_report_files
+from bench.report.summary import summary
 from bench.runner.backbone_source import Device
 from bench.runner.cell_records import write_cell_tables
 from bench.runner.dry_run import plan_text

@@ -4,6 +4,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated
 
 import typer
@@ -123,7 +124,7 @@ def run(
         kept,
     )
     outcome = run_benchmark(arguments)
-    print(outcome.text)
+    print(outcome.text if dry_run else _for_terminal(outcome.text))
     raise typer.Exit(outcome.status)
 
 
@@ -158,7 +159,8 @@ def score(
     from bench.scoring.feature_cache import cache_folder
 
     kept = None if no_cache else cache_folder(cache)
-    print(score_run(ScoreArguments(run, suite, metrics, overwrite, kept, executor)).text)
+    outcome = score_run(ScoreArguments(run, suite, metrics, overwrite, kept, executor))
+    print(_for_terminal(outcome.text))
 
 
 @app.command()
@@ -193,7 +195,7 @@ def report(
         return
     text = render_report(run, format.value)
     if output is None:
-        print(text, end="")
+        print(_for_terminal(text) if format is Format.markdown else text, end="")
     else:
         write_text(output, text)
 
@@ -359,6 +361,13 @@ def _run() -> int:
         _print_error("interrupted; run the same command again to resume")
         return 130
     return 0
+
+
+def _for_terminal(text: str) -> str:
+    """The text fitted to the terminal; as it is where the output is none."""
+    from bench.report.terminal import fitted
+
+    return fitted(text, get_terminal_size().columns) if sys.stdout.isatty() else text
 
 
 def _print_error(error: object) -> None:

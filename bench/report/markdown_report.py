@@ -54,19 +54,6 @@ def report_sections(table: ComparisonTable) -> list[str]:
     return [section for section in sections if section]
 
 
-def summary(table: ComparisonTable) -> str:
-    """The tables that `bench run` prints."""
-    return _joined(
-        [
-            score_section(table),
-            set_section(table),
-            drift_section(table),
-            cost_section(table),
-            failure_section(table),
-        ]
-    )
-
-
 def _joined(parts: Iterable[str]) -> str:
     return "\n\n".join(part for part in parts if part)
 

@@ -7,7 +7,7 @@ import pytest
 from known_run import known_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
-from bench.report.markdown_report import markdown, set_section, share_section, summary
+from bench.report.markdown_report import markdown, set_section, share_section
 from bench.runs.records.run_manifest import MethodRecord
 from bench.runs.records.tables import REAL_SET
 
@@ -23,12 +23,6 @@ def line_of(text: str, start: str) -> str:
 
 def test_report_equals_the_golden_file(table: ComparisonTable, golden: Callable[[str, str], None]) -> None:
     golden("table.md", markdown(table))
-
-
-def test_summary_consists_of_sections_of_the_report(table: ComparisonTable) -> None:
-    sections = summary(table).split("\n## ")
-    assert len(sections) == 5
-    assert all(section.strip() in markdown(table) for section in sections)
 
 
 def test_overlap_is_marked_and_explained(table: ComparisonTable) -> None:
