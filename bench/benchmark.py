@@ -17,6 +17,7 @@ from bench.report.export import as_csv, as_json
 from bench.report.latex import as_latex
 from bench.report.markdown_report import markdown
 from bench.report.plots import write_plot
+from bench.report.run_comparison import run_comparison
 from bench.report.run_files import PAGE, REPORT, write_page_of, write_report_files
 from bench.report.summary import summary
 from bench.runner.backbone_source import Device
@@ -249,6 +250,11 @@ def render_report(run: Path | None, form: str) -> str:
 def write_html(run: Path | None, output: Path | None, *, embed: bool) -> Path:
     """`bench report --format html`: write the page; returns its path."""
     return write_page_of(read_run(run or latest_run(RESULTS)), output, embed=embed)
+
+
+def compare_runs(one: Path, other: Path) -> str:
+    """`bench compare`."""
+    return run_comparison(read_run(one), read_run(other))
 
 
 def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:

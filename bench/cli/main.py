@@ -201,6 +201,25 @@ def report(
 
 
 @app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(help="The first run folder.", show_default=False)],
+    other: Annotated[Path, typer.Argument(help="The second run folder.", show_default=False)],
+) -> None:
+    """Print how two runs differ in settings, fingerprints and scores.
+
+    Scores are compared by paired differences per method and metric, over the people and prompts of both
+    runs. A metric with another fingerprint, such as another network, is not compared.
+
+    Examples:
+
+        bench compare results/tiny results/tiny-seed7
+    """
+    from bench.benchmark import compare_runs
+
+    print(_for_terminal(compare_runs(one, other)), end="")
+
+
+@app.command()
 def plot(
     output: Annotated[Path, typer.Argument(help="Output file: .svg, .pdf or .png.")],
     run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="the latest run")] = None,

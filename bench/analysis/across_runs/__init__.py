@@ -1,0 +1,1 @@
+"""Comparisons between runs: what may be compared, and paired differences."""
