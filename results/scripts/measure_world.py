@@ -36,8 +36,7 @@ from bench.runs.finished_run import read_run
 from bench.suite.suite import open_suite
 from bench.training.workspace import ROOT, TrainingPaths
 from methods.backbone.backbone import Backbone
-from methods.backbone.images import to_pil_images
-from methods.backbone.sampling import decode
+from methods.backbone.images import decode, to_pil_images
 from metrics.encoders.attributes import AttributeClassifier
 from metrics.encoders.efficientnet import EfficientNet
 from metrics.interface import Features

@@ -36,6 +36,7 @@ def test_fields_of_a_group_are_options_of_the_command() -> None:
 
 DATASET = {"dataset", "root", "people", "pictures", "side"}
 SCHEDULE = {"steps", "batch", "learning-rate", "accumulate", "precision", "device"}
+LARGE = {"hidden", "gradient-checkpointing"}
 ADAPTER = {"data", "out", "checkpoints", "base", "encoder", "name", "start", *DATASET, *SCHEDULE}
 TINY_SD = {"data", "checkpoints", "start", "steps", "batch", "device"}
 
@@ -49,12 +50,12 @@ TINY_SD = {"data", "checkpoints", "start", "steps", "batch", "device"}
         ("backbone", {*TINY_SD, "out"}),
         (
             "ip-adapter",
-            {*ADAPTER, "layout", "condition", "tokens", "timestep-power", "summary-loss-weight"},
+            {*ADAPTER, *LARGE, "layout", "condition", "tokens", "timestep-power", "summary-loss-weight"},
         ),
         (
             "loo",
             {*ADAPTER, "aggregator", "noising", "leave-out", "captions", "smallest-set", "largest-set"}
-            | {"timestep-power", "tokens", "shortcut", "validate-every"},
+            | {*LARGE, "depth", "timestep-power", "tokens", "shortcut", "validate-every"},
         ),
         ("encoders", {"data", "out", "checkpoints", "device"}),
     ],
