@@ -179,7 +179,14 @@ def _options(arguments: RunArguments) -> RunOptions:
         raise SuiteError("--methods names no method; give names joined by commas, or all")
     methods = method_labels(names, file.suite)
     return RunOptions(
-        file, methods, seed, arguments.device, arguments.only, arguments.overwrite, arguments.workers
+        file,
+        methods,
+        seed,
+        arguments.device,
+        arguments.only,
+        arguments.overwrite,
+        arguments.workers,
+        arguments.executor,
     )
 
 

@@ -37,7 +37,7 @@ class TolerantStream:
 
 @contextmanager
 def tolerant_streams() -> Iterator[TolerantStream]:
-    """Replace stdout and stderr; yields stdout, whose `error` says why the output was lost."""
+    """Replace stdout and stderr; yields stdout, whose `error` is the reason why the output was lost."""
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr
     out, err = TolerantStream(sys.stdout or _nowhere()), TolerantStream(sys.stderr or _nowhere())

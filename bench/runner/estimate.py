@@ -1,5 +1,6 @@
 """Time and disk that a run will take, from the costs of earlier runs with the same backbone settings."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -51,6 +52,8 @@ class Estimate:
 def estimate(cells: Sequence[Cell], suite: Suite, folder: RunFolder, results: Path) -> Estimate | None:
     """Expected costs of `cells`, from runs in `folder` and `results`; None without a suitable one."""
     labels = dict.fromkeys(cell.method for cell in cells)
+    if not labels:
+        return None
     costs: dict[str, RowCost] = {}
     sources: list[Path] = []
     scoring = 0.0
@@ -63,6 +66,8 @@ def estimate(cells: Sequence[Cell], suite: Suite, folder: RunFolder, results: Pa
             sources.append(path)
         costs = {**found, **costs}
         scoring = scoring or manifest.scoring_seconds_per_image
+        if scoring and costs.keys() == labels.keys():
+            break
     if not costs:
         return None
     known = [cell for cell in cells if cell.method in costs]
@@ -98,13 +103,17 @@ def _duration(seconds: float) -> str:
 
 def row_costs(run: Path) -> dict[str, RowCost]:
     """Mean costs of the rows of a finished run, for rows with images."""
-    cells = [row for row in read_rows(run / CELLS, CellRow) if row.seconds is not None]
-    fits = read_rows(run / FITS, FitRow)
+    fits: dict[str, list[FitRow]] = defaultdict(list)
+    for fit in read_rows(run / FITS, FitRow):
+        fits[fit.method].append(fit)
+    cells: dict[str, list[CellRow]] = defaultdict(list)
+    for cell in read_rows(run / CELLS, CellRow):
+        if cell.seconds is not None:
+            cells[cell.method].append(cell)
     folder = RunFolder(run)
     costs = {}
-    for label in dict.fromkeys(row.method for row in cells):
-        own = [row for row in cells if row.method == label]
-        fitted = [row for row in fits if row.method == label]
+    for label, own in cells.items():
+        fitted = fits[label]
         paths = [path for row in own[:20] if (path := folder.image_of(row)).exists()]
         costs[label] = RowCost(
             fmean([row.seconds or 0.0 for row in fitted] or [0.0]),

@@ -63,9 +63,11 @@ def write_manifest(
 
 
 def _processes(session: RunSession) -> dict[str, str]:
-    """Number of processes, and the threads of each or the GPU."""
+    """Number of processes, which Ray chooses itself, and the threads of each or the GPU."""
     on_gpu = session.backbone is not None and session.backbone.device == "cuda"
-    return {"workers": str(session.workers), **({"gpu": gpu_name()} if on_gpu else {"threads": "1"})}
+    executor = session.planned.options.executor
+    workers = str(session.workers) if executor == "local" else executor
+    return {"workers": workers, **({"gpu": gpu_name()} if on_gpu else {"threads": "1"})}
 
 
 def _method_record(session: RunSession, label: str, parts: Mapping[str, str]) -> MethodRecord:

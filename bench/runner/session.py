@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ class RunOptions:
     overwrite: bool
     workers: int | None = None
     """Number of worker processes; None for the default."""
+    executor: str = "local"
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,9 @@ class RunSession:
     index: ImageIndex
     """The images that existed before this run."""
 
-    @property
+    @cached_property
     def workers(self) -> int:
-        """Number of processes that generate images."""
+        """Number of processes that generate images; the default depends on the memory that is free now."""
         return self.planned.options.workers or default_workers(self.backbone)
 
     @property

@@ -41,7 +41,7 @@ def write_page(
 ) -> None:
     """Write the page, and its thumbnails to `<name>_images` beside it; `embed` puts them into the page.
 
-    `people` have the photographs of the gallery; `remark` says why there are none. Raises StoreError.
+    `people` have the photographs of the gallery; `remark` is the reason if there are none. Raises StoreError.
     """
     folder = path.with_name(f"{path.stem}_images")
     thumbnails = Thumbnails(folder, embed)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metrics.encoders.faces.mobilefacenet import WIDTH, MobileFaceNet
+from metrics.encoders.faces.mobilefacenet import MobileFaceNet
 from metrics.encoders.faces.yunet import YuNet
 from metrics.interface import MetricError, Sample
 
@@ -27,7 +27,7 @@ def pattern() -> np.ndarray:
 
 def test_the_output_equals_that_of_the_published_file(network: MobileFaceNet) -> None:
     (vector,) = network.vectors(pattern())
-    assert vector.shape == (WIDTH,)
+    assert vector.shape == (MobileFaceNet.width,)
     assert vector[:6] == pytest.approx(LITERT, abs=1e-4)
     assert float(np.linalg.norm(vector)) == pytest.approx(22.488678, abs=1e-3)
 
