@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from bench.cli.commands.checks import Catalogue
 from bench.cli.listing import LISTS, listing
-from bench.cli.main import Catalogue, app
+from bench.cli.main import app
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "diffusers", "transformers", "onnxruntime", "cv2", "insightface", "pandas"}

@@ -1,0 +1,1 @@
+"""The commands of `bench`, one module per group; `bench.cli.main` lists them."""

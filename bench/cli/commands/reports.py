@@ -1,0 +1,87 @@
+"""Commands that read finished runs: `bench report`, `bench compare` and `bench plot`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import Format
+from bench.cli.printing import for_terminal
+from bench.errors import SuiteError
+
+
+def report(
+    run: Annotated[Path | None, typer.Argument(help="Run folder.", show_default="the latest run")] = None,
+    format: Annotated[Format, typer.Option(help="Format of the report.")] = Format.markdown,
+    output: Annotated[
+        Path | None, typer.Option(help="Output file.", show_default="stdout; report.html in the run folder")
+    ] = None,
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="With html: put the thumbnails into the page."),
+    ] = False,
+) -> None:
+    """Print the tables of a finished run, or write its page.
+
+    Examples:
+
+        bench report
+
+        bench report results/tiny --format json --output tiny.json
+
+        bench report results/tiny --format html
+    """
+    from bench.atomic_io import write_text
+    from bench.benchmark import render_report, write_html
+
+    if embed and format is not Format.html:
+        raise SuiteError(f"--embed needs --format html; found {format.value}")
+    if format is Format.html:
+        print(write_html(run, output, embed=embed))
+        return
+    text = render_report(run, format.value)
+    if output is None:
+        print(for_terminal(text) if format is Format.markdown else text, end="")
+    else:
+        write_text(output, text)
+
+
+def compare(
+    one: Annotated[Path, typer.Argument(help="The first run folder.", show_default=False)],
+    other: Annotated[Path, typer.Argument(help="The second run folder.", show_default=False)],
+) -> None:
+    """Print how two runs differ in settings, fingerprints and scores.
+
+    Scores are compared by paired differences per method and metric, over the people and prompts of both
+    runs. A metric with another fingerprint, such as another network, is not compared.
+
+    Examples:
+
+        bench compare results/tiny results/tiny-seed7
+    """
+    from bench.benchmark import compare_runs
+
+    print(for_terminal(compare_runs(one, other)), end="")
+
+
+def plot(
+    output: Annotated[Path, typer.Argument(help="Output file: .svg, .pdf or .png.")],
+    run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="the latest run")] = None,
+    x: Annotated[
+        str, typer.Option(help="A setting that the suite sweeps, or a metric.")
+    ] = "prompt-match@attributes",
+    y: Annotated[str, typer.Option(help="A metric with one score per image.")] = "identity@sface",
+) -> None:
+    """Plot a metric against a setting or another metric.
+
+    Error bars are 95 % confidence intervals.
+
+    Examples:
+
+        bench plot trade-off.svg
+
+        bench plot photos.svg --run results/study-photos --x references --y identity@face-rendered
+    """
+    from bench.benchmark import plot_run
+
+    plot_run(run, x, y, output)

@@ -1,0 +1,108 @@
+"""Commands that write a run folder: `bench run` and `bench score`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import CacheOption, Device, DeviceOption, ExecutorOption, NoCacheOption, SuiteOption
+from bench.cli.printing import for_terminal
+
+
+def run(
+    suite: SuiteOption = "tiny",
+    methods: Annotated[
+        list[str],
+        typer.Option(metavar="<str>", help="Comma-separated method names or package.module:Class, or all."),
+    ] = ["all"],  # noqa: B006  # typer reads the default and nothing changes it
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="results/<suite>")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="GLOB", help="Generate only cells whose id matches, such as '*/ada/*/s1'."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print size and expected costs; stop.")] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="With --dry-run: also print all ids.")] = False,
+    device: DeviceOption = Device.auto,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of all images.", show_default="the suite's"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Regenerate existing images.")] = False,
+    executor: ExecutorOption = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes.", show_default="one per core, or per GPU"),
+    ] = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+) -> None:
+    """Fit methods, generate and evaluate images, print the table.
+
+    A second run generates only missing images, and an interrupted run resumes where it stopped.
+    Exit status: 0 if all cells are complete, 2 for wrong input, 3 if some cells failed (see the table).
+
+    Examples:
+
+        bench run --methods all
+
+        bench run --suite smoke --methods text-only,photo-copy
+
+        bench run --methods text-only,my_method:MyMethod --only '*/*/*/s1'
+
+        bench run --suite my_suite.toml --out results/mine --dry-run
+    """
+    from bench.benchmark import RunArguments, run_benchmark
+    from bench.scoring.feature_cache import cache_folder
+
+    kept = None if no_cache else cache_folder(cache)
+    arguments = RunArguments(
+        suite,
+        ",".join(methods),
+        out,
+        only,
+        dry_run,
+        cells,
+        device.value,
+        seed,
+        overwrite,
+        executor,
+        workers,
+        kept,
+    )
+    outcome = run_benchmark(arguments)
+    print(outcome.text if dry_run else for_terminal(outcome.text))
+    raise typer.Exit(outcome.status)
+
+
+def score(
+    run: Annotated[
+        Path | None, typer.Argument(help="A run folder (default: the latest one).", show_default=False)
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Metrics of this suite (default: the run's own suite).", show_default=False),
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option(help="Comma-separated metrics to add as columns.", show_default=False)
+    ] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute existing scores again.")] = False,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+    executor: ExecutorOption = "local",
+) -> None:
+    """Score the images of a run folder, without a backbone.
+
+    Examples:
+
+        bench score
+
+        bench score results/tiny --metrics nearest-reference@lpips-alex,my_metric:Brightness
+
+        bench score results/tiny --suite my_metrics.toml
+    """
+    from bench.benchmark import ScoreArguments, score_run
+    from bench.scoring.feature_cache import cache_folder
+
+    kept = None if no_cache else cache_folder(cache)
+    outcome = score_run(ScoreArguments(run, suite, metrics, overwrite, kept, executor))
+    print(for_terminal(outcome.text))

@@ -1,0 +1,18 @@
+"""What the commands print: Markdown fitted to the terminal, and errors as one line."""
+
+import sys
+from shutil import get_terminal_size
+
+from bench.markdown import printable
+
+
+def for_terminal(text: str) -> str:
+    """The text fitted to the terminal; as it is where the output is none."""
+    from bench.report.terminal import fitted
+
+    return fitted(text, get_terminal_size().columns) if sys.stdout.isatty() else text
+
+
+def print_error(error: object) -> None:
+    """Print an error as one line on stderr."""
+    print(f"bench: {printable(' '.join(str(error).split()))}", file=sys.stderr)
