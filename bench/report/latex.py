@@ -27,10 +27,17 @@ SPECIAL: Final[Mapping[str, str]] = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "[": "{[}",  # after a line's end it would begin a length
+    # After a line's end, the bracket would begin a length, and the star would belong to the line's end.
+    "[": "{[}",
+    "*": "{*}",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
 }
+LETTERS: Final = frozenset(map(chr, range(0xC0, 0x17F))) - set("ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲų")
+"""Letters that pdfLaTeX's default font encoding has; it stops at others."""
+PUNCTUATION: Final = frozenset("–—‘’“”…·°×")
+LIGATURE: Final = re.compile(r"(?<=[-'`!?,])(?=[-'`,])")
+"""Between two characters that would become another one, such as `--`."""
 LEGEND: Final = (
     r"Bold: the best ranked method and its ties; $\approx$: not separable from it. Not independent of the "
     r"metric, and not ranked: $\dagger$ conditioned on its encoder, $\S$ optimised against it, $\ddagger$ "
@@ -56,7 +63,11 @@ def as_latex(table: ComparisonTable) -> str:
 
 def _table(columns: Sequence[ImageColumn | SetColumn], rows: Sequence[str], title: str) -> str:
     marks = [standings(column) for column in columns]
-    header = " & ".join(["method", *(escaped(column.column.heading) for column in columns)])
+    headings = [column.column.heading.partition(f" ({column.column.encoder})") for column in columns]
+    header = " & ".join(["method", *(escaped(name + arrow) for name, _, arrow in headings)])
+    encoders = " & ".join(
+        ["", *(rf"{{\scriptsize {escaped(encoder.strip())}}}" for _, encoder, _ in headings)]
+    )
     lines = [
         " & ".join(
             [escaped(row), *(_cell(c, row, own.get(row)) for c, own in zip(columns, marks, strict=True))]
@@ -68,10 +79,12 @@ def _table(columns: Sequence[ImageColumn | SetColumn], rows: Sequence[str], titl
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{escaped(title)}, with its {interval}. {LEGEND}}}",
+            r"\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{escaped(title)}, with its {interval}. {LEGEND}}}\vspace{{1ex}}",
             rf"\begin{{tabular}}{{l{'l' * len(columns)}}}",
             r"\toprule",
             rf"{header} \\",
+            rf"{encoders} \\",
             r"\midrule",
             *lines,
             r"\bottomrule",
@@ -87,7 +100,7 @@ def _cell(column: ImageColumn | SetColumn, row: str, standing: Standing | None) 
     )
     if value is None:
         return "--"
-    mean, _, interval = number(value, low, high).partition(" ")
+    mean, _, interval = number(value, low, high).replace("-", "$-$").partition(" ")
     parts = [
         rf"\textbf{{{mean}}}" if standing == "best" else mean,
         rf" {{\scriptsize {interval}}}" if interval else "",
@@ -118,5 +131,13 @@ def _of_set(column: SetColumn, row: str) -> _Numbers:
 
 
 def escaped(text: str) -> str:
-    """Any name as LaTeX text."""
-    return re.sub(".", lambda found: SPECIAL.get(found[0], found[0]), printable(text))
+    """Any name as LaTeX text; a character that pdfLaTeX's fonts lack becomes its code, such as `[U+4E2D]`."""
+    return LIGATURE.sub("{}", "".join(map(_escaped_character, printable(text))))
+
+
+def _escaped_character(character: str) -> str:
+    if character in SPECIAL:
+        return SPECIAL[character]
+    if character.isascii() or character in LETTERS or character in PUNCTUATION:
+        return character
+    return f"{{[}}U+{ord(character):04X}]"

@@ -19,6 +19,20 @@ def test_special_characters_of_names_are_text() -> None:
     )
 
 
+def test_characters_do_not_join_and_those_without_a_glyph_are_named() -> None:
+    assert escaped("a--b ''c'' *[d]") == "a-{}-b '{}'c'{}' {*}{[}d]"
+    assert escaped("Żółć “é” 中🙂 ą") == "Żółć “é” {[}U+4E2D]{[}U+1F642] {[}U+0105]"
+
+
+def test_negative_numbers_have_a_minus_sign() -> None:
+    run = known_run()
+    rows = [replace(row, value=-row.value) if row.value else row for row in run.scores]
+    line = next(
+        line for line in as_latex(compare(replace(run, scores=rows))).splitlines() if "text-only" in line
+    )
+    assert line.split("&")[1].startswith(" $-$0.")
+
+
 def test_every_row_has_as_many_cells_as_its_table_has_columns() -> None:
     for table in as_latex(compare(known_run())).split(r"\begin{table}")[1:]:
         columns = re.search(r"\\begin\{tabular\}\{(l+)\}", table)
@@ -47,10 +61,20 @@ def test_ties_are_all_bold() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
-def test_pdflatex_reads_it(tmp_path: Path) -> None:
-    text = as_latex(compare(known_run()))
-    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + text + "\\end{document}"
-    (tmp_path / "a.tex").write_text(document)
-    subprocess.run(
-        ["pdflatex", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL
+def test_pdflatex_reads_any_name(tmp_path: Path) -> None:
+    run, name = (
+        known_run(),
+        '*[t] my_mod:My%& #1 $x$ {y} \\z ~ ^ <b> "q" | `c\' -- Żéß — “” … → α 中文 🙂 ąĐ\x00',
     )
+    run = replace(
+        run,
+        manifest=replace(run.manifest, suite=name),
+        cells=tuple(replace(row, method=name) if row.method == "tuned" else row for row in run.cells),
+        scores=tuple(replace(row, method=name) if row.method == "tuned" else row for row in run.scores),
+    )
+    begin, end = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n", "\\end{document}\n"
+    (tmp_path / "a.tex").write_text(begin + as_latex(compare(run)) + end)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "a.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert b"Missing character" not in (tmp_path / "a.log").read_bytes()

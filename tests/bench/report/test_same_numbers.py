@@ -59,7 +59,12 @@ def test_page_has_those_of_csv(table: ComparisonTable, numbers: Numbers) -> None
 def test_text_has_those_of_csv(table: ComparisonTable, numbers: Numbers, form: str) -> None:
     text = markdown(table) if form == "markdown" else as_latex(table)
     if form == "latex":
-        text = re.sub(r"\\textbf\{([^}]*)\}", r"\1", text).replace(r"{\scriptsize ", "").replace("]}", "]")
+        text = (
+            re.sub(r"\\textbf\{([^}]*)\}", r"\1", text)
+            .replace(r"{\scriptsize ", "")
+            .replace("]}", "]")
+            .replace("$-$", "-")
+        )
     names = {key: key[0] if form == "markdown" else escaped(key[0]) for key in numbers}
     lines = {key: [line for line in text.splitlines() if names[key] in line] for key in numbers}
     missing = [key for key, own in lines.items() if not any(numbers[key] in line for line in own)]
