@@ -13,8 +13,8 @@ from bench.datasets.registry import open_people
 from bench.errors import ExitStatus, StoreError, SuiteError
 from bench.markdown import printable
 from bench.progress import Display, Work
-from bench.report.export import as_csv, as_json
-from bench.report.latex import as_latex
+from bench.report.formats.export import as_csv, as_json
+from bench.report.formats.latex import as_latex
 from bench.report.markdown_report import markdown
 from bench.report.plots import write_plot
 from bench.report.run_comparison import run_comparison

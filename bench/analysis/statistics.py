@@ -289,4 +289,5 @@ def _wilson(share: float, spread: _Spread, people: int, count: int, level: float
     t = float(stdtrit(spread.df if spread.error > 0 else people - 1, (1 + level) / 2))
     centre = (share + t**2 / (2 * size)) / (1 + t**2 / size)
     width = t * float(np.sqrt(share * (1 - share) / size + t**2 / (4 * size**2))) / (1 + t**2 / size)
-    return max(0.0, centre - width), min(1.0, centre + width)
+    # Rounding could put an end of 0 or 1 beyond the share itself.
+    return max(0.0, min(share, centre - width)), min(1.0, max(share, centre + width))

@@ -32,7 +32,7 @@ from storm_suite import write_inputs
 from bench.analysis.comparison_table import compare
 from bench.cli.main import main as command_line
 from bench.errors import BenchError
-from bench.report.export import as_csv, as_json
+from bench.report.formats.export import as_csv, as_json
 from bench.report.markdown_report import markdown
 from bench.runner.session import RunOptions, method_labels, plan_run
 from bench.runs.finished_run import read_run

@@ -15,8 +15,8 @@ from typing import Final
 
 from bench.analysis.comparison_table import ComparisonTable, compare
 from bench.analysis.costs import Costs
+from bench.analysis.curves.sweeps import SWEPT, matched_rows, method_of
 from bench.analysis.statistics import Estimate
-from bench.analysis.sweeps import SWEPT, matched_rows, method_of
 from bench.markdown import dash, number, table
 from bench.runs.finished_run import FinishedRun, read_run
 from bench.runs.records.tables import FLOOR

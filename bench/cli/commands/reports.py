@@ -68,17 +68,20 @@ def plot(
     output: Annotated[Path, typer.Argument(help="Output file: .svg, .pdf or .png.")],
     run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="the latest run")] = None,
     x: Annotated[
-        str, typer.Option(help="A setting that the suite sweeps, or a metric.")
+        str, typer.Option(help="A setting that the suite sweeps, a metric, or false-match-rate.")
     ] = "prompt-match@attributes",
     y: Annotated[str, typer.Option(help="A metric with one score per image.")] = "identity@sface",
 ) -> None:
     """Plot a metric against a setting or another metric.
 
-    Error bars are 95 % confidence intervals.
+    Error bars are 95 % confidence intervals. Over false-match-rate, an identity metric is the share of images
+    accepted as the person, at thresholds set by photographs of other people.
 
     Examples:
 
         bench plot trade-off.svg
+
+        bench plot match-rates.svg --x false-match-rate --y identity@sface
 
         bench plot photos.svg --run results/study-photos --x references --y identity@face-rendered
     """

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.analysis.sweeps import method_of
+from bench.analysis.curves.sweeps import method_of
 from bench.runs.finished_run import FinishedRun
 
 PALETTE: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9")

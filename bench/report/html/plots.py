@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.curves.sweeps import SWEPT, method_of
 from bench.analysis.statistics import Estimate
-from bench.analysis.sweeps import SWEPT, method_of
 from bench.markdown import number
 from bench.report.html.method_styles import MethodStyle, method_styles
 from bench.report.html.svg import Label, Scale, axes, figure, labels, point, scale_over, text

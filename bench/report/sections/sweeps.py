@@ -1,7 +1,7 @@
 """Section of the report: rows of a sweep at matched prompt match."""
 
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.sweeps import is_swept, matched_rows
+from bench.analysis.curves.sweeps import is_swept, matched_rows
 from bench.markdown import table as markdown_table
 from bench.report.cell_text import estimate_text
 

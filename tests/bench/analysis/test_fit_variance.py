@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.analysis.comparison_table import compare
 from bench.analysis.fit_variance import components, fit_variance
 from bench.analysis.statistics import estimate
-from bench.report.export import as_json
+from bench.report.formats.export import as_json
 from bench.report.sections.caveats import notes
 from bench.report.sections.fit_variance import fit_variance_section
 

@@ -7,7 +7,7 @@ from fake_run import cell, column, finished_run, scores
 
 from bench.analysis.comparison_table import compare
 from bench.analysis.rank_agreement import MetricPairAgreement
-from bench.report.export import as_json
+from bench.report.formats.export import as_json
 from bench.report.sections.rank_agreement import agreement_section
 from bench.runs.finished_run import FinishedRun
 

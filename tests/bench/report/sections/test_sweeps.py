@@ -8,7 +8,7 @@ from fake_run import cell, column, scores
 from fake_run import finished_run as make_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
-from bench.analysis.sweeps import curves, matched_rows, method_of
+from bench.analysis.curves.sweeps import curves, matched_rows, method_of
 from bench.errors import ReportError
 from bench.report.plots import write_plot
 from bench.report.sections.sweeps import matched_section

@@ -11,9 +11,9 @@ from known_run import known_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
 from bench.markdown import number
-from bench.report.export import as_csv, as_json
+from bench.report.formats.export import as_csv, as_json
+from bench.report.formats.latex import as_latex, escaped
 from bench.report.html.table_data import table_data
-from bench.report.latex import as_latex, escaped
 from bench.report.markdown_report import markdown
 
 Numbers = dict[tuple[str, str, str], str]

@@ -8,7 +8,7 @@ import pytest
 from known_run import known_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
-from bench.report.export import FIELDS, as_csv, as_json
+from bench.report.formats.export import FIELDS, as_csv, as_json
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bench.analysis.columns import ImageColumn, SetColumn
 from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.curves.match_rates import match_rate_curves
 from bench.analysis.failures import class_image_failure_counts
 from bench.analysis.subgroups import SubgroupComparison
 
@@ -52,6 +53,7 @@ def as_json(table: ComparisonTable) -> str:
             for column in table.image_columns
             for label, found in column.fit_variances.items()
         ],
+        "match_rates": [record for column in table.image_columns for record in _match_rate_records(column)],
         "costs": {method: asdict(costs) for method, costs in table.costs.items()},
         "failures": table.failures,
         "class_image_failures": class_image_failure_counts(run),
@@ -91,6 +93,23 @@ def _contrast_records(table: ComparisonTable) -> list[dict[str, Any]]:
         )
         for contrast in contrasts
     ]
+
+
+def _match_rate_records(column: ImageColumn) -> Iterator[dict[str, Any]]:
+    """The match rates of every row at some false-match rates."""
+    for curve in match_rate_curves(column):
+        for point in curve.points:
+            yield {
+                "method": curve.label,
+                "metric": column.column.name,
+                "encoder": column.column.encoder,
+                "false_match_rate": point.false_match_rate,
+                "threshold": point.threshold,
+                "match_rate": point.match_rate.mean,
+                "low": point.match_rate.low,
+                "high": point.match_rate.high,
+                "n": point.match_rate.n,
+            }
 
 
 def _image_record(column: ImageColumn, label: str) -> dict[str, Any]:

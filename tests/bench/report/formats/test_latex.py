@@ -10,7 +10,7 @@ import pytest
 from known_run import known_run
 
 from bench.analysis.comparison_table import compare
-from bench.report.latex import as_latex, escaped
+from bench.report.formats.latex import as_latex, escaped
 
 
 def test_special_characters_of_names_are_text() -> None:
