@@ -1,4 +1,4 @@
-"""The commands `bench run`, `bench score`, `bench report` and `bench plot`, without parsing and printing."""
+"""The commands `bench run` and `bench score`, without parsing and printing."""
 
 import time
 from collections import Counter
@@ -8,17 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.analysis.comparison_table import compare
 from bench.datasets.registry import open_people
 from bench.errors import ExitStatus, StoreError, SuiteError
 from bench.markdown import printable
 from bench.progress import Display, Work
-from bench.report.formats.export import as_csv, as_json
-from bench.report.formats.latex import as_latex
-from bench.report.markdown_report import markdown
-from bench.report.plots import write_plot
-from bench.report.run_comparison import run_comparison
-from bench.report.run_files import PAGE, REPORT, write_page_of, write_report_files
+from bench.report.run_files import PAGE, REPORT, write_report_files
 from bench.report.summary import summary
 from bench.runner.backbone_source import Device
 from bench.runner.cell_records import write_cell_tables
@@ -36,7 +30,6 @@ from bench.runner.session import (
     plan_run,
 )
 from bench.runs.fingerprint import digest_of
-from bench.runs.finished_run import latest_run, read_run
 from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_manifest, write_run_manifest
 from bench.runs.records.table_digests import OF_RUN, check_tables, table_digests
 from bench.runs.records.tables import CELLS, METRICS, CellRow, read_rows
@@ -246,24 +239,3 @@ def _write_report(inputs: ScoringInputs) -> str:
 def _print_report_path(folder: RunFolder, console: Console) -> None:
     for name, path in (("full report", REPORT), ("page with images", PAGE)):
         console.print(f"{name}: {folder.path / path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def render_report(run: Path | None, form: str) -> str:
-    """`bench report`."""
-    table = compare(read_run(run or latest_run(RESULTS)))
-    return {"markdown": markdown, "csv": as_csv, "json": as_json, "latex": as_latex}[form](table)
-
-
-def write_html(run: Path | None, output: Path | None, *, embed: bool) -> Path:
-    """`bench report --format html`: write the page; returns its path."""
-    return write_page_of(read_run(run or latest_run(RESULTS)), output, embed=embed)
-
-
-def compare_runs(one: Path, other: Path) -> str:
-    """`bench compare`."""
-    return run_comparison(read_run(one), read_run(other))
-
-
-def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:
-    """`bench plot`."""
-    write_plot(compare(read_run(run or latest_run(RESULTS))), x, y, output)

@@ -23,6 +23,8 @@ class Format(StrEnum):
     json = "json"
     html = "html"
     latex = "latex"
+    scores_csv = "scores-csv"
+    scores_parquet = "scores-parquet"
 
 
 CacheOption = Annotated[

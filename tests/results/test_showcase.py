@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.benchmark import render_report
+from bench.reporting import render_report
 
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "results" / "showcase"

@@ -79,7 +79,7 @@ def test_cheaper_range_ends_where_both_cost_the_same(
 
 @pytest.mark.parametrize("run", RUNS)
 def test_each_report_equals_what_its_tables_give(run: str) -> None:
-    from bench.benchmark import render_report
+    from bench.reporting import render_report
 
     assert render_report(RESULTS / run, "markdown") == (RESULTS / run / "report.md").read_text(
         encoding="utf-8"

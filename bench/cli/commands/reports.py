@@ -23,27 +23,32 @@ def report(
 ) -> None:
     """Print the tables of a finished run, or write its page.
 
+    csv and json contain the numbers of the tables; scores-csv and scores-parquet one row per image and
+    metric.
+
     Examples:
 
         bench report
 
         bench report results/tiny --format json --output tiny.json
 
+        bench report results/tiny --format scores-csv --output scores.csv
+
         bench report results/tiny --format html
     """
-    from bench.atomic_io import write_text
-    from bench.benchmark import render_report, write_html
+    from bench.reporting import render_report, write_html, write_report
 
     if embed and format is not Format.html:
         raise SuiteError(f"--embed needs --format html; found {format.value}")
     if format is Format.html:
         print(write_html(run, output, embed=embed))
-        return
-    text = render_report(run, format.value)
-    if output is None:
-        print(for_terminal(text) if format is Format.markdown else text, end="")
+    elif output is not None:
+        write_report(run, format.value, output)
+    elif format is Format.scores_parquet:
+        raise SuiteError("--format scores-parquet needs --output FILE, because Parquet is no text")
     else:
-        write_text(output, text)
+        text = render_report(run, format.value)
+        print(for_terminal(text) if format is Format.markdown else text, end="")
 
 
 def compare(
@@ -59,7 +64,7 @@ def compare(
 
         bench compare results/tiny results/tiny-seed7
     """
-    from bench.benchmark import compare_runs
+    from bench.reporting import compare_runs
 
     print(for_terminal(compare_runs(one, other)), end="")
 
@@ -85,6 +90,6 @@ def plot(
 
         bench plot photos.svg --run results/study-photos --x references --y identity@face-rendered
     """
-    from bench.benchmark import plot_run
+    from bench.reporting import plot_run
 
     plot_run(run, x, y, output)

@@ -25,6 +25,8 @@ FIELDS: Final = (
     "overlap",
     "reason",
 )
+VERSION: Final = 1
+"""Of the JSON format; a key that is removed or gets another meaning makes a new version."""
 
 
 def as_csv(table: ComparisonTable) -> str:
@@ -37,9 +39,10 @@ def as_csv(table: ComparisonTable) -> str:
 
 
 def as_json(table: ComparisonTable) -> str:
-    """The same lines, with groups, agreement, costs, failures and provenance."""
+    """The same lines, with groups, agreement, costs, failures and provenance; see report.schema.json."""
     run = table.run
     content = {
+        "version": VERSION,
         "run": asdict(run.manifest),
         "columns": [asdict(column) for column in run.columns],
         "scores": _records(table),
@@ -59,7 +62,7 @@ def as_json(table: ComparisonTable) -> str:
         "class_image_failures": class_image_failure_counts(run),
         "failed_cells": [asdict(cell) for cell in run.cells if cell.status != "generated" or cell.flaw],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _records(table: ComparisonTable) -> list[dict[str, Any]]:

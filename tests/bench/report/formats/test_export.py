@@ -3,12 +3,18 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any
 
 import pytest
+from jsonschema import ValidationError, validate
 from known_run import known_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
 from bench.report.formats.export import FIELDS, as_csv, as_json
+from bench.runs.finished_run import FinishedRun
 
 
 @pytest.fixture
@@ -44,3 +50,39 @@ def test_json_contains_every_part_of_the_report(table: ComparisonTable) -> None:
         ("tuned", ""),
         ("close", "black"),
     ]
+
+
+SCHEMA = json.loads(files("bench.report.formats").joinpath("report.schema.json").read_text("utf-8"))
+
+
+def run_with_two_fits() -> FinishedRun:
+    """The known run, with a second fit of everybody."""
+    run = known_run()
+    cells = (replace(row, cell=f"{row.cell}b", sample=2, fit=2) for row in run.cells)
+    return replace(
+        run,
+        cells=(*run.cells, *cells),
+        scores=(*run.scores, *(replace(row, sample=2) for row in run.scores)),
+    )
+
+
+@pytest.mark.parametrize("run", [known_run(), run_with_two_fits()], ids=["one fit", "two fits"])
+def test_json_follows_its_schema(run: FinishedRun) -> None:
+    content = json.loads(as_json(compare(run)))
+    assert [key for key, value in content.items() if value in ([], {}) and key != "fit_variance"] == []
+    validate(content, SCHEMA)
+    with pytest.raises(ValidationError):
+        validate({**content, "scores": [{**content["scores"][0], "other": 1}]}, SCHEMA)
+
+
+def test_schema_describes_every_key() -> None:
+    def without_description(schema: Any, path: str) -> Iterator[str]:
+        for name, own in schema.get("properties", {}).items():
+            if not own.get("description"):
+                yield f"{path}/{name}"
+            yield from without_description(own, f"{path}/{name}")
+        for key in ("items", "additionalProperties"):
+            if isinstance(schema.get(key), dict):
+                yield from without_description(schema[key], f"{path}/{key}")
+
+    assert list(without_description(SCHEMA, "")) == []

@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import re
+from collections import defaultdict
+from collections.abc import Iterable
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from bench.analysis.comparison_table import ComparisonTable, compare
 from bench.markdown import number
 from bench.report.formats.export import as_csv, as_json
 from bench.report.formats.latex import as_latex, escaped
+from bench.report.formats.score_rows import scores_csv
 from bench.report.html.table_data import table_data
 from bench.report.markdown_report import markdown
 
@@ -55,17 +59,52 @@ def test_page_has_those_of_csv(table: ComparisonTable, numbers: Numbers) -> None
     assert found == numbers
 
 
-@pytest.mark.parametrize("form", ["markdown", "latex"])
-def test_text_has_those_of_csv(table: ComparisonTable, numbers: Numbers, form: str) -> None:
-    text = markdown(table) if form == "markdown" else as_latex(table)
-    if form == "latex":
-        text = (
-            re.sub(r"\\textbf\{([^}]*)\}", r"\1", text)
-            .replace(r"{\scriptsize ", "")
-            .replace("]}", "]")
-            .replace("$-$", "-")
-        )
-    names = {key: key[0] if form == "markdown" else escaped(key[0]) for key in numbers}
-    lines = {key: [line for line in text.splitlines() if names[key] in line] for key in numbers}
-    missing = [key for key, own in lines.items() if not any(numbers[key] in line for line in own)]
-    assert missing == []
+def test_markdown_has_those_of_csv(table: ComparisonTable, numbers: Numbers) -> None:
+    blocks = [block for block in markdown(table).split("\n\n") if block.startswith("| method ")]
+    lines = [[line.strip("| ").split(" | ") for line in block.splitlines()] for block in blocks]
+    found = by_title((header, own) for header, _, *own in lines)
+    assert {place: found[place] for place in titled(numbers)} == titled(numbers)
+
+
+def test_latex_has_those_of_csv(table: ComparisonTable, numbers: Numbers) -> None:
+    text = re.sub(r"\\textbf\{([^}]*)\}|\{\\scriptsize ([^}]*)\}", r"\1\2", as_latex(table))
+    text = text.replace("$-$", "-").replace(r" $\approx$", "")
+    blocks = re.findall(r"\\toprule\n(.*?)\n\\bottomrule", text, re.DOTALL)
+    lines = [[line.removesuffix(r" \\").split(" & ") for line in block.splitlines()] for block in blocks]
+    found = by_title(
+        ([f"{name} {encoder}" for name, encoder in zip(names, encoders, strict=True)], own)
+        for names, encoders, _, *own in lines
+    )
+    names = {escaped(label): label for label in (*table.rows, *table.set_rows)}
+    found = {(names[label], title): number for (label, title), number in found.items()}
+    assert {place: text for place, text in found.items() if text != "--"} == titled(numbers)
+
+
+def by_title(tables: Iterable[tuple[list[str], list[list[str]]]]) -> dict[tuple[str, str], str]:
+    """By row and title of the column, the number with its interval; the first table that has both counts."""
+    found: dict[tuple[str, str], str] = {}
+    for header, lines in tables:
+        titles = [re.sub(r" (↑|↓|\$\\(up|down)arrow\$)", "", name).strip() for name in header]
+        for label, *cells in lines:
+            for title, cell in zip(titles[1:], cells, strict=True):
+                text = re.sub(r" \(\d+ of \d+\)| ?[†‡§]|\$\^.*?\$", "", cell).strip()
+                found.setdefault((label.strip(), title), text)
+    return found
+
+
+def titled(numbers: Numbers) -> dict[tuple[str, str], str]:
+    return {(row, f"{metric} ({encoder})"): text for (row, metric, encoder), text in numbers.items()}
+
+
+def test_rows_of_scores_have_the_means_of_csv(table: ComparisonTable, numbers: Numbers) -> None:
+    rows = list(csv.DictReader(io.StringIO(scores_csv(table.run))))
+    assert [float(row["value"]) for row in rows if row["value"]] == [
+        row.value for row in table.run.scores if row.value is not None
+    ]
+    values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        if row["value"]:
+            values[row["method"], row["metric"], row["encoder"]].append(float(row["value"]))
+    means = {key: number(fmean(own)) for key, own in values.items()}
+    of_images = {key: text.partition(" ")[0] for key, text in numbers.items() if key[1] != "fid"}
+    assert means == of_images
