@@ -14,6 +14,7 @@ from bench.cli.printing import print_error
 from bench.cli.renamed_options import one_line_notices, with_present_options
 from bench.cli.streams import tolerant_streams
 from bench.errors import BenchError, ExitStatus
+from bench.working_folder import leave_deleted_folder, working_folder
 
 HELP = """Compare methods for personalising a text-to-image diffusion model.
 
@@ -61,17 +62,20 @@ def _run() -> int:
 
     _set_missing_home()
     # A custom `package.module:Class` may be in the working folder; appended last, so that it shadows nothing.
-    try:
-        sys.path.append(str(Path.cwd()))
-    except FileNotFoundError:
-        print_error("the working folder does not exist any more; change into another one")
-        return ExitStatus.WRONG_INPUT
+    leave_deleted_folder()
+    if folder := working_folder():
+        sys.path.append(str(folder))
     try:
         with one_line_notices():
             app(with_present_options(sys.argv[1:]))
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     except (BenchError, MethodError, MetricError) as error:
+        print_error(error)
+        return ExitStatus.WRONG_INPUT
+    except FileNotFoundError as error:
+        if working_folder() is not None:
+            raise
         print_error(error)
         return ExitStatus.WRONG_INPUT
     except RuntimeError as error:

@@ -2,8 +2,14 @@
 
 import sys
 from shutil import get_terminal_size
+from typing import Final
 
 from bench.markdown import printable
+from bench.working_folder import working_folder
+
+DELETED_WORKING_FOLDER: Final = (
+    "the working folder does not exist any more: give absolute paths, or change into another folder"
+)
 
 
 def for_terminal(text: str) -> str:
@@ -15,4 +21,5 @@ def for_terminal(text: str) -> str:
 
 def print_error(error: object) -> None:
     """Print an error as one line on stderr."""
-    print(f"bench: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+    gone = "" if working_folder() else f"; {DELETED_WORKING_FOLDER}"
+    print(f"bench: {printable(' '.join(str(error).split()))}{gone}", file=sys.stderr)

@@ -19,6 +19,7 @@ from bench.errors import SuiteError
 from bench.runner.session import build_method, method_labels
 from bench.suite.suite import NO_BACKBONE, Suite, open_suite
 from bench.torchvision_compat import ensure_torchvision_imports
+from bench.working_folder import working_folder
 from methods.backbone.spec import EMBEDDED, BackboneSpec
 from methods.errors import MethodError
 from methods.interface import required_files
@@ -166,7 +167,8 @@ def _encoder_finding(name: str, fingerprint: Any, suite: Suite) -> Finding:
 
 def main() -> None:
     """Print the findings of each suite; the first argument is the comma-separated list of methods."""
-    sys.path.append(str(Path.cwd()))
+    if folder := working_folder():
+        sys.path.append(str(folder))
     method_list, *names = sys.argv[1:]
     suites = [open_suite(name).suite for name in names]
     lines = {suite.name: examine(suite, method_labels(method_list.split(","), suite)) for suite in suites}

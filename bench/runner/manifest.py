@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from bench.atomic_io import write_text
 from bench.runner.fingerprint_parts import class_code
@@ -18,6 +19,7 @@ from bench.runs.records.run_manifest import (
 )
 from bench.runs.records.table_digests import OF_RUN, table_digests
 from bench.runs.run_folder import SUITE_COPY, RunFolder
+from bench.working_folder import working_folder
 from methods.catalog import gpu_name
 from methods.interface import optimised_against, role_of, trained_on
 
@@ -47,7 +49,7 @@ def write_manifest(
         seed=options.seed,
         command=shlex.join(["bench", *sys.argv[1:]]),
         commit=commit(),
-        base=str(options.file.base.resolve()),
+        base=_absolute(options.file.base),
         libraries=versions(),
         machine={**machine(), **_processes(session)},
         people={who.id: PersonRecord(who.noun, who.origin, dict(who.attributes)) for who in people},
@@ -60,6 +62,11 @@ def write_manifest(
     )
     write_text(folder.path / SUITE_COPY, options.file.text)
     write_run_manifest(folder.path, manifest)
+
+
+def _absolute(folder: Path) -> str:
+    """The whole path; empty for a relative one in a working folder that was deleted."""
+    return str(folder.resolve()) if folder.is_absolute() or working_folder() else ""
 
 
 def _processes(session: RunSession) -> dict[str, str]:

@@ -12,6 +12,7 @@ from bench.suite.prompts import SLOT, Prompt
 from bench.suite.renamed_keys import with_present_names
 from bench.suite.toml_schema import read_table
 from bench.text_files import parse_toml, read_text, shortened
+from bench.working_folder import working_folder
 from methods.backbone.spec import BackboneSpec
 from methods.setting_checks import Bounds, Count, CountOrZero
 
@@ -171,7 +172,7 @@ class SuiteFile:
         """Base of `dataset.path`: the working folder for a built-in suite, else the file's folder."""
         if self.start is not None:
             return self.start
-        return Path.cwd() if self.path.parent == BUILT_IN else self.path.parent
+        return working_folder() or Path() if self.path.parent == BUILT_IN else self.path.parent
 
 
 def suite_names() -> list[str]:

@@ -19,6 +19,7 @@ from bench.runner.generate import generate_group, record_lost_group
 from bench.runs.events import Event
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
+from bench.working_folder import leave_deleted_folder
 from methods.errors import MethodError
 
 CONTEXT: Final = multiprocessing.get_context("spawn")
@@ -146,6 +147,7 @@ def serve(connection: Connection, backbone: BackboneSource | None, folder: RunFo
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # By default the signal ends the process without the clean-up of libraries.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    leave_deleted_folder()
     threading.Thread(target=_end_with_parent, daemon=True, name="parent watcher").start()
     try:
         opened(backbone)

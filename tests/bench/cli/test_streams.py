@@ -91,16 +91,6 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 3
 
 
-def test_deleted_working_folder_is_refused_in_one_line(
-    bench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
-) -> None:
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
-    assert bench("list", "suites") == ExitStatus.WRONG_INPUT
-    assert capsys.readouterr().err.startswith("bench: the working folder does not exist any more")
-
-
 def test_user_without_a_home_folder_can_run_commands(
     bench: Callable[..., int], suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
