@@ -73,6 +73,11 @@ METHODS: Final[dict[str, MethodEntry]] = {
         "learned embeddings of a new token, all weights frozen (Gal et al. 2022)",
         presets=TEXTUAL_INVERSION,
     ),
+    "textual-inversion-folder": MethodEntry(
+        "methods.textual_inversion.pretrained:TextualInversionFolder",
+        "embeddings trained elsewhere, one file for each person: diffusers', A1111's or SDXL's layout",
+        requires="a path",
+    ),
     "ip-adapter": MethodEntry(
         "methods.ip_adapter.method:IPAdapter",
         "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023); the weights that ship "

@@ -11,12 +11,11 @@ from PIL.Image import Image
 
 from methods.backbone.prior_prompts import generate_with_class_images
 from methods.interface import MethodBase, Role
+from methods.phrase_file import read_phrase, write_phrase
 from methods.subject import Request, Subject
 
 if TYPE_CHECKING:
     from methods.backbone.backbone import Backbone
-
-PHRASE = "phrase.txt"
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,10 @@ class TextOnly(MethodBase):
     role: ClassVar[Role] = "floor"
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
-        (into / PHRASE).write_text(subject.phrase, encoding="utf-8")
+        write_phrase(into, subject.phrase)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedText:
-        return PersonalisedText((fitted / PHRASE).read_text(encoding="utf-8"), backbone)
+        return PersonalisedText(read_phrase(fitted), backbone)
 
 
 @dataclass(frozen=True)

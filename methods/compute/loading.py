@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -17,6 +20,8 @@ from methods.errors import MethodError
 
 LOAD_FAULTS: Final = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 """Errors that diffusers and transformers raise for a missing, truncated or unrelated file."""
+UNSUPPORTED_OBJECT: Final = re.compile(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)")
+"""The class of an object that `torch.load` refuses to unpickle, in its message."""
 
 
 def first_line(error: BaseException) -> str:
@@ -38,6 +43,23 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
         raise MethodError(f"{path}: not a safetensors file ({first_line(error)})") from error
     check_finite(path, tensors)
     return tensors, metadata
+
+
+def read_torch_file(path: Path, *, classes: Sequence[type] = ()) -> Any:
+    """Return the content of a file by `torch.save`, which is read without unpickling.
+
+    Tensors, numbers and texts in lists and dicts are read, and objects of `classes`, whose constructors must
+    be harmless. Raises MethodError for other objects, and for a file that is missing, cut or of another kind.
+    """
+    try:
+        with torch.serialization.safe_globals(list(classes)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (*LOAD_FAULTS, pickle.UnpicklingError, EOFError) as error:
+        found = UNSUPPORTED_OBJECT.search(str(error))
+        reason = f"contains a pickled {found[1]}" if found else f"cannot be read: {first_line(error)}"
+        raise MethodError(
+            f"{path}: {reason}; expected tensors by name, which are read without unpickling"
+        ) from error
 
 
 def file_digest(path: Path) -> bytes:

@@ -21,7 +21,8 @@ from methods.finetuning.loop import (
     check_optimizer,
 )
 from methods.interface import MethodBase
-from methods.lora.checkpoint import PHRASE, PersonalisedWeights, load_person
+from methods.lora.checkpoint import PersonalisedWeights, load_person
+from methods.phrase_file import write_phrase
 from methods.setting_checks import Beta, Bounds, Count, CountOrZero, Rate, Scale, Share, check_settings
 from methods.subject import SLOT, Subject
 
@@ -124,7 +125,7 @@ class DreamBoothLora(MethodBase):
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         self.learn(subject, into, backbone=backbone, seed=seed)
-        (into / PHRASE).write_text(self.phrase(subject), encoding="utf-8")
+        write_phrase(into, self.phrase(subject))
 
     def learn(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> Tensor:
         """Train and write the LoRA; returns the loss of each step, (steps,)."""

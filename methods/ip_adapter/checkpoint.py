@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import torch
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.compute.loading import LOAD_FAULTS, check_finite, first_line, read_tensors
+from methods.compute.loading import check_finite, read_tensors, read_torch_file
 from methods.errors import MethodError
 
 Layout = Literal["base", "plus", "full-face", "faceid", "faceid-plus"]
@@ -47,7 +45,6 @@ LORA_WEIGHTS = tuple(
 )
 KEYS = ".to_k_ip.weight"
 """End of the names of the image keys in `ip_adapter`."""
-READ_ERRORS = (*LOAD_FAULTS, pickle.UnpicklingError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -171,12 +168,7 @@ def _read_safetensors(path: Path) -> tuple[Parts, Mapping[str, str]]:
 
 
 def _read_bin(path: Path) -> Parts:
-    try:
-        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except READ_ERRORS as error:
-        raise MethodError(
-            f"{path}: not a checkpoint that can be read without unpickling ({first_line(error)})"
-        ) from error
+    stored = read_torch_file(path)
     parts: Parts = {part: {} for part in PARTS}
     for part in PARTS:
         state = stored.get(part) if isinstance(stored, dict) else None

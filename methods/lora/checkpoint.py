@@ -19,12 +19,11 @@ from methods.compute.file_header import sort_header
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
 from methods.lora.merged import merged
+from methods.phrase_file import read_phrase
 from methods.subject import Request
 
 ADAPTER: Final = "person"
 FILE: Final = "pytorch_lora_weights.safetensors"
-PHRASE: Final = "phrase.txt"
-"""File with the phrase for the person in prompts, next to the weights."""
 METADATA: Final = "lora_adapter_metadata"
 """Entry of a file's header in which diffusers stores ranks and alphas."""
 PARTS: Final = ("unet", "text_encoder", "text_encoder_2")
@@ -166,8 +165,4 @@ def load_person(
     """Load the LoRA and the phrase in the folder `fitted`."""
     if not (fitted / FILE).is_file():
         raise MethodError(f"{fitted}: no {FILE}; fit the person again")
-    try:
-        phrase = (fitted / PHRASE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MethodError(f"{fitted}: no readable {PHRASE}; fit the person again") from error
-    return PersonalisedWeights(phrase, fitted / FILE, scale, backbone, merge)
+    return PersonalisedWeights(read_phrase(fitted), fitted / FILE, scale, backbone, merge)

@@ -10,10 +10,12 @@ from typing import ClassVar, Final
 from methods.backbone.backbone import Backbone
 from methods.errors import MethodError
 from methods.interface import MethodBase
-from methods.lora.checkpoint import FILE, PHRASE, PersonalisedWeights, load_person, lora_on
+from methods.lora.checkpoint import FILE, PersonalisedWeights, load_person, lora_on
 from methods.lora.published_file import copy_published
+from methods.phrase_file import PHRASE, write_phrase
 from methods.setting_checks import Scale, check_settings
 from methods.subject import Subject
+from methods.subject_files import SubjectFiles
 
 SUFFIXES: Final = (".safetensors", ".bin")
 
@@ -40,38 +42,27 @@ class LoraFolder(MethodBase):
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if not self.path:
-            raise MethodError("lora-folder: path is not set; give the folder with one LoRA per identity")
-        if not self.folder.is_dir():
-            raise MethodError(f"lora-folder: no such folder {self.path}; give the folder with the LoRA files")
+        self.files.check()
 
     @property
-    def folder(self) -> Path:
-        return Path(self.path).expanduser()
+    def files(self) -> SubjectFiles:
+        """The LoRA files by person."""
+        return SubjectFiles(self.name, self.path, "LoRA", SUFFIXES)
 
     @property
     def weights(self) -> tuple[Path, ...]:
-        files = (path for pattern in ("*", "*/*") for path in self.folder.glob(pattern))
-        return tuple(sorted(f for f in files if f.suffix in SUFFIXES or f.name == PHRASE))
+        return self.files.all_files(PHRASE)
 
     @property
     def required_files(self) -> Mapping[str, Path]:
-        return {"folder of LoRA files": self.folder}
+        return {"folder of LoRA files": self.files.folder}
 
     def unsupported_reason(self, subject: Subject) -> str | None:
-        found = self._files(subject)
-        if not found:
-            return (
-                f"{subject.id}: no LoRA in {self.folder}; expected {subject.id}.safetensors or {subject.id}/"
-            )
-        if len(found) > 1:
-            names = ", ".join(file.name for file in found)
-            return f"{subject.id}: {len(found)} LoRA files in {found[0].parent} ({names}); leave one"
-        return None
+        return self.files.missing_reason(subject) or self.files.ambiguous_reason(subject)
 
     def phrase(self, subject: Subject) -> str:
         """Return the phrase for the person in prompts: `sks man`."""
-        file = self.folder / subject.id / PHRASE
+        file = self.files.folder / subject.id / PHRASE
         if file.is_file():
             try:
                 return file.read_text(encoding="utf-8-sig").strip()
@@ -83,16 +74,10 @@ class LoraFolder(MethodBase):
         """Copy the person's file, and check that the backbone has every layer."""
         if reason := self.unsupported_reason(subject):
             raise MethodError(reason)
-        copy_published(self._files(subject)[0], into / FILE)
+        copy_published(self.files.of(subject)[0], into / FILE)
         with backbone.clean(), lora_on(backbone, into / FILE, scale=self.scale):
             pass
-        (into / PHRASE).write_text(self.phrase(subject), encoding="utf-8")
+        write_phrase(into, self.phrase(subject))
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedWeights:
         return load_person(fitted, self.scale, backbone, merge=self.merged)
-
-    def _files(self, subject: Subject) -> list[Path]:
-        subfolder = self.folder / subject.id
-        if subfolder.is_dir():
-            return sorted(file for file in subfolder.iterdir() if file.suffix in SUFFIXES)
-        return [file for suffix in SUFFIXES if (file := self.folder / f"{subject.id}{suffix}").is_file()]

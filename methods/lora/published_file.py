@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from methods.compute.loading import LOAD_FAULTS, check_finite, first_line
+from methods.compute.loading import check_finite, read_tensors, read_torch_file
 from methods.errors import MethodError
 
 ALPHA: Final = ".alpha"
@@ -42,7 +41,6 @@ def copy_published(file: Path, to: Path) -> None:
     """
     state = _read(file)
     _check_kind(state, file)
-    check_finite(file, state)
     bare = all(".processor." in name and not name.startswith("unet.") for name in state)
     if file.suffix == ".safetensors" and not bare and not any(name.endswith(ALPHA) for name in state):
         # The header of a file by diffusers may contain its alphas.
@@ -54,15 +52,12 @@ def copy_published(file: Path, to: Path) -> None:
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    try:
-        if file.suffix == ".safetensors":
-            state = load_file(file)
-        else:
-            state = torch.load(file, weights_only=True, map_location="cpu")
-    except (*LOAD_FAULTS, EOFError, UnpicklingError) as error:
-        raise MethodError(f"{file}: not a readable LoRA ({first_line(error)})") from error
+    if file.suffix == ".safetensors":
+        return read_tensors(file)[0]
+    state = read_torch_file(file)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise MethodError(f"{file}: not a readable LoRA; expected tensors by name")
+        raise MethodError(f"{file}: no LoRA; expected tensors by name")
+    check_finite(file, state)
     return state
 
 

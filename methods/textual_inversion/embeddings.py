@@ -19,6 +19,8 @@ from methods.errors import MethodError
 
 FILES: Final = ("learned_embeds.safetensors", "learned_embeds_2.safetensors")
 """One file per text encoder, named as by diffusers' textual_inversion scripts."""
+TOKEN: Final = "{token}"
+"""The place of the embeddings in the phrase for a person."""
 _TOKENIZERS: Final = ("tokenizer", "tokenizer_2")
 
 

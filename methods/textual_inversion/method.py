@@ -31,6 +31,7 @@ from methods.interface import MethodBase
 from methods.setting_checks import Beta, Count, CountOrZero, Rate, Share, check_settings
 from methods.subject import SLOT, Request, Subject
 from methods.textual_inversion.embeddings import (
+    TOKEN,
     check_placeholder,
     embedding_phrase,
     read_embeddings,
@@ -154,12 +155,15 @@ class PersonalisedEmbeddings:
     """Per text encoder, (V, D)."""
     backbone: Backbone
     pooled_at_end: bool = False
+    trigger: str = TOKEN
+    """The phrase for the person in prompts, with `{token}` for the embeddings."""
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
         return generate_with_class_images(requests, self._generate, self.backbone)
 
     def _generate(self, requests: Sequence[Request]) -> list[Image]:
-        prompts = [request.prompt(embedding_phrase(len(self.embeddings[0]))) for request in requests]
+        phrase = self.trigger.replace(TOKEN, embedding_phrase(len(self.embeddings[0])))
+        prompts = [request.prompt(phrase) for request in requests]
         tokens = tokens_on(self.backbone, self.embeddings, pooled_at_end=self.pooled_at_end)
         with self.backbone.clean(), tokens:
             return self.backbone.generate(prompts, [request.seed for request in requests])

@@ -204,6 +204,7 @@ def settings(
     chosen: dict[str, dict[str, object]] = {
         "dreambooth-lora": {"steps": 3, "class_pictures": 2, "learning_rate": 1e-2, "prior_weight": 1.0},
         "lora-folder": {"path": str(folder / "loras")},
+        "textual-inversion-folder": {"path": str(folder / "embeddings")},
         "image-folder": {"path": str(folder / "made-elsewhere")},
         "textual-inversion": {"steps": 2, "accumulation": 1, "learning_rate": 0.2},
         "ip-adapter": {"adapter": str(folder / "ip.safetensors"), "encoder": str(clip_folder)},
@@ -218,6 +219,11 @@ def settings(
     for sample in (1, 2, 11, 12, 13):
         prompt = "smile" if sample == 12 else "shirt"
         noise_picture(sample, 16).save(made / f"{prompt}.s{sample}.png")
+    (folder / "embeddings").mkdir()
+    rows = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(8))
+    torch.save(
+        {"string_to_param": {"*": rows}, "name": subject.id}, folder / "embeddings" / f"{subject.id}.pt"
+    )
     published = folder / "loras" / subject.id
     published.mkdir(parents=True)
     DreamBoothLora(steps=2, learning_rate=2e-2).learn(subject, published, backbone=shared_backbone, seed=9)

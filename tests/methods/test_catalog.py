@@ -40,7 +40,7 @@ def test_unknown_preset_is_refused() -> None:
 
 
 def test_methods_with_required_input_are_not_in_all() -> None:
-    assert not {"lora-folder", "image-folder"} & set(self_contained())
+    assert not {"lora-folder", "image-folder", "textual-inversion-folder"} & set(self_contained())
     assert {"dreambooth-lora", "textual-inversion"} <= set(self_contained())
 
 

@@ -20,8 +20,9 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora.method import DreamBoothLora
 from methods.errors import MethodError
-from methods.lora.checkpoint import FILE, PHRASE
+from methods.lora.checkpoint import FILE
 from methods.lora.pretrained import LoraFolder
+from methods.phrase_file import PHRASE
 from methods.subject import Request, Subject
 
 State = dict[str, Tensor]
@@ -186,7 +187,7 @@ class Code:
 
 def test_pickle_with_code_is_refused(backbone: Backbone, subject: Subject, tmp_path: Path) -> None:
     torch.save({"unet.x": Code()}, tmp_path / "ada.bin")
-    with pytest.raises(MethodError, match="not a readable LoRA"):
+    with pytest.raises(MethodError, match=r"contains a pickled .*Code; expected tensors"):
         LoraFolder(str(tmp_path)).fit(subject, tmp_path, backbone=backbone, seed=1)
 
 
