@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from PIL.Image import Image
 
@@ -15,6 +16,33 @@ if TYPE_CHECKING:
 
 Role = Literal["floor", "ceiling", "method"]
 """Lower bound of identity, upper bound of identity, or a method to compare with both."""
+
+
+Saved = Callable[[int], None]
+"""Called with a number of steps when the state after them is saved."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """States of one fit to save: folders, which exist and are empty, by number of steps."""
+
+    folders: Mapping[int, Path]
+    saved: Saved = lambda steps: None
+
+    @property
+    def last(self) -> int:
+        """The largest number of steps, after which training ends."""
+        return max(self.folders)
+
+    def after_step(self, write: Callable[[Path], None]) -> Saved:
+        """Return the function that a training loop calls after each step, with the number of steps so far."""
+
+        def after(steps: int) -> None:
+            if steps in self.folders:
+                write(self.folders[steps])
+                self.saved(steps)
+
+        return after
 
 
 class Personalised(Protocol):
@@ -97,6 +125,25 @@ class Method(Protocol):
 
     def load(self, fitted: Path, *, backbone: Backbone) -> Personalised:
         """Read what `fit` wrote."""
+        ...
+
+
+@runtime_checkable
+class SavesCheckpoints(Protocol):
+    """A method whose fit can save its state after several numbers of steps; the runner makes a row of each.
+
+    A state must be the same whichever others are saved.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the whole fit, which a schedule of the learning rate depends on."""
+        ...
+
+    def fit_checkpoints(
+        self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int
+    ) -> None:
+        """As `fit`, with the state after each number of steps in its own folder, which `load` reads."""
         ...
 
 

@@ -20,7 +20,7 @@ from methods.finetuning.loop import (
     Optimizer,
     check_optimizer,
 )
-from methods.interface import MethodBase
+from methods.interface import Checkpoints, MethodBase
 from methods.lora.checkpoint import PersonalisedWeights, load_person
 from methods.phrase_file import write_phrase
 from methods.setting_checks import Beta, Bounds, Count, CountOrZero, Rate, Scale, Share, check_settings
@@ -124,11 +124,18 @@ class DreamBoothLora(MethodBase):
         return f"{self.token} {subject.noun}".strip()
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
-        self.learn(subject, into, backbone=backbone, seed=seed)
-        write_phrase(into, self.phrase(subject))
+        self.fit_checkpoints(subject, Checkpoints({self.steps: into}), backbone=backbone, seed=seed)
 
-    def learn(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> Tensor:
-        """Train and write the LoRA; returns the loss of each step, (steps,)."""
+    def fit_checkpoints(
+        self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int
+    ) -> None:
+        """As `fit`, with the state after each number of steps in its own folder."""
+        for folder in checkpoints.folders.values():
+            write_phrase(folder, self.phrase(subject))
+        self.learn(subject, checkpoints, backbone=backbone, seed=seed)
+
+    def learn(self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int) -> Tensor:
+        """Train and write the LoRAs; returns the loss of each step, (steps,)."""
         for tokenizer, _ in encoders_of(backbone.pipe):
             if self.token and not tokenizer.tokenize(self.token):
                 raise MethodError(
@@ -136,7 +143,7 @@ class DreamBoothLora(MethodBase):
                 )
         instances = self._instances(subject, backbone)
         classes = self._class_images(subject, backbone) if self.prior_weight > 0 else None
-        return train_lora(backbone, instances, classes, self._training(), into, seed=seed)
+        return train_lora(backbone, instances, classes, self._training(), checkpoints, seed=seed)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedWeights:
         return load_person(fitted, self.scale, backbone, merge=self.merged)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from methods.compute.seeding import seeded_generator
 from methods.errors import MethodError
 from methods.finetuning.instance_images import EpochShuffler, InstanceImages
 from methods.finetuning.loop import OptimizationConfig, in_training, noised_losses, optimize
+from methods.interface import Checkpoints
 from methods.lora.checkpoint import ADAPTER, save_lora
 from methods.lora.merged import merged
 
@@ -68,11 +69,11 @@ def train_lora(
     instances: Instances,
     classes: ClassImages | None,
     training: LoraTraining,
-    into: Path,
+    checkpoints: Checkpoints,
     *,
     seed: int,
 ) -> Tensor:
-    """Minimise L(photos) + prior_weight L(class images) (Ruiz et al. 2023, eq. 2); write the LoRA.
+    """Minimise L(photos) + prior_weight L(class images) (Ruiz et al. 2023, eq. 2); write the LoRAs.
 
     Returns each step's loss, (steps,).
     """
@@ -84,9 +85,15 @@ def train_lora(
             rows = order.rows(batch * training.batch, training.batch)
             return _loss(backbone, text, instances, classes, training, rows, seeded_generator(seed, batch))
 
-        losses = optimize(groups, loss, training.optimization, backbone=backbone)
-        save_lora(backbone.pipe, into, with_text_encoders=training.text_encoder)
-    return losses
+        save = partial(save_lora, backbone.pipe, with_text_encoders=training.text_encoder)
+        return optimize(
+            groups,
+            loss,
+            training.optimization,
+            backbone=backbone,
+            after_step=checkpoints.after_step(save),
+            stop_after=checkpoints.last,
+        )
 
 
 class _PromptFeatures:

@@ -87,11 +87,15 @@ def optimize(
     optimization: OptimizationConfig,
     *,
     backbone: Backbone,
+    after_step: Callable[[int], None] | None = None,
+    stop_after: int | None = None,
 ) -> Tensor:
     """Minimise `loss(batch)`, with batch numbers from 0, over the optimizer's parameter groups.
 
-    Returns the mean loss of each step, (steps,). Raises MethodError where a loss or, at the end, a weight is
-    not finite, and where fp16 overflowed in so many steps that little was learned.
+    `after_step` is called with the number of steps so far. `stop_after` ends training early; the learning
+    rate still follows the schedule of `optimization.steps`. Returns the mean loss of each step, (steps,).
+    Raises MethodError where a loss or, at the end, a weight is not finite, and where fp16 overflowed in so
+    many steps that little was learned.
     """
     parameters = [p for group in groups for p in group["params"]]
     optimizer = _optimizer(groups, optimization)
@@ -99,9 +103,10 @@ def optimize(
     # Without loss scaling, small gradients underflow to zero in fp16.
     half = optimization.mixed_precision == "fp16" or backbone.dtype == torch.float16
     scaler = torch.amp.GradScaler(backbone.device.type, enabled=half)
-    losses = torch.zeros(optimization.steps, device=backbone.device)
+    steps = optimization.steps if stop_after is None else stop_after
+    losses = torch.zeros(steps, device=backbone.device)
     skipped = 0
-    for step in range(optimization.steps):
+    for step in range(steps):
         for batch in range(step * optimization.accumulation, (step + 1) * optimization.accumulation):
             # The backward pass is included: checkpointing repeats the forward pass in it.
             with _attention_context(optimization.mixed_precision, backbone.device):
@@ -124,8 +129,10 @@ def optimize(
         # Not at every step: reading a loss makes a GPU wait.
         if (step + 1) % CHECK_INTERVAL == 0:
             check_losses(optimization.name, losses[: step + 1])
+        if after_step is not None:
+            after_step(step + 1)
     check_losses(optimization.name, losses)
-    check_skipped(optimization.name, skipped, optimization.steps)
+    check_skipped(optimization.name, skipped, steps)
     if not all(bool(p.isfinite().all()) for p in parameters):
         raise MethodError(f"{optimization.name}: the weights are no longer finite; lower learning_rate")
     return losses.cpu()

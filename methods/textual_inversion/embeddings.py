@@ -134,7 +134,7 @@ def word_embeddings(backbone: Backbone, word: str) -> list[Tensor]:
     return found
 
 
-def save_embeddings(into: Path, placeholder: str, embeddings: Sequence[Tensor]) -> None:
+def save_embeddings(placeholder: str, embeddings: Sequence[Tensor], into: Path) -> None:
     """Write one file per text encoder, for `pipe.load_textual_inversion`."""
     for name, rows in zip(FILES, embeddings, strict=False):
         tensors = {placeholder: rows.detach().float().cpu().contiguous()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
@@ -27,7 +28,7 @@ from methods.finetuning.loop import (
     noised_losses,
     optimize,
 )
-from methods.interface import MethodBase
+from methods.interface import Checkpoints, MethodBase
 from methods.setting_checks import Beta, Count, CountOrZero, Rate, Share, check_settings
 from methods.subject import SLOT, Request, Subject
 from methods.textual_inversion.embeddings import (
@@ -100,9 +101,15 @@ class TextualInversion(MethodBase):
             raise MethodError(f"textual-inversion: placeholder is {self.placeholder!r}; expected one word")
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
-        self.learn(subject, into, backbone=backbone, seed=seed)
+        self.fit_checkpoints(subject, Checkpoints({self.steps: into}), backbone=backbone, seed=seed)
 
-    def learn(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> Tensor:
+    def fit_checkpoints(
+        self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int
+    ) -> None:
+        """As `fit`, with the state after each number of steps in its own folder."""
+        self.learn(subject, checkpoints, backbone=backbone, seed=seed)
+
+    def learn(self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int) -> Tensor:
         """Train and write the embeddings; returns the loss of each step, (steps,)."""
         check_placeholder(backbone, self.placeholder)
         initial = word_embeddings(backbone, self.initializer.replace("{noun}", subject.noun))
@@ -130,9 +137,14 @@ class TextualInversion(MethodBase):
             tokens_on(backbone, embeddings, pooled_at_end=self.pooled_at_end),
             in_training(networks, gradient_checkpointing=self.gradient_checkpointing),
         ):
-            losses = optimize([optimization.group(embeddings)], loss, optimization, backbone=backbone)
-        save_embeddings(into, self.placeholder, embeddings)
-        return losses
+            return optimize(
+                [optimization.group(embeddings)],
+                loss,
+                optimization,
+                backbone=backbone,
+                after_step=checkpoints.after_step(partial(save_embeddings, self.placeholder, embeddings)),
+                stop_after=checkpoints.last,
+            )
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedEmbeddings:
         embeddings = read_embeddings(fitted, backbone)

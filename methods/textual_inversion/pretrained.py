@@ -70,7 +70,7 @@ class TextualInversionFolder(MethodBase):
         embeddings = read_published(self.files.of(subject), backbone)
         with backbone.clean(), tokens_on(backbone, embeddings):
             pass
-        save_embeddings(into, PLACEHOLDER, embeddings)
+        save_embeddings(PLACEHOLDER, embeddings, into)
         write_phrase(into, self.trigger.replace("{noun}", subject.noun))
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedEmbeddings:

@@ -18,6 +18,7 @@ from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora.method import DreamBoothLora
 from methods.encoders.clip_vision import open_encoder
 from methods.encoders.resampler import new_resampler
+from methods.interface import Checkpoints
 from methods.ip_adapter.training import TrainableAdapter, save_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
@@ -226,7 +227,8 @@ def settings(
     )
     published = folder / "loras" / subject.id
     published.mkdir(parents=True)
-    DreamBoothLora(steps=2, learning_rate=2e-2).learn(subject, published, backbone=shared_backbone, seed=9)
+    lora = DreamBoothLora(steps=2, learning_rate=2e-2)
+    lora.learn(subject, Checkpoints({2: published}), backbone=shared_backbone, seed=9)
     with torch.random.fork_rng():
         torch.manual_seed(2)
         resampler = new_resampler(patch_width=encoder.width, width=WIDTH, tokens=3, hidden=64)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import METHODS, make
-from methods.interface import Method
+from methods.interface import Checkpoints, Method, SavesCheckpoints
 from methods.subject import Request, Subject
 
 Settings = dict[str, dict[str, object]]
@@ -29,6 +29,7 @@ REQUESTS = [
 ]
 
 every_method = pytest.mark.parametrize("name", METHODS)
+with_checkpoints = pytest.mark.parametrize("name", ["dreambooth-lora", "textual-inversion"])
 
 
 @pytest.fixture
@@ -126,6 +127,50 @@ def test_fit_with_the_same_seed_writes_the_same_content(
 ) -> None:
     method.fit(subject, tmp_path, backbone=backbone, seed=5)
     assert contents_of(tmp_path) == contents_of(fit_of(name))
+
+
+@with_checkpoints
+def test_state_after_some_steps_is_the_same_whichever_are_saved(
+    name: str, method: Method, subject: Subject, backbone: Backbone, fit_of: Fit, tmp_path: Path
+) -> None:
+    assert isinstance(method, SavesCheckpoints)
+    saved: list[int] = []
+    several = {steps: empty(tmp_path / f"several-{steps}") for steps in (1, method.steps)}
+    one = empty(tmp_path / "one")
+    method.fit_checkpoints(subject, Checkpoints(several, saved.append), backbone=backbone, seed=5)
+    method.fit_checkpoints(subject, Checkpoints({1: one}), backbone=backbone, seed=5)
+    assert saved == list(several)
+    assert contents_of(several[1]) == contents_of(one)
+    assert contents_of(several[method.steps]) == contents_of(fit_of(name))
+    assert contents_of(several[1]) != contents_of(several[method.steps])
+
+
+@with_checkpoints
+@pytest.mark.parametrize(
+    ("lr_scheduler", "is_shorter_fit"),
+    [("constant", True), ("constant_with_warmup", True), ("cosine", False)],
+)
+def test_state_after_some_steps_equals_a_shorter_fit_where_the_rate_ignores_the_total(
+    name: str,
+    lr_scheduler: str,
+    is_shorter_fit: bool,
+    settings: Settings,
+    subject: Subject,
+    backbone: Backbone,
+    tmp_path: Path,
+) -> None:
+    method = make(name, {**settings[name], "steps": 4, "lr_scheduler": lr_scheduler, "warm_up": 1})
+    shorter = make(name, {**settings[name], "steps": 3, "lr_scheduler": lr_scheduler, "warm_up": 1})
+    assert isinstance(method, SavesCheckpoints)
+    state, fit = empty(tmp_path / "state"), empty(tmp_path / "fit")
+    method.fit_checkpoints(subject, Checkpoints({3: state}), backbone=backbone, seed=5)
+    shorter.fit(subject, fit, backbone=backbone, seed=5)
+    assert (contents_of(state) == contents_of(fit)) == is_shorter_fit
+
+
+def empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 @every_method

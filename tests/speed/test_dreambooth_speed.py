@@ -35,6 +35,7 @@ from methods.backbone.spec import BackboneSpec
 from methods.dreambooth_lora.method import DreamBoothLora
 from methods.finetuning.instance_images import InstanceImages
 from methods.finetuning.loop import noised_losses
+from methods.interface import Checkpoints
 from methods.lora.checkpoint import FILE, lora_on
 from methods.subject import Subject
 
@@ -196,7 +197,12 @@ def ours(experiment: Experiment, folder: Path) -> TrainingResult:
     into.mkdir()
     method = DreamBoothLora(steps=experiment.steps, batch=experiment.batch, learning_rate=RATE)
     seconds, clock = time.process_time(), time.perf_counter()
-    losses = method.learn(experiment.subject, into, backbone=experiment.backbone, seed=experiment.seed)
+    losses = method.learn(
+        experiment.subject,
+        Checkpoints({method.steps: into}),
+        backbone=experiment.backbone,
+        seed=experiment.seed,
+    )
     return TrainingResult(losses, time.process_time() - seconds, time.perf_counter() - clock, into)
 
 

@@ -16,6 +16,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.backbone.text_encoding import encoders_of
 from methods.errors import MethodError
+from methods.interface import Checkpoints
 from methods.subject import Request, Subject
 from methods.textual_inversion.embeddings import (
     FILES,
@@ -83,9 +84,11 @@ def test_embedding_starts_at_the_noun_and_its_loss_falls(
     method = replace(
         QUICK, steps=15, batch=4, vectors=3, learning_rate=0.3, weight_decay=0.0, captions="per-photo"
     )
-    losses = method.learn(one, tmp_path, backbone=backbone, seed=1)
+    losses = method.learn(one, Checkpoints({15: tmp_path}), backbone=backbone, seed=1)
     # The same photographs, steps and noise, with a constant embedding.
-    constant = replace(method, learning_rate=0.0).learn(one, tmp_path, backbone=backbone, seed=1)
+    constant = replace(method, learning_rate=0.0).learn(
+        one, Checkpoints({15: tmp_path}), backbone=backbone, seed=1
+    )
     assert float(losses[0]) == float(constant[0])
     assert float(losses[5:].mean()) < float(constant[5:].mean())
 
@@ -142,7 +145,7 @@ def test_image_does_not_depend_on_the_spelling_of_the_placeholder(
     images = []
     for word in (placeholder, "<person>"):
         (tmp_path / word).mkdir()
-        save_embeddings(tmp_path / word, word, rows)
+        save_embeddings(word, rows, tmp_path / word)
         fitted = QUICK.load(tmp_path / word, backbone=backbone)
         images.append(fitted.generate([Request("a photo of {subject} in canada", 3)])[0].tobytes())
     assert images[0] == images[1]
