@@ -1,5 +1,7 @@
-"""The best row of a column, and the rows that are not separable from it."""
+"""The best row of a column, the rows that are not separable from it, and groups of inseparable rows."""
 
+from collections.abc import Sequence
+from string import ascii_lowercase
 from typing import Literal
 
 from bench.analysis.columns import ImageColumn, SetColumn
@@ -29,6 +31,37 @@ def standings(column: ImageColumn | SetColumn) -> dict[str, Standing]:
         elif contrast.difference.low is not None and not contrast.separable:
             found[other] = "not separable from the best"
     return found
+
+
+def shared_letters(column: ImageColumn | SetColumn) -> dict[str, str]:
+    """By ranked method, letters: two methods are separable where they have no letter in common.
+
+    The compact letter display of Piepho (2004). Empty without intervals, for sets, and for more groups than
+    letters.
+    """
+    if isinstance(column, SetColumn) or not any(c.difference.low is not None for c in column.contrasts):
+        return {}
+    groups = [frozenset(column.ranking)]
+    for contrast in column.contrasts:
+        if contrast.separable:
+            groups = _without_pair(groups, contrast.one, contrast.other)
+    groups.sort(key=lambda group: sorted(map(column.ranking.index, group)))
+    if len(groups) > len(ascii_lowercase):
+        return {}
+    return {
+        label: "".join(
+            letter for letter, group in zip(ascii_lowercase, groups, strict=False) if label in group
+        )
+        for label in column.ranking
+    }
+
+
+def _without_pair(groups: Sequence[frozenset[str]], one: str, other: str) -> list[frozenset[str]]:
+    """The groups, divided where they contain both; without those that lie within another."""
+    divided: list[frozenset[str]] = []
+    for group in groups:
+        divided += [group - {one}, group - {other}] if {one, other} <= group else [group]
+    return [group for group in dict.fromkeys(divided) if not any(group < wider for wider in divided)]
 
 
 def _best_sets(column: SetColumn) -> dict[str, Standing]:

@@ -13,6 +13,8 @@ from scipy.stats import rankdata
 from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.scored_rows import scored
+from bench.analysis.subgroups import groupings
+from bench.report.html.table_data import overlap_note
 from bench.report.html.thumbnails import Thumbnails
 from bench.runs.finished_run import FinishedRun
 from bench.runs.records.tables import CellRow, ScoreRow
@@ -58,10 +60,22 @@ def gallery_data(table: ComparisonTable, source: GallerySource) -> dict[str, Any
         for cells in rows.values()
     ]
     if not any(cell and cell["image"] for row in listed for cell in row["cells"]):
-        return {"people": {}, "metrics": [], "faces": False, "rows": [], "remark": NO_IMAGES}
+        return {"people": {}, "groups": [], "metrics": [], "faces": False, "rows": [], "remark": NO_IMAGES}
     return {
         "people": {who: _photos(source, who) for who in dict.fromkeys(cell.identity for cell in run.cells)},
-        "metrics": [{"title": c.column.title, "better": c.column.better} for c in columns],
+        "groups": [
+            {"name": f"{attribute}: {value}", "people": people}
+            for attribute, groups in groupings(run).items()
+            for value, people in groups.items()
+        ],
+        "metrics": [
+            {
+                "title": c.column.title,
+                "better": c.column.better,
+                "overlap": [overlap_note(run.overlap(label, c.column)) for label in run.methods],
+            }
+            for c in columns
+        ],
         "faces": bool(disagreement),
         "rows": listed,
         "remark": source.remark,

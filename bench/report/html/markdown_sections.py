@@ -28,6 +28,11 @@ def heading_of(markdown: str) -> str:
     return first.lstrip("# ") if first.startswith("#") else ""
 
 
+def without_heading(section: str) -> str:
+    """A section below its heading."""
+    return section.partition("\n\n")[2] if section.startswith("#") else section
+
+
 def _kind(line: str) -> str:
     return {"#": "heading", "|": "table", "*": "bullets"}.get(line[:1], "paragraph")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -30,6 +31,11 @@ class Thumbnails:
     embed: bool = False
     """Return the images themselves as `data:` addresses, and write no file."""
     used: set[str] = field(default_factory=set)
+
+    @property
+    def address(self) -> str:
+        """The folder as a page beside it names it; empty where the page contains the images."""
+        return "" if self.embed else quote(self.folder.name, errors="surrogateescape")
 
     def of_image(self, path: Path) -> str:
         """Address of the thumbnail of a stored image; empty where it cannot be read."""

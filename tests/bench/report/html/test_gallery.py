@@ -64,3 +64,16 @@ def test_missing_image_has_a_reason(run_folder: Path) -> None:
     source = GallerySource({}, Thumbnails(run_folder / "x_images"), run_folder / "x.html")
     cells = [c for row in gallery_data(compare(run), source)["rows"] for c in row["cells"]]
     assert [c["problem"] for c in cells if not c["image"]] == ["the image is not in the run folder"]
+
+
+def test_groups_and_overlaps_of_the_run(known_folder: Path, tmp_path: Path) -> None:
+    run = read_run(known_folder)
+    data = gallery_data(compare(run), GallerySource({}, Thumbnails(tmp_path / "t"), tmp_path / "page.html"))
+    assert {group["name"]: group["people"] for group in data["groups"]} == {
+        "noun: man": ("bob", "dan"),
+        "noun: woman": ("ada", "cleo", "eva", "fay"),
+    }
+    sface = next(metric for metric in data["metrics"] if metric["title"] == "identity (sface)")
+    notes = dict(zip(run.methods, sface["overlap"], strict=True))
+    assert notes.pop("leaky").startswith("† Not ranked: the method is conditioned")
+    assert set(notes.values()) == {""}

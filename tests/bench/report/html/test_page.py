@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bench.analysis.comparison_table import ComparisonTable, compare
-from bench.report.html.page import json_text, write_page
+from bench.report.html.document import json_text
+from bench.report.html.page import write_page
 from bench.report.markdown_report import report_sections
 
 
