@@ -10,6 +10,7 @@ from bench.torchvision_compat import ensure_torchvision_imports
 from bench.training import recipes
 from bench.training.options import (
     AdapterOptions,
+    BackboneFamily,
     DatasetOptions,
     Device,
     DeviceOption,
@@ -79,12 +80,20 @@ def autoencoder(options: TinySdOptions, data: Data = PEOPLE, checkpoints: Checkp
 
 @app.command()
 @grouped_options
-def backbone(paths: TrainingPaths, options: TinySdOptions) -> None:
+def backbone(
+    paths: TrainingPaths,
+    options: TinySdOptions,
+    family: Annotated[
+        BackboneFamily,
+        typer.Option(help="`unet`, Stable Diffusion's, or `flow`, Stable Diffusion 3's transformer."),
+    ] = BackboneFamily.unet,
+) -> None:
     """Train the U-Net on CLIP and autoencoder, and write a Stable Diffusion folder.
 
-    On several GPUs as `loo`.
+    With `--family flow`, train a transformer by rectified flow on the autoencoder and text encoder of the
+    U-Net's folder, and write a Stable Diffusion 3 folder. On several GPUs as `loo`.
     """
-    print(recipes.train_backbone(paths, options))
+    print(recipes.train_backbone(paths, options, family))
 
 
 @app.command(name="ip-adapter")

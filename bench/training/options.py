@@ -26,6 +26,15 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class BackboneFamily(StrEnum):
+    """The layout and the denoiser of a backbone."""
+
+    unet = "unet"
+    """Stable Diffusion 1: a U-Net that predicts the velocity of a variance-preserving schedule."""
+    flow = "flow"
+    """Stable Diffusion 3: a transformer trained by rectified flow."""
+
+
 Steps = Annotated[
     int | None, typer.Option(help="Training steps (default: the recipe's).", show_default=False)
 ]

@@ -7,6 +7,7 @@ from typing import Final
 from bench.progress import reporting
 from bench.training.options import (
     AdapterOptions,
+    BackboneFamily,
     DatasetOptions,
     IPAdapterOptions,
     LeaveOneOutOptions,
@@ -62,15 +63,20 @@ def train_autoencoder(paths: TrainingPaths, options: TinySdOptions) -> Path:
         return make_autoencoder(workspace, schedule, decoder, command="bench train autoencoder")
 
 
-def train_backbone(paths: TrainingPaths, options: TinySdOptions) -> Path:
-    """Train the U-Net; returns the folder of the complete pipeline."""
+def train_backbone(paths: TrainingPaths, options: TinySdOptions, family: BackboneFamily) -> Path:
+    """Train the denoiser of one family; returns the folder of the complete pipeline."""
+    from methods.recipes.tiny_flow import make_flow_backbone
     from methods.recipes.tiny_sd import make_backbone
-    from methods.tiny_sd.unet import CONTINUED_SCHEDULE, SCHEDULE
+    from methods.tiny_sd import transformer, unet
 
-    schedule = options.applied_to(CONTINUED_SCHEDULE if options.start else SCHEDULE)
+    flow = family is BackboneFamily.flow
+    make = make_flow_backbone if flow else make_backbone
+    recipe = transformer if flow else unet
+    schedule = options.applied_to(recipe.CONTINUED_SCHEDULE if options.start else recipe.SCHEDULE)
+    command = "bench train backbone" + (" --family flow" if flow else "")
     with reporting("backbone") as report:
         workspace = rendered_workspace(paths, options.device.value, report, start=options.start)
-        return make_backbone(workspace, schedule, command="bench train backbone")
+        return make(workspace, schedule, command=command)
 
 
 def train_ip_adapter(

@@ -22,7 +22,9 @@ from methods.errors import MethodError
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.loop import Schedule
 from methods.recipes.model_card import ModelCard
+from methods.recipes.pipeline_folder import save_stable_diffusion
 from methods.recipes.workspace import TrainingWorkspace, emptied, require_network
+from methods.tiny_sd.attribute_tokens import ATTRIBUTES_FILE
 from methods.tiny_sd.autoencoder import (
     CHANNELS,
     as_tensor,
@@ -33,11 +35,10 @@ from methods.tiny_sd.autoencoder import (
 )
 from methods.tiny_sd.captions import plain_captions, sample_captions
 from methods.tiny_sd.clip import image_processor, train_clip
+from methods.tiny_sd.encoded_set import FrozenParts
 from methods.tiny_sd.tokenizer import learn_tokenizer, token_ids
-from methods.tiny_sd.unet import FrozenParts, denoising_error, initial_unet, save_pipeline, train_unet
+from methods.tiny_sd.unet import denoising_error, initial_unet, train_unet
 
-ATTRIBUTES_FILE: Final = "describer.safetensors"
-"""Attribute tokens, in the checkpoint folder; they do not ship."""
 EVALUATION_PHOTOS: Final = 400
 """Number of unseen photographs for the evaluation on a model card."""
 
@@ -203,7 +204,7 @@ def _write_backbone(
 ) -> None:
     error = denoising_error(unet, parts, workspace.unseen, device=workspace.device)
     psnr = reconstruction_psnr(parts.autoencoder, workspace)
-    save_pipeline(emptied(folder), parts, unet)
+    save_stable_diffusion(emptied(folder), parts, unet)
     ModelCard(
         "Tiny Stable Diffusion",
         command,

@@ -19,6 +19,8 @@ from methods.compute.atomic_io import atomic_file
 from methods.errors import MethodError
 from methods.pretraining.dataset import Descriptions
 
+ATTRIBUTES_FILE: Final = "describer.safetensors"
+"""Trained tokens, in the checkpoint folder; they do not ship."""
 ATTRIBUTES_SHARE: Final = 0.7
 """Share of the training images whose U-Net input contains attribute tokens."""
 
@@ -53,6 +55,11 @@ class AttributeConditioning(nn.Module):
         self.describer = AttributeTokens(descriptions, width) if descriptions else None
         self.new_to_unet = new_to_unet and self.describer is not None
         """True for a trained U-Net that was trained without these tokens."""
+
+    @property
+    def available(self) -> bool:
+        """Whether the training set describes its people."""
+        return self.describer is not None
 
     def append_to(self, context: Tensor, rows: Tensor, described: Tensor) -> tuple[Tensor, Tensor | None]:
         """The U-Net's text input, B x (L + groups) x width, and its attention mask, B x (L + groups).

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from methods.pretraining.dataset import TrainingSet
-from methods.tiny_sd.tokenizer import MAX_LENGTH, token_ids
+from methods.tiny_sd.tokenizer import token_ids
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class CaptionBank:
     """Several random captions of each photograph and of its mirror image, as token ids."""
 
     ids: Tensor
-    """N x 2 x variants x MAX_LENGTH, int16; the second axis is (original, mirrored)."""
+    """N x 2 x variants x L, int16; the second axis is (original, mirrored)."""
 
     def sample(self, rows: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
-        """A random caption for each of `rows`, int64, len(rows) x MAX_LENGTH."""
+        """A random caption for each of `rows`, int64, len(rows) x L."""
         variant = torch.randint(self.ids.shape[2], rows.shape, generator=generator)
         return self.ids[rows, mirrored.long(), variant].long()
 
@@ -53,4 +53,4 @@ def caption_bank(
     index = {caption: i for i, caption in enumerate(distinct)}
     ids = torch.tensor(token_ids(tokenizer, distinct), dtype=torch.int16)
     rows = torch.tensor([index[caption] for caption in captions])
-    return CaptionBank(ids[rows].reshape(len(data.pixels), 2, variants, MAX_LENGTH))
+    return CaptionBank(ids[rows].reshape(len(data.pixels), 2, variants, ids.shape[1]))

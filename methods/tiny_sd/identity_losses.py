@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.pretraining.dataset import Descriptions, TrainingSet
-from methods.tiny_sd.unet import face_weight
+from methods.tiny_sd.encoded_set import face_weight
 
 COMPONENTS: Final = 160
 """Principal components of the persons' mean photographs."""

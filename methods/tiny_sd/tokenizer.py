@@ -61,8 +61,8 @@ def _as_clip(byte_pairs: Tokenizer, alphabet: list[str]) -> CLIPTokenizer:
 
 
 def token_ids(tokenizer: CLIPTokenizer, captions: list[str]) -> list[list[int]]:
-    """Rows of exactly MAX_LENGTH ids, padded and truncated as in Stable Diffusion."""
+    """Rows of exactly `tokenizer.model_max_length` ids, padded and truncated as in Stable Diffusion."""
     rows: list[list[int]] = tokenizer(
-        captions, padding="max_length", truncation=True, max_length=MAX_LENGTH
+        captions, padding="max_length", truncation=True, max_length=tokenizer.model_max_length
     ).input_ids
     return rows

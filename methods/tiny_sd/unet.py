@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import torch
-import torch.nn.functional as F
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from methods.backbone.noise_schedule import NoiseSchedule
 from methods.pretraining.checkpoint import TrainingCheckpoint
@@ -26,7 +18,8 @@ from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Progress, RowLoss, Schedule, optimize
 from methods.tiny_sd.attribute_tokens import ATTRIBUTES_SHARE, AttributeConditioning
 from methods.tiny_sd.autoencoder import encode_all
-from methods.tiny_sd.captions import CaptionBank, caption_bank, plain_captions
+from methods.tiny_sd.captions import plain_captions
+from methods.tiny_sd.encoded_set import EncodedSet, FrozenParts, face_weight
 from methods.tiny_sd.tokenizer import token_ids
 from methods.tiny_sd.widening import widened_unet
 
@@ -35,25 +28,9 @@ CONTINUED_SCHEDULE = Schedule(steps=3_000, batch=64, learning_rate=1e-3, warm_up
 """For training that starts from a finished network; another seed, so that the noise is not repeated."""
 ATTRIBUTES_SCHEDULE = Schedule(steps=300, batch=64, learning_rate=3e-3, warm_up=20, decay_from=0.5, ema=0.98)
 """For attribute tokens that are new to a trained U-Net; they are first trained alone."""
-EMPTY_CAPTION_SHARE: Final = 0.1
-"""Share of the training images with an empty caption, for classifier-free guidance."""
-
 TIMESTEP_POWER: Final = 2.0
 """The density of time steps is t^(TIMESTEP_POWER - 1). High noise determines the identity; at low noise most
 of the loss is irreducible."""
-FACE_REGION: Final = (slice(4, 13), slice(4, 12))
-"""Rows and columns of the eye-aligned faces, from brows to chin, in sixteenths of the image."""
-FACE_WEIGHT: Final = 4.0
-"""Weight of an error in `FACE_REGION` relative to one outside."""
-
-
-@dataclass(frozen=True)
-class FrozenParts:
-    """The finished networks around the U-Net; they are not trained with it."""
-
-    autoencoder: AutoencoderKL
-    text_encoder: CLIPTextModel
-    tokenizer: CLIPTokenizer
 
 
 def new_unet(
@@ -98,6 +75,10 @@ def new_scheduler() -> DDIMScheduler:
 def _noise_schedule() -> NoiseSchedule:
     scheduler = new_scheduler()
     return NoiseSchedule(scheduler.alphas_cumprod, scheduler.config.prediction_type)
+
+
+def _sample_timesteps(count: int, generator: torch.Generator) -> Tensor:
+    return _noise_schedule().sample_timesteps(count, generator, timestep_power=TIMESTEP_POWER)
 
 
 def initial_unet(
@@ -174,15 +155,14 @@ def _loss(
     noising = _noise_schedule()
     weight = face_weight(unet.config.sample_size).to(device)
 
-    # Encoding takes minutes. Deferred, because a training with a finished checkpoint does not need it.
+    # Deferred, because a training with a finished checkpoint does not need it.
     @cache
-    def encoded() -> _EncodedSet:
-        with torch.autocast(device.type, enabled=False):
-            return _EncodedSet.of(data, parts, schedule.seed + 1, device)
+    def encoded() -> EncodedSet:
+        return EncodedSet.of(data, parts, schedule.seed + 1, device)
 
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
-        batch = encoded().sample(schedule.batch, generator)
-        clean, ids, t, noise, chosen, described = (part[rows] for part in batch)
+        batch = encoded().sample(schedule.batch, generator, _sample_timesteps, ATTRIBUTES_SHARE)
+        clean, ids, t, noise, chosen, described = batch.part(rows)
         noised, target = noising.add(clean, noise, t), noising.target(clean, noise, t)
         with torch.no_grad():
             context = parts.text_encoder(ids.to(device))[0]
@@ -194,73 +174,6 @@ def _loss(
         return error
 
     return loss
-
-
-def face_weight(size: int) -> Tensor:
-    """Loss weights, size x size, mean 1; eyes, nose and mouth are a small part of the image."""
-    weight = torch.ones(16, 16)
-    weight[FACE_REGION] = FACE_WEIGHT
-    weight = F.interpolate(weight[None, None], size=(size, size), mode="area")[0, 0]
-    return weight / weight.mean()
-
-
-@dataclass(frozen=True)
-class _EncodedSet:
-    """The training set as encoded inputs of the U-Net."""
-
-    latents: Tensor
-    """N x 2 x C x h x w, half; the second axis is (original, mirrored)."""
-    captions: CaptionBank
-    empty: Tensor
-    """Token ids of the empty caption, 1 x MAX_LENGTH."""
-
-    @classmethod
-    def of(cls, data: TrainingSet, parts: FrozenParts, seed: int, device: torch.device) -> _EncodedSet:
-        views = (data.pixels, data.pixels[:, :, ::-1])
-        latents = [encode_all(parts.autoencoder, pixels, device).half() for pixels in views]
-        empty = torch.tensor(token_ids(parts.tokenizer, [""]))
-        return cls(torch.stack(latents, dim=1), caption_bank(data, parts.tokenizer, seed=seed), empty)
-
-    def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Latents, caption ids, time steps, noise, rows of the training set, flags for attribute tokens."""
-        rows = torch.randint(len(self.latents), (size,), generator=generator)
-        mirrored = torch.rand(size, generator=generator) < 0.5
-        ids = self.captions.sample(rows, mirrored, generator)
-        without = torch.rand(size, generator=generator) < EMPTY_CAPTION_SHARE
-        ids = torch.where(without[:, None], self.empty, ids)
-        t = _noise_schedule().sample_timesteps(size, generator, timestep_power=TIMESTEP_POWER)
-        latents = self.latents[rows, mirrored.long()].float()
-        noise = torch.randn(latents.shape, generator=generator)
-        return latents, ids, t, noise, rows, torch.rand(size, generator=generator) < ATTRIBUTES_SHARE
-
-
-def save_pipeline(folder: Path, parts: FrozenParts, unet: UNet2DConditionModel) -> None:
-    """Write a folder that `StableDiffusionPipeline.from_pretrained` opens; weights in half precision."""
-    pipeline = StableDiffusionPipeline(
-        vae=parts.autoencoder,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer,
-        unet=unet,
-        scheduler=new_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    # Weights are stored in half precision but used in float32. transformers would load the text encoder in
-    # the config's dtype and diffusers the U-Net in float32, which is a mismatch.
-    _rewrite(folder / "text_encoder" / "config.json", dtype="float32")
-    # diffusers writes the path each part was loaded from, which is specific to this machine.
-    for part in ("unet", "vae"):
-        _rewrite(folder / part / "config.json", _name_or_path=None)
-
-
-def _rewrite(config: Path, **changes: str | None) -> None:
-    """Change entries of a JSON file; None removes one."""
-    removed = {name for name, value in changes.items() if value is None}
-    entries = {**json.loads(config.read_text(encoding="utf-8")), **changes}
-    kept = {name: value for name, value in entries.items() if name not in removed}
-    config.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()

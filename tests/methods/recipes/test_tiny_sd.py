@@ -5,58 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from squares import Squares, ignore_progress, short_schedule, small_parts
 
-from bench.synthetic.parameters.persona_vector import Descriptions
 from methods.errors import MethodError
 from methods.pretraining.loop import Schedule
 from methods.recipes.tiny_sd import make_autoencoder, make_backbone, make_clip
 from methods.recipes.workspace import TrainingWorkspace
 from methods.tiny_sd.autoencoder import new_autoencoder, train_autoencoder
-from methods.tiny_sd.clip import new_clip
 from methods.tiny_sd.tokenizer import MAX_LENGTH, RARE_TOKENS, learn_tokenizer, token_ids
-from methods.tiny_sd.unet import FrozenParts, initial_unet, train_unet
+from methods.tiny_sd.unet import initial_unet, train_unet
 
 COMMAND = "bench train backbone"
-COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "white": (240, 240, 240)}
-
-
-class Squares:
-    """Eight people drawn as squares: one body colour per person, one background per photograph."""
-
-    def __init__(self, people: int = 8, views: int = 4) -> None:
-        self.names = list(COLOURS)
-        self.identities: NDArray[np.int64] = np.repeat(np.arange(people), views)
-        self.backgrounds = [self.names[(row * 5 + 1) % 4] for row in range(people * views)]
-        bodies = np.eye(4, dtype=np.float32)[self.identities % 4]
-        self.descriptions = Descriptions(bodies, (3, 1))
-        self.pixels: NDArray[np.uint8] = np.stack([self._image(row) for row in range(people * views)])
-
-    def _image(self, row: int) -> NDArray[np.uint8]:
-        image = np.full((64, 64, 3), COLOURS[self.backgrounds[row]], np.uint8)
-        image[16:64, 16:48] = COLOURS[self.names[self.identities[row] % 4]]
-        return image
-
-    def caption(self, row: int, rng: np.random.Generator, *, mirrored: bool) -> str:
-        plain = self.template(row, mirrored=mirrored).format(subject=f"a {self.noun(row)}")
-        return plain if rng.random() < 0.7 else f"a photo of a {self.noun(row)}"
-
-    def template(self, row: int, *, mirrored: bool) -> str:
-        return f"a photo of {{subject}}, {self.backgrounds[row]} background"
-
-    def noun(self, row: int) -> str:
-        return ("man", "woman")[int(self.identities[row]) % 2]
-
-    def original_size(self, row: int) -> tuple[int, int]:
-        height, width = self.pixels.shape[1:3]
-        return height, width
-
-
-def ignore_progress(step: int, steps: int, text: str) -> None:
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -76,19 +37,6 @@ def record_losses(workspace: TrainingWorkspace) -> tuple[TrainingWorkspace, list
     losses: list[float] = []
     recorded = replace(workspace, progress=lambda step, steps, text: losses.append(float(text.split()[1])))
     return recorded, losses
-
-
-def short_schedule(steps: int, rate: float) -> Schedule:
-    return Schedule(steps=steps, batch=8, learning_rate=rate, warm_up=2, decay_from=0.9, ema=0.5)
-
-
-def small_parts(data: Squares) -> FrozenParts:
-    from transformers import CLIPTextModel
-
-    torch.manual_seed(0)
-    tokenizer = learn_tokenizer([data.template(row, mirrored=False) for row in range(8)], vocabulary=900)
-    text_encoder = CLIPTextModel(new_clip(tokenizer).config.text_config)
-    return FrozenParts(new_autoencoder(widths=(8, 16, 16)), text_encoder, tokenizer)
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ import torch
 from bench.synthetic.parameters.persona_vector import Descriptions
 from methods.errors import MethodError
 from methods.tiny_sd.attribute_tokens import AttributeConditioning
-from methods.tiny_sd.unet import face_weight, new_unet
+from methods.tiny_sd.encoded_set import face_weight
+from methods.tiny_sd.unet import new_unet
 
 WIDTH = 16
 

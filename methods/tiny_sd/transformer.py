@@ -1,0 +1,181 @@
+"""The transformer of the tiny Stable Diffusion 3 and its training by rectified flow.
+
+x is a latent, eps normal noise and t the noise level in [0, 1]: x_t = (1 - t) x + t eps, and the transformer
+predicts the velocity eps - x (Liu et al. 2023; Esser et al. 2024).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+from torch import Tensor
+
+from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.loop import RowLoss, Schedule
+from methods.tiny_sd.attribute_tokens import AttributeConditioning
+from methods.tiny_sd.autoencoder import encode_all
+from methods.tiny_sd.captions import plain_captions
+from methods.tiny_sd.encoded_set import EncodedSet, FrozenParts, face_weight
+from methods.tiny_sd.tokenizer import token_ids
+
+SCHEDULE = Schedule(steps=12_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.6)
+CONTINUED_SCHEDULE = Schedule(steps=6_000, batch=64, learning_rate=6e-4, warm_up=200, decay_from=0.3, seed=1)
+"""For training that starts from a finished network; another seed, so that the noise is not repeated."""
+CAPTION_LENGTH: Final = 36
+"""Tokens per caption, with start and end. One caption in a thousand is longer; every token costs time."""
+ATTRIBUTES_SHARE: Final = 0.4
+"""Share of the training images whose context contains attribute tokens."""
+HEAD_WIDTH: Final = 32
+PATCH: Final = 2
+"""Rows and columns of the latent in one token."""
+TIME_STEPS: Final = 1000
+"""Time steps of the noise scheduler; the transformer receives TIME_STEPS * t."""
+
+
+def new_transformer(
+    *, channels: int, size: int, text_width: int, layers: int = 6, heads: int = 6
+) -> SD3Transformer2DModel:
+    """An untrained transformer for latents of `channels` x `size` x `size`, in Stable Diffusion 3.5's design.
+
+    `text_width` is that of one CLIP text encoder; the design has two.
+    """
+    width = heads * HEAD_WIDTH
+    return SD3Transformer2DModel(
+        sample_size=size,
+        patch_size=PATCH,
+        in_channels=channels,
+        out_channels=channels,
+        num_layers=layers,
+        attention_head_dim=HEAD_WIDTH,
+        num_attention_heads=heads,
+        joint_attention_dim=2 * text_width,
+        caption_projection_dim=width,
+        pooled_projection_dim=2 * text_width,
+        pos_embed_max_size=size // PATCH,
+        qk_norm="rms_norm",
+    )
+
+
+def new_flow_scheduler() -> FlowMatchEulerDiscreteScheduler:
+    """Rectified flow with Euler's method; no shift, since the latents are small."""
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIME_STEPS, shift=1.0)
+
+
+def initial_transformer(
+    data: TrainingSet,
+    parts: FrozenParts,
+    *,
+    seed: int,
+    start: SD3Transformer2DModel | None = None,
+) -> tuple[SD3Transformer2DModel, AttributeConditioning]:
+    """The transformer (`start`, if given) and the attribute tokens that are trained together."""
+    torch.manual_seed(seed)
+    transformer = start or new_transformer(
+        channels=parts.autoencoder.config.latent_channels,
+        size=data.pixels.shape[1] // 2 ** (len(parts.autoencoder.config.block_out_channels) - 1),
+        text_width=parts.text_encoder.config.hidden_size,
+    )
+    return transformer, AttributeConditioning(data.descriptions, transformer.config.joint_attention_dim)
+
+
+def sample_times(count: int, generator: torch.Generator) -> Tensor:
+    """Noise levels of a logit-normal(0, 1) density (Esser et al. 2024), one per equally likely stratum."""
+    share = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    times: Tensor = torch.special.ndtri(share).sigmoid()
+    return times
+
+
+def noised(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """x_t of the latents (B, C, h, w) at the noise levels (B,)."""
+    return torch.lerp(clean, noise, t.view(-1, 1, 1, 1))
+
+
+@torch.no_grad()
+def text_inputs(parts: FrozenParts, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The transformer's context, B x L x 2 W, and pooled text, B x 2 W, as Stable Diffusion 3 computes them.
+
+    The two CLIP text encoders are the same here, so every feature occurs twice.
+    """
+    encoded = parts.text_encoder(ids, output_hidden_states=True)
+    return torch.cat([encoded.hidden_states[-2]] * 2, -1), torch.cat([encoded.pooler_output] * 2, -1)
+
+
+def flow_loss(
+    transformer: SD3Transformer2DModel,
+    attributes: AttributeConditioning,
+    data: TrainingSet,
+    parts: FrozenParts,
+    schedule: Schedule,
+    device: torch.device,
+) -> RowLoss:
+    """w || eps - x - v_theta(x_t, c, t) ||^2, for training the transformer and the attribute tokens.
+
+    w is `face_weight`, t is from `sample_times`, and c is the caption, often with attribute tokens.
+    """
+    parts.text_encoder.to(device).eval()
+    parts.autoencoder.to(device).eval()
+    weight = face_weight(transformer.config.sample_size).to(device)
+
+    # Deferred, because a training with a finished checkpoint does not need it.
+    @cache
+    def encoded() -> EncodedSet:
+        return EncodedSet.of(data, parts, schedule.seed + 1, device)
+
+    def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
+        batch = encoded().sample(schedule.batch, generator, sample_times, ATTRIBUTES_SHARE).part(rows)
+        context, pooled = text_inputs(parts, batch.ids.to(device))
+        predicted = torch.empty_like(batch.latents, device=device)
+        x_t = noised(batch.latents, batch.noise, batch.t)
+        # The transformer has no attention mask, so images with and without attribute tokens are two passes.
+        for described in (False, True):
+            chosen = torch.nonzero((batch.described & attributes.available) == described).squeeze(1)
+            if len(chosen) == 0:
+                continue
+            tokens = context[chosen]
+            if described:
+                tokens, _ = attributes.append_to(tokens, batch.rows[chosen], batch.described[chosen])
+            velocity = transformer(
+                x_t[chosen].to(device),
+                encoder_hidden_states=tokens,
+                pooled_projections=pooled[chosen],
+                timestep=TIME_STEPS * batch.t[chosen].to(device),
+                return_dict=False,
+            )[0]
+            predicted = predicted.index_copy(0, chosen.to(device), velocity.float())
+        target = (batch.noise - batch.latents).to(device)
+        error: Tensor = ((predicted - target).square() * weight).mean()
+        return error
+
+    return loss
+
+
+@torch.no_grad()
+def velocity_error(
+    transformer: SD3Transformer2DModel,
+    parts: FrozenParts,
+    unseen: TrainingSet,
+    *,
+    device: torch.device,
+    images: int = 512,
+) -> float:
+    """Mean squared error of the predicted velocity on unseen people, over uniform noise levels."""
+    pixels = unseen.pixels[:images]
+    latents = encode_all(parts.autoencoder, pixels, device)
+    ids = torch.tensor(token_ids(parts.tokenizer, plain_captions(unseen, len(pixels))))
+    t = (torch.arange(len(pixels)) + 0.5) / len(pixels)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for rows in torch.arange(len(pixels)).split(64):
+        context, pooled = text_inputs(parts, ids[rows].to(device))
+        predicted = transformer(
+            noised(latents[rows], noise[rows], t[rows]).to(device),
+            encoder_hidden_states=context,
+            pooled_projections=pooled,
+            timestep=TIME_STEPS * t[rows].to(device),
+            return_dict=False,
+        )[0]
+        errors.append((predicted.cpu() - (noise - latents)[rows]).square().mean((1, 2, 3)))
+    return float(torch.cat(errors).mean())
