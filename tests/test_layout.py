@@ -24,7 +24,14 @@ TESTED_INDIRECTLY = {
         for name in ("accessories", "rasterizer", "skin_texture", "surface_colors")
     },
     "methods/backbone/test_backbone.py": {"methods.backbone.sampling", "methods.backbone.state_guard"},
-    "methods/backbone/test_families.py": {"methods.backbone.single_file", "methods.compute.loading"},
+    "methods/backbone/test_families.py": {
+        "methods.backbone.families.single_file",
+        "methods.backbone.families.stable_diffusion",
+        "methods.backbone.families.stable_diffusion_xl",
+        "methods.backbone.families.unet_attention",
+        "methods.compute.loading",
+    },
+    "methods/lora/test_pretrained.py": {"methods.backbone.families.lora_files"},
     "methods/test_contract.py": {"methods.baselines.photo_copy", "methods.baselines.text_only"},
     "methods/dreambooth_lora/test_method.py": {"methods.dreambooth_lora.training"},
     "methods/ip_adapter/test_training.py": {

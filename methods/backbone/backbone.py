@@ -1,9 +1,8 @@
-"""The frozen Stable Diffusion that all methods of a run share."""
+"""The frozen diffusion model that all methods of a run share."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -14,42 +13,43 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from methods.backbone.images import decode, encode, square, tensor, to_pil_images
+from methods.backbone.families.catalog import denoiser_class
+from methods.backbone.families.interface import Denoiser
+from methods.backbone.families.lora_files import LoraFiles
+from methods.backbone.families.text_features import TextEncoder, TextFeatures, cast
+from methods.backbone.families.unet_attention import UNetAttention
+from methods.backbone.images import LatentScale, decode, encode, square, tensor, to_pil_images
 from methods.backbone.locate import CheckpointLocation, locate_checkpoint
 from methods.backbone.memory_options import (
     check_memory_options,
     check_resolution,
-    compile_unet,
+    compile_network,
     move_to_device,
 )
 from methods.backbone.noise_schedule import NoiseSchedule
-from methods.backbone.sampling import SamplingBatch, denoise
+from methods.backbone.sampling import Before, denoise, padded_batches
 from methods.backbone.spec import BackboneSpec, Family
 from methods.backbone.state_guard import BackboneState
-from methods.backbone.text_encoding import TextFeatures, cast, conditioning, family_of, text_features
 from methods.compute.device import resolve_device
-from methods.compute.loading import file_digest
 from methods.errors import MethodError
-
-Before = Callable[[Sequence[int]], Mapping[str, Any]]
-"""Called before each batch with its row numbers; returns additional arguments for the pipeline."""
 
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen Stable Diffusion with sampling, encoders and noise schedule. Change it only inside `clean`."""
+    """A frozen diffusion model with sampling, encoders and noise schedule. Change it only inside `clean`.
+
+    What differs between families of checkpoints is in `denoiser`; methods use the members here.
+    """
 
     spec: BackboneSpec
     source: CheckpointLocation
-    pipe: Any
-    """An unmodified StableDiffusionPipeline or StableDiffusionXLPipeline of diffusers."""
-    device: torch.device
+    denoiser: Denoiser
     noise: NoiseSchedule
     state: BackboneState
     compiled: Any = None
-    """The compiled U-Net used for sampling where the spec sets `compile`; training is not compiled."""
+    """The compiled network used for sampling where the spec sets `compile`; training is not compiled."""
     cache: dict[tuple[object, ...], Any] = field(default_factory=dict)
     """Objects that methods keep for the whole run, such as class images shared by several subjects."""
 
@@ -57,7 +57,7 @@ class Backbone:
     def open(cls, spec: BackboneSpec) -> Backbone:
         """Load the backbone; raises MethodError where it is missing, broken, or the options contradict."""
         # diffusers takes seconds to import, and a run without missing images opens no backbone.
-        from methods.backbone.load import load_pipeline, make_scheduler
+        from methods.backbone.load import load_pipeline
 
         if spec.dtype not in DTYPES:
             raise MethodError(f"backbone: unknown dtype {spec.dtype!r}; known: {', '.join(DTYPES)}")
@@ -65,18 +65,20 @@ class Backbone:
         check_memory_options(spec, device)
         source = locate_checkpoint(spec, fetch=True)
         pipe = load_pipeline(source, DTYPES[spec.dtype])
-        check_resolution(spec, pipe.vae_scale_factor)
+        denoiser = denoiser_class(source.pipeline)(pipe, device)
+        denoiser.check_settings(spec)
+        check_resolution(spec, denoiser.pixels)
         move_to_device(pipe, spec, device)
-        noise = NoiseSchedule.of(pipe.scheduler)
-        pipe.scheduler = make_scheduler(spec.scheduler, pipe.scheduler, karras=spec.use_karras_sigmas)
+        noise = denoiser.noise_schedule()
+        pipe.scheduler = denoiser.make_scheduler(spec)
         pipe.set_progress_bar_config(disable=True)
-        compiled = compile_unet(pipe, spec)
+        compiled = compile_network(denoiser, spec)
         with torch.no_grad():
             # transformers adds hooks at the first call that reads hidden states.
-            text_features(pipe, [""], device, clip_skip=1)
+            denoiser.encode_text([""], clip_skip=1)
         pipe.maybe_free_model_hooks()
         state = BackboneState.of(pipe, partial(load_pipeline, source, DTYPES[spec.dtype]))
-        return cls(spec, source, pipe, device, noise, state, compiled)
+        return cls(spec, source, denoiser, noise, state, compiled)
 
     def guided(self, scale: float) -> Backbone:
         """Return a backbone with the same networks, another guidance scale and a cache of its own."""
@@ -92,14 +94,47 @@ class Backbone:
         return self.source.folder
 
     @property
-    def unet(self) -> nn.Module:
-        module: nn.Module = self.pipe.unet
+    def pipe(self) -> Any:
+        """The unmodified pipeline of diffusers; for this package and its tests, not for methods."""
+        return self.denoiser.pipe
+
+    @property
+    def device(self) -> torch.device:
+        return self.denoiser.device
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that predicts: a U-Net or a transformer."""
+        module: nn.Module = self.denoiser.network
         return module
 
     @property
     def family(self) -> Family:
-        """The layout: SD 1.5-class, SD 2.x or SDXL."""
-        return family_of(self.pipe)
+        return self.denoiser.family
+
+    @property
+    def text_encoders(self) -> list[TextEncoder]:
+        """The text encoders with their tokenizers, in the pipeline's order."""
+        return self.denoiser.text_encoders
+
+    def set_tokenizer(self, name: str, tokenizer: Any) -> None:
+        """Use another tokenizer in the place of this name, inside `clean`."""
+        setattr(self.pipe, name, tokenizer)
+
+    @property
+    def lora(self) -> LoraFiles:
+        """Reading and writing of LoRA files, and the networks that have LoRA layers."""
+        return self.denoiser.lora
+
+    @property
+    def attention(self) -> UNetAttention:
+        """The attention layers for adapters; raises MethodError for a family without them."""
+        return self.denoiser.attention
+
+    @property
+    def reads_image_size(self) -> bool:
+        """Whether the network reads an image's original size and crop, `time_ids`."""
+        return self.denoiser.reads_image_size
 
     @property
     def dtype(self) -> torch.dtype:
@@ -108,13 +143,19 @@ class Backbone:
     @property
     def resolution(self) -> int:
         """Side of an image in pixels."""
-        own: int = self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
-        return self.spec.resolution or own
+        return self.spec.resolution or self.denoiser.resolution
 
     @property
-    def cross_attention_dim(self) -> int:
-        width: int = self.pipe.unet.config.cross_attention_dim
-        return width
+    def latent_scale(self) -> LatentScale:
+        """The affine map between the autoencoder's latents and the network's."""
+        return LatentScale.of(self.pipe.vae)
+
+    @property
+    def encoder_networks(self) -> list[nn.Module]:
+        """The networks that encode images and texts, without the decoder."""
+        vae = self.pipe.vae
+        image = [part for part in (vae.encoder, vae.quant_conv) if part is not None]
+        return [*image, *(encoder.network for encoder in self.text_encoders)]
 
     def files(self) -> tuple[Path, ...]:
         """All files of the backbone: weights, configs, tokenizers."""
@@ -122,16 +163,8 @@ class Backbone:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the weight files' names and bytes; adapters store it to name their backbone.
-
-        Of a single file and of another autoencoder only the bytes count, not the name.
-        """
-        digest = hashlib.sha256()
-        for path in sorted(path for path in self.source.weights if path.suffix == ".safetensors"):
-            if path != self.source.single and path.is_relative_to(self.folder):
-                digest.update(path.relative_to(self.folder).as_posix().encode())
-            digest.update(file_digest(path))
-        return digest.hexdigest()
+        """SHA-256 over the weight files; adapters store it to name their backbone."""
+        return self.source.digest()
 
     @contextmanager
     def clean(self) -> Iterator[None]:
@@ -142,6 +175,10 @@ class Backbone:
         """
         with self.state.unchanged(self.pipe):
             yield
+
+    def restore(self) -> None:
+        """Undo all changes at once; raises MethodError where that is not possible."""
+        self.state.restore(self.pipe)
 
     def generate(
         self,
@@ -165,7 +202,7 @@ class Backbone:
         return images
 
     def generate_latents(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
-        """As `generate`, without decoding: (N, C, h, w), scaled as the U-Net's input, on the CPU.
+        """As `generate`, without decoding: (N, C, h, w), scaled as the network's input, on the CPU.
 
         Raises MethodError where a value is not finite: such images are useless for training.
         """
@@ -181,15 +218,8 @@ class Backbone:
         self, prompts: Sequence[str], seeds: Sequence[int], size: int, before: Before | None
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield padded batches of `size` latents, each with the number of rows that are not padding."""
-        for start in range(0, len(prompts), size):
-            rows = list(range(start, min(start + size, len(prompts))))
-            padded = rows + [rows[-1]] * (size - len(rows))
-            arguments = before(padded) if before else {}
-            batch = SamplingBatch(
-                [prompts[row] for row in padded], [seeds[row] for row in padded], self.resolution, arguments
-            )
-            latents = denoise(self.pipe, self.spec, self.compiled, batch)
-            yield len(rows), latents
+        for count, batch in padded_batches(prompts, seeds, self.resolution, size, before):
+            yield count, denoise(self.denoiser, self.spec, self.compiled, batch)
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> TextFeatures:
@@ -198,38 +228,37 @@ class Backbone:
         The empty prompt gives the features that guidance uses without a negative prompt (zeros for most SDXL
         checkpoints).
         """
-        return text_features(self.pipe, prompts, self.device, clip_skip=self.spec.clip_skip)
+        return self.denoiser.encode_text(prompts, clip_skip=self.spec.clip_skip)
 
     def encode_text_with_grad(self, prompts: Sequence[str]) -> TextFeatures:
         """As `encode_text`, with gradients; not with CPU offload, which moves encoders away before it."""
         if self.spec.cpu_offload:
             raise MethodError("backbone: cpu_offload cannot train text encoders or embeddings; leave it out")
-        return text_features(self.pipe, prompts, self.device, clip_skip=self.spec.clip_skip)
+        return self.denoiser.encode_text(prompts, clip_skip=self.spec.clip_skip)
 
     def conditioning(self, text: TextFeatures, time_ids: Tensor | None = None) -> dict[str, Any]:
-        """Return the U-Net's keyword arguments: `unet(x_t, t, **backbone.conditioning(text))`.
+        """Return keyword arguments of the network: `backbone.predict(x_t, t, backbone.conditioning(text))`.
 
         `time_ids`, (N, 6), are SDXL's original height and width, top and left of the crop, and target
         height and width, in pixels. None means an uncropped image of the backbone's resolution, as in
         sampling. The other families ignore them.
         """
-        return conditioning(self.pipe, text, resolution=self.resolution, time_ids=time_ids)
+        return self.denoiser.conditioning(text, resolution=self.resolution, time_ids=time_ids)
 
     def predict(self, x_t: Tensor, t: Tensor, said: Mapping[str, Any]) -> Tensor:
-        """The U-Net's output for noised latents (B, C, h, w) at steps (B,), float32.
+        """The network's output, (B, C, h, w), float32, for noised latents (B, C, h, w) at timesteps (B,).
 
-        `said` are the U-Net's keyword arguments, as of `conditioning`. In half precision all but image
+        `said` are the network's keyword arguments, as of `conditioning`. In half precision all but image
         embeddings are cast to it.
         """
         if self.dtype is not torch.float32:
             x_t, said = x_t.to(self.dtype), cast(said, self.dtype)
-        predicted: Tensor = self.unet(x_t, t, **said, return_dict=False)[0]
-        return predicted.float()
+        return self.denoiser.predict(x_t, t, said).float()
 
     @property
     def is_guided(self) -> bool:
-        """Whether the pipeline computes an unconditional row for every image; a distilled U-Net has none."""
-        return self.spec.guidance > 1 and self.pipe.unet.config.time_cond_proj_dim is None
+        """Whether the pipeline computes an unconditional row for every image."""
+        return self.denoiser.is_guided(self.spec)
 
     def encode_images(self, images: Sequence[Image]) -> Tensor:
         """Encode images, cropped to the backbone's square: (N, C, h, w), the posterior's mode, scaled."""

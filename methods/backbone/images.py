@@ -65,12 +65,17 @@ def to_pil_images(pixels: NDArray[np.floating]) -> list[Image.Image]:
 
 @dataclass(frozen=True)
 class LatentScale:
-    """The affine map between an autoencoder's latents and the U-Net's: few checkpoints have a mean."""
+    """The affine map between an autoencoder's latents and the denoiser's.
+
+    SD 3 and FLUX have a shift, few other checkpoints a mean and a deviation of each channel.
+    """
 
     factor: float
-    mean: Tensor | None
+    mean: Tensor | None = None
     """(1, C, 1, 1), float32."""
-    deviation: Tensor | None
+    deviation: Tensor | None = None
+    shift: float = 0.0
+    """Subtracted before scaling."""
 
     @classmethod
     def of(cls, vae: Any) -> LatentScale:
@@ -78,11 +83,14 @@ class LatentScale:
         config = vae.config
         mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
         if mean is None or deviation is None:
-            return cls(config.scaling_factor, None, None)
-        return cls(config.scaling_factor, *(torch.tensor(v).view(1, -1, 1, 1) for v in (mean, deviation)))
+            return cls(config.scaling_factor, shift=getattr(config, "shift_factor", None) or 0.0)
+        columns = [torch.tensor(values).view(1, -1, 1, 1) for values in (mean, deviation)]
+        return cls(config.scaling_factor, columns[0], columns[1])
 
     def scaled(self, latents: Tensor) -> Tensor:
-        """The U-Net's input for an autoencoder's latents."""
+        """The denoiser's input for an autoencoder's latents."""
+        if self.shift:
+            return (latents - self.shift) * self.factor
         if self.mean is None or self.deviation is None:
             return latents * self.factor
         return (latents - self.mean.to(latents)) * self.factor / self.deviation.to(latents)
@@ -94,7 +102,9 @@ class LatentScale:
         return deviation * self.factor / self.deviation.to(deviation)
 
     def unscaled(self, latents: Tensor) -> Tensor:
-        """The autoencoder's latents for the U-Net's."""
+        """The autoencoder's latents for the denoiser's."""
+        if self.shift:
+            return latents / self.factor + self.shift
         if self.mean is None or self.deviation is None:
             return latents / self.factor
         return latents * self.deviation.to(latents) / self.factor + self.mean.to(latents)

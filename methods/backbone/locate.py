@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from methods.backbone.single_file import EXAMPLE_CONFIGS, checkpoint_family
-from methods.backbone.spec import EMBEDDED, BackboneSpec, Family
+from methods.backbone.families.catalog import PIPELINES, STEMS
+from methods.backbone.families.single_file import EXAMPLE_CONFIGS, checkpoint_family, config_family
+from methods.backbone.spec import EMBEDDED, BackboneSpec
 from methods.compute.hub import is_hub_id, snapshot
 from methods.errors import MethodError
 from methods.shipped import WEIGHTS
 
-NETWORKS: Final = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-    "text_encoder_2": "model",
-}
-"""The networks of a folder, and the stems of their weight files."""
-
-PARTS: Final = (*NETWORKS, "tokenizer", "tokenizer_2", "scheduler")
-
-PIPELINES: Final[dict[str, tuple[str, ...]]] = {
-    "StableDiffusionPipeline": ("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
-    "StableDiffusionXLPipeline": PARTS,
-}
-"""The supported pipelines with their parts."""
+PARTS: Final = tuple(dict.fromkeys(part for layout in PIPELINES.values() for part in layout.parts))
+"""The parts of all supported pipelines."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +28,8 @@ class CheckpointLocation:
     """Folder of the configs and tokenizers, and of the weights unless there is a single file."""
     pipeline: str
     """The class name in model_index.json."""
+    parts: tuple[str, ...]
+    """The parts of the pipeline that the checkpoint has, such as `unet`, `vae`, `tokenizer`."""
     single: Path | None = None
     """The one file with all weights, under the original names."""
     variant: str | None = None
@@ -58,19 +49,33 @@ class CheckpointLocation:
     @property
     def weights(self) -> tuple[Path, ...]:
         """The weight files that are loaded, and no others."""
-        other = () if self.vae is None else weight_files(self.vae, NETWORKS["vae"], None)
+        other = () if self.vae is None else weight_files(self.vae, STEMS["vae"], None)
         if self.single is not None:
             return (self.single, *other)
-        own = [part for part in PIPELINES[self.pipeline] if part in NETWORKS]
+        own = [part for part in self.parts if part in STEMS]
         if other:
             own.remove("vae")
-        files = (weight_files(self.folder / part, NETWORKS[part], self.variant) for part in own)
+        files = (weight_files(self.folder / part, STEMS[part], self.variant) for part in own)
         return tuple(path for part in files for path in part) + other
+
+    def digest(self) -> str:
+        """SHA-256 over the weight files' names and bytes.
+
+        Of a single file and of another autoencoder only the bytes count, not the name.
+        """
+        from methods.compute.loading import file_digest
+
+        digest = hashlib.sha256()
+        for path in sorted(path for path in self.weights if path.suffix == ".safetensors"):
+            if path != self.single and path.is_relative_to(self.folder):
+                digest.update(path.relative_to(self.folder).as_posix().encode())
+            digest.update(file_digest(path))
+        return digest.hexdigest()
 
     def files(self) -> tuple[Path, ...]:
         """All files of the backbone: weights, configs, tokenizers."""
         index = self.folder / "model_index.json"
-        folders = [self.folder / part for part in PIPELINES[self.pipeline] if part != "vae"]
+        folders = [self.folder / part for part in self.parts if part != "vae"]
         inside = [path for folder in (*folders, self.vae_config) for path in folder.rglob("*")]
         configs = [p for p in inside if p.suffix in (".json", ".txt") and not p.name.endswith(".index.json")]
         return tuple(sorted({index, *configs, *self.weights}))
@@ -98,18 +103,13 @@ def _locate(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
             f"backbone {spec.path}: config is only for a single .safetensors file; leave it out"
         )
     folder = _folder(spec, fetch)
-    location = CheckpointLocation(folder, _pipeline(folder), variant=spec.variant)
-    for part in PIPELINES[location.pipeline]:
+    location = CheckpointLocation(folder, *_pipeline(folder), variant=spec.variant)
+    for part in location.parts:
         if not (location.folder / part).is_dir():
             raise MethodError(
                 f"{location.folder / part}: no such folder; get the backbone again, with all its parts"
             )
     return location
-
-
-def networks_of(pipe: Any) -> dict[str, Any]:
-    """Return a pipeline's networks by folder name."""
-    return {name: module for name in NETWORKS if (module := getattr(pipe, name, None)) is not None}
 
 
 def weight_files(part: Path, stem: str, variant: str | None) -> tuple[Path, ...]:
@@ -168,17 +168,18 @@ def _single_file(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
             f"folder or the hub id of the model that it was made from, such as {EXAMPLE_CONFIGS[family]}"
         )
     folder = _configs(spec.config, fetch)
-    expected, pipeline = _family(folder), _pipeline(folder)
+    pipeline, parts = _pipeline(folder)
+    expected = config_family(pipeline, _json(folder / parts[0] / "config.json"))
     if family != expected:
         raise MethodError(f"{file}: the file is of {family}, but config {spec.config} is of {expected}")
-    return CheckpointLocation(folder, pipeline, single=file.absolute())
+    return CheckpointLocation(folder, pipeline, parts, single=file.absolute())
 
 
 def _vae(vae: str, fetch: bool) -> Path:
     """The folder of another autoencoder: config.json and weights, or a pipeline's folder `vae`."""
     folder, (path, _, revision) = Path(vae).expanduser(), vae.partition("@")
     if not folder.exists() and is_hub_id(path):
-        stem = NETWORKS["vae"]
+        stem = STEMS["vae"]
         patterns = ["config.json", *(f"{stem}{end}" for end in (".safetensors*", "-*-of-*.safetensors"))]
         folder = snapshot(path, revision or None, patterns, fetch)
     for place in (folder, folder / "vae"):
@@ -208,22 +209,18 @@ def _patterns(variant: str | None) -> list[str]:
     """Return the patterns of the files to download."""
     infix = f".{variant}" if variant else ""
     patterns = [f"{part}/*.{end}" for part in PARTS for end in ("json", "txt")]
-    for part, stem in NETWORKS.items():
+    for part, stem in STEMS.items():
         patterns += [f"{part}/{stem}{infix}.safetensors", f"{part}/{stem}{infix}-*-of-*.safetensors"]
     return patterns
 
 
-def _pipeline(folder: Path) -> str:
-    name = _json(folder / "model_index.json").get("_class_name")
+def _pipeline(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """The pipeline's class name and its parts."""
+    index = _json(folder / "model_index.json")
+    name = index.get("_class_name")
     if name not in PIPELINES:
         raise MethodError(f"{folder}: a {name}; expected one of {', '.join(PIPELINES)}")
-    return str(name)
-
-
-def _family(folder: Path) -> Family:
-    if _pipeline(folder) == "StableDiffusionXLPipeline":
-        return "sdxl"
-    return "sd2" if _json(folder / "unet" / "config.json").get("use_linear_projection") else "sd1"
+    return str(name), PIPELINES[str(name)].present(index)
 
 
 def _json(path: Path) -> dict[str, Any]:

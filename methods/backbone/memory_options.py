@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from methods.backbone.spec import BackboneSpec
 from methods.errors import MethodError
+
+if TYPE_CHECKING:
+    from methods.backbone.families.interface import Denoiser
 
 
 def check_memory_options(spec: BackboneSpec, device: torch.device) -> None:
@@ -43,43 +46,43 @@ def move_to_device(pipe: Any, spec: BackboneSpec, device: torch.device) -> None:
 
 
 @contextmanager
-def memory_options_on(pipe: Any, spec: BackboneSpec, compiled: Any) -> Iterator[None]:
-    """Apply the spec's U-Net options (slicing, compilation) while the pipeline runs.
+def memory_options_on(denoiser: Denoiser, spec: BackboneSpec, compiled: Any) -> Iterator[None]:
+    """Apply the spec's options of the denoising network (slicing, compilation) while the pipeline runs.
 
     Only diffusers' default attention is sliced; attention processors of a method are not touched.
     """
     from diffusers.models.attention_processor import AttnProcessor2_0, SlicedAttnProcessor
 
-    unet = pipe.unet
+    pipe, network = denoiser.pipe, denoiser.network
     sliced = {}
     if spec.attention_slicing:
-        sliced = {name: p for name, p in unet.attn_processors.items() if type(p) is AttnProcessor2_0}
-    attentions = {name: unet.get_submodule(name.removesuffix(".processor")) for name in sliced}
+        sliced = {name: p for name, p in network.attn_processors.items() if type(p) is AttnProcessor2_0}
+    attentions = {name: network.get_submodule(name.removesuffix(".processor")) for name in sliced}
     for attention in attentions.values():
         # All heads of one image at a time: two images never share a slice.
         attention.set_processor(SlicedAttnProcessor(attention.heads))
     if compiled is not None:
-        pipe.unet = compiled
+        setattr(pipe, denoiser.part, compiled)
     try:
         yield
     finally:
-        pipe.unet = unet
+        setattr(pipe, denoiser.part, network)
         for name, attention in attentions.items():
             attention.set_processor(sliced[name])
 
 
-def compile_unet(pipe: Any, spec: BackboneSpec) -> Any:
-    """Return the compiled U-Net where the spec sets `compile`, else None.
+def compile_network(denoiser: Denoiser, spec: BackboneSpec) -> Any:
+    """Return the compiled denoising network where the spec sets `compile`, else None.
 
     Each shape is compiled separately: with dynamic shapes an image would depend on earlier calls.
     """
-    return torch.compile(pipe.unet, dynamic=False) if spec.compile else None
+    return torch.compile(denoiser.network, dynamic=False) if spec.compile else None
 
 
 def run_compiled(call: Callable[[], Tensor]) -> Tensor:
-    """Call a function that runs the compiled U-Net, without torch's silent fallback to eager mode.
+    """Call a function that runs the compiled network, without torch's silent fallback to eager mode.
 
-    Every change that a method makes to the U-Net is compiled again. At torch's limit of cached versions
+    Every change that a method makes to the network is compiled again. At torch's limit of cached versions
     all of them are dropped and the batch is repeated.
     """
     from torch._dynamo import config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,8 +11,36 @@ from torch import Tensor
 from methods.errors import MethodError
 
 
+class NoiseSchedule(Protocol):
+    """What training needs of a checkpoint's schedule; timesteps (B,) are what its network reads."""
+
+    @property
+    def prediction(self) -> str:
+        """What the network predicts: `epsilon`, `v_prediction` or `flow_prediction`."""
+
+    def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Sample `count` independent timesteps, as the published scripts for fine-tuning do."""
+
+    def sample_timesteps(
+        self, count: int, generator: torch.Generator, *, timestep_power: float = 1.0
+    ) -> Tensor:
+        """Sample `count` timesteps, one from each of `count` equally likely strata of the schedule.
+
+        `timestep_power` above 1 favours noise. Stratification reduces the variance of a batch's loss.
+        """
+
+    def add(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """Noised latents at `t`."""
+
+    def target(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What the network should predict at `t`."""
+
+    def weight(self, t: Tensor, gamma: float | None) -> Tensor:
+        """Loss weight of each row, (B,); `gamma` is that of Min-SNR, None without it."""
+
+
 @dataclass(frozen=True)
-class NoiseSchedule:
+class VariancePreserving:
     """The discrete variance-preserving schedule of a Stable Diffusion checkpoint."""
 
     alphas_cumprod: Tensor
@@ -27,7 +55,7 @@ class NoiseSchedule:
             )
 
     @classmethod
-    def of(cls, scheduler: Any) -> NoiseSchedule:
+    def of(cls, scheduler: Any) -> VariancePreserving:
         """The training schedule of a checkpoint, from the config of its scheduler."""
         from diffusers import DDPMScheduler
 
@@ -37,6 +65,10 @@ class NoiseSchedule:
     @property
     def steps(self) -> int:
         return len(self.alphas_cumprod)
+
+    def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Sample `count` independent timesteps, uniform."""
+        return torch.randint(self.steps, (count,), generator=generator)
 
     def sample_timesteps(
         self, count: int, generator: torch.Generator, *, timestep_power: float = 1.0

@@ -45,7 +45,7 @@ class BackboneSpec:
     """Last layers of the text encoders that are not used, in training and in sampling; None: as published."""
     negative_prompt: str = ""
     resolution: Annotated[int, Bounds(8, 8192)] | None = None
-    """Side of an image in pixels; None is the U-Net's native size."""
+    """Side of an image in pixels; None is the network's native size."""
     dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch: Annotated[int, Bounds(1, 4096)] = 8
@@ -59,4 +59,4 @@ class BackboneSpec:
     cpu_offload: bool = False
     """Keep each network on the GPU only while it runs: for small GPUs, slower."""
     compile: bool = False
-    """Sample with a compiled U-Net (`torch.compile`): minutes of start-up, then faster. Needs a compiler."""
+    """Sample with a compiled network (`torch.compile`): minutes of start-up, then faster."""

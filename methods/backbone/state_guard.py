@@ -10,11 +10,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from methods.backbone.locate import networks_of
+from methods.backbone.families.catalog import networks_of
 from methods.compute.object_record import ObjectRecord
 from methods.errors import MethodError
 
-TOKENIZERS: Final = ("tokenizer", "tokenizer_2")
+TOKENIZERS: Final = ("tokenizer", "tokenizer_2", "tokenizer_3")
 MAX_NAMED: Final = 3
 
 

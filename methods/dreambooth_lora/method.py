@@ -9,7 +9,6 @@ from typing import Annotated, ClassVar, Literal
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.text_encoding import encoders_of
 from methods.dreambooth_lora.training import ClassImages, Instances, LoraTraining, train_lora
 from methods.errors import MethodError
 from methods.finetuning.instance_images import Crop, InstanceImages, Latents
@@ -79,7 +78,7 @@ class DreamBoothLora(MethodBase):
     dropout: Share = 0.0
     """Dropout probability of LoRA's inputs."""
     targets: tuple[str, ...] = ATTENTION
-    """Name suffixes of the U-Net layers with LoRA, such as `ff.net.2`, `conv1`, `proj_in`."""
+    """Name suffixes of the network's layers with LoRA, such as `ff.net.2`, `conv1`, `proj_in`."""
     text_encoder: bool = False
     """Also train LoRA on the text encoders' attention; prompts are then encoded for every batch."""
     text_learning_rate: Rate | None = None
@@ -111,7 +110,7 @@ class DreamBoothLora(MethodBase):
                 "dreambooth-lora: prior preservation without class images; set prior_weight = 0"
             )
         if not self.targets:
-            raise MethodError("dreambooth-lora: no targets; name layers of the U-Net, such as to_k")
+            raise MethodError("dreambooth-lora: no targets; name layers of the network, such as to_k")
         if self.dropout >= 1:
             raise MethodError(f"dreambooth-lora: dropout is {self.dropout}; expected less than 1")
         if self.merged and self.use_dora:
@@ -136,7 +135,7 @@ class DreamBoothLora(MethodBase):
 
     def learn(self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int) -> Tensor:
         """Train and write the LoRAs; returns the loss of each step, (steps,)."""
-        for tokenizer, _ in encoders_of(backbone.pipe):
+        for tokenizer, *_ in backbone.text_encoders:
             if self.token and not tokenizer.tokenize(self.token):
                 raise MethodError(
                     f"dreambooth-lora: the backbone's tokenizer cannot encode token {self.token!r}"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.text_encoding import TextFeatures, encoders_of
+from methods.backbone.families.text_features import TextFeatures
 from methods.compute.loading import first_line, quiet
 from methods.compute.seeding import seeded_generator
 from methods.errors import MethodError
@@ -85,13 +85,12 @@ def train_lora(
             rows = order.rows(batch * training.batch, training.batch)
             return _loss(backbone, text, instances, classes, training, rows, seeded_generator(seed, batch))
 
-        save = partial(save_lora, backbone.pipe, with_text_encoders=training.text_encoder)
         return optimize(
             groups,
             loss,
             training.optimization,
             backbone=backbone,
-            after_step=checkpoints.after_step(save),
+            after_step=checkpoints.after_step(partial(save_lora, backbone)),
             stop_after=checkpoints.last,
         )
 
@@ -131,7 +130,7 @@ def _loss(
         rows = torch.cat([rows, torch.full((count,), len(instances.prompts))])
         # Class images were generated uncropped, at this size.
         time_ids = torch.cat([time_ids, torch.tensor([[size, size, 0, 0, size, size]] * count)])
-    t = torch.randint(backbone.noise.steps, (len(rows),), generator=generator).to(backbone.device)
+    t = backbone.noise.random_timesteps(len(rows), generator).to(backbone.device)
     conditioning = backbone.conditioning(text.features(rows), time_ids)
     losses = noised_losses(backbone, latents, conditioning, t, generator, noise_offset=training.noise_offset)
     # As in the published script: Min-SNR weights the photographs' loss, not that of the class images.
@@ -146,11 +145,11 @@ def _trainable_lora(backbone: Backbone, training: LoraTraining, seed: int) -> It
     """Add new LoRA layers to the backbone; yields the optimizer's parameter groups."""
     from peft.helpers import disable_input_dtype_casting
 
-    pipe, groups = backbone.pipe, []
-    trained: list[tuple[Any, list[str], dict[str, float]]] = [(pipe.unet, list(training.targets), {})]
+    groups: list[dict[str, Any]] = []
+    trained: list[tuple[Any, list[str], dict[str, float]]] = [(backbone.network, list(training.targets), {})]
     if training.text_encoder:
         options = {"lr": training.text_learning_rate, "weight_decay": training.text_weight_decay}
-        trained += [(encoder, TEXT_TARGETS, options) for _, encoder in encoders_of(pipe)]
+        trained += [(encoder.network, TEXT_TARGETS, options) for encoder in backbone.text_encoders]
     try:
         # peft initialises weights from the global generator, which dropout uses, too.
         with torch.random.fork_rng():
@@ -170,7 +169,7 @@ def _trainable_lora(backbone: Backbone, training: LoraTraining, seed: int) -> It
                     stack.enter_context(merged(modules, ADAPTER, training=True))
                 yield groups
     finally:
-        pipe.unload_lora_weights()
+        backbone.lora.unload()
 
 
 def _add_lora(module: Any, targets: list[str], training: LoraTraining) -> list[nn.Parameter]:

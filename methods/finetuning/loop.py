@@ -220,9 +220,9 @@ def noised_losses(
     *,
     noise_offset: float = 0.0,
 ) -> Tensor:
-    """Return the squared error of the U-Net's prediction at step t, (B,), for noise from the generator.
+    """Return the squared error of the network's prediction at step t, (B,), for noise from the generator.
 
-    `latents` is (B, C, h, w) in fp32, `conditioning` the U-Net's keyword arguments for the prompts.
+    `latents` is (B, C, h, w) in fp32, `conditioning` the network's keyword arguments for the prompts.
     `noise_offset` is the deviation of a constant that is added to each channel's noise.
     """
     eps = torch.randn(latents.shape, generator=generator)

@@ -97,12 +97,12 @@ class PublishedAdapter:
 
         `allow_other` accepts an adapter of another backbone if its shapes fit.
         """
-        if self.cross_attention_dim != backbone.cross_attention_dim:
+        if self.cross_attention_dim != backbone.attention.width:
             raise MethodError(
                 f"{self.path}: made for cross-attention {self.cross_attention_dim} wide, "
-                f"this backbone's is {backbone.cross_attention_dim}"
+                f"this backbone's is {backbone.attention.width}"
             )
-        self._check_layers(list(backbone.pipe.unet.attn_processors))
+        self._check_layers(backbone.attention.processor_names)
         trained_with = self.metadata.get("backbone", backbone.digest)
         if trained_with != backbone.digest and not allow_other:
             raise MethodError(

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -102,7 +101,7 @@ class PersonalisedImages:
         with adapted(self.backbone, self.checkpoint, scale=self.scale, lora_scale=self.lora_scale):
             tokens = self._tokens()
             # diffusers would project the same photographs again for every row and step.
-            self.backbone.pipe.unet.encoder_hid_proj = torch.nn.Identity()
+            self.backbone.attention.skip_projection()
             yield tokens
 
     def _generate(
@@ -112,9 +111,7 @@ class PersonalisedImages:
         prompts = [request.prompt(self.phrase) for request in requests]
         seeds = [request.seed for request in requests]
         with self._adapter.on() as tokens:
-            backbone.pipe.set_ip_adapter_scale(
-                block_scales(self.scale if scale is None else scale, self.blocks)
-            )
+            backbone.attention.set_scale(block_scales(self.scale if scale is None else scale, self.blocks))
             return backbone.generate(
                 prompts,
                 seeds,
@@ -125,7 +122,7 @@ class PersonalisedImages:
     @torch.no_grad()
     def _tokens(self) -> Tensor:
         """(2, photos, tokens, width); without guidance, (1, photos, tokens, width)."""
-        projection = self.backbone.pipe.unet.encoder_hid_proj
+        projection = self.backbone.attention.projection
         layer = projection.image_projection_layers[0]
         # With CPU offloading, the new layers are on the CPU like the U-Net.
         parameter = next(layer.parameters())
@@ -158,40 +155,31 @@ def adapted(
     backbone: Backbone, checkpoint: PublishedAdapter, *, scale: float, lora_scale: float = 1.0
 ) -> Iterator[None]:
     """Attach the adapter and its LoRA with diffusers' own loader; detach both on exit."""
-    pipe = backbone.pipe
-    state: dict[str, Any] = {
-        "image_proj": dict(checkpoint.image_proj),
-        "ip_adapter": dict(checkpoint.ip_adapter),
-    }
+    attention = backbone.attention
+    state = {"image_proj": checkpoint.image_proj, "ip_adapter": checkpoint.ip_adapter}
     try:
         # diffusers initialises the modules from the global generator before it loads their weights.
         with torch.random.fork_rng(), quiet():
             try:
-                pipe.load_ip_adapter(state, subfolder="", weight_name="", image_encoder_folder=None)
+                attention.load_ip_adapter(state)
             except LOAD_FAULTS as error:
                 raise MethodError(
                     f"ip-adapter: the weights do not fit this backbone ({first_line(error)})"
                 ) from error
-        _check_loaded(pipe, checkpoint)
-        pipe.unet.encoder_hid_proj.requires_grad_(False).eval()
-        for processor in pipe.unet.attn_processors.values():
-            if isinstance(processor, torch.nn.Module):
-                processor.requires_grad_(False).eval()
-        pipe.set_ip_adapter_scale(scale)
+        _check_loaded(backbone, checkpoint)
+        attention.set_scale(scale)
         if checkpoint.has_lora:
-            pipe.set_adapters([FACEID], [lora_scale])
+            backbone.lora.set_scale(FACEID, lora_scale)
         yield
     finally:
         if checkpoint.has_lora:
-            pipe.unload_lora_weights()
-        pipe.unload_ip_adapter()
-        # diffusers does not remove the feature extractor that it adds.
-        pipe.register_modules(feature_extractor=None)
+            backbone.lora.unload()
+        attention.unload_ip_adapter()
 
 
-def _check_loaded(pipe: Any, checkpoint: PublishedAdapter) -> None:
+def _check_loaded(backbone: Backbone, checkpoint: PublishedAdapter) -> None:
     """Raise MethodError if weights were not loaded: diffusers silently ignores tensors it does not know."""
-    layer = pipe.unet.encoder_hid_proj.image_projection_layers[0]
+    layer = backbone.attention.projection.image_projection_layers[0]
     loaded = sum(value.numel() for value in layer.state_dict().values())
     stored = sum(value.numel() for value in checkpoint.image_proj.values())
     if loaded != stored:
@@ -199,5 +187,5 @@ def _check_loaded(pipe: Any, checkpoint: PublishedAdapter) -> None:
             f"{checkpoint.path}: its image_proj contains {stored} numbers, layout {checkpoint.layout} "
             f"has {loaded}; expected IP-Adapter's published layout"
         )
-    if checkpoint.has_lora and FACEID not in getattr(pipe.unet, "peft_config", {}):
+    if checkpoint.has_lora and FACEID not in getattr(backbone.network, "peft_config", {}):
         raise MethodError(f"{checkpoint.path}: its LoRA was not applied; reinstall peft")

@@ -138,8 +138,7 @@ class IPAdapter(MethodBase):
         if checkpoint.face_width is not None:
             raise MethodError(f"{checkpoint.path}: a FaceID checkpoint; use the method ip-adapter-faceid")
         checkpoint.check(backbone, allow_other=self.other_backbone)
-        names = {".".join(n.split(".")[:2]) for n in backbone.pipe.unet.attn_processors if ".attn2" in n}
-        known = sorted(name.replace("_blocks.", ".block_") for name in names if "_blocks." in name)
+        known = backbone.attention.blocks
         if unknown := [block for block in self.blocks if block not in known]:
             raise MethodError(f"ip-adapter: blocks {unknown}; this backbone has {', '.join(known)}")
         return checkpoint

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.text_encoding import TextFeatures
+from methods.backbone.families.text_features import TextFeatures
 from methods.compute.precision import autocast
 from methods.compute.seeding import seeded_generator
 from methods.encoders.clip_vision import EMBEDDED_CLIP

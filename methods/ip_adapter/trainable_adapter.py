@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
 from torch import Tensor, nn
 
+from methods.backbone.families.unet_attention import UNetAttention
 from methods.encoders.resampler import published, published_base
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter
@@ -19,26 +19,23 @@ from methods.ip_adapter.checkpoint import PublishedAdapter
 class TrainableAdapter(nn.Module):
     """The image projection, and the keys and values of every cross-attention layer."""
 
-    def __init__(self, unet: Any, projection: nn.Module, tokens: int) -> None:
+    def __init__(self, attention: UNetAttention, projection: nn.Module, tokens: int) -> None:
         super().__init__()
         self.projection = projection
-        self.names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+        self.names = list(attention.cross_attention)
         self.layers = nn.ModuleList()
-        for name in self.names:
-            attention = unet.get_submodule(name.removesuffix(".processor"))
-            key, value = attention.to_k, attention.to_v
+        for module in attention.cross_attention.values():
+            key, value = module.to_k, module.to_v
             layer = IPAdapterAttnProcessor2_0(key.out_features, key.in_features, num_tokens=(tokens,))
             with torch.no_grad():
                 layer.to_k_ip[0].weight.copy_(key.weight)
                 layer.to_v_ip[0].weight.copy_(value.weight)
             self.layers.append(layer)
 
-    def attach(self, unet: Any) -> None:
+    def attach(self, attention: UNetAttention) -> None:
         """Attach the modules to the U-Net as diffusers' loader does."""
         placed = dict(zip(self.names, self.layers, strict=True))
-        unet.set_attn_processor({name: placed.get(name, own) for name, own in unet.attn_processors.items()})
-        unet.encoder_hid_proj = MultiIPAdapterImageProjection([self.projection])
-        unet.config.encoder_hid_dim_type = "ip_image_proj"
+        attention.attach(placed, MultiIPAdapterImageProjection([self.projection]))
 
     def set_scale(self, scale: float) -> None:
         """Set the weight of the image tokens; 1 initially."""

@@ -90,12 +90,12 @@ def train_ip_adapter(
 
     evaluation = None if validation is None else PeriodicEvaluation(training.validate_every, evaluate)
     with backbone.clean():
-        adapter.attach(backbone.unet)
+        adapter.attach(backbone.attention)
         try:
             _minimise(adapter, features, training, backbone, schedule, checkpoint, evaluation, progress)
             final_losses = {} if validation is None else losses(8)
         finally:
-            backbone.state.restore(backbone.pipe)
+            backbone.restore()
     if DistributedGroup.current().is_main:
         settings = json.dumps({**metadata, "steps": str(schedule.steps)}, sort_keys=True)
         save_adapter(out, adapter.published(), {"training": settings, "backbone": backbone.digest})
@@ -138,15 +138,15 @@ def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageE
     """Initialise a random projection, with the text's keys and values; or load `training.start`."""
     from diffusers.models.embeddings import ImageProjection
 
-    width = backbone.cross_attention_dim
+    width = backbone.attention.width
     if training.layout == "base":
         projection: nn.Module = ImageProjection(encoder.embedding_width, width, BASE_TOKENS)
-        adapter = TrainableAdapter(backbone.unet, projection, BASE_TOKENS)
+        adapter = TrainableAdapter(backbone.attention, projection, BASE_TOKENS)
     else:
         projection = new_resampler(
             patch_width=encoder.width, width=width, tokens=training.tokens, hidden=training.hidden
         )
-        adapter = TrainableAdapter(backbone.unet, projection, training.tokens)
+        adapter = TrainableAdapter(backbone.attention, projection, training.tokens)
     if training.start is not None:
         adapter.load_matching_weights(read_adapter(training.start))
     return adapter
@@ -165,7 +165,7 @@ def _minimise(
     device, trained = backbone.device, nn.ModuleList([adapter])
     with torch.random.fork_rng():
         torch.manual_seed(schedule.seed)
-        summary = _summary(features, training, backbone.cross_attention_dim)
+        summary = _summary(features, training, backbone.attention.width)
     if summary is not None:
         trained.append(summary.to(device))
 
@@ -181,7 +181,7 @@ def _minimise(
         auxiliary: Tensor = summary(adapter.projection(batch[2]), batch[2])
         return denoising + training.summary_loss_weight * auxiliary
 
-    with gradient_checkpointing(backbone.unet, enabled=schedule.gradient_checkpointing):
+    with gradient_checkpointing(backbone.network, enabled=schedule.gradient_checkpointing):
         optimize(
             trained,
             loss,

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.backbone.families.unet_attention import UNetAttention
 from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AggregatedTokens, attend
 
@@ -70,18 +71,17 @@ class DecoupledAttention(nn.Module):
 class Adapter(nn.Module):
     """The image keys and values of every cross-attention layer, in the order of the U-Net's processors."""
 
-    def __init__(self, unet: Any) -> None:
+    def __init__(self, attention: UNetAttention) -> None:
         super().__init__()
         self.slot = TokenSlot()
-        self.names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+        self.names = list(attention.cross_attention)
         self.layers = nn.ModuleList()
-        for name in self.names:
-            attention = unet.get_submodule(name.removesuffix(".processor"))
-            layer = DecoupledAttention(self.slot, attention.to_k.in_features, attention.to_k.out_features)
+        for module in attention.cross_attention.values():
+            layer = DecoupledAttention(self.slot, module.to_k.in_features, module.to_k.out_features)
             # As published, image keys and values start as a copy of the text's.
             with torch.no_grad():
-                layer.to_k_ip.weight.copy_(attention.to_k.weight)
-                layer.to_v_ip.weight.copy_(attention.to_v.weight)
+                layer.to_k_ip.weight.copy_(module.to_k.weight)
+                layer.to_v_ip.weight.copy_(module.to_v.weight)
             self.layers.append(layer)
 
     def zero_init(self) -> None:
@@ -93,16 +93,14 @@ class Adapter(nn.Module):
             torch.nn.init.zeros_(layer.to_v_ip.weight)  # type: ignore[union-attr,arg-type]
 
     @contextmanager
-    def attached(self, unet: Any, *, scale: float) -> Iterator[TokenSlot]:
+    def attached(self, attention: UNetAttention, *, scale: float) -> Iterator[TokenSlot]:
         """Attach the layers to the U-Net; yields the slot to fill before each pass. Detaches them on exit."""
-        before, scale_before = dict(unet.attn_processors), self.slot.scale
+        scale_before = self.slot.scale
         self.slot.scale, self.slot.aggregated = scale, None
-        placed = dict(zip(self.names, self.layers, strict=True))
-        unet.set_attn_processor({name: placed.get(name, own) for name, own in before.items()})
         try:
-            yield self.slot
+            with attention.replaced(dict(zip(self.names, self.layers, strict=True))):
+                yield self.slot
         finally:
-            unet.set_attn_processor(before)
             self.slot.scale, self.slot.aggregated = scale_before, None
 
 

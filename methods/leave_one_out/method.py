@@ -175,7 +175,7 @@ class PersonalisedSet:
         aggregated = [self.aggregate(prompt) for prompt in prompts]
         unconditional = AggregatedTokens(self.network.nothing, None)
         backbone = self.backbone
-        with backbone.clean(), self.network.adapter.attached(backbone.unet, scale=self.scale) as slot:
+        with backbone.clean(), self.network.adapter.attached(backbone.attention, scale=self.scale) as slot:
 
             def fill(rows: Sequence[int]) -> Mapping[str, Any]:
                 tokens = stacked([aggregated[row] for row in rows])
@@ -207,4 +207,4 @@ def _pooled(backbone: Backbone, sentences: Sequence[str]) -> Tensor:
 
 def _load_network(path: Path, backbone: Backbone) -> LeaveOneOutNetwork:
     """Not cached, because tuning changes the network in place."""
-    return load_network(path, backbone.unet, width=backbone.cross_attention_dim).to(backbone.device)
+    return load_network(path, backbone.attention).to(backbone.device)

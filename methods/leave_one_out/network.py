@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from methods.backbone.families.unet_attention import UNetAttention
 from methods.compute.atomic_io import atomic_file
 from methods.compute.loading import first_line, read_tensors
 from methods.encoders.resampler import new_resampler
@@ -67,7 +67,7 @@ class NetworkConfig:
 class LeaveOneOutNetwork(nn.Module):
     """All trainable parameters; the backbone and the image encoder are frozen."""
 
-    def __init__(self, config: NetworkConfig, unet: Any) -> None:
+    def __init__(self, config: NetworkConfig, attention: UNetAttention) -> None:
         super().__init__()
         if config.aggregator not in AGGREGATORS:
             raise MethodError(f"unknown aggregator {config.aggregator!r}; known: {', '.join(AGGREGATORS)}")
@@ -81,7 +81,7 @@ class LeaveOneOutNetwork(nn.Module):
         )
         self.shortcut = _Shortcut(config) if config.shortcut else None
         self.aggregator = AGGREGATORS[config.aggregator](config.width, config.caption_width, config.tokens)
-        self.adapter = Adapter(unet)
+        self.adapter = Adapter(attention)
         self.nothing = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
 
     def zero_init(self) -> None:
@@ -190,15 +190,17 @@ def read_config(path: Path) -> NetworkConfig:
         ) from error
 
 
-def load_network(path: Path, unet: Any, *, width: int) -> LeaveOneOutNetwork:
-    """Load a network in float32; raises MethodError if it does not fit the U-Net or `width`."""
+def load_network(path: Path, attention: UNetAttention) -> LeaveOneOutNetwork:
+    """Load a network in float32; raises MethodError if it does not fit the backbone's attention."""
     config = read_config(path)
-    if config.width != width:
-        raise MethodError(f"{path}: made for cross-attention {config.width} wide, this backbone's is {width}")
+    if config.width != attention.width:
+        raise MethodError(
+            f"{path}: made for cross-attention {config.width} wide, this backbone's is {attention.width}"
+        )
     # Initialisation must not advance the caller's random generator.
     with torch.random.fork_rng():
         try:
-            network = LeaveOneOutNetwork(config, unet)
+            network = LeaveOneOutNetwork(config, attention)
         except (TypeError, ValueError, RuntimeError, KeyError, ZeroDivisionError) as error:
             raise MethodError(f"{path}: its config describes no network ({first_line(error)})") from error
     state, _ = read_tensors(path)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
+from methods.backbone.families.text_features import TextFeatures
 from methods.backbone.noise_schedule import NoiseSchedule
-from methods.backbone.text_encoding import TextFeatures
 from methods.errors import MethodError
 from methods.leave_one_out.network import LeaveOneOutNetwork
 from methods.pretraining.features import TrainingFeatures

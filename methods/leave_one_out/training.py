@@ -119,7 +119,7 @@ def network_config(
         **settings,
         patch_width=encoder.width,
         caption_width=features.pooled.shape[1],
-        width=backbone.cross_attention_dim,
+        width=backbone.attention.width,
         family=backbone.family,
         backbone=backbone.digest,
         encoder=encoder.name,
@@ -143,13 +143,11 @@ def _initialise(
 ) -> LeaveOneOutNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = LeaveOneOutNetwork(config, backbone.unet)
+        network = LeaveOneOutNetwork(config, backbone.attention)
     if training.start is None:
         network.zero_init()
     else:
-        network.load_matching_weights(
-            load_network(training.start, backbone.unet, width=backbone.cross_attention_dim)
-        )
+        network.load_matching_weights(load_network(training.start, backbone.attention))
     # Trained parameters are in single precision even if the backbone is in half.
     return network.float().to(backbone.device)
 
@@ -176,8 +174,8 @@ def _minimise(
         return {f"{name}, unseen people": value for name, value in losses.items()}
 
     evaluation = None if validation is None else PeriodicEvaluation(training.validate_every, evaluate)
-    checkpointing = gradient_checkpointing(backbone.unet, enabled=schedule.gradient_checkpointing)
-    with checkpointing, network.adapter.attached(backbone.unet, scale=1.0):
+    checkpointing = gradient_checkpointing(backbone.network, enabled=schedule.gradient_checkpointing)
+    with checkpointing, network.adapter.attached(backbone.attention, scale=1.0):
         optimize(
             network,
             loss,
@@ -218,7 +216,7 @@ def validation_losses(
         generator = seeded_generator(index)
         batch = draw_batch(features, everything, backbone.noise, size, generator, backbone.device)
         for name, scale in (("loss", 1.0), ("without", 0.0)):
-            with autocast(backbone.device), network.adapter.attached(backbone.unet, scale=scale):
+            with autocast(backbone.device), network.adapter.attached(backbone.attention, scale=scale):
                 rows = leave_one_out_loss(network, batch, backbone, objective.noising)
             sums[name] += rows.mean().item() / batches
     return sums

@@ -26,28 +26,31 @@ ADAPTER: Final = "person"
 FILE: Final = "pytorch_lora_weights.safetensors"
 METADATA: Final = "lora_adapter_metadata"
 """Entry of a file's header in which diffusers stores ranks and alphas."""
-PARTS: Final = ("unet", "text_encoder", "text_encoder_2")
 
 
-def save_lora(pipe: Any, into: Path, *, with_text_encoders: bool) -> None:
-    """Write the pipeline's adapter so that `pipe.load_lora_weights(folder)` reads it.
+def save_lora(backbone: Backbone, into: Path) -> None:
+    """Write the backbone's adapter so that `pipe.load_lora_weights(folder)` of diffusers reads it.
 
-    The U-Net's tensors keep peft's names. diffusers' conversion renames attention only, and its loader
-    detects the layout by the first name, so a file with both kinds of names would silently lose one.
+    The denoising network's tensors keep peft's names. diffusers' conversion renames attention only, and its
+    loader detects the layout by the first name, so a file with both kinds of names would silently lose one.
     """
     from diffusers.utils import convert_state_dict_to_diffusers
 
-    layers: dict[str, Any] = {
-        "unet_lora_layers": _layers(pipe.unet),
-        "unet_lora_adapter_metadata": _metadata(pipe.unet),
+    networks = _with_lora(backbone)
+    layers = {name: _layers(network) for name, network in networks.items()}
+    layers |= {
+        name: convert_state_dict_to_diffusers(tensors)
+        for name, tensors in layers.items()
+        if networks[name] is not backbone.network
     }
-    for part in PARTS[1:] if with_text_encoders else ():
-        module = getattr(pipe, part, None)
-        if module is not None:
-            layers[f"{part}_lora_layers"] = convert_state_dict_to_diffusers(_layers(module))
-            layers[f"{part}_lora_adapter_metadata"] = _metadata(module)
-    type(pipe).save_lora_weights(into, weight_name=FILE, **layers)
+    metadata = {name: _metadata(network) for name, network in networks.items()}
+    backbone.lora.save(into / FILE, layers, metadata)
     sort_header(into / FILE)
+
+
+def _with_lora(backbone: Backbone) -> dict[str, Any]:
+    """The networks that have LoRA layers now."""
+    return {name: n for name, n in backbone.lora.networks.items() if getattr(n, "peft_config", None)}
 
 
 def _layers(module: Any) -> dict[str, torch.Tensor]:
@@ -64,45 +67,37 @@ def _metadata(module: Any) -> dict[str, Any]:
 
 @contextmanager
 def lora_on(backbone: Backbone, file: Path, *, scale: float, merge: bool = False) -> Iterator[None]:
-    """Add the file's layers to the backbone's U-Net and text encoders, weighted by `scale`.
+    """Add the file's layers to the backbone's network and text encoders, weighted by `scale`.
 
     `merge` selects the computation of `methods.lora.merged`. Raises MethodError where the file is no LoRA,
     or has a layer that the backbone does not have.
     """
-    pipe = backbone.pipe
+    lora = backbone.lora
     try:
-        _attach(pipe, file)
-        pipe.set_adapters([ADAPTER], [scale])
-        networks = [network for part in PARTS if (network := getattr(pipe, part, None)) is not None]
+        _attach(backbone, file)
+        lora.set_scale(ADAPTER, scale)
+        networks = list(lora.networks.values())
         with merged(networks, ADAPTER, training=False) if merge else nullcontext():
             yield
     finally:
-        pipe.unload_lora_weights()
+        lora.unload()
 
 
-def _attach(pipe: Any, file: Path) -> None:
+def _attach(backbone: Backbone, file: Path) -> None:
     try:
         # peft initialises the layers from the global generator before it loads them.
         with torch.random.fork_rng(), quiet():
-            expected = _read(pipe, file)
-            pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=ADAPTER)
+            expected = backbone.lora.read(file)
+            backbone.lora.load(file, adapter=ADAPTER)
     except LOAD_FAULTS as error:
         raise MethodError(f"{file}: not a LoRA for this backbone ({first_line(error)})") from error
-    _check_all_loaded(pipe, file, expected)
-    _check_strength(pipe, file)
+    _check_all_loaded(backbone, file, expected)
+    _check_strength(backbone, file)
 
 
-def _read(pipe: Any, file: Path) -> dict[str, torch.Tensor]:
-    """Return the file's tensors by diffusers' names, for any supported layout."""
-    state, *_ = pipe.lora_state_dict(file.parent, weight_name=file.name, unet_config=pipe.unet.config)
-    tensors: dict[str, torch.Tensor] = state
-    return tensors
-
-
-def _check_all_loaded(pipe: Any, file: Path, expected: dict[str, torch.Tensor]) -> None:
+def _check_all_loaded(backbone: Backbone, file: Path, expected: dict[str, torch.Tensor]) -> None:
     """Raise MethodError for tensors without a layer, which diffusers skips with at most a log message."""
-    modules = [getattr(pipe, part, None) for part in PARTS]
-    loaded = [t for m in modules if getattr(m, "peft_config", None) for t in _layers(m).values()]
+    loaded = [tensor for network in _with_lora(backbone).values() for tensor in _layers(network).values()]
     if not expected:
         raise MethodError(f"{file}: the file has no tensors")
     if len(loaded) != len(expected):
@@ -112,16 +107,15 @@ def _check_all_loaded(pipe: Any, file: Path, expected: dict[str, torch.Tensor]) 
         )
 
 
-def _check_strength(pipe: Any, file: Path) -> None:
+def _check_strength(backbone: Backbone, file: Path) -> None:
     """Raise MethodError where diffusers scales a layer of a file without alphas."""
     from peft.tuners.lora import LoraLayer
 
     with safe_open(file, "pt") as stored:
         if METADATA in (stored.metadata() or {}):
             return
-    for part in PARTS:
-        network = getattr(pipe, part, None)
-        for name, layer in network.named_modules() if network is not None else ():
+    for part, network in backbone.lora.networks.items():
+        for name, layer in network.named_modules():
             if isinstance(layer, LoraLayer) and layer.scaling.get(ADAPTER, 1) != 1:
                 raise MethodError(
                     f"{file}: {part}.{name} is loaded at {layer.scaling[ADAPTER]:g} times its strength; "

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import from_bytes
-from methods.backbone.text_encoding import encoders_of
 from methods.compute.atomic_io import atomic_file, atomic_folder
 from methods.encoders.clip_vision import ImageEncoder
 from methods.errors import MethodError
@@ -32,23 +31,25 @@ ARRAYS = ("latents", "patches", "sentences", "pooled", "captions")
 
 
 def cache_key(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, variants: int) -> str:
-    """A digest of everything that the features depend on; U-Net and decoder are not part of it."""
-    pipe = backbone.pipe
+    """A digest of everything that the features depend on; the denoising network is not part of it."""
+    scale = backbone.latent_scale
     settings: tuple[Any, ...] = (
         variants,
         backbone.resolution,
         encoder.mean,
         encoder.std,
-        pipe.vae.config.scaling_factor,
+        scale.factor,
     )
-    if getattr(pipe.vae.config, "latents_mean", None) is not None:
-        settings += (pipe.vae.config.latents_mean, pipe.vae.config.latents_std)
+    if scale.shift:
+        settings += ("shift", scale.shift)
+    if scale.mean is not None and scale.deviation is not None:
+        settings += (scale.mean.flatten().tolist(), scale.deviation.flatten().tolist())
     if backbone.spec.clip_skip is not None:
         settings += ("clip_skip", backbone.spec.clip_skip)
-    digest = hashlib.sha256(repr((settings, sorted(pipe.tokenizer.get_vocab().items()))).encode())
-    texts = [text_encoder for _, text_encoder in encoders_of(pipe)]
-    for part in (pipe.vae.encoder, pipe.vae.quant_conv, *texts, encoder.model):
-        for value in part.state_dict().values() if part is not None else ():
+    vocabulary = sorted(backbone.text_encoders[0].tokenizer.get_vocab().items())
+    digest = hashlib.sha256(repr((settings, vocabulary)).encode())
+    for part in (*backbone.encoder_networks, encoder.model):
+        for value in part.state_dict().values():
             digest.update(value.cpu().float().contiguous().numpy().tobytes())
     content = getattr(data, "content_key", None)
     if content is not None:

@@ -11,7 +11,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.text_encoding import TextFeatures
+from methods.backbone.families.text_features import TextFeatures
 from methods.encoders.clip_vision import ImageEncoder
 from methods.errors import MethodError
 from methods.pretraining.dataset import TrainingSet
@@ -115,9 +115,9 @@ def training_features(
             compute_features(folder, data, backbone, encoder, variants, progress)
         if embeddings and not (folder / EMBEDDINGS_FILE).is_file():
             compute_embeddings(folder, data, encoder, progress)
-        if backbone.family == "sdxl" and not (folder / TIME_IDS_FILE).is_file():
+        if backbone.reads_image_size and not (folder / TIME_IDS_FILE).is_file():
             compute_time_ids(folder, data, backbone.resolution)
-    time_ids = torch.from_numpy(np.load(folder / TIME_IDS_FILE)) if backbone.family == "sdxl" else None
+    time_ids = torch.from_numpy(np.load(folder / TIME_IDS_FILE)) if backbone.reads_image_size else None
     stored = _on_device(_read_arrays(folder, embeddings), backbone.device)
     order = np.argsort(data.identities, kind="stable")
     _, start, count = np.unique(data.identities[order], return_index=True, return_counts=True)

@@ -55,7 +55,7 @@ class Schedule:
     accumulate: int = 1
     """Pieces of a batch that a process computes in sequence before each step, to save memory."""
     gradient_checkpointing: bool = False
-    """Compute the U-Net's activations again in the backward pass: less memory, more time."""
+    """Compute the network's activations again in the backward pass: less memory, more time."""
     precision: Precision = "auto"
     """Of the forward pass; trainable weights are float32. `auto` is bf16 where the hardware supports it."""
 

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.text_encoding import encoders_of
 from methods.compute.loading import read_tensors
 from methods.errors import MethodError
 
@@ -21,7 +20,6 @@ FILES: Final = ("learned_embeds.safetensors", "learned_embeds_2.safetensors")
 """One file per text encoder, named as by diffusers' textual_inversion scripts."""
 TOKEN: Final = "{token}"
 """The place of the embeddings in the phrase for a person."""
-_TOKENIZERS: Final = ("tokenizer", "tokenizer_2")
 
 
 def embedding_tokens(vectors: int) -> list[str]:
@@ -70,26 +68,26 @@ def tokens_on(
     Tokenizers and embedding tables are restored on exit. Raises MethodError where the prompt has no room for
     the tokens.
     """
-    pipe, encoders = backbone.pipe, encoders_of(backbone.pipe)
-    tokenizers = [tokenizer for tokenizer, _ in encoders]
-    tables = [encoder.get_input_embeddings() for _, encoder in encoders]
+    encoders = backbone.text_encoders
+    tables = [encoder.network.get_input_embeddings() for encoder in encoders]
     extended = _extended_tokenizers(backbone, len(embeddings[0]))
-    modules = [module for _, encoder in encoders for module in encoder.modules()]
+    modules = [module for encoder in encoders for module in encoder.network.modules()]
     pooling: list[Any] = [module for module in modules if pooled_at_end and hasattr(module, "eos_token_id")]
     ends = [module.eos_token_id for module in pooling]
     try:
         for module in pooling:
-            module.eos_token_id = tokenizers[-1].eos_token_id
-        for i, (tokenizer, encoder) in enumerate(encoders):
-            setattr(pipe, _TOKENIZERS[i], extended[i])
-            encoder.set_input_embeddings(ExtendedEmbedding(tables[i], embeddings[i], len(tokenizer)))
+            module.eos_token_id = encoders[-1].tokenizer.eos_token_id
+        for i, encoder in enumerate(encoders):
+            backbone.set_tokenizer(encoder.tokenizer_name, extended[i])
+            table = ExtendedEmbedding(tables[i], embeddings[i], len(encoder.tokenizer))
+            encoder.network.set_input_embeddings(table)
         yield
     finally:
         for module, end in zip(pooling, ends, strict=True):
             module.eos_token_id = end
-        for i, (_, encoder) in enumerate(encoders):
-            setattr(pipe, _TOKENIZERS[i], tokenizers[i])
-            encoder.set_input_embeddings(tables[i])
+        for i, encoder in enumerate(encoders):
+            backbone.set_tokenizer(encoder.tokenizer_name, encoder.tokenizer)
+            encoder.network.set_input_embeddings(tables[i])
 
 
 def _extended_tokenizers(backbone: Backbone, vectors: int) -> list[Any]:
@@ -97,7 +95,7 @@ def _extended_tokenizers(backbone: Backbone, vectors: int) -> list[Any]:
     key = ("tokenizers", vectors)
     if key not in backbone.cache:
         copies = []
-        for tokenizer, _ in encoders_of(backbone.pipe):
+        for tokenizer, *_ in backbone.text_encoders:
             # Two tokens mark the beginning and the end of a prompt.
             if vectors > tokenizer.model_max_length - 2:
                 raise MethodError(
@@ -114,7 +112,7 @@ def _extended_tokenizers(backbone: Backbone, vectors: int) -> list[Any]:
 
 def check_placeholder(backbone: Backbone, placeholder: str) -> None:
     """Raise MethodError where a tokenizer has the word: diffusers would not load its embeddings."""
-    for tokenizer, _ in encoders_of(backbone.pipe):
+    for tokenizer, *_ in backbone.text_encoders:
         # `tokenize` gives a known word as one token; the vocabulary also has pieces of words.
         if placeholder in tokenizer.get_vocab() or len(tokenizer.tokenize(placeholder)) == 1:
             raise MethodError(
@@ -125,7 +123,7 @@ def check_placeholder(backbone: Backbone, placeholder: str) -> None:
 def word_embeddings(backbone: Backbone, word: str) -> list[Tensor]:
     """Return a word's embedding per text encoder, (D,), float32; the mean where it has several tokens."""
     found = []
-    for tokenizer, encoder in encoders_of(backbone.pipe):
+    for tokenizer, encoder, *_ in backbone.text_encoders:
         ids = tokenizer(word, add_special_tokens=False).input_ids
         if not ids:
             raise MethodError(f"textual-inversion: the tokenizer cannot encode initializer {word!r}")
@@ -144,7 +142,7 @@ def save_embeddings(placeholder: str, embeddings: Sequence[Tensor], into: Path) 
 def read_embeddings(folder: Path, backbone: Backbone) -> list[Tensor]:
     """Read the embeddings, (V, D) for each text encoder of the backbone; raises MethodError."""
     found: list[Tensor] = []
-    for name, (_, encoder) in zip(FILES, encoders_of(backbone.pipe), strict=False):
+    for name, (_, encoder, *_) in zip(FILES, backbone.text_encoders, strict=False):
         if not (folder / name).is_file():
             raise MethodError(f"{folder}: no {name}; fit the person again")
         tensors, _ = read_tensors(folder / name)

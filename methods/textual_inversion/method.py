@@ -14,7 +14,6 @@ from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import generate_with_class_images
-from methods.backbone.text_encoding import encoders_of
 from methods.compute.seeding import seeded_generator
 from methods.errors import MethodError
 from methods.finetuning.instance_images import Crop, EpochShuffler, InstanceImages, Latents
@@ -114,7 +113,7 @@ class TextualInversion(MethodBase):
         check_placeholder(backbone, self.placeholder)
         initial = word_embeddings(backbone, self.initializer.replace("{noun}", subject.noun))
         embeddings = [row.repeat(self.vectors, 1).requires_grad_() for row in initial]
-        networks = [backbone.pipe.unet, *(encoder for _, encoder in encoders_of(backbone.pipe))]
+        networks = [backbone.network, *(encoder.network for encoder in backbone.text_encoders)]
         images = [photo.image for photo in subject.references]
         photos = InstanceImages(images, backbone, crop=self.crop, flip=self.flip, latents=self.latents)
         order = EpochShuffler(len(images), seed=seed)
@@ -124,7 +123,7 @@ class TextualInversion(MethodBase):
             rows = order.rows(batch * self.batch, self.batch)
             latents, time_ids = photos.show(rows, generator)
             text = backbone.encode_text_with_grad(self._prompts(subject, rows, generator))
-            t = torch.randint(backbone.noise.steps, (len(rows),), generator=generator).to(backbone.device)
+            t = backbone.noise.random_timesteps(len(rows), generator).to(backbone.device)
             conditioning = backbone.conditioning(text, time_ids)
             return noised_losses(
                 backbone, latents, conditioning, t, generator, noise_offset=self.noise_offset

@@ -9,7 +9,6 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.text_encoding import encoders_of
 from methods.compute.loading import check_finite, read_tensors, read_torch_file
 from methods.errors import MethodError
 
@@ -28,14 +27,14 @@ def read_published(files: Sequence[Path], backbone: Backbone) -> list[Tensor]:
     """
     found = [rows for file in files for rows in embeddings_in(file)]
     place = files[0]
-    encoders = encoders_of(backbone.pipe)
+    encoders = backbone.text_encoders
     if len(found) != len(encoders):
         raise MethodError(
             f"{place}: embeddings for {len(found)} text encoders, this backbone has {len(encoders)}; "
             "use a file for this family"
         )
     widths = [rows.shape[1] for rows in found]
-    expected = [encoder.config.hidden_size for _, encoder in encoders]
+    expected = [encoder.network.config.hidden_size for encoder in encoders]
     if widths != expected:
         raise MethodError(
             f"{place}: embeddings of width {_listed(widths)}, this backbone's have {_listed(expected)}; "

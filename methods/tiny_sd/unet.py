@@ -12,7 +12,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
-from methods.backbone.noise_schedule import NoiseSchedule
+from methods.backbone.noise_schedule import VariancePreserving
 from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Progress, RowLoss, Schedule, optimize
@@ -72,9 +72,9 @@ def new_scheduler() -> DDIMScheduler:
 
 
 @cache
-def _noise_schedule() -> NoiseSchedule:
+def _noise_schedule() -> VariancePreserving:
     scheduler = new_scheduler()
-    return NoiseSchedule(scheduler.alphas_cumprod, scheduler.config.prediction_type)
+    return VariancePreserving(scheduler.alphas_cumprod, scheduler.config.prediction_type)
 
 
 def _sample_timesteps(count: int, generator: torch.Generator) -> Tensor:

@@ -232,7 +232,7 @@ def settings(
     with torch.random.fork_rng():
         torch.manual_seed(2)
         resampler = new_resampler(patch_width=encoder.width, width=WIDTH, tokens=3, hidden=64)
-        adapter = TrainableAdapter(shared_backbone.unet, resampler, 3)
+        adapter = TrainableAdapter(shared_backbone.attention, resampler, 3)
         save_adapter(folder / "ip.safetensors", adapter.published(), {"backbone": shared_backbone.digest})
         for name in AGGREGATORS:
             config = NetworkConfig(
@@ -247,7 +247,7 @@ def settings(
                 encoder=encoder.name,
                 encoder_digest=encoder.digest,
             )
-            network = LeaveOneOutNetwork(config, shared_backbone.unet)
+            network = LeaveOneOutNetwork(config, shared_backbone.attention)
             file = folder / f"{name}.safetensors"
             save_network(file, network, config, dtype=torch.float32)
             chosen[f"loo-{name}"] = {"aggregator": name, "network": str(file), "encoder": str(clip_folder)}

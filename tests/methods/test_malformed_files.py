@@ -103,7 +103,7 @@ def test_malformed_network_is_refused(
         config["hidden"] = value
     save_file(state, file, metadata={"config": json.dumps(config)})
     with pytest.raises(MethodError, match=r"network\.safetensors: ") as caught:
-        load_network(file, backbone.unet, width=32)
+        load_network(file, backbone.attention)
     assert "\n" not in str(caught.value)
 
 

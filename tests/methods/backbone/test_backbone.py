@@ -55,7 +55,7 @@ def test_guided_backbone_has_its_own_cache_and_leaves_the_first_unchanged(
     backbone.cache["class images",] = "generated with 3.0"
     stronger = backbone.guided(6.0)
     assert stronger.cache == {}
-    assert stronger.unet is backbone.unet
+    assert stronger.network is backbone.network
     assert backbone.guided(6.0) is stronger
     before = backbone.generate(PROMPTS[:1], [4])[0].tobytes()
     assert stronger.generate(PROMPTS[:1], [4])[0].tobytes() != before
@@ -265,7 +265,7 @@ def change_fused_lora(backbone: Backbone) -> None:
 
 
 def change_hook(backbone: Backbone) -> None:
-    backbone.unet.register_forward_hook(lambda module, inputs, output: (output[0] * 2,))
+    backbone.network.register_forward_hook(lambda module, inputs, output: (output[0] * 2,))
 
 
 def change_forward(backbone: Backbone) -> None:
@@ -274,7 +274,7 @@ def change_forward(backbone: Backbone) -> None:
 
 
 def change_class(backbone: Backbone) -> None:
-    kind = type(backbone.unet)
+    kind = type(backbone.network)
     forward = kind.forward
     kind.forward = lambda self, *args, **kwargs: (forward(self, *args, **kwargs)[0] * 2,)  # type: ignore[method-assign]
 

@@ -18,8 +18,10 @@ from single_files import write_single_file
 from tiny_pipelines import SIDE, SmallFolders
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.load import load_pipeline, make_scheduler
-from methods.backbone.locate import locate_checkpoint, networks_of
+from methods.backbone.families.catalog import networks_of
+from methods.backbone.families.unet_schedulers import make_scheduler
+from methods.backbone.load import load_pipeline
+from methods.backbone.locate import locate_checkpoint
 from methods.backbone.spec import BackboneSpec
 from methods.catalog import make
 from methods.compute.token_counts import excess_tokens
@@ -152,7 +154,7 @@ def encoded(backbone: Backbone, *, guided: bool) -> tuple[torch.Tensor, ...]:
 def test_text_features_equal_those_of_the_pipeline(family_backbone: Backbone) -> None:
     features, expected = family_backbone.encode_text(PROMPTS), encoded(family_backbone, guided=False)
     assert torch.equal(features.tokens, expected[0])
-    assert features.tokens.shape[2] == family_backbone.cross_attention_dim
+    assert features.tokens.shape[2] == family_backbone.attention.width
     if family_backbone.family == "sdxl":
         assert torch.equal(features.pooled, expected[2])
 
@@ -182,7 +184,7 @@ def test_excess_tokens_are_those_without_effect(family_backbone: Backbone) -> No
 def test_conditioning_equals_that_of_the_pipeline(family_backbone: Backbone) -> None:
     """One guided step from pure noise, compared with the pipeline's first step."""
     backbone, calls = family_backbone, []
-    unet = backbone.unet
+    unet = backbone.network
     hook = unet.register_forward_hook(
         lambda _, args, kwargs, out: calls.append((args, kwargs, out[0])), with_kwargs=True
     )
@@ -257,7 +259,7 @@ def test_half_precision_keeps_sdxl_autoencoder_in_fp32(
     tiny_pipelines: SmallFolders, subject: Subject
 ) -> None:
     full, backbone = opened(tiny_pipelines["sdxl"]), opened(tiny_pipelines["sdxl"], dtype="fp16")
-    assert (backbone.unet.dtype, backbone.pipe.vae.dtype) == (torch.float16, torch.float32)
+    assert (backbone.network.dtype, backbone.pipe.vae.dtype) == (torch.float16, torch.float32)
     assert backbone.pipe.text_encoder_2.dtype == torch.float16
     assert backbone.encode_images([subject.references[0].image]).dtype == torch.float16
     image = backbone.generate(PROMPTS[:1], [1])[0]
@@ -346,7 +348,7 @@ def test_non_finite_image_is_marked_and_does_not_affect_the_next_row(family_back
 def test_non_finite_latents_are_refused(sd_folder: Path) -> None:
     backbone = opened(sd_folder)
     with torch.no_grad():
-        backbone.unet.conv_out.bias.fill_(float("nan"))
+        backbone.network.conv_out.bias.fill_(float("nan"))
     with pytest.raises(MethodError, match="not finite"):
         backbone.generate_latents(PROMPTS[:1], [1])
 

@@ -51,7 +51,7 @@ def test_variant_weights_need_the_variant_setting(tmp_path: Path) -> None:
     backbone = Backbone.open(BackboneSpec(path=str(folder), variant="fp16", device="cpu"))
     names = [path.name for path in backbone.files() if path.suffix == ".safetensors"]
     assert sorted(names) == ["diffusion_pytorch_model.fp16.safetensors"] * 2 + ["model.fp16.safetensors"]
-    assert backbone.unet.dtype == torch.float32
+    assert backbone.network.dtype == torch.float32
 
 
 def test_sharded_weights_are_loaded_and_a_missing_shard_is_refused(
@@ -70,7 +70,7 @@ def test_sharded_weights_are_loaded_and_a_missing_shard_is_refused(
     index = {"metadata": {"total_size": 1}, "weight_map": names}
     (folder / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     backbone = Backbone.open(BackboneSpec(path=str(folder), device="cpu"))
-    assert all(torch.equal(p, state[name]) for name, p in backbone.unet.named_parameters())
+    assert all(torch.equal(p, state[name]) for name, p in backbone.network.named_parameters())
     assert {f"unet/{name}" for name in names.values()} <= set(located_files(folder))
     (folder / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
     assert_refused(folder, "00002-of-00002.safetensors is missing")

@@ -39,9 +39,9 @@ def test_attention_slicing_keeps_the_image_and_is_removed_afterwards(family_back
     sliced = replace(family_backbone, spec=spec)
 
     def record(*_: object) -> None:
-        processors.update(type(p) for p in sliced.unet.attn_processors.values())
+        processors.update(type(p) for p in sliced.network.attn_processors.values())
 
-    hook = sliced.unet.register_forward_hook(record)
+    hook = sliced.network.register_forward_hook(record)
     images = sliced.generate(PROMPTS, [1, 2])
     hook.remove()
     assert processors == {SlicedAttnProcessor}
@@ -71,7 +71,7 @@ def test_offloaded_networks_give_the_same_image_and_count_as_unchanged(sd_folder
     assert largest_difference(images, whole.generate(PROMPTS, [1, 2])) == 0
     assert torch.equal(latents, whole.encode_images(images))
     with pytest.raises(MethodError, match="LoRA adapters"), backbone.clean(), torch.random.fork_rng():
-        backbone.unet.add_adapter(LoraConfig(r=2, target_modules=["to_k"]), "left")
+        backbone.network.add_adapter(LoraConfig(r=2, target_modules=["to_k"]), "left")
     assert largest_difference(images, backbone.generate(PROMPTS, [1, 2])) == 0
 
 
@@ -95,19 +95,19 @@ def test_contradictory_options_are_refused_in_one_line(
 @pytest.mark.slow
 def test_compiled_unet_follows_a_method_s_changes(backbone: Backbone) -> None:
     """The backend `eager` traces, guards and recompiles, but runs without a compiler."""
-    traced = torch.compile(backbone.unet, dynamic=False, backend="eager")
+    traced = torch.compile(backbone.network, dynamic=False, backend="eager")
     compiled = replace(backbone, compiled=traced)
     plain = backbone.generate(PROMPTS, [1, 2])
     with compiled.clean():
         with torch.random.fork_rng():
             lora = LoraConfig(r=2, target_modules=["to_k"], init_lora_weights=False)
-            compiled.unet.add_adapter(lora, "other")
+            compiled.network.add_adapter(lora, "other")
         images = compiled.generate(PROMPTS, [1, 2])
         assert largest_difference(images, backbone.generate(PROMPTS, [1, 2])) == 0
         assert largest_difference(images, plain) > 0
         compiled.pipe.unload_lora_weights()
     assert largest_difference(compiled.generate(PROMPTS, [1, 2]), plain) == 0
-    assert compiled.pipe.unet is backbone.unet
+    assert compiled.pipe.unet is backbone.network
 
 
 def test_batch_is_repeated_at_the_recompile_limit() -> None:
@@ -136,5 +136,5 @@ def test_offload_and_compilation_on_a_gpu(family: str, tiny_pipelines: SmallFold
     first = compiled.generate(PROMPTS, [1, 2])
     assert largest_difference(first, expected) <= 6
     with compiled.clean():
-        compiled.unet.set_attn_processor(compiled.pipe.unet.attn_processors)
+        compiled.network.set_attn_processor(compiled.pipe.unet.attn_processors)
     assert [p.tobytes() for p in compiled.generate(PROMPTS, [1, 2])] == [p.tobytes() for p in first]

@@ -45,7 +45,7 @@ def test_half_precision_gradient_equals_that_of_fp32_up_to_rounding() -> None:
 
 
 def test_gradient_checkpointing_is_on_within_the_context_only(backbone: Backbone) -> None:
-    unet: Any = backbone.unet
+    unet: Any = backbone.network
     with gradient_checkpointing(unet, enabled=True):
         assert unet.is_gradient_checkpointing
     with gradient_checkpointing(unet, enabled=False):

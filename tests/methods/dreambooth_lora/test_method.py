@@ -182,7 +182,7 @@ def test_training_lowers_the_loss_of_the_photograph(
 
     @torch.no_grad()
     def loss() -> float:
-        output = backbone.unet(
+        output = backbone.network(
             backbone.noise.add(latents, eps, t), t, encoder_hidden_states=text.expand(16, -1, -1)
         ).sample
         return float((output - backbone.noise.target(latents, eps, t)).square().mean())
@@ -273,7 +273,7 @@ def test_sdxl_receives_the_crop_of_a_photograph(
     backbone.cache[("class images", "a photo of a woman", 1)] = torch.zeros(1, 4, 8, 8)
     person = Subject("ada", "woman", (Photo(wide, "a photo of {subject}"),))
     with backbone.clean():
-        hook = backbone.unet.register_forward_pre_hook(record, with_kwargs=True)
+        hook = backbone.network.register_forward_pre_hook(record, with_kwargs=True)
         method.fit(person, tmp_path, backbone=backbone, seed=1)
         hook.remove()
     assert [ids.tolist() for ids in received] == [[[80, 160, 0, 32, 64, 64], [64, 64, 0, 0, 64, 64]]]

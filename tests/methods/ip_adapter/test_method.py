@@ -39,7 +39,7 @@ def base(plus: IPAdapter, backbone: Backbone, tmp_path: Path) -> IPAdapter:
     state = {name: value for name, value in load_file(plus.adapter).items() if name.startswith("ip_adapter")}
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        projection = ImageProjection(12, backbone.cross_attention_dim, 4)
+        projection = ImageProjection(12, backbone.attention.width, 4)
     names = {"image_embeds.weight": "proj.weight", "image_embeds.bias": "proj.bias"}
     for name, value in projection.state_dict().items():
         state[f"image_proj.{names.get(name, name)}"] = value
@@ -173,7 +173,7 @@ def test_files_that_are_not_adapters_give_a_one_line_error(
 def test_plus_adapter_has_the_published_tensor_names(backbone: Backbone) -> None:
     with torch.random.fork_rng():
         resampler = new_resampler(patch_width=16, width=32, tokens=2, hidden=64)
-        state = TrainableAdapter(backbone.unet, resampler, 2).published()
+        state = TrainableAdapter(backbone.attention, resampler, 2).published()
     assert state["image_proj.layers.0.0.to_kv.weight"].shape == (128, 64)
     assert {
         "image_proj.latents",

@@ -77,7 +77,7 @@ def test_adapter_trained_on_any_family_is_a_published_file_that_generates(
     checkpoint = read_adapter(out)
     assert (checkpoint.layout, checkpoint.cross_attention_dim) == (
         layout,
-        family_backbone.cross_attention_dim,
+        family_backbone.attention.width,
     )
     assert json.loads(checkpoint.metadata["training"])["family"] == family_backbone.family
     assert training_data_of(out, "training", "data_name") == {"noise"}

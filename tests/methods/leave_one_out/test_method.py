@@ -37,7 +37,7 @@ def method_of(settings: Settings, name: str = "mean", **changes: object) -> Leav
 
 
 def network_of(settings: Settings, backbone: Backbone, name: str = "mean") -> LeaveOneOutNetwork:
-    return load_network(method_of(settings, name).file, backbone.unet, width=backbone.cross_attention_dim)
+    return load_network(method_of(settings, name).file, backbone.attention)
 
 
 def test_guidance_batch_has_unconditional_rows_first_and_is_padded() -> None:
@@ -58,8 +58,8 @@ def test_guidance_batch_has_unconditional_rows_first_and_is_padded() -> None:
 def test_adapter_with_scale_zero_gives_the_backbone_image(settings: Settings, backbone: Backbone) -> None:
     network = network_of(settings, backbone)
     expected = backbone.generate(["a photo of a man"], [1])[0].tobytes()
-    with backbone.clean(), network.adapter.attached(backbone.unet, scale=0.0) as slot:
-        slot.aggregated = AggregatedTokens(torch.ones(4, 3, backbone.cross_attention_dim), None)
+    with backbone.clean(), network.adapter.attached(backbone.attention, scale=0.0) as slot:
+        slot.aggregated = AggregatedTokens(torch.ones(4, 3, backbone.attention.width), None)
         assert backbone.generate(["a photo of a man"], [1])[0].tobytes() == expected
 
 
@@ -102,7 +102,7 @@ def test_tuning_lowers_the_loss_on_the_reference_photographs(
     batch = draw_batch(features, Objective(), backbone.noise, 32, seeded_generator(5), backbone.device)
 
     def loss() -> float:
-        with torch.no_grad(), network.adapter.attached(backbone.unet, scale=1.0):
+        with torch.no_grad(), network.adapter.attached(backbone.attention, scale=1.0):
             return leave_one_out_loss(network, batch, backbone, "held-out").mean().item()
 
     before, tuning = loss(), Tuning(steps=15, learning_rate=1e-2, batch=8)
@@ -128,7 +128,7 @@ def test_tuning_learns_on_a_half_precision_backbone(
     )
     method = method_of(settings, tune_steps=8, tune_rate=1e-2)
     method.fit(subject, tmp_path, backbone=half, seed=1)
-    tuned = load_network(tmp_path / "network.safetensors", half.unet, width=half.cross_attention_dim)
+    tuned = load_network(tmp_path / "network.safetensors", half.attention)
     before = network_of(settings, half).state_dict()
     assert any(not torch.equal(value, before[name]) for name, value in tuned.state_dict().items())
 

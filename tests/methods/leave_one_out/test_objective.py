@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.noise_schedule import NoiseSchedule
+from methods.backbone.noise_schedule import VariancePreserving
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
@@ -44,18 +44,18 @@ def features(
 
 def network_of(settings: Settings, backbone: Backbone, name: str = "mean") -> LeaveOneOutNetwork:
     file = Path(str(settings[f"loo-{name}"]["network"]))
-    return load_network(file, backbone.unet, width=backbone.cross_attention_dim)
+    return load_network(file, backbone.attention)
 
 
 def batch_of(
     features: TrainingFeatures, objective: Objective = NO_DROPPING, seed: int = 0, size: int = 4
 ) -> Batch:
-    noise = NoiseSchedule(torch.linspace(0.99, 0.01, 1000), "epsilon")
+    noise = VariancePreserving(torch.linspace(0.99, 0.01, 1000), "epsilon")
     return draw_batch(features, objective, noise, size, torch.Generator().manual_seed(seed), CPU)
 
 
 def loss_of(network: LeaveOneOutNetwork, batch: Batch, backbone: Backbone, noising: str) -> Tensor:
-    with torch.no_grad(), network.adapter.attached(backbone.unet, scale=1.0):
+    with torch.no_grad(), network.adapter.attached(backbone.attention, scale=1.0):
         return leave_one_out_loss(network, batch, backbone, noising)  # type: ignore[arg-type]
 
 
@@ -69,17 +69,17 @@ def test_loss_equals_the_formula(
     prediction: str, noising: str, features: TrainingFeatures, settings: Settings, backbone: Backbone
 ) -> None:
     batch, network = batch_of(features), network_of(settings, backbone)
-    noise = NoiseSchedule(backbone.noise.alphas_cumprod, prediction)
+    noise = VariancePreserving(backbone.noise.alphas_cumprod, prediction)
     alpha = noise.alphas_cumprod[batch.t].sqrt()[:, None, None, None]
     sigma = (1 - noise.alphas_cumprod[batch.t]).sqrt()[:, None, None, None]
     x = batch.latents if noising == "held-out" else batch.set_latents.mean(dim=1)
     x_t = alpha * x + sigma * batch.eps
-    with torch.no_grad(), network.adapter.attached(backbone.unet, scale=1.0) as slot:
+    with torch.no_grad(), network.adapter.attached(backbone.attention, scale=1.0) as slot:
         person = torch.stack(
             [network.tokens_of(batch.patches[:, i : i + 1])[:, 0] for i in range(batch.mask.shape[1])]
         )
         slot.aggregated = AggregatedTokens(person.mean(dim=0), None)
-        predicted = backbone.unet(x_t, batch.t, encoder_hidden_states=batch.text.tokens).sample
+        predicted = backbone.network(x_t, batch.t, encoder_hidden_states=batch.text.tokens).sample
     target = batch.eps if prediction == "epsilon" else alpha * batch.eps - sigma * x
     formula = (target - predicted).square().flatten(1).mean(dim=1)
     own = replace(backbone, noise=noise)
@@ -89,7 +89,7 @@ def test_loss_equals_the_formula(
 def test_velocity_residual_is_the_noise_residual_divided_by_alpha(
     features: TrainingFeatures, backbone: Backbone
 ) -> None:
-    batch, noise = batch_of(features), NoiseSchedule(backbone.noise.alphas_cumprod, "v_prediction")
+    batch, noise = batch_of(features), VariancePreserving(backbone.noise.alphas_cumprod, "v_prediction")
     predicted = torch.randn(batch.eps.shape, generator=torch.Generator().manual_seed(8))
     x_t = noise.add(batch.latents, batch.eps, batch.t)
     of_noise = batch.eps - noise.noise_of(predicted, x_t, batch.t)
@@ -225,7 +225,7 @@ def one_set(batch: Batch, row: int) -> Batch:
 
 
 def test_rows_do_not_depend_on_how_the_batch_is_split(features: TrainingFeatures) -> None:
-    noise = NoiseSchedule(torch.linspace(0.99, 0.01, 1000), "epsilon")
+    noise = VariancePreserving(torch.linspace(0.99, 0.01, 1000), "epsilon")
     sized = replace(features, time_ids=torch.arange(6 * len(features.latents)).view(-1, 6))
 
     def rows(part: slice) -> Batch:

@@ -105,7 +105,7 @@ def test_leave_one_out_training_lowers_the_loss(
     def loss(steps: int) -> float:
         out = tmp_path / f"loo-{steps}.safetensors"
         train_loo(out, replace(SCHEDULE, steps=steps))
-        network = load_network(out, backbone.unet, width=backbone.cross_attention_dim)
+        network = load_network(out, backbone.attention)
         objective = Objective(largest_set=3)
         return validation_losses(network, features, objective, backbone=backbone, batches=1)["loss"]
 
@@ -135,10 +135,10 @@ def test_base_adapter_has_one_linear_layer_to_four_tokens_and_loads_in_diffusers
     out = tmp_path / "base.safetensors"
     train_base(out, replace(SCHEDULE, steps=2))
     state = load_file(out)
-    assert state["image_proj.proj.weight"].shape == (4 * backbone.cross_attention_dim, 12)
+    assert state["image_proj.proj.weight"].shape == (4 * backbone.attention.width, 12)
     with backbone.clean(), adapted(backbone, read_adapter(out), scale=1.0), torch.no_grad():
         tokens = backbone.pipe.unet.encoder_hid_proj([torch.ones(1, 2, 12)])[0]
-    assert tokens.shape == (1, 2, 4, backbone.cross_attention_dim)
+    assert tokens.shape == (1, 2, 4, backbone.attention.width)
 
 
 def test_interrupted_training_ends_with_the_same_weights(train: Train, work: Path, tmp_path: Path) -> None:

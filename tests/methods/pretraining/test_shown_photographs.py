@@ -90,19 +90,19 @@ def test_training_on_sdxl_reads_the_original_size_and_the_crop(
         "mean",
         patch_width=encoder.width,
         caption_width=features.pooled.shape[1],
-        width=backbone.cross_attention_dim,
+        width=backbone.attention.width,
         tokens=2,
         hidden=64,
     )
     with torch.random.fork_rng():
-        network = LeaveOneOutNetwork(config, backbone.unet)
+        network = LeaveOneOutNetwork(config, backbone.attention)
     received: list[torch.Tensor] = []
 
     def record(module: torch.nn.Module, args: object, named: dict[str, Any]) -> None:
         received.append(named["added_cond_kwargs"]["time_ids"])
 
-    hook = backbone.unet.register_forward_pre_hook(record, with_kwargs=True)
-    with network.adapter.attached(backbone.unet, scale=1.0), torch.no_grad():
+    hook = backbone.network.register_forward_pre_hook(record, with_kwargs=True)
+    with network.adapter.attached(backbone.attention, scale=1.0), torch.no_grad():
         leave_one_out_loss(network, batch, backbone, "held-out")
     hook.remove()
     assert received[0].tolist() == expected

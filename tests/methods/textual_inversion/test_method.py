@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from tiny_pipelines import SmallFolders
 
 from methods.backbone.backbone import Backbone
+from methods.backbone.families.text_features import text_encoders_of
 from methods.backbone.spec import BackboneSpec
-from methods.backbone.text_encoding import encoders_of
 from methods.errors import MethodError
 from methods.interface import Checkpoints
 from methods.subject import Request, Subject
@@ -35,7 +35,7 @@ def diffusers_image(folder: Path, fit: Path) -> Image:
     """The image of diffusers' pipeline with its own loader."""
     pipe = DiffusionPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None)
     pipe.set_progress_bar_config(disable=True)
-    for name, (tokenizer, encoder) in zip(FILES, encoders_of(pipe), strict=False):
+    for name, (tokenizer, encoder, *_) in zip(FILES, text_encoders_of(pipe), strict=False):
         pipe.load_textual_inversion(fit, weight_name=name, tokenizer=tokenizer, text_encoder=encoder)
     image: Image = pipe(
         ["a photo of <person>, smiling"] * 2,
@@ -56,9 +56,9 @@ def test_diffusers_generates_the_same_image(
     theirs = diffusers_image(family_backbone.folder, tmp_path)
     assert max(abs(a - b) for a, b in zip(ours.tobytes(), theirs.tobytes(), strict=True)) <= 1
     assert ours.tobytes() != family_backbone.generate(["a photo of a woman, smiling"], [3])[0].tobytes()
-    encoders = encoders_of(family_backbone.pipe)
+    encoders = family_backbone.text_encoders
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES[: len(encoders)])
-    for name, (tokenizer, encoder) in zip(FILES, encoders, strict=False):
+    for name, (tokenizer, encoder, *_) in zip(FILES, encoders, strict=False):
         (word, rows), *_ = load_file(tmp_path / name).items()
         assert (word, rows.shape) == ("<person>", (2, encoder.config.hidden_size))
         assert tokenizer.tokenize(word) != [word]
@@ -139,7 +139,7 @@ def test_image_does_not_depend_on_the_spelling_of_the_placeholder(
     placeholder: str, vectors: int, backbone: Backbone, tmp_path: Path
 ) -> None:
     """`ada` occurs in "canada", `oto` in "photo", and the tokenizers write `<Ada>` in small letters."""
-    tables = [encoder.get_input_embeddings().weight for _, encoder in encoders_of(backbone.pipe)]
+    tables = [encoder.get_input_embeddings().weight for _, encoder, *_ in backbone.text_encoders]
     generator = torch.Generator().manual_seed(5)
     rows = [torch.randn(vectors, table.shape[1], generator=generator) for table in tables]
     images = []
@@ -152,7 +152,7 @@ def test_image_does_not_depend_on_the_spelling_of_the_placeholder(
 
 
 def test_every_vector_is_used(backbone: Backbone) -> None:
-    tables = [encoder.get_input_embeddings().weight for _, encoder in encoders_of(backbone.pipe)]
+    tables = [encoder.get_input_embeddings().weight for _, encoder, *_ in backbone.text_encoders]
     prompt = [f"a photo of {embedding_phrase(3)} in canada"]
     rows = [torch.ones(3, table.shape[1], requires_grad=True) for table in tables]
     with tokens_on(backbone, rows):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.text_encoding import encoders_of
+from methods.backbone.families.text_features import text_encoders_of
 from methods.errors import MethodError
 from methods.subject import Request, Subject
 from methods.textual_inversion.embeddings import FILES, word_embeddings
@@ -125,9 +125,9 @@ def test_cut_file_is_refused_in_one_line(
 
 def published_for(backbone: Backbone, folder: Path, *, vectors: int = 2) -> Path:
     """A file of the layout in which this family's embeddings are shared."""
-    encoders = encoders_of(backbone.pipe)
+    encoders = backbone.text_encoders
     generator = torch.Generator().manual_seed(4)
-    rows = [torch.randn(vectors, e.config.hidden_size, generator=generator) for _, e in encoders]
+    rows = [torch.randn(vectors, e.config.hidden_size, generator=generator) for _, e, *_ in encoders]
     folder.mkdir(parents=True, exist_ok=True)
     if len(rows) == 1:
         return write(folder / "ada.pt", a1111({"*": rows[0]}))
@@ -167,7 +167,7 @@ def test_diffusers_generates_the_same_image(
         family_backbone.folder, safety_checker=None, feature_extractor=None
     )
     pipe.set_progress_bar_config(disable=True)
-    for rows, (tokenizer, encoder) in zip(embeddings_in(file), encoders_of(pipe), strict=True):
+    for rows, (tokenizer, encoder, *_) in zip(embeddings_in(file), text_encoders_of(pipe), strict=True):
         pipe.load_textual_inversion(rows, token="<ada>", tokenizer=tokenizer, text_encoder=encoder)
     theirs = pipe(
         ["a photo of <ada> woman, smiling"] * 2,

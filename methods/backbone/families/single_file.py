@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
 
@@ -34,6 +35,15 @@ def checkpoint_family(file: Path) -> Family:
         f"{file}: neither an SD 1, an SD 2 nor an SDXL checkpoint under the original names; "
         "give a whole checkpoint, not a U-Net or a LoRA alone"
     )
+
+
+def config_family(pipeline: str, config: Mapping[str, Any]) -> str:
+    """Return the family of a folder of configs: its pipeline's class name and the config of its network."""
+    if pipeline == "StableDiffusionXLPipeline":
+        return "sdxl"
+    if pipeline != "StableDiffusionPipeline":
+        return pipeline
+    return "sd2" if config.get("use_linear_projection") else "sd1"
 
 
 def tensor_names(file: Path) -> set[str]:

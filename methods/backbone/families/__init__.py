@@ -1,0 +1,1 @@
+"""The families of checkpoints behind one interface: what is particular to each of them."""

@@ -1,0 +1,64 @@
+"""The supported pipelines and the parts of their folders. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from methods.backbone.families.interface import Denoiser
+
+STEMS: Final = {
+    "unet": "diffusion_pytorch_model",
+    "transformer": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "text_encoder_2": "model",
+    "text_encoder_3": "model",
+}
+"""The networks of a folder, and the stems of their weight files."""
+
+
+@dataclass(frozen=True)
+class PipelineLayout:
+    """A pipeline of diffusers: the class of its denoiser and the parts of its folder."""
+
+    denoiser: str
+    """`module:Class`, imported at its first use because diffusers takes seconds to import."""
+    parts: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    """Parts that model_index.json may leave out or set to null."""
+
+    def present(self, index: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the parts that a folder with this model_index.json must have."""
+        left_out = {part for part in self.optional if (index.get(part) or [None])[0] is None}
+        return tuple(part for part in self.parts if part not in left_out)
+
+
+_CLIP = ("text_encoder", "tokenizer")
+_CLIP_2 = ("text_encoder_2", "tokenizer_2")
+
+PIPELINES: Final[Mapping[str, PipelineLayout]] = {
+    "StableDiffusionPipeline": PipelineLayout(
+        "methods.backbone.families.stable_diffusion:StableDiffusion", ("unet", "vae", *_CLIP, "scheduler")
+    ),
+    "StableDiffusionXLPipeline": PipelineLayout(
+        "methods.backbone.families.stable_diffusion_xl:StableDiffusionXL",
+        ("unet", "vae", *_CLIP, *_CLIP_2, "scheduler"),
+    ),
+}
+"""The supported pipelines by their class name in model_index.json."""
+
+
+def denoiser_class(pipeline: str) -> type[Denoiser]:
+    """Import the class of a pipeline's denoiser."""
+    module, _, name = PIPELINES[pipeline].denoiser.partition(":")
+    cls: type[Denoiser] = getattr(importlib.import_module(module), name)
+    return cls
+
+
+def networks_of(pipe: Any) -> dict[str, Any]:
+    """Return a pipeline's networks by folder name."""
+    return {name: module for name in STEMS if (module := getattr(pipe, name, None)) is not None}

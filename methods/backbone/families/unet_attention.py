@@ -1,0 +1,92 @@
+"""The attention layers of a U-Net, to which adapters add image tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class UNetAttention:
+    """Attention processors by diffusers' names, and diffusers' own IP-Adapter loader."""
+
+    pipe: Any
+
+    @property
+    def width(self) -> int:
+        """Width of the text tokens that cross-attention reads, and of an adapter's image tokens."""
+        width: int = self._unet.config.cross_attention_dim
+        return width
+
+    @property
+    def processor_names(self) -> list[str]:
+        """Names of all processors in diffusers' order, which numbers the layers of published adapters."""
+        return list(self._unet.attn_processors)
+
+    @property
+    def cross_attention(self) -> dict[str, Any]:
+        """The cross-attention modules by the names of their processors, in diffusers' order."""
+        names = [name for name in self.processor_names if name.endswith("attn2.processor")]
+        return {name: self._unet.get_submodule(name.removesuffix(".processor")) for name in names}
+
+    @property
+    def blocks(self) -> list[str]:
+        """The blocks with cross-attention by diffusers' names for scales, such as `up.block_0`; sorted."""
+        names = {".".join(name.split(".")[:2]) for name in self.processor_names if ".attn2" in name}
+        return sorted(name.replace("_blocks.", ".block_") for name in names if "_blocks." in name)
+
+    @contextmanager
+    def replaced(self, processors: Mapping[str, Any]) -> Iterator[None]:
+        """Use other processors for the layers of these names; the previous ones return on exit."""
+        before = dict(self._unet.attn_processors)
+        self._unet.set_attn_processor({name: processors.get(name, own) for name, own in before.items()})
+        try:
+            yield
+        finally:
+            self._unet.set_attn_processor(before)
+
+    def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
+        """Use an IP-Adapter's processors and projection as after `load`; `Backbone.restore` removes them."""
+        own = self._unet.attn_processors
+        self._unet.set_attn_processor({name: processors.get(name, kept) for name, kept in own.items()})
+        self._unet.encoder_hid_proj = projection
+        self._unet.config.encoder_hid_dim_type = "ip_image_proj"
+
+    def load_ip_adapter(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Add a published IP-Adapter, frozen, with diffusers' loader, and its LoRA where it has one."""
+        self.pipe.load_ip_adapter(
+            {part: dict(tensors) for part, tensors in state.items()},
+            subfolder="",
+            weight_name="",
+            image_encoder_folder=None,
+        )
+        self.projection.requires_grad_(False).eval()
+        for processor in self._unet.attn_processors.values():
+            if isinstance(processor, nn.Module):
+                processor.requires_grad_(False).eval()
+
+    def unload_ip_adapter(self) -> None:
+        self.pipe.unload_ip_adapter()
+        # diffusers does not remove the feature extractor that it adds.
+        self.pipe.register_modules(feature_extractor=None)
+
+    def set_scale(self, scale: float | Mapping[str, Any]) -> None:
+        """Set the weight of the image tokens: one number, or one by block as diffusers nests them."""
+        self.pipe.set_ip_adapter_scale(scale)
+
+    @property
+    def projection(self) -> Any:
+        """The module that computes image tokens from image features; None without an IP-Adapter."""
+        return self._unet.encoder_hid_proj
+
+    def skip_projection(self) -> None:
+        """Accept image tokens in place of image features."""
+        self._unet.encoder_hid_proj = nn.Identity()
+
+    @property
+    def _unet(self) -> Any:
+        return self.pipe.unet
