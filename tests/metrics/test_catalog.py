@@ -168,6 +168,23 @@ def test_encoders_that_cannot_be_opened_do_not_stop_the_others() -> None:
     assert "unknown metric 'nonsense'" in errors["nonsense"]
 
 
+def test_examining_opens_networks_that_a_run_opens_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(encoder: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("metrics.encoders.efficientnet.EfficientNet.open", fail)
+    make(["is@efficientnet-lite0"])
+    found = examine(["is@efficientnet-lite0"])["efficientnet-lite0"]
+    assert str(found) == "encoder 'efficientnet-lite0': cannot be opened (no memory)"
+
+
+@pytest.mark.parametrize("name", ["fid@efficientnet-lite0", "fid@inception-v3", "drift@lpips-alex"])
+def test_an_unusable_gpu_is_found_before_any_image_is_scored(name: str) -> None:
+    encoder = name.partition("@")[2]
+    with pytest.raises((AssertionError, RuntimeError), match="CUDA"):
+        make([name], {encoder: {"device": "cuda:77"}})
+
+
 def test_settings_of_an_unknown_encoder_are_rejected() -> None:
     with pytest.raises(MetricError, match="unknown encoder 'clap'; did you mean 'clip'"):
         examine(["prompt-match@clip"], {"clap": {}})

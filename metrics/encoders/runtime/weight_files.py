@@ -68,6 +68,15 @@ def checked(encoder: str, path: Path, digest: str, source: str) -> Path:
     return path
 
 
+def is_known(path: Path, *digests: str) -> bool:
+    """Whether a file has one of these SHA-256: its network is known to open, so that opening can wait.
+
+    Encoders open any other file at once: an unusable one must be reported before images are generated, as
+    must an unusable GPU.
+    """
+    return sha256(path) in digests
+
+
 @cache
 def sha256(path: Path) -> str:
     """The digest of a file; for a folder, of the names and contents of its files with a suffix in READ."""

@@ -20,6 +20,7 @@ from bench.subjects.identity import Identity
 from bench.suite.prompts import Prompt
 from bench.suite.suite import DatasetSettings, Suite
 from metrics.catalog import make
+from metrics.interface import Sample
 
 SOURCE = '''
 from metrics.interface import Score
@@ -221,6 +222,17 @@ def test_code_of_a_built_in_metric_includes_its_encoders() -> None:
     (other,), _ = make(["identity@face-rendered"])
     assert fingerprint_parts(plain)["code"] != fingerprint_parts(other)["code"]
     assert {name.partition(".")[0] for name in settings_of(plain)} >= {"YuNet"}
+
+
+def test_digest_and_fingerprint_stay_when_a_network_is_opened(inputs: ScoringInputs) -> None:
+    inputs = replace(inputs, metrics=Metrics(*make(["disruption@efficientnet-lite0"])))
+    (metric,) = inputs.metrics.of_images
+    before = score_digest(inputs), fingerprint_parts(metric), settings_of(metric)
+    attributes = set(vars(metric.network))  # type: ignore[attr-defined]
+    image = Image.new("RGB", (8, 8))
+    metric.score([Sample("s", "ada", "p", image, "", backbone_image=image)], [])
+    assert set(vars(metric.network)) > attributes  # type: ignore[attr-defined]
+    assert (score_digest(inputs), fingerprint_parts(metric), settings_of(metric)) == before
 
 
 @pytest.fixture

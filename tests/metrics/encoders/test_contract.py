@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from metrics.catalog import ENCODERS, METRICS, keep_features, make, open_feature_store
@@ -123,6 +125,28 @@ def test_a_fingerfingerprintcontains_weights_versions_resizing_and_precision(
     assert "/tmp" not in str(fingerprint)
 
 
+@pytest.mark.parametrize(
+    "name", ["yunet", "sface", "mobilefacenet", "efficientnet-lite0", "inception-v3", "lpips-alex"]
+)
+def test_a_known_file_is_opened_when_it_is_first_used_and_any_other_at_once(
+    name: str, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reports of unchanged runs open no network; an unusable file is found before images are generated."""
+    encoder = open_encoder(name, {})
+    before = encoder.fingerprint
+    assert not opened(encoder)
+    outputs(encoder, name, photos[1:2])
+    assert opened(encoder) or opened(encoder.yunet)
+    assert encoder.fingerprint == before
+    monkeypatch.setattr(inspect.getmodule(type(encoder)), "is_known", lambda path, *digests: False)
+    assert opened(open_encoder(name, {}))
+
+
+def opened(encoder: Any) -> bool:
+    """Whether the network is in memory."""
+    return any(isinstance(getattr(type(encoder), name, None), cached_property) for name in vars(encoder))
+
+
 @pytest.mark.parametrize("name", [name for name in sorted(ENCODERS) if name not in METHOD])
 def test_no_images_give_no_rows(
     name: str, two_of_each: dict[str, tuple[Any, Any]], photos: list[Image.Image]
@@ -154,11 +178,11 @@ def test_inference_uses_full_precision_and_restores_the_settings() -> None:
 def test_a_bounded_cache_keeps_the_most_recent_images() -> None:
     sizes: list[int] = []
 
-    def compute(images: list[Image.Image]) -> list[int]:
+    def compute(images: list[Image.Image]) -> list[NDArray[np.int64]]:
         sizes.append(len(images))
-        return [image.getpixel((0, 0))[0] for image in images]  # type: ignore[index,misc]
+        return [np.array([image.getpixel((0, 0))[0]], np.int64) for image in images]  # type: ignore[index]
 
-    cache = ImageCache(compute, most=2)
+    cache = ImageCache(compute, max_bytes=16)
     one, two, three = (Image.new("RGB", (2, 2), (value, 0, 0)) for value in (1, 2, 3))
     assert cache([one, two]) == [1, 2]
     assert cache([one, three]) == [1, 3]

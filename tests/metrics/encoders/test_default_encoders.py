@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
@@ -213,9 +214,9 @@ def test_unit_rows_average_squared_differences_over_positions() -> None:
 def test_equal_images_are_encoded_once() -> None:
     sizes: list[int] = []
 
-    def compute(images: list[Image.Image]) -> list[int]:
+    def compute(images: list[Image.Image]) -> list[NDArray[np.uint8]]:
         sizes.append(len(images))
-        return [int(np.asarray(image)[0, 0, 0]) for image in images]
+        return [np.asarray(image)[0, 0, :1] for image in images]
 
     cache = ImageCache(compute, batch=2)
     red, green, blue = (Image.new("RGB", (4, 4), (value, 0, 0)) for value in (1, 2, 3))
