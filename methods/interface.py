@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from PIL.Image import Image
 
-from methods.subject import Request, Subject
+from methods.subject import Request, Subject, Wording
 
 if TYPE_CHECKING:
     from methods.backbone.backbone import Backbone
@@ -119,6 +119,10 @@ class Method(Protocol):
         """Return one line on why this subject cannot be fitted, or None."""
         ...
 
+    def wording(self, subject: Subject) -> Wording | None:
+        """Return the texts that are encoded for this subject, whose photographs may be empty; or None."""
+        ...
+
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         """Learn the subject and write the result into the folder `into`, which exists and is empty."""
         ...
@@ -183,6 +187,9 @@ class MethodBase:
             return f"{subject.id}: no reference photos; {self.name} needs at least 1"
         return None
 
+    def wording(self, subject: Subject) -> Wording | None:
+        return Wording(subject.phrase)
+
 
 def role_of(method: Method) -> Role:
     """`method.role`; `method` for a class without the member."""
@@ -199,6 +206,13 @@ def trained_on(method: Method) -> frozenset[str]:
 def optimised_against(method: Method) -> frozenset[str]:
     """`method.optimised_against`; empty for a class without the member, as `trained_on`."""
     found: frozenset[str] = getattr(method, "optimised_against", frozenset())
+    return found
+
+
+def wording(method: Method, subject: Subject) -> Wording | None:
+    """`method.wording(subject)`; the plain noun phrase for a class without the member, as `trained_on`."""
+    own = getattr(method, "wording", None)
+    found: Wording | None = own(subject) if own is not None else Wording(subject.phrase)
     return found
 
 

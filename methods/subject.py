@@ -41,6 +41,16 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """The texts that a method gives to the text encoder for one subject; a run checks their lengths first."""
+
+    phrase: str
+    """The words for the subject in prompts: `sks man`. A new token is represented by a known one."""
+    training_texts: tuple[str, ...] = ()
+    """The texts that `fit` encodes; `phrase` replaces their slot `{subject}`, where they have one."""
+
+
+@dataclass(frozen=True)
 class Request:
     """One image to generate.
 

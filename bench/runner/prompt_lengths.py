@@ -1,68 +1,94 @@
 """Prompts and captions that are longer than the text encoder reads: reported, or refused, before the run."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from bench.errors import DatasetError, SuiteError
-from bench.runs.plan import Cell
-from bench.subjects.identity import Identity
+from bench.errors import SuiteError
+from bench.runs.task import GroupTask
 from bench.suite.prompts import SLOT
-from methods.subject import with_article
+from methods.errors import MethodError
+from methods.interface import wording
 
 Excess = Callable[[Sequence[str]], Sequence[int]]
 """For each text, the number of its tokens that the text encoder cuts off (`BackboneSource.excess_tokens`)."""
 
 
-def check_lengths(cells: Sequence[Cell], people: Sequence[Identity], excess: Excess) -> list[str]:
-    """Return a line for each prompt whose end has no effect, and one for all such captions.
+@dataclass(frozen=True)
+class EncodedText:
+    """A text that one row of the table gives to the text encoder."""
 
-    The slot contains the plain noun phrase; a method's own phrase may be longer. Raises SuiteError or
-    DatasetError if the subject itself is cut off, because such an image cannot show it.
+    row: str
+    kind: str
+    """Texts of one kind share a remark."""
+    place: str
+    template: str
+    phrase: str
+    """What the row puts into the slot."""
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return self.template.replace(SLOT, self.phrase)
+
+    @property
+    def up_to_subject(self) -> str:
+        """The text up to the end of the subject; empty for a text without the subject."""
+        before, slot, _ = self.template.partition(SLOT)
+        return before + self.phrase if slot else ""
+
+
+def check_lengths(tasks: Sequence[GroupTask], excess: Excess) -> list[str]:
+    """Return a line for each kind of text whose end the text encoder cuts off, with each row's own wording.
+
+    Raises SuiteError if the subject itself is cut off: such an image cannot show it, and such a fit cannot
+    learn it.
     """
-    return [*_prompts(cells, {who.id: who for who in people}, excess), *_captions(people, excess)]
-
-
-def _prompts(cells: Sequence[Cell], people: Mapping[str, Identity], excess: Excess) -> Iterator[str]:
-    used = {(cell.prompt.id, cell.prompt.template, people[cell.identity].noun) for cell in cells}
-    for (id, template, _), (whole, subject) in _too_long(sorted(used), excess):
-        if subject:
+    used = list(dict.fromkeys(text for task in tasks for text in _encoded_texts(task)))
+    lost = _counted([text.text for text in used], excess)
+    too_long = [text for text in used if lost[text.text] > 0]
+    subject_lost = _counted([text.up_to_subject for text in too_long], excess)
+    by_kind: dict[str, list[EncodedText]] = defaultdict(list)
+    for text in too_long:
+        if count := subject_lost[text.up_to_subject]:
             raise SuiteError(
-                f"prompt {id!r}: the text encoder cuts off the subject, {subject} tokens too late in "
-                f"{template!r}; move it to the front"
+                f"{text.place}: row {text.row}: the text encoder cuts off the subject, {count} tokens too "
+                f"late in {text.text!r}; move it to the front"
             )
-        yield f"prompt {id!r}: the text encoder cuts off the last {whole} tokens, which have no effect"
+        by_kind[text.kind].append(text)
+    return [_remark(kind, texts, lost) for kind, texts in by_kind.items()]
 
 
-def _captions(people: Sequence[Identity], excess: Excess) -> Iterator[str]:
-    used = [(photo.name, photo.caption, who.noun) for who in people for photo in who.references]
-    found = list(_too_long(used, excess))
-    for (name, caption, _), (_, subject) in found:
-        if subject:
-            raise DatasetError(
-                f"{name}: the text encoder cuts off the subject, {subject} tokens too late in the "
-                f"caption {caption!r}; move it to the front"
-            )
-    if found:
-        (name, _, _), (whole, _) = found[0]
-        yield (
-            f"the text encoder cuts off the end of {len(found)} captions of references, first {name} "
-            f"({whole} tokens)"
-        )
-
-
-def _too_long(
-    used: Sequence[tuple[str, str, str]], excess: Excess
-) -> Iterator[tuple[tuple[str, str, str], tuple[int, int]]]:
-    """Names, templates and nouns of too long texts, with the tokens cut off from text and subject."""
-    if not used:
+def _encoded_texts(task: GroupTask) -> Iterator[EncodedText]:
+    row, who = task.group.method, task.who
+    try:
+        own = wording(task.method, who.described)
+    except MethodError:  # which the fit reports as the reason of its failure
         return
-    texts = [template.replace(SLOT, with_article(noun)) for _, template, noun in used]
-    # A prior prompt has no slot: its subject is the empty text.
-    starts = [_up_to_subject(template, with_article(noun)) for _, template, noun in used]
-    for entry, whole, subject in zip(used, excess(texts), excess(starts), strict=True):
-        if whole > 0:
-            yield entry, (whole, subject)
+    if own is None:
+        return
+    for prompt in {cell.prompt.id: cell.prompt for cell in task.group.cells}.values():
+        kind = f"prompt {prompt.id!r}"
+        place = f"{kind} of {who.id}" if prompt.category == "recaption" else kind
+        yield EncodedText(row, kind, place, prompt.template, own.phrase)
+    files = {photo.caption: photo.name for photo in who.references}
+    for template in own.training_texts:
+        place = files.get(template, f"training text {template!r}")
+        yield EncodedText(row, "training texts", place, template, own.phrase)
 
 
-def _up_to_subject(template: str, phrase: str) -> str:
-    before, slot, _ = template.partition(SLOT)
-    return before + phrase if slot else ""
+def _counted(texts: Sequence[str], excess: Excess) -> Mapping[str, int]:
+    """The tokens that are cut off from each of the texts."""
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, excess(distinct), strict=True)) if distinct else {}
+
+
+def _remark(kind: str, texts: Sequence[EncodedText], lost: Mapping[str, int]) -> str:
+    most = max(lost[text.text] for text in texts)
+    places = list(dict.fromkeys(text.place for text in texts))
+    more = f" and {len(places) - 1} other {kind}" if len(places) > 1 else ""
+    rows = ", ".join(dict.fromkeys(text.row for text in texts))
+    return (
+        f"{places[0]}{more}: the text encoder cuts off the end, at most {most} tokens, which have no effect; "
+        f"rows: {rows}"
+    )

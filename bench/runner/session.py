@@ -142,13 +142,13 @@ def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSessi
     methods = _build_methods(planned, warn)
     remarks = [*planned.people.remarks, *check_people(planned.people.chosen)]
     backbone = find_backbone(planned.suite.backbone, planned.options.device)
-    if backbone is not None:
-        remarks += check_lengths(planned.plan.cells, planned.people.chosen, backbone.excess_tokens)
-    for line in remarks:
-        warn(f"dataset: {line}")
     digests = FileDigests(folder.path / ".digests.json")
     shared = run_parts(backbone, digests)
     tasks = _tasks(planned, methods, shared, digests)
+    if backbone is not None:
+        remarks += check_lengths(tasks, backbone.excess_tokens)
+    for line in remarks:
+        warn(f"dataset: {line}")
     index = index_images(tasks, folder)
     tasks = _current(tasks, planned, index, warn)
     if not planned.options.overwrite:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from unicodedata import category
 
-from PIL.Image import Image
+from PIL import Image
 
 from bench.errors import DatasetError, SuiteError
 from bench.subjects.corruptions import CORRUPTIONS
@@ -50,7 +50,7 @@ class PhotoFile:
         """The file name, and the part if there is one."""
         return f"{self.path}" if self.part is None else f"{self.path} {self.part}"
 
-    def load(self) -> Image:
+    def load(self) -> Image.Image:
         """Read the photograph as upright RGB, with its corruption applied."""
         photo = load_photo(self.path, self.part)
         return CORRUPTIONS[self.corruption](photo) if self.corruption else photo
@@ -82,6 +82,12 @@ class Identity:
         """The subject as given to a method: the references only."""
         photos = tuple(Photo(photo.load(), photo.caption) for photo in self.references)
         return Subject(self.id, self.noun, photos)
+
+    @property
+    def described(self) -> Subject:
+        """The subject with empty images instead of its photographs; reads no file."""
+        empty = Image.new("RGB", (1, 1))
+        return Subject(self.id, self.noun, tuple(Photo(empty, photo.caption) for photo in self.references))
 
     @property
     def phrase(self) -> str:

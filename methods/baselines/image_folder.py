@@ -59,6 +59,9 @@ class ImageFolder(MethodBase):
             )
         return None
 
+    def wording(self, subject: Subject) -> None:
+        return None
+
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone | None, seed: int) -> None:
         (into / IDENTITY).write_text(subject.id, encoding="utf-8")
 

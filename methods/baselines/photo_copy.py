@@ -25,6 +25,9 @@ class PhotoCopy(MethodBase):
     role: ClassVar[Role] = "ceiling"
     generates_class_images: ClassVar[bool] = False
 
+    def wording(self, subject: Subject) -> None:
+        return None
+
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         for index, photo in enumerate(subject.references):
             square(photo.image, backbone.resolution).save(into / f"{index:04d}.png")

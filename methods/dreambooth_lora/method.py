@@ -23,7 +23,7 @@ from methods.interface import Checkpoints, MethodBase
 from methods.lora.checkpoint import PersonalisedWeights, load_person
 from methods.phrase_file import write_phrase
 from methods.setting_checks import Beta, Bounds, Count, CountOrZero, Rate, Scale, Share, check_settings
-from methods.subject import SLOT, Subject
+from methods.subject import SLOT, Subject, Wording
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
 CLASS_SEED = 7_000_000
@@ -122,6 +122,10 @@ class DreamBoothLora(MethodBase):
         """Return the phrase for the person in prompts: `sks man`."""
         return f"{self.token} {subject.noun}".strip()
 
+    def wording(self, subject: Subject) -> Wording:
+        class_texts = [self._class_text(subject)] if self.prior_weight > 0 else []
+        return Wording(self.phrase(subject), (*self._templates(subject), *class_texts))
+
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         self.fit_checkpoints(subject, Checkpoints({self.steps: into}), backbone=backbone, seed=seed)
 
@@ -175,14 +179,20 @@ class DreamBoothLora(MethodBase):
             flip=self.flip,
             latents=self.latents,
         )
-        own = self.captions == "per-photo"
-        templates = [photo.caption if own else self.instance_prompt for photo in subject.references]
         phrase = self.phrase(subject)
-        return Instances(photos, tuple(template.replace(SLOT, phrase) for template in templates))
+        return Instances(photos, tuple(text.replace(SLOT, phrase) for text in self._templates(subject)))
+
+    def _templates(self, subject: Subject) -> list[str]:
+        """Return the template of each photograph's prompt."""
+        own = self.captions == "per-photo"
+        return [photo.caption if own else self.instance_prompt for photo in subject.references]
+
+    def _class_text(self, subject: Subject) -> str:
+        return self.class_prompt.replace(SLOT, subject.phrase)
 
     def _class_images(self, subject: Subject, backbone: Backbone) -> ClassImages:
         """Return the backbone's images of the noun, generated once per run for all its subjects."""
-        prompt = self.class_prompt.replace(SLOT, subject.phrase)
+        prompt = self._class_text(subject)
         key = ("class images", prompt, self.class_pictures)
         if key not in backbone.cache:
             seeds = range(CLASS_SEED, CLASS_SEED + self.class_pictures)

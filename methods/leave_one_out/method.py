@@ -25,7 +25,7 @@ from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read
 from methods.leave_one_out.tuning import Tuning, tune
 from methods.setting_checks import Count, CountOrZero, Rate, Scale, check_settings
 from methods.shipped import WEIGHTS
-from methods.subject import Photo, Request, Subject
+from methods.subject import SLOT, Photo, Request, Subject, Wording
 from methods.trained_on import training_data_of
 
 FITTED = "photos.safetensors"
@@ -97,15 +97,18 @@ class LeaveOneOut(MethodBase):
             return f"{subject.id}: 1 reference photo; {self.name} with tune_steps needs 2, one to leave out"
         return None
 
+    def wording(self, subject: Subject) -> Wording:
+        blank = read_config(self.file).captions == "blank"
+        return Wording(subject.phrase, () if blank else self._captions(subject))
+
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         network = self._open(backbone)
         references = self._shown(subject)
         images = [photo.image for photo in references]
         shown = [central_square(image) for image in images] if network.config.shown == "centre" else images
         patches = open_encoder(encoder_folder(self.encoder), backbone.device).patches(shown)
-        sentences = [photo.caption.replace("{subject}", subject.phrase) for photo in references]
-        if network.config.captions == "blank":
-            sentences = [""] * len(references)
+        blank = network.config.captions == "blank"
+        sentences = ["" if blank else text.replace(SLOT, subject.phrase) for text in self._captions(subject)]
         captions = _pooled(backbone, sentences)
         if self.tune_steps:
             tuning = Tuning(self.tune_steps, self.tune_rate, self.tune_batch)
@@ -129,6 +132,9 @@ class LeaveOneOut(MethodBase):
 
     def _shown(self, subject: Subject) -> tuple[Photo, ...]:
         return subject.references[: self.photos] if self.photos else subject.references
+
+    def _captions(self, subject: Subject) -> tuple[str, ...]:
+        return tuple(photo.caption for photo in self._shown(subject))
 
     def _checked(self, backbone: Backbone) -> LeaveOneOutNetwork:
         """Load the trained network; raises MethodError if aggregator or backbone differ."""

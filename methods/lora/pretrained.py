@@ -14,7 +14,7 @@ from methods.lora.checkpoint import FILE, PersonalisedWeights, load_person, lora
 from methods.lora.published_file import copy_published
 from methods.phrase_file import PHRASE, write_phrase
 from methods.setting_checks import Scale, check_settings
-from methods.subject import Subject
+from methods.subject import Subject, Wording
 from methods.subject_files import SubjectFiles
 
 SUFFIXES: Final = (".safetensors", ".bin")
@@ -69,6 +69,9 @@ class LoraFolder(MethodBase):
             except UnicodeDecodeError as error:
                 raise MethodError(f"{file}: not UTF-8; save it as UTF-8") from error
         return self.trigger.replace("{noun}", subject.noun).replace("{id}", subject.id)
+
+    def wording(self, subject: Subject) -> Wording:
+        return Wording(self.phrase(subject))
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         """Copy the person's file, and check that the backbone has every layer."""

@@ -36,6 +36,11 @@ def embedding_phrase(vectors: int) -> str:
     return " ".join(embedding_tokens(vectors))
 
 
+def phrase_of_known_words(vectors: int) -> str:
+    """A text with as many tokens as `embedding_phrase`, for a tokenizer without the embeddings' tokens."""
+    return " ".join(["a"] * vectors)
+
+
 class ExtendedEmbedding(nn.Module):
     """A frozen embedding table extended by trainable rows."""
 

@@ -29,11 +29,12 @@ from methods.finetuning.loop import (
 )
 from methods.interface import Checkpoints, MethodBase
 from methods.setting_checks import Beta, Count, CountOrZero, Rate, Share, check_settings
-from methods.subject import SLOT, Request, Subject
+from methods.subject import SLOT, Request, Subject, Wording
 from methods.textual_inversion.embeddings import (
     TOKEN,
     check_placeholder,
     embedding_phrase,
+    phrase_of_known_words,
     read_embeddings,
     save_embeddings,
     tokens_on,
@@ -98,6 +99,11 @@ class TextualInversion(MethodBase):
         check_optimizer(self.name, self.optimizer)
         if not self.placeholder.strip() or " " in self.placeholder:
             raise MethodError(f"textual-inversion: placeholder is {self.placeholder!r}; expected one word")
+
+    def wording(self, subject: Subject) -> Wording:
+        neutral = self.captions == "neutral"
+        own = tuple(photo.caption for photo in subject.references)
+        return Wording(phrase_of_known_words(self.vectors), NEUTRAL_TEMPLATES if neutral else own)
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         self.fit_checkpoints(subject, Checkpoints({self.steps: into}), backbone=backbone, seed=seed)

@@ -12,11 +12,18 @@ from methods.errors import MethodError
 from methods.interface import MethodBase
 from methods.phrase_file import read_phrase, write_phrase
 from methods.setting_checks import check_settings
-from methods.subject import Subject
+from methods.subject import Subject, Wording
 from methods.subject_files import SubjectFiles
-from methods.textual_inversion.embeddings import FILES, TOKEN, read_embeddings, save_embeddings, tokens_on
+from methods.textual_inversion.embeddings import (
+    FILES,
+    TOKEN,
+    phrase_of_known_words,
+    read_embeddings,
+    save_embeddings,
+    tokens_on,
+)
 from methods.textual_inversion.method import PersonalisedEmbeddings
-from methods.textual_inversion.published_file import PICKLED, SAFETENSORS, read_published
+from methods.textual_inversion.published_file import PICKLED, SAFETENSORS, embeddings_in, read_published
 
 PLACEHOLDER: Final = "<person>"
 """Name of the embeddings in the fit's files."""
@@ -63,6 +70,12 @@ class TextualInversionFolder(MethodBase):
             return None
         return self.files.missing_reason(subject) or self.files.ambiguous_reason(subject)
 
+    def wording(self, subject: Subject) -> Wording | None:
+        if self.unsupported_reason(subject):
+            return None
+        vectors = len(embeddings_in(self.files.of(subject)[0])[0])
+        return Wording(self._phrase(subject).replace(TOKEN, phrase_of_known_words(vectors)))
+
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
         """Copy the person's embeddings, and check that they belong to this backbone's text encoders."""
         if reason := self.unsupported_reason(subject):
@@ -71,8 +84,11 @@ class TextualInversionFolder(MethodBase):
         with backbone.clean(), tokens_on(backbone, embeddings):
             pass
         save_embeddings(PLACEHOLDER, embeddings, into)
-        write_phrase(into, self.trigger.replace("{noun}", subject.noun))
+        write_phrase(into, self._phrase(subject))
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedEmbeddings:
         embeddings = [rows.to(backbone.device) for rows in read_embeddings(fitted, backbone)]
         return PersonalisedEmbeddings(embeddings, backbone, self.pooled_at_end, read_phrase(fitted))
+
+    def _phrase(self, subject: Subject) -> str:
+        return self.trigger.replace("{noun}", subject.noun)
