@@ -13,7 +13,7 @@ MIN_LINES = 41
 """Shorter modules contain constants and small dataclasses, which are tested where they are used."""
 
 TESTED_INDIRECTLY = {
-    "bench/cli/test_main.py": {"bench.cli.commands.reports", "bench.cli.commands.runs"},
+    "bench/cli/test_main.py": {"bench.cli.commands.reports", "bench.cli.commands.runs", "bench.cli.options"},
     "bench/doctor/test_diagnosis.py": {"bench.doctor.library_checks"},
     "bench/test_benchmark.py": {"bench.runner.cell_records", "bench.runner.manifest"},
     "metrics/scores/test_scores.py": {"metrics.scores.encoder_metric"},

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.completion import complete_runs, complete_suites
+
 
 class Device(StrEnum):
     """Device of the networks; `auto` uses a GPU if there is one."""
@@ -35,6 +37,15 @@ NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Keep no image features on disk, and use none.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Device of the networks; auto uses a GPU if available.")]
-SuiteOption = Annotated[str, typer.Option(help="Name of a built-in suite, or path of a .toml suite file.")]
+SuiteOption = Annotated[
+    str,
+    typer.Option(
+        help="Name of a built-in suite, or path of a .toml suite file.", autocompletion=complete_suites
+    ),
+]
+RunArgument = Annotated[
+    Path | None,
+    typer.Argument(help="Run folder.", show_default="the latest run", autocompletion=complete_runs),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ExecutorOption = Annotated[str, typer.Option(help="local, or ray for a cluster.")]

@@ -38,7 +38,7 @@ def _tables(lines: Sequence[str], width: int) -> Iterator[str]:
         return
     cells = [[cell.strip() for cell in CELL_BORDER.split(line)[1:-1]] for line in lines if line[1] != "-"]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    first = min(widths[0], width // 3)
+    first = min(widths[0], width * 2 // 5)
     room = width - first - len("|  |")
     widths = [first, *(min(own, room - len("  |")) for own in widths[1:])]
     for number, columns in enumerate(_groups(widths, room)):

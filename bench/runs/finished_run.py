@@ -96,7 +96,7 @@ class FinishedRun:
     def column_named(self, name: str) -> Column:
         """The column `identity@sface`. Raises ReportError with the nearest name for an unknown one."""
         image_columns = [column for column in self.columns if column.of == "pictures"]
-        known = {f"{c.name}@{c.encoder}" if c.encoder else c.name: c for c in image_columns}
+        known = {column.qualified_name: column for column in image_columns}
         if name not in known:
             raise ReportError(f"{self.path}: no column {name!r}; {nearest(name, known)}")
         return known[name]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.completion import complete_datasets, complete_methods, complete_suites
 from bench.cli.options import JsonOption, SuiteOption
 
 
@@ -24,7 +25,10 @@ class Catalogue(StrEnum):
 
 def doctor(
     suite: SuiteOption = "tiny",
-    methods: Annotated[str, typer.Option(help="Comma-separated methods to check, or all.")] = "all",
+    methods: Annotated[
+        str,
+        typer.Option(help="Comma-separated methods to check, or all.", autocompletion=complete_methods),
+    ] = "all",
     json: JsonOption = False,
 ) -> None:
     """Check that everything a suite needs is available.
@@ -51,11 +55,19 @@ def doctor(
 
 def data(
     name: Annotated[
-        str | None, typer.Argument(help="Dataset, see `bench list datasets`.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Dataset, see `bench list datasets`.", show_default=False, autocompletion=complete_datasets
+        ),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset.", show_default=False)] = None,
     suite: Annotated[
-        str | None, typer.Option(help="Use the dataset and settings of this suite.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Use the dataset and settings of this suite.",
+            show_default=False,
+            autocompletion=complete_suites,
+        ),
     ] = None,
     identities: Annotated[
         int | None, typer.Option(help="Number of identities to sample.", show_default="all")

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Format
+from bench.cli.completion import complete_columns, complete_runs
+from bench.cli.options import Format, RunArgument
 from bench.cli.printing import for_terminal
 from bench.errors import SuiteError
 
 
 def report(
-    run: Annotated[Path | None, typer.Argument(help="Run folder.", show_default="the latest run")] = None,
+    run: RunArgument = None,
     format: Annotated[Format, typer.Option(help="Format of the report.")] = Format.markdown,
     output: Annotated[
         Path | None, typer.Option(help="Output file.", show_default="stdout; report.html in the run folder")
@@ -52,8 +53,14 @@ def report(
 
 
 def compare(
-    one: Annotated[Path, typer.Argument(help="The first run folder.", show_default=False)],
-    other: Annotated[Path, typer.Argument(help="The second run folder.", show_default=False)],
+    one: Annotated[
+        Path,
+        typer.Argument(help="The first run folder.", show_default=False, autocompletion=complete_runs),
+    ],
+    other: Annotated[
+        Path,
+        typer.Argument(help="The second run folder.", show_default=False, autocompletion=complete_runs),
+    ],
 ) -> None:
     """Print how two runs differ in settings, fingerprints and scores.
 
@@ -71,11 +78,20 @@ def compare(
 
 def plot(
     output: Annotated[Path, typer.Argument(help="Output file: .svg, .pdf or .png.")],
-    run: Annotated[Path | None, typer.Option(help="Run folder.", show_default="the latest run")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Run folder.", show_default="the latest run", autocompletion=complete_runs),
+    ] = None,
     x: Annotated[
-        str, typer.Option(help="A setting that the suite sweeps, a metric, or false-match-rate.")
+        str,
+        typer.Option(
+            help="A setting that the suite sweeps, a metric, or false-match-rate.",
+            autocompletion=complete_columns,
+        ),
     ] = "prompt-match@attributes",
-    y: Annotated[str, typer.Option(help="A metric with one score per image.")] = "identity@sface",
+    y: Annotated[
+        str, typer.Option(help="A metric with one score per image.", autocompletion=complete_columns)
+    ] = "identity@sface",
 ) -> None:
     """Plot a metric against a setting or another metric.
 

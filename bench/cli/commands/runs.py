@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import CacheOption, Device, DeviceOption, ExecutorOption, NoCacheOption, SuiteOption
+from bench.cli.completion import complete_methods, complete_metrics, complete_suites
+from bench.cli.options import (
+    CacheOption,
+    Device,
+    DeviceOption,
+    ExecutorOption,
+    NoCacheOption,
+    RunArgument,
+    SuiteOption,
+)
 from bench.cli.printing import for_terminal
 
 
@@ -13,7 +22,11 @@ def run(
     suite: SuiteOption = "tiny",
     methods: Annotated[
         list[str],
-        typer.Option(metavar="<str>", help="Comma-separated method names or package.module:Class, or all."),
+        typer.Option(
+            metavar="<str>",
+            help="Comma-separated method names or package.module:Class, or all.",
+            autocompletion=complete_methods,
+        ),
     ] = ["all"],  # noqa: B006  # typer reads the default and nothing changes it
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="results/<suite>")] = None,
     only: Annotated[
@@ -75,15 +88,22 @@ def run(
 
 
 def score(
-    run: Annotated[
-        Path | None, typer.Argument(help="A run folder (default: the latest one).", show_default=False)
-    ] = None,
+    run: RunArgument = None,
     suite: Annotated[
         str | None,
-        typer.Option(help="Metrics of this suite (default: the run's own suite).", show_default=False),
+        typer.Option(
+            help="Metrics of this suite (default: the run's own suite).",
+            show_default=False,
+            autocompletion=complete_suites,
+        ),
     ] = None,
     metrics: Annotated[
-        str, typer.Option(help="Comma-separated metrics to add as columns.", show_default=False)
+        str,
+        typer.Option(
+            help="Comma-separated metrics to add as columns.",
+            show_default=False,
+            autocompletion=complete_metrics,
+        ),
     ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute existing scores again.")] = False,
     cache: CacheOption = None,

@@ -28,6 +28,11 @@ class Column:
         return names_in(self.fingerprint.get(TRAINED_ON, ""))
 
     @property
+    def qualified_name(self) -> str:
+        """`identity@sface`, as in a suite."""
+        return f"{self.name}@{self.encoder}" if self.encoder else self.name
+
+    @property
     def title(self) -> str:
         """`identity (sface)`."""
         return f"{self.name} ({self.encoder})" if self.encoder else self.name

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from fake_run import write_run
+from known_run import known_run
 
 from bench.cli.streams import TolerantStream, tolerant_streams
 from bench.errors import ExitStatus
@@ -109,3 +112,53 @@ def test_path_of_an_unknown_user_is_refused_in_one_line(
     suite.write_text(suite.read_text() + '\n[methods.lora]\nbase = "lora-folder"\npath = "~nobodyx/loras"\n')
     assert bench("run", "--suite", suite, "--methods", "lora") == ExitStatus.WRONG_INPUT
     assert "A path begins with ~ and an unknown user" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["list", "methods"], ["data", "rendered", "--json"]])
+def test_reader_that_leaves_ends_a_command_quietly(words: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.cli", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as started:
+        started.stdout.close()
+        assert started.stderr.read() == b""
+    assert started.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_report_fits_its_terminal_and_no_color_is_kept(width: int, tmp_path: Path) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    write_run(tmp_path, known_run())
+    reader, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR")}
+    environment |= {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "TERM": "xterm-256color"}
+    code = (
+        "import sys; sys.argv = ['bench', 'report', '.']\n"
+        "from rich.console import Console\n"
+        "Console().print('text', style='red')\n"
+        "from bench.cli.main import main; main()"
+    )
+    streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, **streams) as started:
+        os.close(terminal)
+        text = b"".join(iter(partial(_read, reader), b"")).decode()
+    os.close(reader)
+    assert started.returncode == 0
+    assert "\x1b" not in text
+    lines = text.splitlines()
+    assert "identity (sface)" in text
+    assert max(map(len, lines)) <= width
+    assert max(map(len, lines)) > width / 2
+
+
+def _read(terminal: int) -> bytes:
+    """What the command has written; empty at its end, where reading a terminal is an error."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
