@@ -1,24 +1,39 @@
-"""Plots of curves with their intervals: SVG, PDF or PNG by the file's suffix."""
+"""Plots for papers: a metric against a swept setting or another metric, as SVG, PDF or PNG."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.curves.match_rates import MatchRateCurve, match_rate_curves
-from bench.analysis.curves.sweeps import Curve, SweepPoint, curves
+from bench.analysis.curves.sweeps import Curve, curves, swept_settings
 from bench.analysis.statistics import Estimate
 from bench.atomic_io import write_whole
 from bench.errors import ReportError
-from bench.report.html.method_styles import MethodStyle, method_styles
+from bench.report.drawing.match_rate_figure import match_rate_figure
+from bench.report.drawing.matplotlib_parts import FONT, add_axes, empty_figure, error_bars, label_points, look
+from bench.report.drawing.method_styles import BASELINE_STYLE, MethodStyle, method_styles
+from bench.report.drawing.plot_points import (
+    PlotPoint,
+    differences_to_floor,
+    ends,
+    means,
+    pareto_front,
+    shortened,
+    sweeps_of,
+)
 
-SIZE: Final = (7.0, 4.5)
+SIZE: Final = (7.0, 4.0)
 """Inches."""
+WIDE: Final = (10.0, 4.0)
+LINE: Final = 0.17
+"""Inches of height for each row of the table, where there are many."""
+STEP: Final = 5.0
+"""Most points between the intervals of two methods with the same setting."""
 FALSE_MATCH_RATE: Final = "false-match-rate"
 """The name of the x axis of match-rate curves."""
-LINE_STYLES: Final = {"circle": "-", "square": "--", "triangle": "-.", "diamond": (0, (1, 1))}
-"""By the shape of a method's points."""
 DATE_KEYS: Final = {"svg": "Date", "pdf": "CreationDate"}
 """The metadata key of the creation date in each format."""
 
@@ -33,102 +48,128 @@ def write_plot(table: ComparisonTable, x: str, y: str, path: Path) -> None:
     kind = path.suffix.removeprefix(".")
     if kind not in ("png", *DATE_KEYS):
         raise ReportError(f"{path}: unknown suffix {path.suffix!r}; expected .svg, .pdf or .png")
-    figure = _match_rate_figure(table, y) if x == FALSE_MATCH_RATE else _curve_figure(table, x, y)
+    if x == FALSE_MATCH_RATE:
+        figure = match_rate_figure(table.column(y), y)
+    elif x in swept_settings(table.run):
+        figure = _sweep(table, x, y)
+    else:
+        figure = _two_metrics(table, table.column(x), table.column(y))
     buffer = io.BytesIO()
     # Without a date the file is the same at every call.
-    figure.savefig(buffer, format=kind, metadata=None if kind == "png" else {DATE_KEYS[kind]: None})
+    figure.savefig(buffer, format=kind, dpi=150, metadata=None if kind == "png" else {DATE_KEYS[kind]: None})
     write_whole(path, buffer.getvalue())
 
 
-def _curve_figure(table: ComparisonTable, x: str, y: str) -> Any:
-    lines = [curve for curve in curves(table, x, y) if curve.points]
+def _sweep(table: ComparisonTable, setting: str, y: str) -> Any:
+    """One line per method; the intervals of one setting stand side by side."""
+    lines = [curve for curve in curves(table, setting, y) if curve.points]
     if not lines:
-        raise ReportError(f"{table.run.path}: no row has both {x} and {y}; sweep a setting with [[sweep]]")
-    figure, axes = _figure()
-    for curve in lines:
-        _plot(axes, curve)
-    axes.set_xlabel(x)
-    axes.set_ylabel(f"{y} (95 % interval)")
-    axes.legend(fontsize="small", frameon=False)
+        raise _nothing(table, setting, y)
+    figure = empty_figure(SIZE)
+    axes = add_axes(figure, 111, setting, f"{y} (95 % interval)")
+    settings = sorted({point.x.mean for curve in lines for point in curve.points})
+    # Points that are moved apart do not count for the limits that matplotlib would choose.
+    axes.set_xlim(*_padded(settings))
+    axes.set_ylim(*_padded([end for curve in lines for point in curve.points for end in ends(point.y)]))
+    figure.draw_without_rendering()
+    step = _step(axes, settings, len(lines))
+    for i, curve in enumerate(lines):
+        style = method_styles(table.run)[curve.points[0].label]
+        _curve(figure, axes, curve, style, step * (i - (len(lines) - 1) / 2))
+    axes.legend(fontsize=FONT, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def _match_rate_figure(table: ComparisonTable, y: str) -> Any:
-    lines = match_rate_curves(table.column(y))
-    if not lines:
-        raise ReportError(
-            f"{table.run.path}: {y} has no match rates; expected an identity metric with scores of "
-            "photographs of other people"
-        )
-    figure, axes = _figure()
-    styles = method_styles(table.run)
-    for curve in lines:
-        _plot_match_rates(axes, curve, styles.get(curve.label), dotted=curve.label == table.run.ceiling)
-    axes.set_xscale("log")
-    axes.set_xlim(right=1)
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("false-match rate: share of photographs of other people above the threshold")
-    axes.set_ylabel(f"match rate by {y}")
-    axes.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
+def _curve(figure: Any, axes: Any, curve: Curve, style: MethodStyle, shift: float) -> None:
+    """A method's means and intervals, moved by `shift` points."""
+    from matplotlib.transforms import ScaledTranslation
 
-
-def _plot_match_rates(axes: Any, curve: MatchRateCurve, style: MethodStyle | None, *, dotted: bool) -> None:
-    """A step at every threshold; black without a style."""
-    # 0 has no place on a logarithmic axis.
-    shown = curve.false_match_rates > 0
-    axes.step(
-        curve.false_match_rates[shown],
-        curve.match_rates[shown],
-        where="post",
-        color=style.color if style else "black",
-        linestyle="dotted" if dotted or style is None else LINE_STYLES[style.shape],
-        linewidth=1.5,
-        label=curve.label,
-    )
-
-
-def _figure() -> tuple[Any, Any]:
-    try:
-        from matplotlib import rcParams
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ReportError("bench plot needs matplotlib; pip install 'personabench[plots]'") from error
-    rcParams["svg.hashsalt"] = "personabench"
-    rcParams["svg.fonttype"] = "none"
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _plot(axes: Any, curve: Curve) -> None:
-    xs, ys = [p.x.mean for p in curve.points], [p.y.mean for p in curve.points]
+    ys = [point.y for point in curve.points]
     axes.errorbar(
-        xs,
-        ys,
-        xerr=_error_bars([p.x for p in curve.points]),
-        yerr=_error_bars([p.y for p in curve.points]),
-        marker="o",
-        markersize=4,
-        capsize=2,
-        linewidth=1.5,
-        elinewidth=0.7,
+        [point.x.mean for point in curve.points],
+        [estimate.mean for estimate in ys],
+        yerr=error_bars(ys),
+        transform=axes.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans),
+        **look(style),
+        linewidth=1,
+        elinewidth=1.2,
         label=curve.method,
     )
-    if len(curve.points) > 1 and curve.points[0].x.low is not None:
-        # Against another column, the axis does not show the setting of a point.
-        for point in curve.points:
-            position = (point.x.mean, point.y.mean)
-            axes.annotate(_setting(point), position, fontsize=6, xytext=(3, 3), textcoords="offset points")
 
 
-def _error_bars(estimates: Sequence[Estimate]) -> list[list[float]]:
-    """Lengths below and above the means; 0 where there is no interval."""
-    below = [e.mean - e.low if e.low is not None else 0.0 for e in estimates]
-    above = [e.high - e.mean if e.high is not None else 0.0 for e in estimates]
-    return [below, above]
+def _two_metrics(table: ComparisonTable, x: ImageColumn, y: ImageColumn) -> Any:
+    """Two metrics minus the floor's, and beside that plot the intervals, which would cross in it.
+
+    Without a floor, the means themselves.
+    """
+    points, minus = differences_to_floor(x, y), f"minus {table.run.floor}"
+    if not points:
+        points, minus = means(x, y), ""
+    if not points:
+        raise _nothing(table, x.column.title, y.column.title)
+    figure = empty_figure((WIDE[0], max(WIDE[1], LINE * len(points))))
+    grid = figure.add_gridspec(1, 3, width_ratios=(2.4, 1, 1))
+    titles = [f"{column.column.heading}\n{minus}".strip() for column in (x, y)]
+    scatter, styles = add_axes(figure, grid[0], *titles), method_styles(table.run)
+    first = _intervals(figure, grid[1], points, [p.y for p in points], styles, titles[1])
+    first.set_yticks(range(len(points)), [shortened(p.label) for p in points])
+    second = _intervals(figure, grid[2], points, [p.x for p in points], styles, titles[0])
+    second.set_yticks(range(len(points)), [])
+    shown = points
+    if minus:
+        zero = Estimate(0.0, None, None, 0)
+        shown = [*points, PlotPoint(table.run.floor, zero, zero, False)]
+    _scatter(scatter, shown, styles)
+    front = pareto_front(points, x, y)
+    scatter.plot([p.x.mean for p in front], [p.y.mean for p in front], color="0.5", linestyle="--", zorder=1)
+    label_points(figure, scatter, shown)
+    return figure
 
 
-def _setting(point: SweepPoint) -> str:
-    return point.label.rpartition("=")[2]
+def _scatter(axes: Any, points: Sequence[PlotPoint], styles: Mapping[str, MethodStyle]) -> None:
+    axes.margins(0.12)
+    for sweep in sweeps_of(points):
+        color = styles.get(sweep[0].label, BASELINE_STYLE).color
+        axes.plot([p.x.mean for p in sweep], [p.y.mean for p in sweep], color=color, linewidth=0.8)
+    for point in points:
+        style = styles.get(point.label, BASELINE_STYLE)
+        axes.plot([point.x.mean], [point.y.mean], **look(style, hollow=not point.ranked))
+
+
+def _intervals(
+    figure: Any,
+    place: Any,
+    points: Sequence[PlotPoint],
+    estimates: Sequence[Estimate],
+    styles: Mapping[str, MethodStyle],
+    title: str,
+) -> Any:
+    """One line per row of the table with its interval."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes = add_axes(figure, place, title, "")
+    for i, (point, found) in enumerate(zip(points, estimates, strict=True)):
+        shown = look(styles[point.label], hollow=not point.ranked)
+        axes.errorbar([found.mean], [i], xerr=error_bars([found]), elinewidth=1.2, **shown)
+    axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_ylim(len(points) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+    return axes
+
+
+def _step(axes: Any, settings: Sequence[float], count: int) -> float:
+    """Points between two methods, so that neighbouring settings stay apart."""
+    if len(settings) < 2 or count < 2:
+        return STEP
+    places = [axes.transData.transform((value, 0))[0] * 72 / axes.figure.dpi for value in settings]
+    return float(min(STEP, 0.6 * min(other - one for one, other in pairwise(places)) / (count - 1)))
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    margin = 0.08 * (max(values) - min(values)) or 0.5
+    return min(values) - margin, max(values) + margin
+
+
+def _nothing(table: ComparisonTable, x: str, y: str) -> ReportError:
+    return ReportError(f"{table.run.path}: no row has both {x} and {y}; sweep a setting with [[sweep]]")

@@ -47,6 +47,11 @@ def is_swept(run: FinishedRun) -> bool:
     return any(SWEPT.fullmatch(label) for label in run.methods)
 
 
+def swept_settings(run: FinishedRun) -> list[str]:
+    """The settings that sweeps of the run changed."""
+    return list(dict.fromkeys(f["setting"] for label in run.methods if (f := SWEPT.fullmatch(label))))
+
+
 def method_of(label: str) -> str:
     """The method of a row, without its swept setting."""
     found = SWEPT.fullmatch(label)
@@ -67,8 +72,7 @@ def value_of(label: str, setting: str) -> float | None:
 def curves(table: ComparisonTable, x: str, y: str) -> list[Curve]:
     """`y`, a column, against `x`, a swept setting or another column. Raises ReportError for unknown names."""
     column, labels = table.column(y), table.run.methods
-    settings = {found["setting"] for label in labels if (found := SWEPT.fullmatch(label))}
-    positions = _settings(labels, x) if x in settings else _means(table, x)
+    positions = _settings(labels, x) if x in swept_settings(table.run) else _means(table, x)
     by_method: dict[str, list[SweepPoint]] = {}
     for label in labels:
         mean = column.entry(label).estimate

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from bench.analysis.comparison_table import ComparisonTable
 from bench.atomic_io import write_text
+from bench.report.drawing.method_styles import method_styles
 from bench.report.html.document import document
 from bench.report.html.gallery import GallerySource, gallery_data
 from bench.report.html.markdown_sections import as_html, heading_of, without_heading
-from bench.report.html.method_styles import method_styles
-from bench.report.html.plots import plots
+from bench.report.html.plots.all_plots import plots
 from bench.report.html.table_data import table_data
 from bench.report.html.thumbnails import Thumbnails
 from bench.report.markdown_report import head, report_sections
@@ -64,7 +64,7 @@ def page(table: ComparisonTable, data: dict[str, Any]) -> str:
     parts = [
         ("comparison", "Comparison", '<div id="table"></div>' + as_html("\n\n".join(notes(table.run)))),
         ("ranking", "Ranking", as_html(without_heading(ranking_section(table)))),
-        ("plots", "Plots", f'<div class="plots">{drawn}</div>' if (drawn := plots(table)) else ""),
+        ("plots", "Plots", plots(table)),
         ("details", "All tables and caveats", "\n".join(_folded(table))),
         # Last, because its rows are added while it is scrolled.
         ("gallery", "Gallery", '<div id="images"></div>'),

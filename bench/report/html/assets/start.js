@@ -58,4 +58,4 @@ document.getElementById("images").addEventListener("keydown", moveFocus);
 viewer.addEventListener("keydown", moveViewer);
 viewer.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
-addEventListener("beforeprint", () => document.querySelectorAll("main > section > details").forEach((one) => { one.open = true; }));
+addEventListener("beforeprint", () => document.querySelectorAll("main details").forEach((one) => { one.open = true; }));

@@ -93,7 +93,7 @@ def test_plot_has_the_same_bytes_every_time(tmp_path: Path, ending: str) -> None
     assert paths[0].read_bytes() == paths[1].read_bytes()
     if ending == "svg":
         text = paths[0].read_text()
-        assert all(f">{word}<" in text for word in ("text-only", "adapter", "tuned", "0.5", "1.5"))
+        assert all(f">{word}<" in text for word in ("text-only", "adapter@scale=1.5", "tuned", "0.5", "1.0"))
 
 
 def test_impossible_plots_are_refused_with_the_reason(tmp_path: Path) -> None:

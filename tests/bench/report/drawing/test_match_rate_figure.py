@@ -1,4 +1,4 @@
-"""The plot of match rates."""
+"""The figure of match rates."""
 
 import re
 from pathlib import Path

@@ -1,11 +1,8 @@
-"""Scales and labels of plots."""
-
-import re
-from itertools import combinations
+"""Scales of plots, and what their marks link to."""
 
 import pytest
 
-from bench.report.html.svg import LINE, Label, Scale, labels, scale_over
+from bench.report.html.plots.svg import Scale, beside, label_texts, linked, scale_over
 
 
 def test_scale_maps_its_ends() -> None:
@@ -28,13 +25,13 @@ def test_ticks_are_few_and_within_the_scale(values: list[float]) -> None:
     assert max(values) < scale.high
 
 
-def test_labels_of_close_points_do_not_cover_one_another() -> None:
-    wanted = [Label(100, 50 + i, f"method-{i}") for i in range(6)]
-    text = labels(wanted, 400)
-    positions = [float(y) for y in re.findall(r'<text[^>]* y="([0-9.]+)"', text)]
-    assert all(abs(one - other) >= LINE - 0.2 for one, other in combinations(positions, 2))
+def test_link_of_a_mark_and_its_label_stay_text() -> None:
+    text = linked("<g/>", "a&b/<c>", 'a "quoted" <c>', person="d=e")
+    assert text.startswith('<a href="#method=a%26b%2F%3Cc%3E&amp;person=d%3De" aria-label="a &quot;quoted')
+    assert "<title>a &quot;quoted&quot; &lt;c&gt;</title>" in text
 
 
-def test_labels_at_the_bottom_move_up() -> None:
-    text = labels([Label(100, 399, "one"), Label(100, 400, "two")], 400)
-    assert max(float(y) for y in re.findall(r'<text[^>]* y="([0-9.]+)"', text)) <= 405
+def test_moved_label_has_a_line_to_its_point() -> None:
+    text = label_texts([beside(100, 50, "one"), beside(100, 51, "two"), beside(100, 52, "")], 400)
+    assert text.count("<text") == 2
+    assert text.count('class="leader"') >= 1

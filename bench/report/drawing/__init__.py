@@ -1,0 +1,1 @@
+"""What the plots of a paper and of the page have in common: styles, points, places of labels."""
