@@ -10,7 +10,7 @@ from bench.report.formats.score_rows import scores_csv, scores_parquet
 from bench.report.markdown_report import markdown
 from bench.report.plots import write_plot
 from bench.report.run_comparison import run_comparison
-from bench.report.run_files import write_page_of
+from bench.report.run_files import write_comparison_of, write_page_of
 from bench.runner.session import RESULTS
 from bench.runs.finished_run import FinishedRun, latest_run, read_run
 
@@ -41,6 +41,11 @@ def write_html(run: Path | None, output: Path | None, *, embed: bool) -> Path:
 def compare_runs(one: Path, other: Path) -> str:
     """`bench compare`."""
     return run_comparison(read_run(one), read_run(other))
+
+
+def write_comparison(one: Path, other: Path, output: Path | None, *, embed: bool) -> Path:
+    """`bench compare --format html`: write the page; returns its path."""
+    return write_comparison_of(read_run(one), read_run(other), output, embed=embed)
 
 
 def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:

@@ -29,6 +29,14 @@ class Format(StrEnum):
     scores_parquet = "scores-parquet"
 
 
+class ComparisonFormat(StrEnum):
+    """Format of a comparison of two runs."""
+
+    markdown = "markdown"
+    html = "html"
+
+
+EmbedOption = Annotated[bool, typer.Option("--embed", help="With html: put the thumbnails into the page.")]
 CacheOption = Annotated[
     Path | None,
     typer.Option(help="Folder of kept image features.", show_default="$PERSONABENCH_CACHE"),

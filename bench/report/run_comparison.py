@@ -21,16 +21,17 @@ from bench.runs.records.tables import REAL_SAME
 def run_comparison(one: FinishedRun, other: FinishedRun) -> str:
     """Differences of two runs. Raises ReportError where nothing may be compared."""
     ground = common_ground(one, other)
-    parts = [
-        _head(one, other, ground),
-        _settings(one, other, ground),
-        _scores(one, other, ground),
-        _refused(ground),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join([comparison_head(one, other, ground), *comparison_sections(one, other, ground)]) + "\n"
 
 
-def _head(one: FinishedRun, other: FinishedRun, ground: CommonGround) -> str:
+def comparison_sections(one: FinishedRun, other: FinishedRun, ground: CommonGround) -> list[str]:
+    """The sections below the title that have content, each with its heading."""
+    parts = [_settings(one, other, ground), _scores(one, other, ground), _refused(ground)]
+    return [part for part in parts if part]
+
+
+def comparison_head(one: FinishedRun, other: FinishedRun, ground: CommonGround) -> str:
+    """Title, the two runs, and what they have in common."""
     people = {who for who, _, _ in ground.places}
     lines = [
         *(

@@ -8,6 +8,7 @@ from bench.analysis.comparison_table import ComparisonTable, compare
 from bench.atomic_io import write_text
 from bench.datasets.registry import open_people
 from bench.errors import BenchError
+from bench.report.html.comparison_page import write_comparison_page
 from bench.report.html.page import write_page
 from bench.report.image_grid import write_grid
 from bench.report.markdown_report import markdown
@@ -37,6 +38,14 @@ def write_page_of(run: FinishedRun, output: Path | None, *, embed: bool) -> Path
     path = output or run.path / PAGE
     people, remark = people_of(run)
     write_page(compare(run), people, path, embed=embed, remark=remark)
+    return path
+
+
+def write_comparison_of(one: FinishedRun, other: FinishedRun, output: Path | None, *, embed: bool) -> Path:
+    """Write the page that compares two runs, by default into the folder of the second; returns its path."""
+    path = output or other.path / f"comparison-with-{one.path.resolve().name}.html"
+    people, remark = people_of(one)
+    write_comparison_page(one, other, people, path, embed=embed, remark=remark)
     return path
 
 

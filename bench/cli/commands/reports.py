@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.completion import complete_columns, complete_runs
-from bench.cli.options import Format, RunArgument
+from bench.cli.options import ComparisonFormat, EmbedOption, Format, RunArgument
 from bench.cli.printing import for_terminal
 from bench.errors import SuiteError
 
@@ -17,10 +17,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option(help="Output file.", show_default="stdout; report.html in the run folder")
     ] = None,
-    embed: Annotated[
-        bool,
-        typer.Option("--embed", help="With html: put the thumbnails into the page."),
-    ] = False,
+    embed: EmbedOption = False,
 ) -> None:
     """Print the tables of a finished run, or write its page.
 
@@ -61,19 +58,36 @@ def compare(
         Path,
         typer.Argument(help="The second run folder.", show_default=False, autocompletion=complete_runs),
     ],
+    format: Annotated[ComparisonFormat, typer.Option(help="Format.")] = ComparisonFormat.markdown,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Output file.", show_default="stdout; with html a file in the second run folder"),
+    ] = None,
+    embed: EmbedOption = False,
 ) -> None:
     """Print how two runs differ in settings, fingerprints and scores.
 
     Scores are compared by paired differences per method and metric, over the people and prompts of both
-    runs. A metric with another fingerprint, such as another network, is not compared.
+    runs. A metric with another fingerprint, such as another network, is not compared. html also shows the
+    images of both runs side by side.
 
     Examples:
 
         bench compare results/tiny results/tiny-seed7
-    """
-    from bench.reporting import compare_runs
 
-    print(for_terminal(compare_runs(one, other)), end="")
+        bench compare results/tiny results/tiny-seed7 --format html
+    """
+    from bench.atomic_io import write_text
+    from bench.reporting import compare_runs, write_comparison
+
+    if embed and format is not ComparisonFormat.html:
+        raise SuiteError(f"--embed needs --format html; found {format.value}")
+    if format is ComparisonFormat.html:
+        print(write_comparison(one, other, output, embed=embed))
+    elif output is not None:
+        write_text(output, compare_runs(one, other))
+    else:
+        print(for_terminal(compare_runs(one, other)), end="")
 
 
 def plot(
@@ -95,8 +109,9 @@ def plot(
 ) -> None:
     """Plot a metric against a setting or another metric.
 
-    Error bars are 95 % confidence intervals. Over false-match-rate, an identity metric is the share of images
-    accepted as the person, at thresholds set by photographs of other people.
+    Intervals are 95 % confidence intervals; two metrics are plotted as paired differences to the floor. Over
+    false-match-rate, an identity metric is the share of images accepted as the person, at thresholds set by
+    photographs of other people.
 
     Examples:
 

@@ -1,10 +1,12 @@
 """The gallery of the page: one row per person, prompt and seed, with an image of every method."""
 
+import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,11 +18,13 @@ from bench.analysis.scored_rows import scored
 from bench.analysis.subgroups import groupings
 from bench.report.html.table_data import overlap_note
 from bench.report.html.thumbnails import Thumbnails
-from bench.runs.finished_run import FinishedRun
+from bench.runs.finished_run import Column, FinishedRun
 from bench.runs.records.tables import CellRow, ScoreRow
 from bench.runs.run_folder import RunFolder
 from bench.subjects.identity import Identity
 
+RowPlace = tuple[str, str, int]
+"""Person, prompt and sample of a row."""
 Place = tuple[str, str, str, int]
 """Method, person, prompt and sample of an image."""
 DIGITS: Final = 6
@@ -38,47 +42,64 @@ class GallerySource:
     """The file of the page, to which the addresses of the stored images are relative."""
     remark: str = ""
     """Why photographs are missing."""
+    root: Path | None = None
+    """The folder below which stored images are linked; by default that of the page."""
 
 
 def gallery_data(table: ComparisonTable, source: GallerySource) -> dict[str, Any]:
     """People with their photographs, metrics, and rows of cells in the order of the methods."""
-    run = table.run
-    columns = [*table.image_columns, *table.prior_columns]
-    scores = _scores(run, columns)
+    run, columns = table.run, [column.column for column in (*table.image_columns, *table.prior_columns)]
     disagreement = face_disagreement(run, table.image_columns)
-    rows: dict[tuple[str, str, int], dict[str, CellRow]] = defaultdict(dict)
+    return {
+        **run_data(run, gallery_rows(run, columns, source, disagreement).values(), source),
+        "metrics": [
+            {
+                "title": column.title,
+                "better": column.better,
+                "overlap": [overlap_note(run.overlap(label, column)) for label in run.methods],
+            }
+            for column in columns
+        ],
+        "faces": bool(disagreement),
+    }
+
+
+def run_data(run: FinishedRun, rows: Collection[Mapping[str, Any]], source: GallerySource) -> dict[str, Any]:
+    """Rows, and the photographs and groups of their people; only the reason in a run without images."""
+    if not any(cell and cell["image"] for row in rows for cell in row["cells"]):
+        return {"people": {}, "groups": [], "rows": [], "remark": NO_IMAGES}
+    return {
+        "people": {who: _photos(source, who) for who in dict.fromkeys(row["person"] for row in rows)},
+        "groups": [
+            {"name": f"{attribute}: {value}", "people": people}
+            for attribute, groups in groupings(run).items()
+            for value, people in groups.items()
+        ],
+        "rows": list(rows),
+        "remark": source.remark,
+    }
+
+
+def gallery_rows(
+    run: FinishedRun,
+    columns: Sequence[Column],
+    source: GallerySource,
+    disagreement: Mapping[Place, float] = MappingProxyType({}),
+) -> dict[RowPlace, dict[str, Any]]:
+    """By person, prompt and sample, a row with one cell per method of the run; None where it has none."""
+    scores = _scores(run, columns)
+    rows: dict[RowPlace, dict[str, CellRow]] = defaultdict(dict)
     for cell in run.cells:
         rows[cell.identity, cell.prompt, cell.sample][cell.method] = cell
-    listed = [
-        {
+    return {
+        place: {
             **_about(cells),
             "cells": [
                 _cell(cells[method], run, source, scores, disagreement) if method in cells else None
                 for method in run.methods
             ],
         }
-        for cells in rows.values()
-    ]
-    if not any(cell and cell["image"] for row in listed for cell in row["cells"]):
-        return {"people": {}, "groups": [], "metrics": [], "faces": False, "rows": [], "remark": NO_IMAGES}
-    return {
-        "people": {who: _photos(source, who) for who in dict.fromkeys(cell.identity for cell in run.cells)},
-        "groups": [
-            {"name": f"{attribute}: {value}", "people": people}
-            for attribute, groups in groupings(run).items()
-            for value, people in groups.items()
-        ],
-        "metrics": [
-            {
-                "title": c.column.title,
-                "better": c.column.better,
-                "overlap": [overlap_note(run.overlap(label, c.column)) for label in run.methods],
-            }
-            for c in columns
-        ],
-        "faces": bool(disagreement),
-        "rows": listed,
-        "remark": source.remark,
+        for place, cells in rows.items()
     }
 
 
@@ -140,12 +161,11 @@ def _cell(
 
 
 def _address(path: Path, source: GallerySource) -> str:
-    """The stored image relative to the page; empty where the page is elsewhere or embeds its images."""
-    folder = source.page.resolve().parent
-    full = path.resolve()
-    if source.thumbnails.embed or not full.is_relative_to(folder):
+    """The stored image relative to the page; empty where it is elsewhere, or the page embeds its images."""
+    folder, full = source.page.resolve().parent, path.resolve()
+    if source.thumbnails.embed or not full.is_relative_to(source.root or folder):
         return ""
-    return quote(full.relative_to(folder).as_posix(), errors="surrogateescape")
+    return quote(Path(os.path.relpath(full, folder)).as_posix(), errors="surrogateescape")
 
 
 def _photos(source: GallerySource, who: str) -> dict[str, list[str]]:
@@ -157,11 +177,11 @@ def _photos(source: GallerySource, who: str) -> dict[str, list[str]]:
     return {kind: [address for address in own if address] for kind, own in found.items()}
 
 
-def _scores(run: FinishedRun, columns: Sequence[ImageColumn]) -> dict[Place, dict[int, ScoreRow]]:
+def _scores(run: FinishedRun, columns: Sequence[Column]) -> dict[Place, dict[int, ScoreRow]]:
     found: dict[Place, dict[int, ScoreRow]] = defaultdict(dict)
     for i, column in enumerate(columns):
         for label in run.methods:
-            for row in run.scores_of(label, column.column):
+            for row in run.scores_of(label, column):
                 found[_place(row)][i] = row
     return found
 

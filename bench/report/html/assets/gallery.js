@@ -35,9 +35,10 @@ function filters() {
   }, chosen[name]);
   const metrics = gallery.metrics.map((one, i) => [String(i), one.title]);
   const sorts = [["run", "order of the run"]];
-  if (metrics.length) sorts.push(["worst", "worst first"], ["best", "best first"], ["methods", "disagreement of the methods"]);
+  if (metrics.length) sorts.push(["worst", "worst first"], ["best", "best first"], ["methods", hasTwins() ? "difference of the runs" : "disagreement of the methods"]);
   if (gallery.faces) sorts.push(["faces", "disagreement of the face networks"]);
   const failures = [["", "all"], ["failed", "with a failed image"], ["missing", "with a missing score"]];
+  if (hasTwins()) failures.push(["changed", "with another fingerprint in the second run"]);
   return element("div", { class: "controls" },
     choose("person", "person", [["", "all"], ...unique(gallery.rows.map((row) => row.person))]),
     gallery.groups.length ? choose("group", "group", [["", "all"], ...gallery.groups.map((one, i) => [String(i), one.name])]) : null,
@@ -77,11 +78,28 @@ function sortKey(row) {
     return values.length ? Math.max(...values) : null;
   }
   const values = cells.map((cell) => cell.scores[chosen.metric]).filter((value) => value !== undefined);
+  if (chosen.sort === "methods" && hasTwins()) return largestChange(row);
   if (chosen.sort === "methods") return values.length > 1 ? Math.max(...values) - Math.min(...values) : null;
   // A missing score counts as the worst.
   if (chosen.sort === "worst" && cells.some((cell) => cell.reasons[chosen.metric] !== undefined)) return Infinity;
   const higherFirst = (gallery.metrics[chosen.metric].better === "lower") === (chosen.sort === "worst");
   return values.length ? Math.max(...values.map((value) => (higherFirst ? value : -value))) : null;
+}
+
+/** Whether the page compares two runs: every method is there twice. */
+function hasTwins() {
+  return methods.some((method) => method.twin !== undefined);
+}
+
+/** The chosen images of a row with those of the same method in the other run. */
+function twins(row) {
+  return row.cells.map((cell, i) => [cell, row.cells[methods[i].twin]]).filter(([cell, other], i) => cell && other && chosen.methods.has(i));
+}
+
+function largestChange(row) {
+  const changes = twins(row).map((pair) => pair.map((cell) => cell.scores[chosen.metric]))
+    .filter((scores) => !scores.includes(undefined)).map(([one, other]) => Math.abs(one - other));
+  return changes.length ? Math.max(...changes) : null;
 }
 
 function firstIdentity() {
@@ -95,6 +113,7 @@ function isShown(row) {
     && (chosen.group === "" || gallery.groups[chosen.group].people.includes(row.person))
     && (chosen.only !== "failed" || cells().some((cell) => cell.problem))
     && (chosen.only !== "missing" || cells().some((cell) => Object.keys(cell.reasons).length))
+    && (chosen.only !== "changed" || twins(row).some(([one, other]) => one.fingerprint !== other.fingerprint))
     && chosen.conditions.every((condition) => meets(row, condition));
 }
 

@@ -70,10 +70,10 @@ function slider(overlay, name, label) {
   return [range, element("div", { class: "ends" }, element("span", {}, name), element("span", {}, label))];
 }
 
-/** Every score of the image beside that of the floor, and where the image comes from. */
+/** Every score of the image beside that of the other run or of the floor, and where the image comes from. */
 function card(row, cell, method) {
-  const floor = row.cells[methods.findIndex((one) => one.label === data.floor)];
-  const besides = floor && floor !== cell ? floor : null;
+  const other = methods[method].twin ?? methods.findIndex((one) => one.label === data.floor);
+  const besides = other !== method && row.cells[other] ? row.cells[other] : null;
   const line = (name, ...values) => element("tr", {}, element("th", { scope: "row" }, name),
     ...values.map((value) => element("td", {}, value)));
   const scores = gallery.metrics.flatMap((metric, i) => {
@@ -88,7 +88,7 @@ function card(row, cell, method) {
     line("fingerprint", cell.fingerprint || "-")];
   if (cell.disagreement !== null) about.unshift(line("disagreement of the face networks (ranks)", number(cell.disagreement)));
   if (cell.problem) about.unshift(line("problem", cell.problem));
-  const head = element("tr", {}, ...["score", "image", ...(besides ? [data.floor] : [])]
+  const head = element("tr", {}, ...["score", "image", ...(besides ? [methods[other].label] : [])]
     .map((text) => element("th", { scope: "col" }, text)));
   return element("div", {},
     element("h3", {}, swatch(methods[method]), methods[method].label),

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hostile_names import CAPTION, NAME
 
 from bench.analysis.comparison_table import compare
+from bench.report.html.comparison_page import write_comparison_page
 from bench.report.html.page import write_page
 from bench.runs.finished_run import FinishedRun, read_run
 from bench.subjects.identity import Identity
@@ -205,3 +207,24 @@ def test_page_in_one_file_shows_its_images(
     image.scroll_into_view_if_needed()
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
     assert [path.name for path in tmp_path.iterdir()] == ["one.html"]
+
+
+def test_images_of_two_runs_are_compared(
+    opened: Callable[[Path], Any], known_folder: Path, known_people: list[Identity], tmp_path: Path
+) -> None:
+    run = read_run(known_folder)
+    changed = [
+        replace(row, value=row.value - 0.3)
+        if (row.method, row.identity, row.prompt) == ("close", "eva", "p2") and row.value is not None
+        else row
+        for row in run.scores
+    ]
+    other = replace(run, scores=tuple(changed))
+    write_comparison_page(run, other, known_people, tmp_path / "page.html", embed=True)
+    page = opened(tmp_path / "page.html")
+    choose(page, "sort by", "methods")
+    assert rows_of(page)[0] == ("eva", "p2")
+    page.locator(".image", has_text="close, second run").first.click()
+    choose(page, "compare with", "twin")
+    assert page.locator("dialog .ends span").all_text_contents() == ["close, first run", "close, second run"]
+    assert page.locator("dialog thead th").all_text_contents() == ["score", "image", "close, first run"]
