@@ -34,6 +34,7 @@ from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_mani
 from bench.runs.records.table_digests import OF_RUN, check_tables, table_digests
 from bench.runs.records.tables import CELLS, METRICS, CellRow, read_rows
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
+from bench.runs.shared_fits import fits_of
 from bench.scoring.inputs import ScoringInputs
 from bench.scoring.ray_features import compute_features
 from bench.scoring.score import added_metrics, score
@@ -196,12 +197,12 @@ def _names(text: str) -> list[str]:
 def _work(session: RunSession, folder: RunFolder) -> Work:
     """The missing images and fits of a run, with the costs of earlier runs."""
     missing = [cell for task in session.tasks for cell in task.group.cells if cell.id in task.missing]
-    groups = {(cell.method, cell.identity, cell.fit) for cell in missing}
+    fits = fits_of(missing, session.planned.suite.settings)
     found = estimate(missing, session.planned.suite, folder, RESULTS)
     rows = found.rows if found is not None else {}
     return Work(
         Counter(cell.method for cell in missing),
-        Counter(method for method, _, _ in groups),
+        Counter(method for method, _, _ in fits),
         {label: cost.image_seconds for label, cost in rows.items()},
         {label: cost.fit_seconds for label, cost in rows.items()},
         found.scoring_seconds if found is not None else 0.0,

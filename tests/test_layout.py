@@ -15,7 +15,7 @@ MIN_LINES = 41
 TESTED_INDIRECTLY = {
     "bench/cli/test_main.py": {"bench.cli.commands.reports", "bench.cli.commands.runs", "bench.cli.options"},
     "bench/doctor/test_diagnosis.py": {"bench.doctor.library_checks"},
-    "bench/test_benchmark.py": {"bench.runner.cell_records", "bench.runner.manifest"},
+    "bench/test_benchmark.py": {f"bench.runner.{name}" for name in ("cell_records", "dry_run", "manifest")},
     "metrics/scores/test_scores.py": {"metrics.scores.encoder_metric"},
     "bench/training/test_train_command.py": {f"bench.training.{name}" for name in ("recipes", "rendered")},
     "bench/synthetic/parameters/test_persona_vector.py": {"bench.synthetic.parameters.shape_statistics"},

@@ -7,6 +7,7 @@ from bench.runner.execution.worker_count import cores
 from bench.runner.session import RESULTS, PlannedRun
 from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder
+from bench.runs.shared_fits import fits_of
 
 IMAGE_FOLDER: Final = "image-folder"
 """Method of images that are made elsewhere."""
@@ -21,10 +22,12 @@ def plan_text(planned: PlannedRun, folder: RunFolder, *, cells: bool) -> str:
     missing = [cell for cell in selected if not folder.image(cell).exists()]
     rows, people = ({getattr(cell, name) for cell in selected} for name in ("method", "identity"))
     prompts = {(cell.prompt.id, cell.prompt.template) for cell in selected}
+    fits = fits_of(missing, planned.suite.settings)
     size = (
         f"{len(rows)} rows, {len(people)} people, {len(prompts)} prompts: {len(selected):,} of "
         f"{len(planned.plan.cells):,} cells into {folder.path}; {len(selected) - len(missing):,} have an "
-        f"image, which is kept if its fingerprint is unchanged; {len(missing):,} images to make"
+        f"image, which is kept if its fingerprint is unchanged; {len(missing):,} images to make, "
+        f"with {len(fits):,} fits"
     )
     lines = [_line(cell, planned) for cell in selected] if cells else []
     costs = estimate(missing, planned.suite, folder, RESULTS)

@@ -14,6 +14,7 @@ from bench.runs.plan import Cell
 from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_manifest
 from bench.runs.records.tables import CELLS, FITS, CellRow, FitRow, read_rows
 from bench.runs.run_folder import SUITE_COPY, RunFolder
+from bench.runs.shared_fits import fits_of
 from bench.suite.suite import Suite, open_suite
 
 MAX_RUNS: Final = 5
@@ -72,7 +73,7 @@ def estimate(cells: Sequence[Cell], suite: Suite, folder: RunFolder, results: Pa
         return None
     known = [cell for cell in cells if cell.method in costs]
     groups = {(cell.method, cell.identity, cell.fit) for cell in known}
-    seconds = sum(costs[method].fit_seconds for method, _, _ in groups)
+    seconds = sum(costs[method].fit_seconds for method, _, _ in fits_of(known, suite.settings))
     seconds += sum(costs[cell.method].image_seconds for cell in known)
     default = BYTES_PER_PIXEL * (suite.backbone.resolution or 512) ** 2
     size = sum(costs[method].fit_bytes for method, _, _ in groups)

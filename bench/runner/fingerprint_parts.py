@@ -7,6 +7,7 @@ from typing import Final
 from bench.runner.backbone_source import BackboneSource
 from bench.runner.provenance import FileDigests, versions
 from bench.runs.fingerprint import digest, digest_of
+from bench.runs.row_settings import RowSettings
 from bench.runs.source_code import definition_digests
 from bench.subjects.identity import Identity, PhotoFile
 from methods.interface import Method
@@ -45,6 +46,12 @@ def method_parts(method: Method, digests: FileDigests) -> dict[str, str]:
         "code": digest_of(class_code(cls)),
         **digests.of_all(files, "weights ", _parent(files)),
     }
+
+
+def row_parts(row: RowSettings) -> dict[str, str]:
+    """Parts from the settings of the harness that a method does not receive."""
+    guidance = {} if row.guidance is None else {"row's guidance": str(float(row.guidance))}
+    return guidance if row.checkpoint is None else {**guidance, "row's checkpoint": str(row.checkpoint)}
 
 
 def class_code(cls: type) -> dict[str, str]:

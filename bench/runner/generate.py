@@ -4,7 +4,7 @@ import gc
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,25 +13,22 @@ from typing import Any, TypeVar
 from PIL.Image import Image
 
 from bench.atomic_io import (
-    folder_digest,
-    fresh_folder,
     is_full_disk,
-    read_json,
     refusal,
     remove_file,
-    sync_folder,
     write_json,
 )
 from bench.errors import StoreError
+from bench.runner.fitting import fit_group, known_costs, unchanged
 from bench.runner.resources import measured
 from bench.runs.events import Event, Failed, Fitted, Generated, Skipped
-from bench.runs.plan import Cell, fit_seed
+from bench.runs.plan import Cell
 from bench.runs.run_folder import RunFolder
 from bench.runs.task import GroupTask
 from bench.suite.prompts import PRIOR
 from methods.errors import MethodError
 from methods.interface import Personalised
-from methods.subject import FLAW, Request, Subject
+from methods.subject import FLAW, Request
 
 T = TypeVar("T")
 
@@ -63,10 +60,6 @@ class Job:
         """Cells to generate now."""
         return [cell for cell in self.task.group.cells if cell.id in self.task.missing]
 
-    def clean(self) -> AbstractContextManager[None]:
-        """Check at the end of the block that the backbone is unchanged."""
-        return nullcontext() if self.backbone is None else self.backbone.clean()
-
 
 def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterator[Event]:
     """Generate the missing images of one group, in whole batches of the full plan.
@@ -95,7 +88,7 @@ def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterato
         # Changes that stay between batches, such as a LoRA; the check is then at the end of the group.
         session = getattr(personalised, "session", nullcontext)
         if session is not nullcontext:
-            stack.enter_context(job.clean())
+            stack.enter_context(unchanged(job.backbone))
         opened = _attempt(lambda: stack.enter_context(session()))
         if isinstance(opened, Failure):
             yield from _record_failures(job.missing, opened, job)
@@ -118,43 +111,9 @@ def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
     unsupported_reason = method.unsupported_reason(subject)
     if unsupported_reason:
         raise MethodError(unsupported_reason)
-    fitted = _fit(job, subject)
-    with job.clean():
+    fitted = fit_group(job.task, job.backbone, job.folder)
+    with unchanged(job.backbone):
         return method.load(job.fit_folder, backbone=job.backbone), fitted
-
-
-def _fit(job: Job, subject: Subject) -> Fitted | None:
-    """Fit, unless a fit with the same fingerprint exists; then return None."""
-    group = job.task.group
-    target, sidecar = job.fit_folder, job.folder.fit_sidecar(group.method, group.identity, group.fit)
-    seed = fit_seed(job.task.run_seed, group.identity, group.fit)
-    fingerprint = job.task.fingerprint_parts.fit_fingerprint(seed)
-    if not job.task.overwrite and has_fit(target, sidecar, fingerprint):
-        return None
-    remove_file(sidecar)
-    with fresh_folder(target) as into, job.clean(), measured() as cost:
-        job.task.method.fit(subject, into, backbone=job.backbone, seed=seed)
-    # The folder is on disk when the record that vouches for it is written.
-    record = {"fingerprint": fingerprint, "content": folder_digest(target)}
-    costs = _known({**cost.record, "bytes": _size(target)}, job)
-    write_json(sidecar, {**record, **costs})
-    sync_folder(sidecar.parent)
-    return Fitted(group.method, group.identity, cost.seconds)
-
-
-def has_fit(folder: Path, sidecar: Path, fingerprint: str) -> bool:
-    """Whether the folder contains the undamaged fit of this fingerprint, as recorded in its sidecar."""
-    record = read_json(sidecar)
-    if not folder.is_dir() or record.get("fingerprint") != fingerprint:
-        return False
-    try:
-        return record.get("content") == folder_digest(folder)
-    except OSError:
-        return False
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _generate_batch(batch: Sequence[Cell], personalised: Personalised, job: Job) -> Iterator[Event]:
@@ -180,7 +139,7 @@ def _images(
 ) -> tuple[list[Image], dict[str, Any]]:
     """The batch's images, and the cost per image."""
     requests = [Request(cell.prompt.template, cell.seed, cell.prompt.id, cell.sample) for cell in batch]
-    with job.clean(), measured() as cost:
+    with unchanged(job.backbone), measured() as cost:
         images = personalised.generate(requests)
     if len(images) != len(requests):
         raise MethodError(f"generate returned {len(images)} images for {len(requests)} requests")
@@ -188,13 +147,7 @@ def _images(
         if not isinstance(image, Image):
             raise MethodError(f"generate returned a {type(image).__name__}, expected a PIL image")
     record = {**cost.record, "seconds": cost.seconds / len(batch)}
-    return images, {**_known(record, job), "batch": len(batch)}
-
-
-def _known(costs: Mapping[str, float | None], job: Job) -> dict[str, float | None]:
-    """The costs; None for a method whose images were made elsewhere."""
-    known = getattr(job.task.method, "has_costs", True)
-    return {name: value if known else None for name, value in costs.items()}
+    return images, {**known_costs(record, job.task.method), "batch": len(batch)}
 
 
 def _save(cell: Cell, image: Image, cost: Mapping[str, Any], job: Job) -> None:

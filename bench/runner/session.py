@@ -1,5 +1,6 @@
 """Prepare a run: options, plan, methods, backbone, and the fingerprint of every image."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from bench.datasets.registry import People, open_people
 from bench.errors import StoreError, SuiteError
 from bench.runner.backbone_source import BackboneSource, Device, find_backbone
 from bench.runner.execution.worker_count import default_workers
-from bench.runner.fingerprint_parts import class_code, method_parts, run_parts, subject_parts
+from bench.runner.fingerprint_parts import class_code, method_parts, row_parts, run_parts, subject_parts
 from bench.runner.prompt_lengths import check_lengths
 from bench.runner.provenance import FileDigests
 from bench.runs.fingerprint import FingerprintParts, differing
@@ -21,6 +22,7 @@ from bench.runs.records.run_manifest import MethodRecord, RunManifest, read_run_
 from bench.runs.records.tables import FLOOR
 from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder, check_distinct_files
+from bench.runs.shared_fits import check_checkpoint, with_states
 from bench.runs.task import GroupTask
 from bench.subjects.photo_checks import check_others, check_people
 from bench.suite.suite import Suite, SuiteFile
@@ -153,7 +155,7 @@ def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSessi
     tasks = _current(tasks, planned, index, warn)
     if not planned.options.overwrite:
         _refuse_stale(tasks, index, folder)
-    tasks = [with_missing(task, index) for task in tasks]
+    tasks = with_states([with_missing(task, index) for task in tasks], planned.suite.settings)
     if any(task.missing for task in tasks):
         check_others(planned.people.others)
     return RunSession(planned, backbone, methods, tuple(tasks), shared, tuple(remarks), index)
@@ -165,6 +167,7 @@ def _tasks(
     options, suite = planned.options, planned.suite
     people = {who.id: who for who in planned.people.chosen}
     of_methods = {label: method_parts(method, digests) for label, method in methods.items()}
+    session = secrets.token_hex(8)
     photos: dict[tuple[str, str], str] = {}
     tasks = []
     for group in planned.plan.groups:
@@ -172,7 +175,7 @@ def _tasks(
             continue
         row = row_settings_of(group.method, suite.settings.get(group.method, {}))
         who = row.selection.of(people[group.identity], planned.people.chosen)
-        method = {**of_methods[group.method], **_guidance_part(row.guidance)}
+        method = {**of_methods[group.method], **row_parts(row)}
         tasks.append(
             GroupTask(
                 group,
@@ -184,13 +187,11 @@ def _tasks(
                 planned.plan.selected_ids.intersection(cell.id for cell in group.cells),
                 options.overwrite,
                 row.guidance,
+                row.checkpoint,
+                session=session,
             )
         )
     return tasks
-
-
-def _guidance_part(guidance: float | None) -> dict[str, str]:
-    return {} if guidance is None else {"row's guidance": str(float(guidance))}
 
 
 def _build_methods(planned: PlannedRun, warn: Warn) -> dict[str, Method]:
@@ -207,12 +208,16 @@ def _build_methods(planned: PlannedRun, warn: Warn) -> dict[str, Method]:
 
 def build_method(label: str, suite_settings: Mapping[str, Mapping[str, Any]]) -> Method:
     """Build the method of a row, with the suite's settings."""
-    settings = row_settings_of(label, suite_settings.get(label, {})).own
+    row = row_settings_of(label, suite_settings.get(label, {}))
+    settings = dict(row.own)
     name = settings.pop("base", label)
     if not isinstance(name, str):
         raise SuiteError(f"methods: {label}: base = {name!r}; expected a method's name")
     # A method is a frozen dataclass and must be hashable, which a list is not.
-    return make(name, {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
+    method = make(name, {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
+    if row.checkpoint is not None:
+        check_checkpoint(label, row.checkpoint, method)
+    return method
 
 
 def _current(

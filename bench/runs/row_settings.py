@@ -1,7 +1,8 @@
-"""Row settings that apply to every method: number of references, a corrupted reference, guidance scale.
+"""Row settings of the harness: number of references, a corrupted reference, guidance scale, checkpoint.
 
-In a suite, `references`, `corruption` and `guidance` are given next to a method's own settings. The harness
-applies them, so all methods can be compared with two photographs, or with one photograph of another person.
+In a suite, `references`, `corruption`, `guidance` and `checkpoint` are given next to a method's own settings.
+The harness applies them, so all methods can be compared with two photographs, or with one photograph of
+another person.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from bench.subjects.corruptions import CORRUPTIONS
 from bench.subjects.identity import Identity, PhotoFile
 
 WRONG_PERSON: Final = "wrong-person"
+CHECKPOINT: Final = "checkpoint"
 KINDS: Final = (*CORRUPTIONS, WRONG_PERSON)
 """Values of `corruption`."""
 
@@ -60,6 +62,8 @@ class RowSettings:
     selection: ReferenceSelection
     guidance: float | None
     """Guidance scale of the row's images; None: the suite's."""
+    checkpoint: int | None
+    """Number of steps after which the fit's state generates the row's images; None: after all."""
     own: dict[str, Any]
     """Settings of the method itself, with `base`."""
 
@@ -67,11 +71,8 @@ class RowSettings:
 def row_settings_of(label: str, settings: Mapping[str, Any]) -> RowSettings:
     """Divide and check a row's settings. Raises SuiteError for an invalid value."""
     own = dict(settings)
-    references, corruption, guidance = (
-        own.pop("references", None),
-        own.pop("corruption", ""),
-        own.pop("guidance", None),
-    )
+    references, corruption = own.pop("references", None), own.pop("corruption", "")
+    guidance, checkpoint = own.pop("guidance", None), own.pop(CHECKPOINT, None)
     where = f"methods: {label}"
     if references is not None and (type(references) is not int or references < 1):
         raise SuiteError(f"{where}: references = {references!r}; expected an integer of at least 1")
@@ -81,4 +82,6 @@ def row_settings_of(label: str, settings: Mapping[str, Any]) -> RowSettings:
         raise SuiteError(
             f"{where}: guidance = {guidance!r}; expected a number from 1 to 1,000; 1 is no guidance"
         )
-    return RowSettings(ReferenceSelection(references, corruption), guidance, own)
+    if checkpoint is not None and (type(checkpoint) is not int or checkpoint < 1):
+        raise SuiteError(f"{where}: checkpoint = {checkpoint!r}; expected a number of steps of at least 1")
+    return RowSettings(ReferenceSelection(references, corruption), guidance, checkpoint, own)

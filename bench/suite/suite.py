@@ -88,7 +88,7 @@ class Sweep:
     methods: tuple[str, ...]
     """Methods of the catalogue or of `[methods]` to vary."""
     setting: str
-    """A setting of the method, or `references`, `corruption` or `guidance` of the runner."""
+    """A setting of the method, or `references`, `corruption`, `guidance` or `checkpoint` of the runner."""
     values: tuple[object, ...]
     """Numbers, strings or booleans."""
 
@@ -130,7 +130,8 @@ class Suite:
     """Settings by method; `base = "loo-mean"` defines an additional row of a known method.
 
     `references = 2` gives the method only the first 2 photographs, `corruption = "blurred"` (or `occluded`,
-    `wrong-person`) corrupts the last one, `guidance = 5.0` sets the guidance scale of the row.
+    `wrong-person`) corrupts the last one, `guidance = 5.0` sets the guidance scale of the row, and
+    `checkpoint = 100` generates with the state of the fit after 100 of its steps.
     """
     sweep: tuple[Sweep, ...] = ()
     rows: tuple[str, ...] | None = None

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from methods.errors import MethodError
+from methods.interface import Checkpoints
 from methods.subject import Request, Subject
 
 SIDE = 32
@@ -72,6 +73,32 @@ class FittedFake:
             raise MethodError(f"cannot generate {request.template!r}")
         time.sleep(self.method.pause)
         return stamp(f"{request.seed}|{request.template}|{neighbours}|{self.subject}{self.method.mark}")
+
+
+@dataclass(frozen=True)
+class FakeWithCheckpoints(FakeMethod):
+    """Its fit has steps, whose number is the state."""
+
+    steps: int = 4
+    log: str = ""
+    """File that gets a line for each step."""
+
+    def fit(self, subject: Subject, into: Path, *, backbone: Any, seed: int) -> None:
+        self.fit_checkpoints(subject, Checkpoints({self.steps: into}), backbone=backbone, seed=seed)
+
+    def fit_checkpoints(
+        self, subject: Subject, checkpoints: Checkpoints, *, backbone: Any, seed: int
+    ) -> None:
+        if self.fit_fails:
+            raise RuntimeError("the fit failed")
+        for step in range(1, checkpoints.last + 1):
+            time.sleep(self.pause)
+            with Path(self.log).open("a") as log:
+                log.write(f"{step}\n")
+            checkpoints.after_step(lambda folder, step=step: self._write(folder, subject, seed, step))(step)
+
+    def _write(self, folder: Path, subject: Subject, seed: int, step: int) -> None:
+        (folder / "subject.txt").write_text(f"{subject.id} {seed} step-{step}")
 
 
 class ReturnsOneImage(FakeMethod):
