@@ -8,7 +8,7 @@ from bench.runner.backbone_source import BackboneSource
 from bench.runner.provenance import FileDigests, versions
 from bench.runs.fingerprint import digest, digest_of
 from bench.runs.row_settings import RowSettings
-from bench.runs.source_code import definition_digests
+from bench.runs.source_code.digests import definition_digests
 from bench.subjects.identity import Identity, PhotoFile
 from methods.interface import Method
 

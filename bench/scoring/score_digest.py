@@ -6,7 +6,7 @@ from typing import Any
 from bench.runs.fingerprint import digest_of
 from bench.runs.records.tables import CellRow
 from bench.runs.run_folder import RunFolder
-from bench.runs.source_code import definition_digests
+from bench.runs.source_code.digests import definition_digests
 from bench.scoring.image_digests import ImageDigests
 from bench.scoring.inputs import ScoringInputs
 from bench.scoring.samples import prompts_of, shown_references

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from bench.runs.fingerprint import digest_of
-from bench.runs.source_code import definition_digests
+from bench.runs.source_code.digests import definition_digests
 from bench.suite.suite import Suite
 from metrics.catalog import make, of_priors
 from metrics.interface import MetricError, SampleMetric, SetMetric

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.runs.source_code import definition_digests
+from bench.runs.source_code.digests import definition_digests
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 METHOD = """
 from dataclasses import dataclass
 
@@ -116,7 +116,7 @@ def test_top_level_call_is_part_of_every_definition_of_its_module(write: Write) 
 
 def test_shipped_method_reaches_the_backbone_without_importing_torch() -> None:
     code = (
-        "import sys; from bench.runs.source_code import definition_digests as digests; "
+        "import sys; from bench.runs.source_code.digests import definition_digests as digests; "
         "print(*digests('methods.baselines.photo_copy', 'PhotoCopy')); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,0 +1,1 @@
+"""Digests of the code that a class depends on, found without importing it."""
