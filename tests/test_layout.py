@@ -31,6 +31,10 @@ TESTED_INDIRECTLY = {
         "methods.backbone.families.unet_attention",
         "methods.compute.loading",
     },
+    "methods/backbone/families/test_flow_families.py": {
+        "methods.backbone.families.flow_transformer",
+        "methods.backbone.families.stable_diffusion_3",
+    },
     "methods/lora/test_pretrained.py": {"methods.backbone.families.lora_files"},
     "methods/test_contract.py": {"methods.baselines.photo_copy", "methods.baselines.text_only"},
     "methods/dreambooth_lora/test_method.py": {"methods.dreambooth_lora.training"},

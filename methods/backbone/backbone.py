@@ -228,13 +228,19 @@ class Backbone:
         The empty prompt gives the features that guidance uses without a negative prompt (zeros for most SDXL
         checkpoints).
         """
-        return self.denoiser.encode_text(prompts, clip_skip=self.spec.clip_skip)
+        return self._encode_text(prompts)
 
     def encode_text_with_grad(self, prompts: Sequence[str]) -> TextFeatures:
         """As `encode_text`, with gradients; not with CPU offload, which moves encoders away before it."""
         if self.spec.cpu_offload:
             raise MethodError("backbone: cpu_offload cannot train text encoders or embeddings; leave it out")
-        return self.denoiser.encode_text(prompts, clip_skip=self.spec.clip_skip)
+        return self._encode_text(prompts)
+
+    def _encode_text(self, prompts: Sequence[str]) -> TextFeatures:
+        spec = self.spec
+        return self.denoiser.encode_text(
+            prompts, clip_skip=spec.clip_skip, max_length=spec.max_sequence_length
+        )
 
     def conditioning(self, text: TextFeatures, time_ids: Tensor | None = None) -> dict[str, Any]:
         """Return keyword arguments of the network: `backbone.predict(x_t, t, backbone.conditioning(text))`.

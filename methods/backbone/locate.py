@@ -103,7 +103,7 @@ def _locate(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
             f"backbone {spec.path}: config is only for a single .safetensors file; leave it out"
         )
     folder = _folder(spec, fetch)
-    location = CheckpointLocation(folder, *_pipeline(folder), variant=spec.variant)
+    location = CheckpointLocation(folder, *_pipeline(folder, t5=spec.t5), variant=spec.variant)
     for part in location.parts:
         if not (location.folder / part).is_dir():
             raise MethodError(
@@ -214,13 +214,16 @@ def _patterns(variant: str | None) -> list[str]:
     return patterns
 
 
-def _pipeline(folder: Path) -> tuple[str, tuple[str, ...]]:
+def _pipeline(folder: Path, *, t5: bool = True) -> tuple[str, tuple[str, ...]]:
     """The pipeline's class name and its parts."""
     index = _json(folder / "model_index.json")
     name = index.get("_class_name")
     if name not in PIPELINES:
         raise MethodError(f"{folder}: a {name}; expected one of {', '.join(PIPELINES)}")
-    return str(name), PIPELINES[str(name)].present(index)
+    layout = PIPELINES[str(name)]
+    if not t5 and not layout.optional:
+        raise MethodError(f"{folder}: t5 = false is for Stable Diffusion 3, this is a {name}; leave it out")
+    return str(name), layout.present(index, t5=t5)
 
 
 def _json(path: Path) -> dict[str, Any]:

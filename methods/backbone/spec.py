@@ -10,8 +10,8 @@ from methods.setting_checks import Bounds, Share
 EMBEDDED: Final = "embedded"
 """Setting value for the backbone, encoder or adapter that ships with the package."""
 
-Family = Literal["sd1", "sd2", "sdxl"]
-"""Stable Diffusion 1.x, 2.x or XL."""
+Family = Literal["sd1", "sd2", "sdxl", "sd3"]
+"""Stable Diffusion 1.x, 2.x, XL, or 3 and 3.5."""
 Guidance = Annotated[float, Bounds(1, 1000)]
 
 
@@ -20,8 +20,8 @@ class BackboneSpec:
     """The checkpoint and the sampling settings of a run."""
 
     path: str = EMBEDDED
-    """A Stable Diffusion (1, 2 or XL) folder in diffusers' layout, a hub id, a single `.safetensors` file,
-    or `embedded` for the one that ships with the package."""
+    """A Stable Diffusion (1, 2, XL, 3 or 3.5) folder in diffusers' layout, a hub id, a single `.safetensors`
+    file (of 1, 2 or XL), or `embedded` for the one that ships with the package."""
     revision: str | None = None
     """The hub's commit, 40 digits; required for a hub id, ignored for a folder."""
     variant: str | None = None
@@ -43,6 +43,13 @@ class BackboneSpec:
     """Noise levels of Karras et al. (2022), for `dpm++`, `euler`, `unipc`; false: the scheduler's own."""
     clip_skip: Annotated[int, Bounds(1, 10)] | None = None
     """Last layers of the text encoders that are not used, in training and in sampling; None: as published."""
+    shift: Annotated[float, Bounds(0.01, 100)] | None = None
+    """For `sd3`: shift of the sampler's noise levels towards noise, as diffusers' scheduler has it; None: the
+    checkpoint's own."""
+    t5: bool = True
+    """For `sd3`: load the T5 text encoder; false: zeros in the place of its tokens, less memory."""
+    max_sequence_length: Annotated[int, Bounds(1, 512)] | None = None
+    """For `sd3`: tokens of T5 per prompt, in training and in sampling; None: 256, as in diffusers."""
     negative_prompt: str = ""
     resolution: Annotated[int, Bounds(8, 8192)] | None = None
     """Side of an image in pixels; None is the network's native size."""

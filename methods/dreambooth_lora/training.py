@@ -149,7 +149,8 @@ def _trainable_lora(backbone: Backbone, training: LoraTraining, seed: int) -> It
     trained: list[tuple[Any, list[str], dict[str, float]]] = [(backbone.network, list(training.targets), {})]
     if training.text_encoder:
         options = {"lr": training.text_learning_rate, "weight_decay": training.text_weight_decay}
-        trained += [(encoder.network, TEXT_TARGETS, options) for encoder in backbone.text_encoders]
+        encoders = [encoder.network for encoder in backbone.text_encoders if encoder.is_clip]
+        trained += [(encoder, TEXT_TARGETS, options) for encoder in encoders]
     try:
         # peft initialises weights from the global generator, which dropout uses, too.
         with torch.random.fork_rng():

@@ -115,8 +115,18 @@ def _extended_tokenizers(backbone: Backbone, vectors: int) -> list[Any]:
     return tokenizers
 
 
+def check_text_encoders(backbone: Backbone) -> None:
+    """Raise MethodError for a backbone with a T5, for whose tokens no embeddings are trained yet."""
+    if not all(encoder.is_clip for encoder in backbone.text_encoders):
+        raise MethodError(
+            f"textual-inversion: a backbone of the family {backbone.family} also reads T5, which has no new "
+            "tokens here; use a backbone of the families sd1, sd2 or sdxl"
+        )
+
+
 def check_placeholder(backbone: Backbone, placeholder: str) -> None:
     """Raise MethodError where a tokenizer has the word: diffusers would not load its embeddings."""
+    check_text_encoders(backbone)
     for tokenizer, *_ in backbone.text_encoders:
         # `tokenize` gives a known word as one token; the vocabulary also has pieces of words.
         if placeholder in tokenizer.get_vocab() or len(tokenizer.tokenize(placeholder)) == 1:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from methods.backbone.backbone import Backbone
 from methods.compute.loading import check_finite, read_tensors, read_torch_file
 from methods.errors import MethodError
+from methods.textual_inversion.embeddings import check_text_encoders
 
 SAFETENSORS: Final = (".safetensors", ".pti")
 """Suffixes of safetensors files; cog-sdxl calls them `embeddings.pti`."""
@@ -27,6 +28,7 @@ def read_published(files: Sequence[Path], backbone: Backbone) -> list[Tensor]:
     """
     found = [rows for file in files for rows in embeddings_in(file)]
     place = files[0]
+    check_text_encoders(backbone)
     encoders = backbone.text_encoders
     if len(found) != len(encoders):
         raise MethodError(

@@ -42,6 +42,7 @@ from transformers import (
 
 from tiny_adapters import write_checkpoint, write_faces  # isort: skip
 from tiny_pipelines import FAMILIES, SmallFolders  # isort: skip
+from tiny_transformers import FLOW_FAMILIES, FlowFolders  # isort: skip
 
 WIDTH = 32
 """Width of the text encoder and of cross-attention."""
@@ -162,6 +163,24 @@ def family_backbone(shared_family_backbone: Backbone) -> Backbone:
     """A tiny backbone of each family; fails for a change that an earlier test left on it."""
     assert shared_family_backbone.state.leftovers(shared_family_backbone.pipe) == []
     return shared_family_backbone
+
+
+@pytest.fixture(scope="session")
+def flow_folders(tmp_path_factory: pytest.TempPathFactory) -> FlowFolders:
+    """Read-only folders of transformers in the published layouts by family, `flow_folders["sd3"]`."""
+    return FlowFolders(tmp_path_factory.mktemp("flow"))
+
+
+@pytest.fixture(scope="session", params=FLOW_FAMILIES)
+def shared_flow_backbone(request: pytest.FixtureRequest, flow_folders: FlowFolders) -> Backbone:
+    return flow_folders.backbone(request.param)
+
+
+@pytest.fixture
+def flow_backbone(shared_flow_backbone: Backbone) -> Backbone:
+    """A tiny backbone of each family with a transformer; fails for a change that an earlier test left."""
+    assert shared_flow_backbone.state.leftovers(shared_flow_backbone.pipe) == []
+    return shared_flow_backbone
 
 
 @pytest.fixture(autouse=True)

@@ -31,14 +31,15 @@ class PipelineLayout:
     optional: tuple[str, ...] = ()
     """Parts that model_index.json may leave out or set to null."""
 
-    def present(self, index: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the parts that a folder with this model_index.json must have."""
-        left_out = {part for part in self.optional if (index.get(part) or [None])[0] is None}
+    def present(self, index: Mapping[str, Any], *, t5: bool = True) -> tuple[str, ...]:
+        """Return the parts that are loaded from a folder with this model_index.json; `t5` as in the spec."""
+        left_out = {part for part in self.optional if not t5 or (index.get(part) or [None])[0] is None}
         return tuple(part for part in self.parts if part not in left_out)
 
 
 _CLIP = ("text_encoder", "tokenizer")
 _CLIP_2 = ("text_encoder_2", "tokenizer_2")
+_T5 = ("text_encoder_3", "tokenizer_3")
 
 PIPELINES: Final[Mapping[str, PipelineLayout]] = {
     "StableDiffusionPipeline": PipelineLayout(
@@ -47,6 +48,11 @@ PIPELINES: Final[Mapping[str, PipelineLayout]] = {
     "StableDiffusionXLPipeline": PipelineLayout(
         "methods.backbone.families.stable_diffusion_xl:StableDiffusionXL",
         ("unet", "vae", *_CLIP, *_CLIP_2, "scheduler"),
+    ),
+    "StableDiffusion3Pipeline": PipelineLayout(
+        "methods.backbone.families.stable_diffusion_3:StableDiffusion3",
+        ("transformer", "vae", *_CLIP, *_CLIP_2, *_T5, "scheduler"),
+        optional=_T5,
     ),
 }
 """The supported pipelines by their class name in model_index.json."""

@@ -68,7 +68,8 @@ class Denoiser(ABC):
     def check_checkpoint(cls, pipe: Any, place: object) -> None:
         """Raise MethodError for a model of another kind, such as one for inpainting."""
 
-    def check_settings(self, spec: BackboneSpec) -> None:  # noqa: B027  # most families have all
+    @abstractmethod
+    def check_settings(self, spec: BackboneSpec) -> None:
         """Raise MethodError for a setting that the family does not have."""
 
     @property
@@ -104,8 +105,12 @@ class Denoiser(ABC):
         """Return the sampler of the spec; raises MethodError for one that the family does not have."""
 
     @abstractmethod
-    def encode_text(self, prompts: Sequence[str], *, clip_skip: int | None = None) -> TextFeatures:
-        """Encode N prompts as the pipeline does; the empty prompt as guidance does."""
+    def encode_text(
+        self, prompts: Sequence[str], *, clip_skip: int | None = None, max_length: int | None = None
+    ) -> TextFeatures:
+        """Encode N prompts as the pipeline does, with `max_length` tokens of T5; the empty prompt as guidance
+        does.
+        """
 
     @abstractmethod
     def conditioning(
@@ -126,6 +131,10 @@ class Denoiser(ABC):
     def sampling_arguments(self, spec: BackboneSpec, batch: SamplingBatch) -> dict[str, Any]:
         """Return the pipeline's arguments for prompts and guidance."""
 
+    def packed_latents(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w) as the pipeline's argument `latents`."""
+        return latents
+
     def unpacked(self, latents: Tensor, resolution: int) -> Tensor:
         """The pipeline's latents as (B, C, h, w)."""
         return latents
@@ -133,7 +142,8 @@ class Denoiser(ABC):
     @property
     def lora(self) -> LoraFiles:
         """Reading and writing of LoRA files, and the networks that have LoRA layers."""
-        return LoraFiles(self.pipe, self.part)
+        clips = [encoder.name for encoder in self.text_encoders if encoder.is_clip]
+        return LoraFiles(self.pipe, (self.part, *clips))
 
     @property
     def attention(self) -> UNetAttention:

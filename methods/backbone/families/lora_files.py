@@ -15,17 +15,13 @@ class LoraFiles:
     """A pipeline's reader and writer of LoRA files."""
 
     pipe: Any
-    part: str
-    """Name of the network that predicts: `unet` or `transformer`."""
+    names: tuple[str, ...]
+    """The networks that can have LoRA layers, first the one that predicts: `unet` or `transformer`."""
 
     @property
     def networks(self) -> dict[str, Any]:
-        """The networks that can have LoRA layers, by the prefix of their tensors.
-
-        First the one that predicts, then the CLIP text encoders.
-        """
-        names = (self.part, "text_encoder", "text_encoder_2")
-        return {name: network for name in names if (network := getattr(self.pipe, name, None)) is not None}
+        """The networks that can have LoRA layers, by the prefix of their tensors in a file."""
+        return {name: getattr(self.pipe, name) for name in self.names}
 
     def save(
         self,
@@ -40,7 +36,7 @@ class LoraFiles:
 
     def read(self, file: Path) -> dict[str, Tensor]:
         """Return a file's tensors by diffusers' names, for every layout that diffusers reads."""
-        options = {"unet_config": self.network.config} if self.part == "unet" else {}
+        options = {"unet_config": self.pipe.unet.config} if "unet" in self.names else {}
         found = self.pipe.lora_state_dict(file.parent, weight_name=file.name, **options)
         # For U-Nets, the state is followed by kohya's alphas.
         state: dict[str, Tensor] = found[0] if isinstance(found, tuple) else found
@@ -56,7 +52,3 @@ class LoraFiles:
     def unload(self) -> None:
         """Remove all LoRA layers."""
         self.pipe.unload_lora_weights()
-
-    @property
-    def network(self) -> Any:
-        return getattr(self.pipe, self.part)

@@ -40,6 +40,11 @@ class UNetDenoiser(Denoiser):
                 "expected a noise schedule of betas, such as DDIM's or Euler's"
             )
 
+    def check_settings(self, spec: BackboneSpec) -> None:
+        for name in ("shift", "max_sequence_length"):
+            if getattr(spec, name) is not None:
+                raise MethodError(f"backbone: {name} is for sd3; leave it out for {self.family}")
+
     @property
     def resolution(self) -> int:
         own: int = self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
@@ -93,7 +98,9 @@ class StableDiffusion(UNetDenoiser):
     def family(self) -> Family:
         return "sd2" if self.pipe.unet.config.use_linear_projection else "sd1"
 
-    def encode_text(self, prompts: Sequence[str], *, clip_skip: int | None = None) -> TextFeatures:
+    def encode_text(
+        self, prompts: Sequence[str], *, clip_skip: int | None = None, max_length: int | None = None
+    ) -> TextFeatures:
         tokenizer, encoder = self.text_encoders[0][:2]
         ids = token_ids(tokenizer, prompts).to(self.device)
         output = encoder(ids, output_hidden_states=clip_skip is not None)

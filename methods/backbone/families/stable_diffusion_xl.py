@@ -45,7 +45,9 @@ class StableDiffusionXL(UNetDenoiser):
     def family(self) -> Family:
         return "sdxl"
 
-    def encode_text(self, prompts: Sequence[str], *, clip_skip: int | None = None) -> TextFeatures:
+    def encode_text(
+        self, prompts: Sequence[str], *, clip_skip: int | None = None, max_length: int | None = None
+    ) -> TextFeatures:
         tokens, pooled = [], None
         for tokenizer, encoder, *_ in self.text_encoders:
             output = encoder(token_ids(tokenizer, prompts).to(self.device), output_hidden_states=True)

@@ -1,0 +1,198 @@
+"""Random-weight folders in the published layouts of SD 3.5, reduced in width only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from diffusers import AutoencoderKL, SD3Transformer2DModel
+from tiny_pipelines import (
+    CLIP_L,
+    OPENCLIP_G,
+    SIDE,
+    randomised,
+    save,
+    text_weights,
+    write_json,
+    write_tokenizer,
+)
+from transformers import T5Config, T5EncoderModel, T5TokenizerFast
+
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
+
+FLOW_FAMILIES: Final = ("sd3",)
+
+CHANNELS: Final = 16
+WORDS: Final = "a photo of man woman dog smiling sad blurry picture sks"
+"""Words that are one token of T5."""
+T5_WIDTH: Final = 72
+
+VAE: Final[dict[str, Any]] = {
+    "_class_name": "AutoencoderKL",
+    "_diffusers_version": "0.31.0.dev0",
+    "act_fn": "silu",
+    "block_out_channels": [8, 8, 16, 16],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "force_upcast": True,
+    "in_channels": 3,
+    "latent_channels": CHANNELS,
+    "latents_mean": None,
+    "latents_std": None,
+    "layers_per_block": 2,
+    "mid_block_add_attention": True,
+    "norm_num_groups": 4,
+    "out_channels": 3,
+    "sample_size": SIDE,
+    "scaling_factor": 1.5305,
+    "shift_factor": 0.0609,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "use_post_quant_conv": False,
+    "use_quant_conv": False,
+}
+
+TRANSFORMER: Final[dict[str, Any]] = {
+    "_class_name": "SD3Transformer2DModel",
+    "_diffusers_version": "0.31.0.dev0",
+    "attention_head_dim": 16,
+    "caption_projection_dim": 64,
+    "dual_attention_layers": [0],
+    "in_channels": CHANNELS,
+    "joint_attention_dim": T5_WIDTH,
+    "num_attention_heads": 4,
+    "num_layers": 2,
+    "out_channels": CHANNELS,
+    "patch_size": 2,
+    "pooled_projection_dim": 24 + 40,
+    "pos_embed_max_size": 12,
+    "qk_norm": "rms_norm",
+    "sample_size": SIDE // 8,
+}
+
+T5: Final[dict[str, Any]] = {
+    "architectures": ["T5EncoderModel"],
+    "classifier_dropout": 0.0,
+    "d_ff": 96,
+    "d_kv": 8,
+    "d_model": T5_WIDTH,
+    "decoder_start_token_id": 0,
+    "dense_act_fn": "gelu_new",
+    "dropout_rate": 0.1,
+    "eos_token_id": 1,
+    "feed_forward_proj": "gated-gelu",
+    "initializer_factor": 1.0,
+    "is_encoder_decoder": True,
+    "is_gated_act": True,
+    "layer_norm_epsilon": 1e-06,
+    "model_type": "t5",
+    "num_decoder_layers": 2,
+    "num_heads": 4,
+    "num_layers": 2,
+    "output_past": True,
+    "pad_token_id": 0,
+    "relative_attention_max_distance": 128,
+    "relative_attention_num_buckets": 32,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float16",
+    "transformers_version": "4.43.3",
+    "use_cache": True,
+}
+
+SCHEDULER: Final[dict[str, Any]] = {
+    "_class_name": "FlowMatchEulerDiscreteScheduler",
+    "_diffusers_version": "0.29.0.dev0",
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+}
+
+INDEX: Final[dict[str, Any]] = {
+    "_class_name": "StableDiffusion3Pipeline",
+    "_diffusers_version": "0.30.3.dev0",
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "text_encoder_3": ["transformers", "T5EncoderModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+    "tokenizer_3": ["transformers", "T5TokenizerFast"],
+    "transformer": ["diffusers", "SD3Transformer2DModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+
+CLIPS: Final[dict[str, dict[str, Any]]] = {
+    "text_encoder": {**CLIP_L, "architectures": ["CLIPTextModelWithProjection"]},
+    "text_encoder_2": OPENCLIP_G,
+}
+
+
+@dataclass(frozen=True)
+class FlowFolders:
+    """The folders by family and their backbones, each made at its first use."""
+
+    root: Path
+    backbones: dict[str, Backbone] = field(default_factory=dict)
+
+    def __getitem__(self, family: str) -> Path:
+        folder = self.root / family
+        if not folder.is_dir():
+            WRITERS[family](folder)
+        return folder
+
+    def backbone(self, family: str) -> Backbone:
+        if family not in self.backbones:
+            self.backbones[family] = Backbone.open(spec_of(self[family]))
+        return self.backbones[family]
+
+
+def spec_of(folder: Path, **settings: Any) -> BackboneSpec:
+    chosen = {"steps": 2, "guidance": 3.0, "batch": 2, "device": "cpu", "max_sequence_length": 16, **settings}
+    return BackboneSpec(path=str(folder), **chosen)
+
+
+def write_stable_diffusion_3(folder: Path) -> None:
+    """Write a folder of SD 3.5: random weights from a fixed seed."""
+    write_json(folder / "model_index.json", INDEX)
+    write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    size = write_tokenizer(folder / "tokenizer", "sdxl")
+    write_tokenizer(folder / "tokenizer_2", "sdxl-2")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        write_network(folder / "transformer", SD3Transformer2DModel, TRANSFORMER)
+        write_network(folder / "vae", AutoencoderKL, VAE)
+        for part, own in CLIPS.items():
+            config = {**own, "vocab_size": size}
+            write_json(folder / part / "config.json", config)
+            save(folder / part / "model.safetensors", text_weights(config), torch.float32)
+        write_t5(folder / "text_encoder_3", folder / "tokenizer_3")
+
+
+WRITERS: Final[dict[str, Callable[[Path], None]]] = {"sd3": write_stable_diffusion_3}
+
+
+def write_network(folder: Path, cls: Any, config: dict[str, Any]) -> None:
+    write_json(folder / "config.json", config)
+    state = randomised(cls.from_config(config))
+    save(folder / "diffusion_pytorch_model.safetensors", state, torch.float32)
+
+
+def write_t5(folder: Path, tokenizer_folder: Path) -> None:
+    """T5 with two layers, and its tokenizer without `spiece.model`, which is not read."""
+    words = [f"▁{word}" for word in WORDS.split()]
+    pieces = [*words, "▁", *"abcdefghijklmnopqrstuvwxyz,.!<>|-0123456789"]
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    scores = [(piece, -2.0 if piece in words else -6.0) for piece in pieces]
+    tokenizer = T5TokenizerFast(
+        vocab=[*special, *scores, *((f"<extra_id_{i}>", 0.0) for i in range(99, -1, -1))],
+        model_max_length=512,
+    )
+    tokenizer.save_pretrained(tokenizer_folder)
+    config = {**T5, "vocab_size": len(tokenizer)}
+    write_json(folder / "config.json", config)
+    own = {key: value for key, value in config.items() if key not in ("torch_dtype", "transformers_version")}
+    state = randomised(T5EncoderModel(T5Config(**own)))
+    # Published files contain the shared table once.
+    state.pop("encoder.embed_tokens.weight", None)
+    save(folder / "model.safetensors", state, torch.float32)
