@@ -23,6 +23,24 @@ _SDXL: Final = {
     "mixed_precision": "fp16",
 }
 
+# The script for SD 3 has them as defaults, with the precision of the README's command.
+_SD3: Final = {
+    "weight_decay": 1e-4,
+    "text_weight_decay": 1e-3,
+    "text_learning_rate": 5e-6,
+    "weighting_scheme": "logit_normal",
+    "precondition_outputs": True,
+    "mixed_precision": "fp16",
+}
+
+_AI_TOOLKIT: Final = {
+    "steps": 2000,
+    "rank": 16,
+    "captions": "per-photo",
+    "mixed_precision": "bf16",
+    "gradient_checkpointing": True,
+}
+
 # Prior preservation, rank and text encoders as for faces of people whom the model does not know.
 _FACES: Final = {
     "steps": 1200,
@@ -65,6 +83,21 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
     "diffusers-readme-sdxl": Preset(
         "diffusers examples/dreambooth/README_sdxl.md, the command for train_dreambooth_lora_sdxl.py",
         {**_SDXL, "accumulation": 4},
+    ),
+    "diffusers-readme-sd3": Preset(
+        "diffusers examples/dreambooth/README_sd3.md, the command for train_dreambooth_lora_sd3.py and its "
+        "defaults; T5 reads max_sequence_length tokens of the backbone, in the script 77",
+        {**_SD3, "learning_rate": 4e-4, "accumulation": 4},
+    ),
+    "ai-toolkit-sd3": Preset(
+        "ostris/ai-toolkit config/examples/train_lora_sd35_large_24gb.yaml; without its 8-bit optimiser and "
+        "weights, its dropout of captions and its average of the weights; LoRA on attention only",
+        {**_AI_TOOLKIT, "shift": 1.0},
+    ),
+    "faces-sd3": Preset(
+        "this project, not measured: the preset faces with rates, weight decays, timesteps and loss of "
+        "diffusers examples/dreambooth/README_sd3.md",
+        {**_SD3, **_FACES, "mixed_precision": "bf16", "gradient_checkpointing": True},
     ),
     "faces": Preset(
         "huggingface.co/blog/dreambooth for faces: 800 to 1200 steps of 2, prior preservation, text encoder "

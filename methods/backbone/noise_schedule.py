@@ -18,6 +18,9 @@ class NoiseSchedule(Protocol):
     def prediction(self) -> str:
         """What the network predicts: `epsilon`, `v_prediction` or `flow_prediction`."""
 
+    def with_settings(self, **settings: Any) -> NoiseSchedule:
+        """Return the schedule with other settings of `RectifiedFlow`; raises MethodError for another kind."""
+
     def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Sample `count` independent timesteps, as the published scripts for fine-tuning do."""
 
@@ -65,6 +68,15 @@ class VariancePreserving:
     @property
     def steps(self) -> int:
         return len(self.alphas_cumprod)
+
+    def with_settings(self, **settings: Any) -> VariancePreserving:
+        """Raise MethodError where there is a setting: all are of rectified flow."""
+        if settings:
+            raise MethodError(
+                f"{', '.join(settings)}: only for backbones of rectified flow, such as Stable Diffusion 3; "
+                "this one has a variance-preserving schedule: leave it out"
+            )
+        return self
 
     def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Sample `count` independent timesteps, uniform."""

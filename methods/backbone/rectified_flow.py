@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -48,6 +48,10 @@ class RectifiedFlow:
     @property
     def prediction(self) -> str:
         return "flow_prediction"
+
+    def with_settings(self, **settings: Any) -> RectifiedFlow:
+        """Return the schedule with other values of these fields; raises MethodError for an impossible one."""
+        return replace(self, **settings)
 
     def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Sample `count` independent timesteps of the density, one of the `STEPS` levels each."""

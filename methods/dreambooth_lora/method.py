@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
+from methods.backbone.rectified_flow import WeightingScheme
 from methods.dreambooth_lora.training import ClassImages, Instances, LoraTraining, train_lora
 from methods.errors import MethodError
 from methods.finetuning.instance_images import Crop, InstanceImages, Latents
@@ -25,7 +26,8 @@ from methods.phrase_file import write_phrase
 from methods.setting_checks import Beta, Bounds, Count, CountOrZero, Rate, Scale, Share, check_settings
 from methods.subject import SLOT, Subject, Wording
 
-ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
+FLOW_SETTINGS = ("weighting_scheme", "logit_mean", "logit_std", "mode_scale", "precondition_outputs", "shift")
+"""Settings for backbones of rectified flow, by the names of `RectifiedFlow`."""
 CLASS_SEED = 7_000_000
 """First seed of the class images, which all subjects of a noun share."""
 
@@ -77,8 +79,9 @@ class DreamBoothLora(MethodBase):
     """Train the norms of the weights' rows, too (DoRA, Liu et al. 2024)."""
     dropout: Share = 0.0
     """Dropout probability of LoRA's inputs."""
-    targets: tuple[str, ...] = ATTENTION
-    """Name suffixes of the network's layers with LoRA, such as `ff.net.2`, `conv1`, `proj_in`."""
+    targets: tuple[str, ...] | None = None
+    """Name suffixes of the network's layers with LoRA, such as `ff.net.2`, `conv1`, `proj_in`; None: the
+    attention layers of the family's script."""
     text_encoder: bool = False
     """Also train LoRA on the text encoders' attention; prompts are then encoded for every batch."""
     text_learning_rate: Rate | None = None
@@ -91,6 +94,17 @@ class DreamBoothLora(MethodBase):
     class_prompt: str = "a photo of {subject}"
     min_snr: Rate | None = None
     """Gamma of Min-SNR weighting of the photographs' loss (Hang et al. 2023); None: equal weights."""
+    weighting_scheme: WeightingScheme = "none"
+    """For `sd3`: density of the timesteps (`logit_normal`, `mode`; else uniform) or weights of the losses
+    (`sigma_sqrt`, `cosmap`), as in diffusers' scripts."""
+    logit_mean: Scale = 0.0
+    """For `weighting_scheme = "logit_normal"`; as in diffusers, a positive mean favours low noise."""
+    logit_std: Scale = 1.0
+    mode_scale: Scale = 1.29
+    precondition_outputs: bool = False
+    """For `sd3`: the loss of the restored latents, as in the script's default, instead of the velocity's."""
+    shift: Annotated[float, Bounds(0.01, 100)] | None = None
+    """For `sd3`: shift of the timesteps towards noise; None: the checkpoint's own."""
     noise_offset: Share = 0.0
     """Deviation of a constant added to each channel's noise, for very dark and bright images; 0: none."""
     gradient_checkpointing: bool = False
@@ -103,13 +117,14 @@ class DreamBoothLora(MethodBase):
     def __post_init__(self) -> None:
         check_settings(self)
         # A suite file gives a list.
-        object.__setattr__(self, "targets", tuple(self.targets))
+        if self.targets is not None:
+            object.__setattr__(self, "targets", tuple(self.targets))
         check_optimizer(self.name, self.optimizer)
         if self.prior_weight > 0 and self.class_pictures < 1:
             raise MethodError(
                 "dreambooth-lora: prior preservation without class images; set prior_weight = 0"
             )
-        if not self.targets:
+        if self.targets == ():
             raise MethodError("dreambooth-lora: no targets; name layers of the network, such as to_k")
         if self.dropout >= 1:
             raise MethodError(f"dreambooth-lora: dropout is {self.dropout}; expected less than 1")
@@ -144,14 +159,18 @@ class DreamBoothLora(MethodBase):
                 raise MethodError(
                     f"dreambooth-lora: the backbone's tokenizer cannot encode token {self.token!r}"
                 )
+        training = self._training(backbone)
         instances = self._instances(subject, backbone)
         classes = self._class_images(subject, backbone) if self.prior_weight > 0 else None
-        return train_lora(backbone, instances, classes, self._training(), checkpoints, seed=seed)
+        return train_lora(backbone, instances, classes, training, checkpoints, seed=seed)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedWeights:
         return load_person(fitted, self.scale, backbone, merge=self.merged)
 
-    def _training(self) -> LoraTraining:
+    def _training(self, backbone: Backbone) -> LoraTraining:
+        defaults = {field.name: field.default for field in fields(self)}
+        chosen = {name: getattr(self, name) for name in FLOW_SETTINGS}
+        changed = {name: value for name, value in chosen.items() if value != defaults[name]}
         text_learning_rate, text_weight_decay = self.text_learning_rate, self.text_weight_decay
         return LoraTraining(
             optimization=OptimizationConfig.of(self),
@@ -162,7 +181,8 @@ class DreamBoothLora(MethodBase):
             rank=self.rank,
             alpha=float(self.rank) if self.alpha is None else self.alpha,
             dropout=self.dropout,
-            targets=self.targets,
+            targets=backbone.lora.targets if self.targets is None else self.targets,
+            noise=backbone.noise.with_settings(**changed),
             prior_weight=self.prior_weight,
             min_snr=self.min_snr,
             merged=self.merged,

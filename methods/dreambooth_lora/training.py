@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.families.text_features import TextFeatures
+from methods.backbone.noise_schedule import NoiseSchedule
 from methods.compute.loading import first_line, quiet
 from methods.compute.seeding import seeded_generator
 from methods.errors import MethodError
@@ -56,6 +57,8 @@ class LoraTraining:
     alpha: float
     dropout: float
     targets: tuple[str, ...]
+    noise: NoiseSchedule
+    """Timesteps and loss weights."""
     prior_weight: float
     min_snr: float | None
     merged: bool
@@ -130,13 +133,14 @@ def _loss(
         rows = torch.cat([rows, torch.full((count,), len(instances.prompts))])
         # Class images were generated uncropped, at this size.
         time_ids = torch.cat([time_ids, torch.tensor([[size, size, 0, 0, size, size]] * count)])
-    t = backbone.noise.random_timesteps(len(rows), generator).to(backbone.device)
+    t = training.noise.random_timesteps(len(rows), generator).to(backbone.device)
     conditioning = backbone.conditioning(text.features(rows), time_ids)
     losses = noised_losses(backbone, latents, conditioning, t, generator, noise_offset=training.noise_offset)
-    # As in the published script: Min-SNR weights the photographs' loss, not that of the class images.
-    loss: Tensor = (losses[:count] * backbone.noise.weight(t[:count], training.min_snr)).mean()
+    # As in the published scripts: Min-SNR weights the photographs' loss, not that of the class images.
+    loss: Tensor = (losses[:count] * training.noise.weight(t[:count], training.min_snr)).mean()
     if classes is not None:
-        loss = loss + training.prior_weight * losses[count:].mean()
+        prior = (losses[count:] * training.noise.weight(t[count:], None)).mean()
+        loss = loss + training.prior_weight * prior
     return loss
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL.Image import Image
 from safetensors import safe_open
+from tiny_transformers import FLOW_FAMILIES, FlowFolders
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import METHODS, make
@@ -28,31 +29,87 @@ REQUESTS = [
     Request(TEMPLATE, 13, "shirt", 13),
 ]
 
-every_method = pytest.mark.parametrize("name", METHODS)
-with_checkpoints = pytest.mark.parametrize("name", ["dreambooth-lora", "textual-inversion"])
+TRANSFORMER_METHODS = ("text-only", "photo-copy", "dreambooth-lora", "lora-folder")
+"""Methods for backbones with a transformer."""
+
+every_method = pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        *(("sd1", name) for name in METHODS),
+        *((family, name) for family in FLOW_FAMILIES for name in TRANSFORMER_METHODS),
+    ],
+)
+with_checkpoints = pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("sd1", "dreambooth-lora"),
+        ("sd1", "textual-inversion"),
+        *((family, "dreambooth-lora") for family in FLOW_FAMILIES),
+    ],
+)
 
 
 @pytest.fixture
-def method(name: str, settings: Settings) -> Method:
-    return make(name, settings.get(name))
+def family() -> str:
+    return "sd1"
+
+
+@pytest.fixture
+def family_settings(
+    family: str, settings: Settings, flow_folders: FlowFolders, subject: Subject, shared_folder: Path
+) -> Settings:
+    """Settings of each method for the family's tiny backbone."""
+    if family == "sd1":
+        return settings
+    loras = shared_folder / family
+    if not loras.is_dir():
+        (loras / subject.id).mkdir(parents=True)
+        trained = make("dreambooth-lora", {"steps": 2, "learning_rate": 2e-2})
+        trained.fit(subject, loras / subject.id, backbone=flow_folders.backbone(family), seed=9)
+    return {**settings, "lora-folder": {"path": str(loras)}}
 
 
 @pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("loras")
+
+
+@pytest.fixture
+def backbone(family: str, shared_backbone: Backbone, flow_folders: FlowFolders) -> Backbone:
+    """The family's tiny backbone; fails for a change that an earlier test left on it."""
+    found = shared_backbone if family == "sd1" else flow_folders.backbone(family)
+    assert found.state.leftovers(found.pipe) == []
+    return found
+
+
+@pytest.fixture
+def method(name: str, family_settings: Settings) -> Method:
+    return make(name, family_settings.get(name))
+
+
+@pytest.fixture(scope="module")
+def fits() -> dict[tuple[str, str], Path]:
+    """Folders of fits by family and method, kept for all tests."""
+    return {}
+
+
+@pytest.fixture
 def fit_of(
-    shared_backbone: Backbone,
-    settings: Settings,
+    family: str,
+    backbone: Backbone,
+    family_settings: Settings,
     subject: Subject,
+    fits: dict[tuple[str, str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Fit:
     """The folder of a method's fit, created once for all tests."""
-    folders: dict[str, Path] = {}
 
     def fit(name: str) -> Path:
-        if name not in folders:
+        if (family, name) not in fits:
             into = tmp_path_factory.mktemp(name)
-            make(name, settings.get(name)).fit(subject, into, backbone=shared_backbone, seed=5)
-            folders[name] = into
-        return folders[name]
+            make(name, family_settings.get(name)).fit(subject, into, backbone=backbone, seed=5)
+            fits[family, name] = into
+        return fits[family, name]
 
     return fit
 
@@ -154,11 +211,12 @@ def test_state_after_some_steps_equals_a_shorter_fit_where_the_rate_ignores_the_
     name: str,
     lr_scheduler: str,
     is_shorter_fit: bool,
-    settings: Settings,
+    family_settings: Settings,
     subject: Subject,
     backbone: Backbone,
     tmp_path: Path,
 ) -> None:
+    settings = family_settings
     method = make(name, {**settings[name], "steps": 4, "lr_scheduler": lr_scheduler, "warm_up": 1})
     shorter = make(name, {**settings[name], "steps": 3, "lr_scheduler": lr_scheduler, "warm_up": 1})
     assert isinstance(method, SavesCheckpoints)
@@ -179,7 +237,7 @@ def test_loading_twice_generates_identical_images(
 ) -> None:
     first, second = (method.load(fit_of(name), backbone=backbone).generate(REQUESTS) for _ in range(2))
     assert bytes_of(first) == bytes_of(second)
-    assert all(image.mode == "RGB" and image.size == (16, 16) for image in first)
+    assert all(image.mode == "RGB" and image.size == (backbone.resolution,) * 2 for image in first)
 
 
 @every_method
@@ -242,7 +300,7 @@ def test_images_do_not_depend_on_earlier_methods(settings: Settings, backbone: B
 
 def weights_digest(backbone: Backbone) -> str:
     digest = hashlib.sha256()
-    for part in (backbone.pipe.unet, backbone.pipe.text_encoder, backbone.pipe.vae):
+    for part in (backbone.network, backbone.pipe.text_encoder, backbone.pipe.vae):
         for name, value in part.state_dict().items():
             digest.update(name.encode() + value.contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -143,7 +143,7 @@ class Denoiser(ABC):
     def lora(self) -> LoraFiles:
         """Reading and writing of LoRA files, and the networks that have LoRA layers."""
         clips = [encoder.name for encoder in self.text_encoders if encoder.is_clip]
-        return LoraFiles(self.pipe, (self.part, *clips))
+        return LoraFiles(self.pipe, (self.part, *clips), self.lora_targets)
 
     @property
     def attention(self) -> UNetAttention:

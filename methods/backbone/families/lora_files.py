@@ -17,6 +17,8 @@ class LoraFiles:
     pipe: Any
     names: tuple[str, ...]
     """The networks that can have LoRA layers, first the one that predicts: `unet` or `transformer`."""
+    targets: tuple[str, ...]
+    """Name suffixes of the layers that get LoRA by default."""
 
     @property
     def networks(self) -> dict[str, Any]:
