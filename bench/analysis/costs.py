@@ -1,10 +1,10 @@
 """Costs of each method: seconds to fit and to generate, memory, bytes per person."""
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean
-from typing import Any
+from statistics import mean, median
 
-from bench.analysis.frames import frame
 from bench.runs.finished_run import FinishedRun
 from bench.runs.records.tables import CellRow, FitRow
 from bench.suite.prompts import PRIOR
@@ -26,21 +26,28 @@ class Costs:
 
 def costs_by_method(run: FinishedRun) -> dict[str, Costs]:
     """The costs of every method of a run; images without the subject do not count."""
-    import pandas as pd
+    fits: dict[str, list[FitRow]] = defaultdict(list)
+    images: dict[str, list[CellRow]] = defaultdict(list)
+    for fit in run.fits:
+        fits[fit.method].append(fit)
+    for cell in run.cells:
+        if cell.status == "generated" and cell.category != PRIOR:
+            images[cell.method].append(cell)
+    return {method: _costs(fits[method], images[method]) for method in run.methods}
 
-    fits = frame(run.fits, FitRow).astype(dict.fromkeys(("seconds", "memory_mb", "gpu_mb", "bytes"), float))
-    cells = frame(run.cells, CellRow).astype(dict.fromkeys(("seconds", "memory_mb", "gpu_mb"), float))
-    images = cells[(cells["status"] == "generated") & (cells["category"] != PRIOR)]
-    both = pd.concat([fits, images]).groupby("method")
-    found = pd.DataFrame(
-        {
-            # statistics.mean is exact; groupby's own mean can differ in the last digit.
-            "fit_seconds": fits.dropna(subset=["seconds"]).groupby("method")["seconds"].agg(mean),
-            "seconds_per_image": images.groupby("method")["seconds"].median(),
-            "memory_mb": both["memory_mb"].max(),
-            "gpu_mb": both["gpu_mb"].max(),
-            "bytes_per_identity": fits.groupby("method")["bytes"].mean(),
-        }
-    ).reindex(run.methods)
-    records: dict[Any, Any] = found.astype(object).where(found.notna(), None).to_dict("index")
-    return {method: Costs(**records[method]) for method in run.methods}
+
+def _costs(fits: Sequence[FitRow], images: Sequence[CellRow]) -> Costs:
+    both: list[FitRow | CellRow] = [*fits, *images]
+    return Costs(
+        _of(mean, (fit.seconds for fit in fits)),
+        _of(median, (image.seconds for image in images)),
+        _of(max, (row.memory_mb for row in both)),
+        _of(max, (row.gpu_mb for row in both)),
+        _of(mean, (fit.bytes for fit in fits)),
+    )
+
+
+def _of(statistic: Callable[[Sequence[float]], float], values: Iterable[float | None]) -> float | None:
+    """A statistic of the values that were measured; None if there are none."""
+    measured = [float(value) for value in values if value is not None]
+    return statistic(measured) if measured else None

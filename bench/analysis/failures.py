@@ -3,10 +3,10 @@
 Images of the subject and class images are counted apart: no face is looked for in class images.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from bench.analysis.frames import frame
 from bench.runs.finished_run import Column, FinishedRun
 from bench.runs.records.tables import CellRow, ScoreRow
 from bench.suite.prompts import PRIOR
@@ -39,17 +39,17 @@ def class_image_failure_counts(run: FinishedRun) -> dict[str, dict[str, int | No
 
 def _outcomes(run: FinishedRun, chosen: Sequence[CellRow]) -> dict[str, dict[str, int | None]]:
     """By method, the number of the chosen cells and of each outcome; empty without cells."""
-    import pandas as pd
-
     if not chosen:
         return {}
-    cells = frame(chosen, CellRow)
-    outcomes = pd.concat([pd.crosstab(cells["method"], cells[name]) for name in ("status", "flaw")], axis=1)
-    counts = outcomes.reindex(index=run.methods, columns=list(KINDS), fill_value=0).rename(columns=KINDS)
-    numbers = cells["method"].value_counts().reindex(run.methods, fill_value=0)
-    counts.insert(0, "pictures", numbers)
-    records: dict[Any, Any] = counts.to_dict("index")
-    return records
+    numbers = Counter(cell.method for cell in chosen)
+    outcomes = Counter((cell.method, outcome) for cell in chosen for outcome in (cell.status, cell.flaw))
+    return {
+        method: {
+            "pictures": numbers[method],
+            **{name: outcomes[method, kind] for kind, name in KINDS.items()},
+        }
+        for method in run.methods
+    }
 
 
 def face_columns(run: FinishedRun, name: str) -> list[Column]:

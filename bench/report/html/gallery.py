@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
-from scipy.stats import rankdata
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
@@ -118,10 +119,17 @@ def face_disagreement(run: FinishedRun, columns: Sequence[ImageColumn]) -> dict[
         shared = [place for place in values[0] if place in values[1]]
         if not shared:
             continue
-        first, second = (rankdata([own[place] for place in shared]) / len(shared) for own in values)
+        first, second = (mean_ranks([own[place] for place in shared]) / len(shared) for own in values)
         for place, difference in zip(shared, abs(first - second), strict=True):
             found[place] = max(found.get(place, 0.0), float(difference))
     return found
+
+
+def mean_ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    """The rank of each value, from 1; equal values share the mean of their ranks."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+    return ranks[which]
 
 
 def _about(cells: Mapping[str, CellRow]) -> dict[str, Any]:
