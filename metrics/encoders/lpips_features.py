@@ -6,18 +6,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from metrics.encoders.runtime.image_cache import ImageCache, rgb
 from metrics.encoders.runtime.inference import GPU_BATCH, outputs_by_row
+from metrics.encoders.runtime.tensor_files import read_tensors
 from metrics.encoders.runtime.usual_places import BACKBONES, lpips_places
 from metrics.encoders.runtime.weight_files import (
     checked,
@@ -103,7 +101,7 @@ class LpipsFeatures:
             # lpips calls torchvision with arguments that torchvision warns about.
             warnings.simplefilter("ignore", UserWarning)
             network = lpips.LPIPS(net=self.net, version=VERSION, pnet_rand=True, verbose=False)
-        self._copy_backbone(_load(self._path), network.net)
+        self._copy_backbone(read_tensors(self._path), network.net)
         return network.eval().requires_grad_(False).to(self._device)
 
     @cached_property
@@ -138,16 +136,6 @@ class LpipsFeatures:
 def _cure(net: str) -> str:
     script = f"run `python results/scripts/convert_lpips.py {net}`, " if net in CONVERTED else ""
     return f"{script}download {MODELS}/{BACKBONES[net]} or set `path` in [encoders.lpips-{net}]"
-
-
-def _load(path: Path) -> Mapping[str, torch.Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        tensors: Mapping[str, torch.Tensor] = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, UnpicklingError, EOFError, SafetensorError) as error:
-        raise MetricError(f"{path}: not a file of tensors ({str(error).splitlines()[0]})") from error
-    return tensors
 
 
 def _channel_scale(head: torch.nn.Module) -> torch.Tensor:

@@ -55,7 +55,7 @@ def test_every_name_consists_of_metric_and_encoder() -> None:
         assert entry.needs == (encoder.needs or (encoder.needs_for_classes if of_classes else ""))
     assert [METRICS[f"{name}@inception-v3"].needs for name in ("fid", "is")] == [
         "",
-        "clean-fid's TorchScript file",
+        "the file of clean-fid or torch-fidelity",
     ]
 
 

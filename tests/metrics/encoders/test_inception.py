@@ -12,7 +12,7 @@ from PIL import Image
 
 from metrics.catalog import ENCODERS, examine, make
 from metrics.encoders.inception import FILES, Inception, resized
-from metrics.encoders.runtime.usual_places import INCEPTION
+from metrics.encoders.runtime.usual_places import INCEPTION, INCEPTION_TENSORS
 from metrics.encoders.runtime.weight_files import sha256
 from metrics.interface import MetricError
 from metrics.statistics.frechet import frechet_distance
@@ -173,9 +173,15 @@ def test_any_other_file_requires_its_digest(inception_file: Path, settings: dict
     assert sha256(inception_file)[:12] in fid.fingerprint["network"]
 
 
-@pytest.mark.parametrize("place", ["tmp", "home/.cache/k-diffusion", "torch/hub/checkpoints"])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        *((place, INCEPTION) for place in ("tmp", "home/.cache/k-diffusion", "torch/hub/checkpoints")),
+        *(("torch/hub/checkpoints", name) for name in INCEPTION_TENSORS),
+    ],
+)
 def test_the_file_is_found_in_the_usual_places(
-    place: str, inception_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, name: str, inception_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -185,12 +191,19 @@ def test_the_file_is_found_in_the_usual_places(
     with pytest.raises(MetricError, match=message):
         Inception()
     (tmp_path / place).mkdir(parents=True)
-    (tmp_path / place / INCEPTION).write_bytes(inception_file.read_bytes())
+    (tmp_path / place / name).write_bytes(inception_file.read_bytes())
     assert Inception(digest=sha256(inception_file)).encode([Image.new("RGB", (8, 8))]).shape == (1, 2048)
+
+
+def test_tensors_of_another_network_are_rejected(tmp_path: Path) -> None:
+    path = tmp_path / INCEPTION_TENSORS[1]
+    torch.save({"fc.weight": torch.zeros(1000, 2048)}, path)
+    with pytest.raises(MetricError, match=r"nor torch-fidelity's tensors \(Error\(s\) in loading state_dict"):
+        Inception(path, digest=sha256(path))
 
 
 def test_a_file_that_is_not_torchscript_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / INCEPTION
     path.write_bytes(b"half a download")
-    with pytest.raises(MetricError, match="not a TorchScript file"):
+    with pytest.raises(MetricError, match="neither TorchScript nor torch-fidelity's tensors"):
         Inception(path, digest=sha256(path))
