@@ -62,7 +62,15 @@ def make_flow_backbone(workspace: TrainingWorkspace, schedule: Schedule, *, comm
 
     optimize(
         nn.ModuleList([transformer, attributes]).to(workspace.device),
-        flow_loss(transformer, attributes, workspace.data, parts, schedule, workspace.device),
+        flow_loss(
+            transformer,
+            attributes,
+            workspace.data,
+            parts,
+            schedule,
+            device=workspace.device,
+            work=workspace.checkpoints,
+        ),
         schedule,
         checkpoint=TrainingCheckpoint(checkpoint),
         progress=workspace.progress,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from methods.compute.atomic_io import atomic_file
 from methods.pretraining.dataset import TrainingSet
+from methods.pretraining.distributed import DistributedGroup
 from methods.tiny_sd.autoencoder import encode_all
 from methods.tiny_sd.captions import CaptionBank, caption_bank
 from methods.tiny_sd.tokenizer import token_ids
@@ -68,11 +73,11 @@ class EncodedSet:
     """Token ids of the empty caption, 1 x L."""
 
     @classmethod
-    def of(cls, data: TrainingSet, parts: FrozenParts, seed: int, device: torch.device) -> EncodedSet:
-        """Encode all photographs, which takes minutes."""
-        views = (data.pixels, data.pixels[:, :, ::-1])
-        with torch.autocast(device.type, enabled=False):
-            latents = torch.stack([encode_all(parts.autoencoder, view, device).half() for view in views], 1)
+    def of(
+        cls, data: TrainingSet, parts: FrozenParts, seed: int, device: torch.device, work: Path
+    ) -> EncodedSet:
+        """Encode all photographs; their latents are stored in the folder `work`."""
+        latents = cached_latents(data, parts.autoencoder, device, work)
         empty = torch.tensor(token_ids(parts.tokenizer, [""]))
         return cls(latents, caption_bank(data, parts.tokenizer, seed=seed), empty)
 
@@ -93,6 +98,29 @@ class EncodedSet:
         noise = torch.randn(latents.shape, generator=generator)
         described = torch.rand(size, generator=generator) < attributes_share
         return Batch(latents, ids, t, noise, rows, described)
+
+
+def cached_latents(
+    data: TrainingSet, autoencoder: AutoencoderKL, device: torch.device, folder: Path
+) -> Tensor:
+    """Latents of all photographs and mirror images, N x 2 x C x h x w, half; encoding them takes minutes.
+
+    The file's name contains a digest of photographs and autoencoder, so others' latents are never read.
+    """
+    digest = hashlib.sha256(np.asarray(data.pixels).tobytes())
+    for network in (autoencoder.encoder, autoencoder.quant_conv):
+        for weights in network.state_dict().values():
+            digest.update(weights.cpu().float().contiguous().numpy().tobytes())
+    file = folder / f"latents-{digest.hexdigest()[:16]}.npy"
+    with DistributedGroup.current().main_process_first():
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            views = (data.pixels, data.pixels[:, :, ::-1])
+            with torch.autocast(device.type, enabled=False):
+                latents = torch.stack([encode_all(autoencoder, view, device).half() for view in views], 1)
+            with atomic_file(file) as temporary, temporary.open("wb") as stream:
+                np.save(stream, latents.numpy())
+    return torch.from_numpy(np.load(file))
 
 
 def face_weight(size: int) -> Tensor:

@@ -1,18 +1,16 @@
-"""The transformer of the tiny Stable Diffusion 3 and its training by rectified flow.
-
-x is a latent, eps normal noise and t the noise level in [0, 1]: x_t = (1 - t) x + t eps, and the transformer
-predicts the velocity eps - x (Liu et al. 2023; Esser et al. 2024).
-"""
+"""The transformer of the tiny Stable Diffusion 3 and its training by rectified flow."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
 from torch import Tensor
 
+from methods.backbone.rectified_flow import STEPS, RectifiedFlow
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import RowLoss, Schedule
 from methods.tiny_sd.attribute_tokens import AttributeConditioning
@@ -31,8 +29,8 @@ ATTRIBUTES_SHARE: Final = 0.4
 HEAD_WIDTH: Final = 32
 PATCH: Final = 2
 """Rows and columns of the latent in one token."""
-TIME_STEPS: Final = 1000
-"""Time steps of the noise scheduler; the transformer receives TIME_STEPS * t."""
+NOISE: Final = RectifiedFlow(weighting_scheme="logit_normal")
+"""Of the training; noise levels are logit-normal(0, 1), as of Stable Diffusion 3 (Esser et al. 2024)."""
 
 
 def new_transformer(
@@ -61,7 +59,7 @@ def new_transformer(
 
 def new_flow_scheduler() -> FlowMatchEulerDiscreteScheduler:
     """Rectified flow with Euler's method; no shift, since the latents are small."""
-    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIME_STEPS, shift=1.0)
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=STEPS, shift=NOISE.shift)
 
 
 def initial_transformer(
@@ -81,18 +79,6 @@ def initial_transformer(
     return transformer, AttributeConditioning(data.descriptions, transformer.config.joint_attention_dim)
 
 
-def sample_times(count: int, generator: torch.Generator) -> Tensor:
-    """Noise levels of a logit-normal(0, 1) density (Esser et al. 2024), one per equally likely stratum."""
-    share = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    times: Tensor = torch.special.ndtri(share).sigmoid()
-    return times
-
-
-def noised(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """x_t of the latents (B, C, h, w) at the noise levels (B,)."""
-    return torch.lerp(clean, noise, t.view(-1, 1, 1, 1))
-
-
 @torch.no_grad()
 def text_inputs(parts: FrozenParts, ids: Tensor) -> tuple[Tensor, Tensor]:
     """The transformer's context, B x L x 2 W, and pooled text, B x 2 W, as Stable Diffusion 3 computes them.
@@ -109,11 +95,14 @@ def flow_loss(
     data: TrainingSet,
     parts: FrozenParts,
     schedule: Schedule,
+    *,
     device: torch.device,
+    work: Path,
 ) -> RowLoss:
     """w || eps - x - v_theta(x_t, c, t) ||^2, for training the transformer and the attribute tokens.
 
-    w is `face_weight`, t is from `sample_times`, and c is the caption, often with attribute tokens.
+    w is `face_weight`, t has the density of `NOISE`, and c is the caption, often with attribute tokens.
+    `work` is the folder of the latents.
     """
     parts.text_encoder.to(device).eval()
     parts.autoencoder.to(device).eval()
@@ -122,13 +111,14 @@ def flow_loss(
     # Deferred, because a training with a finished checkpoint does not need it.
     @cache
     def encoded() -> EncodedSet:
-        return EncodedSet.of(data, parts, schedule.seed + 1, device)
+        return EncodedSet.of(data, parts, schedule.seed + 1, device, work)
 
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
-        batch = encoded().sample(schedule.batch, generator, sample_times, ATTRIBUTES_SHARE).part(rows)
+        batch = encoded().sample(schedule.batch, generator, NOISE.sample_timesteps, ATTRIBUTES_SHARE)
+        batch = batch.part(rows)
         context, pooled = text_inputs(parts, batch.ids.to(device))
         predicted = torch.empty_like(batch.latents, device=device)
-        x_t = noised(batch.latents, batch.noise, batch.t)
+        x_t = NOISE.add(batch.latents, batch.noise, batch.t)
         # The transformer has no attention mask, so images with and without attribute tokens are two passes.
         for described in (False, True):
             chosen = torch.nonzero((batch.described & attributes.available) == described).squeeze(1)
@@ -141,11 +131,11 @@ def flow_loss(
                 x_t[chosen].to(device),
                 encoder_hidden_states=tokens,
                 pooled_projections=pooled[chosen],
-                timestep=TIME_STEPS * batch.t[chosen].to(device),
+                timestep=batch.t[chosen].to(device),
                 return_dict=False,
             )[0]
             predicted = predicted.index_copy(0, chosen.to(device), velocity.float())
-        target = (batch.noise - batch.latents).to(device)
+        target = NOISE.target(batch.latents, batch.noise, batch.t).to(device)
         error: Tensor = ((predicted - target).square() * weight).mean()
         return error
 
@@ -165,16 +155,16 @@ def velocity_error(
     pixels = unseen.pixels[:images]
     latents = encode_all(parts.autoencoder, pixels, device)
     ids = torch.tensor(token_ids(parts.tokenizer, plain_captions(unseen, len(pixels))))
-    t = (torch.arange(len(pixels)) + 0.5) / len(pixels)
+    t = STEPS * (torch.arange(len(pixels)) + 0.5) / len(pixels)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     errors = []
     for rows in torch.arange(len(pixels)).split(64):
         context, pooled = text_inputs(parts, ids[rows].to(device))
         predicted = transformer(
-            noised(latents[rows], noise[rows], t[rows]).to(device),
+            NOISE.add(latents[rows], noise[rows], t[rows]).to(device),
             encoder_hidden_states=context,
             pooled_projections=pooled,
-            timestep=TIME_STEPS * t[rows].to(device),
+            timestep=t[rows].to(device),
             return_dict=False,
         )[0]
         errors.append((predicted.cpu() - (noise - latents)[rows]).square().mean((1, 2, 3)))

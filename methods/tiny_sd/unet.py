@@ -128,7 +128,7 @@ def train_unet(
     if device.type == "cpu":
         # On a CPU, the backward pass of fused attention is the slowest part of a step; plain takes a third.
         unet.set_attn_processor(AttnProcessor())
-    loss = _loss(unet, attributes, data, parts, schedule, device)
+    loss = _loss(unet, attributes, data, parts, schedule, device, checkpoint.parent)
 
     def run(module: nn.Module, schedule: Schedule, path: Path) -> None:
         optimize(
@@ -151,6 +151,7 @@ def _loss(
     parts: FrozenParts,
     schedule: Schedule,
     device: torch.device,
+    work: Path,
 ) -> RowLoss:
     noising = _noise_schedule()
     weight = face_weight(unet.config.sample_size).to(device)
@@ -158,7 +159,7 @@ def _loss(
     # Deferred, because a training with a finished checkpoint does not need it.
     @cache
     def encoded() -> EncodedSet:
-        return EncodedSet.of(data, parts, schedule.seed + 1, device)
+        return EncodedSet.of(data, parts, schedule.seed + 1, device, work)
 
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
         batch = encoded().sample(schedule.batch, generator, _sample_timesteps, ATTRIBUTES_SHARE)

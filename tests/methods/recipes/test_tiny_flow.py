@@ -23,7 +23,7 @@ from methods.tiny_sd import transformer as tiny_transformer
 from methods.tiny_sd.attribute_tokens import AttributeConditioning
 from methods.tiny_sd.encoded_set import FrozenParts, face_weight
 from methods.tiny_sd.tokenizer import token_ids
-from methods.tiny_sd.transformer import flow_loss, initial_transformer, sample_times, text_inputs
+from methods.tiny_sd.transformer import NOISE, flow_loss, initial_transformer, new_flow_scheduler, text_inputs
 from methods.tiny_sd.unet import new_unet
 
 CPU = torch.device("cpu")
@@ -52,17 +52,16 @@ def open_sd3(folder: Path) -> StableDiffusion3Pipeline:
     return pipeline
 
 
-def test_noise_levels_are_logit_normal() -> None:
-    t = sample_times(4000, torch.Generator().manual_seed(0))
-    logits = t.logit()
+def test_noise_levels_are_logit_normal_and_not_shifted() -> None:
+    logits = (NOISE.sample_timesteps(4000, torch.Generator().manual_seed(0)) / 1000).clamp(max=0.9999).logit()
     assert float(logits.mean()) == pytest.approx(0, abs=0.01)
     assert float(logits.std()) == pytest.approx(1, abs=0.02)
-    assert float((t < 0.5).float().mean()) == pytest.approx(0.5, abs=0.001)
+    assert new_flow_scheduler().shift == NOISE.shift == 1
 
 
 @pytest.mark.usefixtures("small")
 def test_loss_is_the_weighted_error_of_the_velocity(
-    parts: FrozenParts, monkeypatch: pytest.MonkeyPatch
+    parts: FrozenParts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With a transformer that returns x_t, all parts of the formula are known: e = x_t - (eps - x)."""
     data = Squares()
@@ -74,12 +73,13 @@ def test_loss_is_the_weighted_error_of_the_velocity(
         return (x_t,)
 
     monkeypatch.setattr(network, "forward", echo)
-    loss = flow_loss(network, attributes, data, parts, short_schedule(1, 1e-3), CPU)
+    loss = flow_loss(network, attributes, data, parts, short_schedule(1, 1e-3), device=CPU, work=tmp_path)
     value = loss(0, seeded_generator(0, 0), slice(0, 8))
 
-    encoded = tiny_transformer.EncodedSet.of(data, parts, 1, CPU)
-    batch = encoded.sample(8, seeded_generator(0, 0), sample_times, tiny_transformer.ATTRIBUTES_SHARE)
-    t = batch.t[:, None, None, None]
+    encoded = tiny_transformer.EncodedSet.of(data, parts, 1, CPU, tmp_path)
+    share = tiny_transformer.ATTRIBUTES_SHARE
+    batch = encoded.sample(8, seeded_generator(0, 0), NOISE.sample_timesteps, share)
+    t = batch.t[:, None, None, None] / 1000
     x_t = (1 - t) * batch.latents + t * batch.noise
     expected = (face_weight(16) * (x_t - (batch.noise - batch.latents)).square()).mean()
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -88,20 +88,19 @@ def test_loss_is_the_weighted_error_of_the_velocity(
     plain, described = seen
     order = torch.cat([(~batch.described).nonzero(), batch.described.nonzero()]).squeeze(1)
     torch.testing.assert_close(torch.cat([plain[0], described[0]]), x_t[order])
-    torch.testing.assert_close(torch.cat([plain[1], described[1]]), 1000 * batch.t[order])
+    torch.testing.assert_close(torch.cat([plain[1], described[1]]), batch.t[order])
     assert described[2].shape[1] - plain[2].shape[1] == len(data.descriptions.groups)
 
 
 @pytest.mark.usefixtures("small")
-def test_loss_without_descriptions_is_one_pass(parts: FrozenParts) -> None:
+def test_loss_without_descriptions_is_one_pass(parts: FrozenParts, tmp_path: Path) -> None:
     data = Squares()
     network, _ = initial_transformer(data, parts, seed=0)
     passes: list[int] = []
     network.register_forward_hook(lambda *_: passes.append(1))
     none = AttributeConditioning(None, network.config.joint_attention_dim)
-    flow_loss(network, none, data, parts, short_schedule(1, 1e-3), CPU)(
-        0, seeded_generator(0, 0), slice(0, 8)
-    )
+    loss = flow_loss(network, none, data, parts, short_schedule(1, 1e-3), device=CPU, work=tmp_path)
+    loss(0, seeded_generator(0, 0), slice(0, 8))
     assert passes == [1]
 
 
@@ -179,7 +178,7 @@ def test_interrupted_training_ends_with_the_same_weights(parts: FrozenParts, tmp
         modules = nn.ModuleList([network, attributes])
         optimize(
             modules,
-            flow_loss(network, attributes, data, parts, schedule, CPU),
+            flow_loss(network, attributes, data, parts, schedule, device=CPU, work=tmp_path),
             schedule,
             checkpoint=TrainingCheckpoint(tmp_path / name),
             progress=ignore_progress,

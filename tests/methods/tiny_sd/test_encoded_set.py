@@ -1,0 +1,35 @@
+"""Stored latents: encoded once, and again for other photographs or another autoencoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from squares import Squares
+
+from methods.tiny_sd.autoencoder import encode_all, new_autoencoder
+from methods.tiny_sd.encoded_set import cached_latents
+
+CPU = torch.device("cpu")
+
+
+def test_latents_are_read_only_for_the_same_photographs_and_autoencoder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    autoencoder, data = new_autoencoder(widths=(8, 16, 16)), Squares(4, 2)
+    first = cached_latents(data, autoencoder, CPU, tmp_path)
+    torch.testing.assert_close(
+        first[:, 0].float(), encode_all(autoencoder, data.pixels, CPU), atol=5e-3, rtol=5e-3
+    )
+    mirrored = encode_all(autoencoder, data.pixels[:, :, ::-1], CPU)
+    torch.testing.assert_close(first[:, 1].float(), mirrored, atol=5e-3, rtol=5e-3)
+
+    (file,) = tmp_path.iterdir()
+    written = file.stat().st_mtime_ns
+    assert torch.equal(cached_latents(data, autoencoder, CPU, tmp_path), first)
+    assert file.stat().st_mtime_ns == written
+
+    torch.nn.init.ones_(autoencoder.quant_conv.bias)
+    assert not torch.equal(cached_latents(data, autoencoder, CPU, tmp_path), first)
+    data.pixels = data.pixels[::-1]
+    cached_latents(data, autoencoder, CPU, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
