@@ -1,9 +1,13 @@
 """The commands that read finished runs, without parsing and printing."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+from bench.analysis.across_runs.leaderboard import leaderboard
 from bench.analysis.comparison_table import compare
 from bench.atomic_io import write_text, write_whole
+from bench.report import leaderboard as leaderboard_text
 from bench.report.formats.export import as_csv, as_json
 from bench.report.formats.latex import as_latex
 from bench.report.formats.score_rows import scores_csv, scores_parquet
@@ -14,7 +18,12 @@ from bench.report.run_files import write_comparison_of, write_page_of
 from bench.runner.session import RESULTS
 from bench.runs.finished_run import FinishedRun, latest_run, read_run
 
-PARQUET = "scores-parquet"
+PARQUET: Final = "scores-parquet"
+LEADERBOARD_FORMATS: Final = {
+    "markdown": leaderboard_text.as_markdown,
+    "csv": leaderboard_text.as_csv,
+    "json": leaderboard_text.as_json,
+}
 
 
 def render_report(run: Path | None, form: str) -> str:
@@ -46,6 +55,12 @@ def compare_runs(one: Path, other: Path) -> str:
 def write_comparison(one: Path, other: Path, output: Path | None, *, embed: bool) -> Path:
     """`bench compare --format html`: write the page; returns its path."""
     return write_comparison_of(read_run(one), read_run(other), output, embed=embed)
+
+
+def render_leaderboard(runs: Sequence[Path], form: str) -> str:
+    """`bench leaderboard`."""
+    board = leaderboard([read_run(run) for run in runs])
+    return LEADERBOARD_FORMATS[form](board)
 
 
 def plot_run(run: Path | None, x: str, y: str, output: Path) -> None:

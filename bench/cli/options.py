@@ -36,6 +36,14 @@ class ComparisonFormat(StrEnum):
     html = "html"
 
 
+class LeaderboardFormat(StrEnum):
+    """Format of a table over several runs."""
+
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+
+
 EmbedOption = Annotated[bool, typer.Option("--embed", help="With html: put the thumbnails into the page.")]
 CacheOption = Annotated[
     Path | None,

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.atomic_io import write_text
@@ -41,9 +42,11 @@ def write_manifest(
     options = session.planned.options
     parts = {task.group.method: dict(task.fingerprint_parts.method) for task in session.tasks}
     people = session.planned.people.chosen
+    earlier = read_run_manifest(folder.path)
     scoring = scoring_seconds_per_image
     if scoring is None:
-        scoring = read_run_manifest(folder.path).scoring_seconds_per_image
+        scoring = earlier.scoring_seconds_per_image
+    has_new_images = any(task.missing for task in session.tasks)
     manifest = RunManifest(
         suite=options.file.suite.name,
         seed=options.seed,
@@ -58,6 +61,7 @@ def write_manifest(
         fingerprints={digest_of(own): dict(own) for own in (session.shared, *metrics)},
         seconds=round(seconds, 1),
         scoring_seconds_per_image=round(scoring, 6),
+        ended=datetime.now(UTC).isoformat(timespec="seconds") if has_new_images else earlier.ended,
         tables=table_digests(folder.path, OF_RUN) if ended else {},
     )
     write_text(folder.path / SUITE_COPY, options.file.text)

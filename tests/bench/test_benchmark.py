@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,22 @@ def test_method_receives_the_slot_and_metric_the_noun(run_folder: Path) -> None:
         line.split(",") for line in scores if line.startswith(f"{FAKE},ada,red-shirt,") and ",length," in line
     ]
     assert [line[7] for line in fields] == [str(float(len("a photo of a woman, wearing a red shirt")))] * 2
+
+
+def test_time_in_run_json_is_that_of_the_last_new_image(bench: Bench, suite: Path, run_folder: Path) -> None:
+    def ended() -> datetime:
+        return datetime.fromisoformat(json.loads((run_folder / "run.json").read_text())["ended"])
+
+    first = ended()
+    assert datetime.now(UTC) - timedelta(minutes=5) < first <= datetime.now(UTC)
+    content = json.loads((run_folder / "run.json").read_text())
+    (run_folder / "run.json").write_text(json.dumps({**content, "ended": "2020-01-01T00:00:00+00:00"}))
+    again = ("run", "--suite", suite, "--methods", FAKE, "--out", run_folder)
+    assert bench(*again) == ExitStatus.DONE
+    assert ended().year == 2020
+    next(run_folder.rglob("red-shirt.s1.png")).unlink()
+    assert bench(*again) == ExitStatus.DONE
+    assert ended() >= first
 
 
 def test_failed_cell_is_reported_with_its_reason_and_the_others_continue(

@@ -1,7 +1,7 @@
 """What two runs have in common: people, prompts, methods, metrics; and where they differ."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from typing import Final
@@ -48,13 +48,13 @@ def common_ground(one: FinishedRun, other: FinishedRun) -> CommonGround:
     _check_people(one, other)
     methods = tuple(label for label in one.methods if label in other.methods)
     if not methods:
-        raise _nothing(one, other, f"no common method: {_listed(one.methods)} / {_listed(other.methods)}")
+        raise _nothing(one, other, f"no common method: {listed(one.methods)} / {listed(other.methods)}")
     words, other_words = _prompts(one), _prompts(other)
     shared = words.keys() & other_words.keys()
     places = frozenset(place for place in shared if words[place] == other_words[place])
     if not places:
         raise _nothing(one, other, "no common image: no person of both has the same prompt in both")
-    columns, refused = _columns(one, other, places)
+    columns, refused = shared_columns(one, other, places)
     _check_photographs(one, other, columns)
     if not columns:
         reasons = [f"{column.title} differs in {'; '.join(column.reasons[:2])}" for column in refused]
@@ -65,7 +65,7 @@ def common_ground(one: FinishedRun, other: FinishedRun) -> CommonGround:
 def run_differences(one: FinishedRun, other: FinishedRun) -> list[str]:
     """Seed, and the parts of the images' fingerprint that all methods share, where they differ."""
     seeds = [] if one.seed == other.seed else [f"seed: {one.seed} / {other.seed}"]
-    parts = [_shared_parts(run) for run in (one, other)]
+    parts = [shared_parts(run) for run in (one, other)]
     return [*seeds, *differing(*parts)]
 
 
@@ -89,21 +89,34 @@ def same_images(one: FinishedRun, other: FinishedRun, label: str, ground: Common
 
 def _check_people(one: FinishedRun, other: FinishedRun) -> None:
     """Raise ReportError for no common person, and for a common id of two datasets."""
-    shared = [who for who in one.people if who in other.people]
-    if not shared:
-        raise _nothing(one, other, f"no common person: {_listed([*one.people])} / {_listed([*other.people])}")
-    for who in shared:
-        records = one.people[who], other.people[who]
-        for name in ("origin", "noun"):
-            values = [getattr(record, name) for record in records]
-            if values[0] != values[1]:
-                raise _nothing(one, other, f"{who} is not the same: {name} {values[0]!r} / {values[1]!r}")
+    if not any(who in other.people for who in one.people):
+        raise _nothing(one, other, f"no common person: {listed([*one.people])} / {listed([*other.people])}")
+    for difference in people_differences(one, other):
+        raise _nothing(one, other, difference)
 
 
 def _check_photographs(
     one: FinishedRun, other: FinishedRun, columns: Sequence[tuple[Column, Column]]
 ) -> None:
-    """Raise ReportError where a common person has other photographs: scores compare images with them.
+    """Raise ReportError where a common person has other photographs: scores compare images with them."""
+    for difference in photograph_differences(one, other, columns):
+        raise _nothing(one, other, f"{difference}; use the same [dataset] in both suites")
+
+
+def people_differences(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
+    """The common ids that are not the same person."""
+    for who in (who for who in one.people if who in other.people):
+        records = one.people[who], other.people[who]
+        for name in ("origin", "noun"):
+            values = [getattr(record, name) for record in records]
+            if values[0] != values[1]:
+                yield f"{who} is not the same: {name} {values[0]!r} / {values[1]!r}"
+
+
+def photograph_differences(
+    one: FinishedRun, other: FinishedRun, columns: Sequence[tuple[Column, Column]]
+) -> Iterator[str]:
+    """The common people with other photographs.
 
     The photographs are the same where the scores of the real photographs are.
     """
@@ -112,11 +125,9 @@ def _check_photographs(
         for who in (who for who in found[0] if who in found[1]):
             if not _equal(found[0][who], found[1][who]):
                 numbers = " / ".join(str(len(own[who])) for own in found)
-                raise _nothing(
-                    one,
-                    other,
+                yield (
                     f"the photographs of {who} are not the same: their scores by {column.title} differ "
-                    f"(number of photographs: {numbers}); use the same [dataset] in both suites",
+                    f"(number of photographs: {numbers})"
                 )
 
 
@@ -139,9 +150,10 @@ def _close(one: float | None, other: float | None) -> bool:
     return isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDING)
 
 
-def _columns(
+def shared_columns(
     one: FinishedRun, other: FinishedRun, places: Collection[Place]
 ) -> tuple[tuple[tuple[Column, Column], ...], tuple[RefusedColumn, ...]]:
+    """Metrics per image of both runs: those with equal fingerprints, and the others."""
     columns, refused = [], []
     for column in (c for c in one.columns if c.of != "sets"):
         twin = next((c for c in other.columns if (c.title, c.of) == (column.title, column.of)), None)
@@ -173,7 +185,8 @@ def _prompts(run: FinishedRun) -> dict[Place, tuple[str, str]]:
     return {(c.identity, c.prompt, c.sample): (c.category, c.template) for c in run.cells}
 
 
-def _shared_parts(run: FinishedRun) -> dict[str, str]:
+def shared_parts(run: FinishedRun) -> dict[str, str]:
+    """The part of the images' fingerprint that all methods share: backbone, sampling, device, libraries."""
     digests = {cell.run_fingerprint for cell in run.cells if cell.run_fingerprint}
     known = run.manifest.fingerprints
     return {key: value for digest in digests for key, value in known.get(digest, {}).items()}
@@ -183,5 +196,6 @@ def _nothing(one: FinishedRun, other: FinishedRun, reason: str) -> ReportError:
     return ReportError(f"{one.path} and {other.path} cannot be compared: {reason}")
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first four names, and the number of the others."""
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,4 +1,4 @@
-"""Commands that read finished runs: `bench report`, `bench compare` and `bench plot`."""
+"""Commands that read finished runs: `bench report`, `compare`, `leaderboard` and `plot`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.completion import complete_columns, complete_runs
-from bench.cli.options import ComparisonFormat, EmbedOption, Format, RunArgument
+from bench.cli.options import ComparisonFormat, EmbedOption, Format, LeaderboardFormat, RunArgument
 from bench.cli.printing import for_terminal
 from bench.errors import SuiteError
 
@@ -88,6 +88,37 @@ def compare(
         write_text(output, compare_runs(one, other))
     else:
         print(for_terminal(compare_runs(one, other)), end="")
+
+
+def leaderboard(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders.", show_default=False, autocompletion=complete_runs),
+    ],
+    format: Annotated[
+        LeaderboardFormat, typer.Option(help="Format of the table.")
+    ] = LeaderboardFormat.markdown,
+    output: Annotated[Path | None, typer.Option(help="Output file.", show_default="stdout")] = None,
+) -> None:
+    """Print one table over runs of the same benchmark, with the run and date of every row.
+
+    Methods and backbones may differ; suite, seed, people, photographs, prompts and metrics must be equal.
+    Methods are compared by paired differences, as within one run.
+
+    Examples:
+
+        bench leaderboard results/tiny results/tiny-mine
+
+        bench leaderboard results/* --format csv --output leaderboard.csv
+    """
+    from bench.atomic_io import write_text
+    from bench.reporting import render_leaderboard
+
+    text = render_leaderboard(runs, format.value)
+    if output is not None:
+        write_text(output, text)
+    else:
+        print(for_terminal(text) if format is LeaderboardFormat.markdown else text, end="")
 
 
 def plot(

@@ -34,7 +34,7 @@ def as_csv(table: ComparisonTable) -> str:
     import pandas as pd
 
     # Objects, because NaN in a column of integers would turn them into floats.
-    frame = pd.DataFrame(_records(table), columns=list(FIELDS), dtype=object)
+    frame = pd.DataFrame(score_records(table), columns=list(FIELDS), dtype=object)
     return frame.to_csv(index=False, lineterminator="\n")
 
 
@@ -45,12 +45,12 @@ def as_json(table: ComparisonTable) -> str:
         "version": VERSION,
         "run": asdict(run.manifest),
         "columns": [asdict(column) for column in run.columns],
-        "scores": _records(table),
+        "scores": score_records(table),
         "groups": [record for subgroups in table.subgroups for record in _group_records(subgroups)],
         "agreement": [
             {**asdict(two), "one": two.one.title, "other": two.other.title} for two in table.rank_agreements
         ],
-        "contrasts": _contrast_records(table),
+        "contrasts": contrast_records(table),
         "fit_variance": [
             {"column": column.column.title, "method": label, **asdict(found)}
             for column in table.image_columns
@@ -65,7 +65,7 @@ def as_json(table: ComparisonTable) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _records(table: ComparisonTable) -> list[dict[str, Any]]:
+def score_records(table: ComparisonTable) -> list[dict[str, Any]]:
     empty = dict.fromkeys(FIELDS)
     columns = [*table.image_columns, *table.prior_columns]
     images = [_image_record(column, row) for column in columns for row in table.rows]
@@ -73,7 +73,7 @@ def _records(table: ComparisonTable) -> list[dict[str, Any]]:
     return [{**empty, **record} for record in (*images, *sets)]
 
 
-def _contrast_records(table: ComparisonTable) -> list[dict[str, Any]]:
+def contrast_records(table: ComparisonTable) -> list[dict[str, Any]]:
     """Every compared pair of methods, with random and with fixed prompts."""
     return [
         {

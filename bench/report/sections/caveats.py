@@ -97,7 +97,9 @@ def _false_accepts(run: FinishedRun) -> Iterator[str]:
 
 def _no_effect(run: FinishedRun) -> Iterator[str]:
     for method in methods_without_effect(run.scores, run.floor):
-        yield f"{method} has NO EFFECT: each of its images equals that of {run.floor}."
+        # In a table of several runs, each has its own floor.
+        if not run.is_baseline(method):
+            yield f"{method} has NO EFFECT: each of its images equals that of {run.floor}."
 
 
 def missing_section(table: ComparisonTable) -> str:

@@ -63,6 +63,8 @@ class RunManifest:
     """Duration of the run, without earlier runs into the same folder."""
     scoring_seconds_per_image: float = 0.0
     """Measured when all images of the run were last scored; 0 where they never were."""
+    ended: str = ""
+    """Time (UTC, ISO 8601) at which the last images were made; empty in runs of earlier versions."""
     tables: Mapping[str, str] | None = None
     """Digests of the tables; empty while the run has not ended, None in runs of version 0.1."""
 
