@@ -10,6 +10,7 @@ from bench.cli import train
 from bench.cli.commands.checks import data, doctor, list_
 from bench.cli.commands.reports import compare, leaderboard, plot, report
 from bench.cli.commands.runs import run, score
+from bench.cli.commands.votes import votes
 from bench.cli.printing import print_error
 from bench.cli.renamed_options import one_line_notices, with_present_options
 from bench.cli.streams import tolerant_streams
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (run, score, report, compare, leaderboard, plot, doctor, data):
+for command in (run, score, report, compare, leaderboard, plot, votes, doctor, data):
     app.command()(command)
 app.command(name="list")(list_)
 app.add_typer(train.app, name="train")

@@ -14,12 +14,19 @@ ESCAPES: Final = str.maketrans(
 """Characters of JSON that HTML or JavaScript would read as their own."""
 
 
-def document(title: str, body: str, data: Mapping[str, Any], scripts: Sequence[str]) -> str:
-    """The text of a page: `body` is HTML, `scripts` are names of files in `assets/`, run in this order.
+def document(
+    title: str,
+    body: str,
+    data: Mapping[str, Any],
+    scripts: Sequence[str],
+    styles: Sequence[str] = ("page.css",),
+) -> str:
+    """The text of a page: `body` is HTML, `scripts` and `styles` are names of files in `assets/`, in order.
 
     The scripts find the data with `JSON.parse` in the element `data`.
     """
     script = "\n".join(asset(name) for name in scripts)
+    style = "\n".join(asset(name) for name in styles)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # The script of the page, and no other, may run.
     policy = (
@@ -30,7 +37,7 @@ def document(title: str, body: str, data: Mapping[str, Any], scripts: Sequence[s
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f"{body}\n"
         f'<script type="application/json" id="data">{json_text(data)}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"

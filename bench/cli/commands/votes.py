@@ -1,0 +1,57 @@
+"""The command `bench votes`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.completion import complete_runs
+from bench.cli.options import JsonOption
+from bench.cli.printing import for_terminal, print_error
+from bench.errors import SuiteError
+
+
+def votes(
+    run: Annotated[
+        Path, typer.Argument(help="Run folder.", show_default=False, autocompletion=complete_runs)
+    ],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="With --count: files of answers.", show_default=False)
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Count the votes in files of answers.")] = False,
+    methods: Annotated[str, typer.Option(help="Comma-separated rows to compare.", show_default="all")] = "",
+    comparisons: Annotated[int, typer.Option(min=1, max=10_000, help="Number of comparisons.")] = 100,
+    seed: Annotated[int, typer.Option(help="Chooses comparisons, sides and order.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="File of the page.", show_default="votes.html in the run folder")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Let people compare images blindly, and count their votes.
+
+    Writes a page that shows two images of one person and text at a time, beside the references, without the
+    names of methods. Send it to voters; each saves a file of answers. --count computes the strengths of the
+    methods (Bradley-Terry model with ties) with intervals over voters and pairs, and each metric's agreement.
+    Exit status: 3 if some files of answers cannot be used (one line for each).
+
+    Examples:
+
+        bench votes results/tiny --comparisons 60
+
+        bench votes results/tiny --count answers/*.json
+    """
+    from bench.votes.commands import StudyArguments, count_votes, write_votes_page
+
+    if count:
+        status, text, refused = count_votes(run, files or [], "json" if json else "markdown")
+        for line in refused:
+            print_error(line)
+        print(text if json else for_terminal(text), end="")
+        raise typer.Exit(status)
+    if files:
+        raise SuiteError(f"{files[0]}: files of answers need --count")
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    written = write_votes_page(run, StudyArguments(names, comparisons, seed, output))
+    print(f"{written.page}\nwhich method is on which side (not for voters): {written.key}")
+    for line in written.remarks:
+        print(line)
