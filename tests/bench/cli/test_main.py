@@ -19,17 +19,8 @@ HEAVY = {"torch", "diffusers", "transformers", "onnxruntime", "cv2", "insightfac
 
 def test_help_text_of_every_command(golden: Callable[[str, str], None]) -> None:
     runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
-    commands = (
-        [],
-        ["run"],
-        ["report"],
-        ["compare"],
-        ["leaderboard"],
-        ["plot"],
-        ["doctor"],
-        ["data"],
-        ["list"],
-    )
+    names = ("run", "report", "compare", "leaderboard", "plot", "votes", "doctor", "data", "list")
+    commands = ([], *([name] for name in names))
     texts = [runner.invoke(app, [*command, "--help"], prog_name="bench").output for command in commands]
     golden("help.txt", "\n".join(texts))
 
