@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0
+from metrics.encoders.architectures.efficientnet_lite0 import EfficientNetLite0, Output
 from metrics.encoders.runtime.image_cache import ImageCache, Row, rgb
 from metrics.encoders.runtime.inference import outputs_by_row
+from metrics.encoders.runtime.onnx_session import in_onnxruntime
 from metrics.encoders.runtime.tensor_files import read_tensors
 from metrics.encoders.runtime.weight_files import is_known, packaged, sha256, versions
 from metrics.interface import Features, MetricError
@@ -49,7 +50,7 @@ class EfficientNet:
             "resize": f"bicubic antialiased to {SIDE}",
             "device": self._device.type,
             "dtype": "float32, maps in float16",
-            **versions("torch", "pillow"),
+            **versions("onnxruntime", "torch", "pillow"),
         }
 
     def encode(self, images: Sequence[Image.Image]) -> Features:
@@ -81,6 +82,18 @@ class EfficientNet:
         network.eval().fold()
         return network.requires_grad_(False).to(self._device)
 
+    @cached_property
+    def _run(self) -> Callable[[Tensor], Output]:
+        if self._device.type != "cpu":
+            return self._network
+        run = in_onnxruntime(self._network, torch.zeros(1, 3, SIDE, SIDE))
+
+        def run_on_cpu(inputs: Tensor) -> Output:
+            *maps, pooled, logits = run(inputs)
+            return Output(maps, pooled, logits)
+
+        return run_on_cpu
+
     def _map_batch(self, images: Sequence[Image.Image]) -> list[Row]:
         """Maps of images; their pooled features, from the same pass, are kept as well."""
         rows = self._encode_batch(images)
@@ -98,7 +111,7 @@ class EfficientNet:
         return [(pooled, maps) for pooled, maps in outputs_by_row(self._forward, inputs, self._device)]
 
     def _forward(self, inputs: Tensor) -> list[Tensor]:
-        output = self._network(inputs.contiguous(memory_format=torch.channels_last))
+        output = self._run(inputs)
         maps = torch.cat([unit_rows(features) for features in output.maps], 1)
         probabilities = output.logits.double().softmax(1)
         return [torch.cat([output.pooled, probabilities.float()], 1), maps.half()]

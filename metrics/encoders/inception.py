@@ -127,7 +127,8 @@ class Inception:
         if self._device.type != "cpu":
             layers: Pool = self._layers
             return layers
-        return in_onnxruntime(self._layers, torch.zeros(1, 3, SIDE, SIDE))
+        run = in_onnxruntime(self._layers, torch.zeros(1, 3, SIDE, SIDE))
+        return lambda inputs: run(inputs)[0]
 
     def _forward(self, pool: Pool, inputs: torch.Tensor) -> list[torch.Tensor]:
         pooled = pool((inputs - 128) / 128).view(len(inputs), -1)

@@ -104,6 +104,9 @@ class SameConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         (kernel, _), (step, _) = self.kernel_size, self.stride
         height, width = (max(kernel - (side % step or step), 0) for side in x.shape[-2:])
+        if height % 2 == width % 2 == 0:
+            padding = (height // 2, width // 2)
+            return torch.conv2d(x, self.weight, self.bias, self.stride, padding, 1, self.groups)
         padded = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
         return torch.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
 

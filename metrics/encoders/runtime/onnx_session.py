@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
@@ -22,15 +23,16 @@ def open_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Any:
     Raises MetricError if the file is not an ONNX model.
     """
     try:
-        return _session(_compatible(onnx.load(str(path)), shapes).SerializeToString())
+        model = _with_fast_prelu(_compatible(onnx.load(str(path)), shapes))
+        return _session(model.SerializeToString())
     except Exception as error:
         raise MetricError(f"{path}: onnxruntime cannot open it ({str(error).splitlines()[0]})") from error
 
 
-def in_onnxruntime(network: torch.nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
-    """The same function in onnxruntime on one thread: on a CPU, it takes less than half the time of torch.
+def in_onnxruntime(network: torch.nn.Module, example: Tensor) -> Callable[[Tensor], list[Tensor]]:
+    """The same function in onnxruntime on one thread: on a CPU, it takes about half the time of torch.
 
-    The network may be TorchScript. It has one input, of the shape of `example`, and one output.
+    The network may be TorchScript. It has one input, of the shape of `example`, and any number of outputs.
     """
     file: Any = io.BytesIO()  # accepted, though torch's type names paths only
     with warnings.catch_warnings():
@@ -38,7 +40,7 @@ def in_onnxruntime(network: torch.nn.Module, example: Tensor) -> Callable[[Tenso
         warnings.simplefilter("ignore")
         torch.onnx.export(network, (example,), file, dynamo=False, opset_version=17, input_names=["input"])
     session = _session(file.getvalue())
-    return lambda inputs: torch.from_numpy(session.run(None, {"input": inputs.numpy()})[0])
+    return lambda inputs: [torch.from_numpy(array) for array in session.run(None, {"input": inputs.numpy()})]
 
 
 def _session(model: bytes) -> Any:
@@ -72,4 +74,29 @@ def _compatible(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
             others = [attribute for attribute in node.attribute if attribute.name != "block_size"]
             del node.attribute[:]
             node.attribute.extend(others)
+    return model
+
+
+def _with_fast_prelu(model: Any) -> Any:
+    """The model with `PRelu` written as max(x, 0) + slope * min(x, 0), which gives the same bits.
+
+    onnxruntime's own PRelu takes two thirds of the time of SFace (version 1.32).
+    """
+    graph = model.graph
+    zero = onnx.numpy_helper.from_array(np.zeros((), np.float32), "zero of prelu")
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "PRelu":
+            nodes.append(node)
+            continue
+        x, slope, y = node.input[0], node.input[1], node.output[0]
+        nodes += [
+            onnx.helper.make_node("Relu", [x], [f"{y} above"]),
+            onnx.helper.make_node("Min", [x, zero.name], [f"{y} below"]),
+            onnx.helper.make_node("Mul", [f"{y} below", slope], [f"{y} scaled"]),
+            onnx.helper.make_node("Add", [f"{y} above", f"{y} scaled"], [y]),
+        ]
+    graph.initializer.append(zero)
+    del graph.node[:]
+    graph.node.extend(nodes)
     return model

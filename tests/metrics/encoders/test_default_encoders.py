@@ -169,6 +169,20 @@ def test_efficientnet_features_do_not_depend_on_the_batch(
     assert together[:2] == pytest.approx(alone, rel=1e-4, abs=1e-5)
 
 
+def test_efficientnet_in_onnxruntime_gives_the_features_of_torch(
+    efficientnet: EfficientNet, photos: list[Image.Image]
+) -> None:
+    network = EfficientNetLite0().eval()
+    path = packaged("efficientnet-lite0", PACKAGE, FILE, alternative="inception-v3")
+    network.load_state_dict(torch.load(path, weights_only=True))
+    pixels = np.asarray(photos[1].resize((224, 224), Image.Resampling.BICUBIC), np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy((pixels - 127) / 128).permute(2, 0, 1)[None])
+    assert efficientnet.encode(photos[1:2]) == pytest.approx(expected.pooled.numpy(), rel=1e-4, abs=1e-4)
+    probabilities = expected.logits.softmax(1).numpy()
+    assert efficientnet.probabilities(photos[1:2]) == pytest.approx(probabilities, rel=1e-3, abs=1e-6)
+
+
 def test_folding_the_batch_norms_changes_only_rounding() -> None:
     path = packaged("efficientnet-lite0", PACKAGE, FILE, alternative="inception-v3")
     network = EfficientNetLite0().eval()
