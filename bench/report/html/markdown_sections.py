@@ -52,7 +52,7 @@ def _table(lines: Sequence[str]) -> str:
     header, *rows = [_cells(line) for line in lines if not line.startswith("|--")]
     head = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in header)
     body = "".join(f"<tr>{_row(row)}</tr>" for row in rows)
-    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="table">'
+    scroll = '<div class="scroll" tabindex="0" role="group" aria-label="table">'
     return f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 

@@ -50,6 +50,11 @@ function moveFocus(event) {
   if (next) { next.focus(); event.preventDefault(); }
 }
 
+/** Loads the images of the rows that are drawn, also those out of sight. */
+function loadDrawn() {
+  document.querySelectorAll(".image img").forEach((image) => { image.loading = "eager"; });
+}
+
 if (table) startTable();
 startGallery();
 followLink();
@@ -58,4 +63,9 @@ document.getElementById("images").addEventListener("keydown", moveFocus);
 viewer.addEventListener("keydown", moveViewer);
 viewer.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
-addEventListener("beforeprint", () => document.querySelectorAll("main details").forEach((one) => { one.open = true; }));
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("main details").forEach((one) => { one.open = true; });
+  loadDrawn();
+});
+// Printing does not wait for images: the first rows have them before.
+addEventListener("load", () => setTimeout(loadDrawn, 1000));

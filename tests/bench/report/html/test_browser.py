@@ -228,3 +228,19 @@ def test_images_of_two_runs_are_compared(
     choose(page, "compare with", "twin")
     assert page.locator("dialog .ends span").all_text_contents() == ["close, first run", "close, second run"]
     assert page.locator("dialog thead th").all_text_contents() == ["score", "image", "close, first run"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_follows_the_rules_for_accessibility(
+    browser: Any, known: tuple[FinishedRun, Path], scheme: str
+) -> None:
+    """Names, roles and contrast by axe-core, which the page's policy would not let in."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+    context = browser.new_context(bypass_csp=True, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(known[1].as_uri())
+    found = [axe.Axe().run(page)]
+    page.locator(".image:not(.photo)").first.click()
+    found.append(axe.Axe().run(page))
+    assert [violation["help"] for one in found for violation in one.response["violations"]] == []
+    context.close()
