@@ -6,7 +6,6 @@ feature does not depend on the other images of its task, so the scores are those
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.datasets.registry import People
 from bench.ray_cluster import ray_cluster
@@ -15,12 +14,18 @@ from bench.runs.run_folder import RunFolder
 from bench.scoring.checked_metrics import checked_scores
 from bench.scoring.feature_cache import Warn, kept_features
 from bench.scoring.inputs import ScoringInputs
-from bench.scoring.samples import StoredImages, calibration_photos, load_identity_images, load_image
+from bench.scoring.samples import (
+    EvaluationSample,
+    StoredImages,
+    calibration_photos,
+    in_parts,
+    load_identity_images,
+)
 from bench.scoring.suite_metrics import build_metrics
-from bench.suite.prompts import PRIOR
 from bench.suite.suite import Suite
 from bench.torchvision_compat import ensure_torchvision_imports
 from metrics.catalog import of_people
+from metrics.interface import RealPhoto, SampleMetric
 
 
 def compute_features(inputs: ScoringInputs, cache: Path, warn: Warn) -> None:
@@ -64,24 +69,24 @@ def _encode(
     identities = load_identity_images(people.chosen, suite)
     stored = StoredImages(folder, suite, identities)
     backbone = stored.of_backbone(floor)
-    subjects = [one.sample for one in stored.of_subject(cells, backbone)]
-    classes = [
-        one.sample
-        for one in stored.of_class([cell for cell in cells if cell.method != floor_label], backbone)
-        if one.sample.backbone_image is not None
-    ]
+    of_classes = stored.of_class([cell for cell in cells if cell.method != floor_label], backbone)
+    with_backbone = (one for one in of_classes if one.sample.backbone_image is not None)
     real = calibration_photos(identities)
     with kept_features(metrics, cache, _ignore):
-        scored: list[tuple[Any, Any]] = [
-            *((metric, subjects) for metric in metrics.of_subjects),
-            *((metric, classes) for metric in metrics.of_priors),
-        ]
-        for metric, samples in scored:
-            if fit := [sample for sample in samples if sample.person or not of_people(metric)]:
-                checked_scores(metric, fit, real)
-        images = [load_image(folder.image_of(cell)) for cell in cells if cell.category != PRIOR]
-        for set_metric in metrics.of_sets if images else ():
-            set_metric.features(images)
+        for part in in_parts(stored.of_subject(cells, backbone)):
+            _score_part(part, metrics.of_subjects, real)
+            for set_metric in metrics.of_sets:
+                set_metric.features([one.sample.image for one in part])
+        for part in in_parts(with_backbone):
+            _score_part(part, metrics.of_priors, real)
+
+
+def _score_part(
+    part: Sequence[EvaluationSample], metrics: Sequence[SampleMetric], real: Sequence[RealPhoto]
+) -> None:
+    for metric in metrics:
+        if fit := [one.sample for one in part if one.sample.person or not of_people(metric)]:
+            checked_scores(metric, fit, real)
 
 
 def _ignore(line: str) -> None:

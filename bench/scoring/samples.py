@@ -1,6 +1,6 @@
 """Evaluation samples of stored images, and of real photographs in their place."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -22,6 +22,10 @@ BackboneImages = Mapping[tuple[str, str, int], Path]
 """Images of the backbone alone, by identity, prompt and sample."""
 MAX_OTHERS: Final = 4
 """Maximum number of photographs of other people per caption: bounds the work for datasets of many people."""
+
+
+PART_BYTES: Final = 256 << 20
+"""Bytes of decoded pixels above which the images of a row are scored in several parts."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,24 @@ class StoredImages:
             same = photos == images.who.references
             self._shown[place] = images.references if same else tuple(photo.load() for photo in photos)
         return self._shown[place]
+
+
+def in_parts(samples: Iterable[EvaluationSample], most: int = PART_BYTES) -> Iterator[list[EvaluationSample]]:
+    """The samples in lists of whole people, each of about `most` bytes: all may not fit into memory.
+
+    Metrics compare images of one person only. The samples of a person must follow one another.
+    """
+    part: list[EvaluationSample] = []
+    size = 0
+    for one in samples:
+        if size >= most and one.sample.identity != part[-1].sample.identity:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        images = [one.sample.image, one.sample.backbone_image]
+        size += sum(image.width * image.height * 3 for image in images if image is not None)
+    if part:
+        yield part
 
 
 def place_of(cell: CellRow) -> tuple[str, str, int]:

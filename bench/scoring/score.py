@@ -14,6 +14,7 @@ from bench.runs.records.tables import (
     REAL_SAME,
     SCORES,
     SETS,
+    CellRow,
     ScoreRow,
     SetRow,
     write_rows,
@@ -27,6 +28,7 @@ from bench.scoring.samples import (
     IdentityImages,
     StoredImages,
     calibration_photos,
+    in_parts,
     load_identity_images,
     load_image,
     place_of,
@@ -85,7 +87,7 @@ def _score(inputs: ScoringInputs, notify: Notify, current: str) -> None:
     folder = inputs.folder.path
     (folder / METRICS).unlink(missing_ok=True)
     identities = load_identity_images(inputs.people.chosen, inputs.suite)
-    context = ScoringContext(inputs.metrics, calibration_photos(identities), notify)
+    context = ScoringContext(inputs.metrics, calibration_photos(identities), _announced_once(notify))
     write_rows(folder / SCORES, list(_score_images(inputs, identities, context)), ScoreRow)
     write_rows(folder / SETS, list(_score_sets(inputs, notify)), SetRow)
     calibrations = {
@@ -109,13 +111,31 @@ def _score_images(
     backbone = stored.of_backbone(inputs.cells_of(inputs.floor))
     needed = any(needs_backbone(metric) for metric in context.metrics.of_subjects)
     for label in inputs.labels:
-        cells = inputs.cells_of(label)
-        subject = list(stored.of_subject(cells, backbone if needed else {}))
-        yield from _score_row(label, subject, context.metrics.of_subjects, context)
-        if label != inputs.floor:
-            yield from _score_class_images(label, list(stored.of_class(cells, backbone)), inputs, context)
+        cells = _by_person(inputs.cells_of(label))
+        for part in in_parts(stored.of_subject(cells, backbone if needed else {})):
+            yield from _score_row(label, part, context.metrics.of_subjects, context)
+        for part in in_parts(stored.of_class(cells, backbone)) if label != inputs.floor else ():
+            yield from _score_class_images(label, part, inputs, context)
         yield from _unscored(label, inputs)
     yield from _score_real(identities, context)
+
+
+def _by_person(cells: Sequence[CellRow]) -> list[CellRow]:
+    """The cells in their order, but those of a person together."""
+    places = {who: place for place, who in enumerate(dict.fromkeys(cell.identity for cell in cells))}
+    return sorted(cells, key=lambda cell: places[cell.identity])
+
+
+def _announced_once(notify: Notify) -> Notify:
+    """`notify`, which is not called again with the same line: a row may be scored in several parts."""
+    known: set[str] = set()
+
+    def announce(line: str) -> None:
+        if line not in known:
+            known.add(line)
+            notify(line)
+
+    return announce
 
 
 def _score_real(identities: dict[str, IdentityImages], context: ScoringContext) -> Iterator[ScoreRow]:

@@ -9,14 +9,17 @@ from PIL import Image
 from bench.datasets.registry import open_people
 from bench.scoring.samples import (
     MAX_OTHERS,
+    EvaluationSample,
     IdentityImages,
     calibration_photos,
+    in_parts,
     load_identity_images,
     real_other,
     real_same,
 )
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.suite import DatasetSettings, Suite
+from metrics.interface import Sample
 
 
 @pytest.fixture
@@ -116,3 +119,18 @@ def test_calibration_contains_every_held_out_photo_and_no_reference(
     assert len(photos) == 9
     for images in identity_images.values():
         assert not any(photo.image in images.references for photo in photos)
+
+
+def evaluation_sample(who: str, number: int) -> EvaluationSample:
+    image = Image.new("RGB", (10, 10))
+    return EvaluationSample(Sample(f"{who}/{number}", who, "p", image, "a photo"), "free", number, "p")
+
+
+def test_parts_contain_whole_people_and_about_the_given_bytes() -> None:
+    samples = [evaluation_sample(who, number) for who in "abcd" for number in (1, 2)]
+    found = [[one.sample.identity for one in part] for part in in_parts(iter(samples), 301)]
+    assert found == [["a", "a"], ["b", "b"], ["c", "c"], ["d", "d"]]
+    found = [[one.sample.identity for one in part] for part in in_parts(iter(samples), 601)]
+    assert found == [["a", "a", "b", "b"], ["c", "c", "d", "d"]]
+    assert [len(part) for part in in_parts(samples)] == [8]
+    assert list(in_parts([])) == []

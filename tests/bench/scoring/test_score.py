@@ -1,12 +1,15 @@
 """Scoring of a whole run folder: what metrics receive, and what the files contain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+import pytest
 
 from bench.atomic_io import read_json
 from bench.runs.finished_run import read_run
 from bench.runs.no_effect import methods_without_effect
 from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SET_SAME
+from bench.scoring.samples import EvaluationSample, in_parts
 from bench.suite.prompts import PRIOR
 
 Bench = Callable[..., int]
@@ -52,3 +55,24 @@ def test_real_photos_of_the_runs_people_are_a_row_of_the_sets(run_folder: Path) 
     rows = [row for row in read_run(run_folder).sets if row.method == REAL_SET_SAME]
     assert [row.left_out for row in rows] == ["", "ada", "bob", "cleo"]
     assert {row.n for row in read_run(run_folder).sets if not row.left_out} == {rows[0].n}
+
+
+def test_scores_are_equal_if_people_are_scored_one_by_one(
+    bench: Bench, suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_with(bench, suite, '"diversity@efficientnet-lite0"', f"text-only,{FAKE}")
+    at_once = read_run(folder)
+    parts: list[int] = []
+
+    def one_by_one(samples: Iterable[EvaluationSample]) -> Iterator[list[EvaluationSample]]:
+        for part in in_parts(samples, 1):
+            parts.append(len({one.sample.identity for one in part}))
+            yield part
+
+    monkeypatch.setattr("bench.scoring.score.in_parts", one_by_one)
+    assert bench("score", folder, "--overwrite") == 0
+    assert set(parts) == {1}
+    assert len(parts) == 9  # images of three people by both methods, and class images by one
+    in_people = read_run(folder)
+    assert sorted(map(repr, in_people.scores)) == sorted(map(repr, at_once.scores))
+    assert any(row.metric == "diversity" and row.value for row in in_people.scores)
