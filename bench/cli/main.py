@@ -8,6 +8,7 @@ import typer
 
 from bench.cli import train
 from bench.cli.commands.checks import data, doctor, list_
+from bench.cli.commands.log import log
 from bench.cli.commands.reports import compare, leaderboard, plot, report
 from bench.cli.commands.runs import run, score
 from bench.cli.commands.votes import votes
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (run, score, report, compare, leaderboard, plot, votes, doctor, data):
+for command in (run, score, report, compare, leaderboard, plot, votes, log, doctor, data):
     app.command()(command)
 app.command(name="list")(list_)
 app.add_typer(train.app, name="train")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.completion import complete_runs
+from bench.cli.completion import complete_methods, complete_runs
 from bench.cli.options import JsonOption
 from bench.cli.printing import for_terminal, print_error
 from bench.errors import SuiteError
@@ -16,10 +16,16 @@ def votes(
         Path, typer.Argument(help="Run folder.", show_default=False, autocompletion=complete_runs)
     ],
     files: Annotated[
-        list[Path] | None, typer.Argument(help="With --count: files of answers.", show_default=False)
+        list[Path] | None,
+        typer.Argument(metavar="<path>", help="With --count: files of answers.", show_default=False),
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="Count the votes in files of answers.")] = False,
-    methods: Annotated[str, typer.Option(help="Comma-separated rows to compare.", show_default="all")] = "",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated rows to compare.", show_default="all", autocompletion=complete_methods
+        ),
+    ] = "",
     comparisons: Annotated[int, typer.Option(min=1, max=10_000, help="Number of comparisons.")] = 100,
     seed: Annotated[int, typer.Option(help="Chooses comparisons, sides and order.")] = 0,
     output: Annotated[

@@ -19,7 +19,7 @@ HEAVY = {"torch", "diffusers", "transformers", "onnxruntime", "cv2", "insightfac
 
 def test_help_text_of_every_command(golden: Callable[[str, str], None]) -> None:
     runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
-    names = ("run", "report", "compare", "leaderboard", "plot", "votes", "doctor", "data", "list")
+    names = ("run", "report", "compare", "leaderboard", "plot", "votes", "log", "doctor", "data", "list")
     commands = ([], *([name] for name in names))
     texts = [runner.invoke(app, [*command, "--help"], prog_name="bench").output for command in commands]
     golden("help.txt", "\n".join(texts))
