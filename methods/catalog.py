@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from methods.backbone.spec import BackboneSpec
 from methods.errors import MethodError
 from methods.interface import Method, MethodBase
-from methods.presets import DREAMBOOTH, TEXTUAL_INVERSION, Preset
+from methods.presets import DREAMBOOTH, TEXTUAL_INVERSION, TI_LORA, Preset
 
 if TYPE_CHECKING:
     from methods.backbone.backbone import Backbone
@@ -44,6 +44,8 @@ class MethodEntry:
     """Input that only the user can provide; such a method is in `all` only if the suite configures it."""
     presets: Mapping[str, Preset] = field(default_factory=dict)
     """Values of the setting `preset`."""
+    in_all: bool = True
+    """Whether `all` has the method, where a suite does not list its rows."""
 
 
 METHODS: Final[dict[str, MethodEntry]] = {
@@ -57,6 +59,12 @@ METHODS: Final[dict[str, MethodEntry]] = {
         "methods.dreambooth_lora.method:DreamBoothLora",
         "LoRA weights tied to a rare token, with prior preservation (Ruiz et al. 2023; Hu et al. 2022)",
         presets=DREAMBOOTH,
+    ),
+    "ti-lora": MethodEntry(
+        "methods.ti_lora.method:TiLora",
+        "pivotal tuning: embeddings of new tokens and LoRA weights, learned together (cog-sdxl)",
+        in_all=False,
+        presets=TI_LORA,
     ),
     "lora-folder": MethodEntry(
         "methods.lora.pretrained:LoraFolder",
@@ -205,8 +213,8 @@ def gpu_count() -> int:
 
 
 def self_contained() -> list[str]:
-    """Return the methods that need no input from the user."""
-    return [name for name, entry in METHODS.items() if not entry.requires]
+    """Return the methods of `all`, which need no input from the user."""
+    return [name for name, entry in METHODS.items() if entry.in_all and not entry.requires]
 
 
 def _entry(name: str) -> MethodEntry:

@@ -120,6 +120,35 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
     ),
 }
 
+TI_LORA: Final[dict[str, Preset]] = {
+    "embedded": Preset(
+        "this project, not measured: the settings of dreambooth-lora on the built-in backbone, with the rate "
+        "and the vectors of textual-inversion there",
+        {
+            **DREAMBOOTH["embedded"].settings,
+            "vectors": 4,
+            "initializer": "{noun}",
+            "text_learning_rate": 1e-2,
+        },
+    ),
+    "cog-sdxl": Preset("replicate/cog-sdxl trainer_pti.py, is_lora: rates, rank, steps; the defaults"),
+    "diffusers-advanced-sdxl": Preset(
+        "diffusers examples/advanced_diffusion_training/README.md, the command with Prodigy for "
+        "train_dreambooth_lora_sdxl_advanced.py",
+        {
+            "batch": 3,
+            "rank": 8,
+            "learning_rate": 1.0,
+            "text_learning_rate": 1.0,
+            "optimizer": "prodigy",
+            "min_snr": 5.0,
+            "captions": "per-photo",
+            "mixed_precision": "bf16",
+            "gradient_checkpointing": True,
+        },
+    ),
+}
+
 TEXTUAL_INVERSION: Final[dict[str, Preset]] = {
     "embedded": Preset(
         "this project: for the built-in synthetic benchmark, chosen in the same way: a few vectors, and far "

@@ -121,17 +121,15 @@ class DreamBoothLora(MethodBase):
             object.__setattr__(self, "targets", tuple(self.targets))
         check_optimizer(self.name, self.optimizer)
         if self.prior_weight > 0 and self.class_pictures < 1:
-            raise MethodError(
-                "dreambooth-lora: prior preservation without class images; set prior_weight = 0"
-            )
+            raise MethodError(f"{self.name}: prior preservation without class images; set prior_weight = 0")
         if self.targets == ():
-            raise MethodError("dreambooth-lora: no targets; name layers of the network, such as to_k")
+            raise MethodError(f"{self.name}: no targets; name layers of the network, such as to_k")
         if self.dropout >= 1:
-            raise MethodError(f"dreambooth-lora: dropout is {self.dropout}; expected less than 1")
+            raise MethodError(f"{self.name}: dropout is {self.dropout}; expected less than 1")
         if self.merged and self.use_dora:
-            raise MethodError("dreambooth-lora: merged does not compute DoRA; leave one of them out")
+            raise MethodError(f"{self.name}: merged does not compute DoRA; leave one of them out")
         if self.merged and self.dropout:
-            raise MethodError("dreambooth-lora: merged has no inputs for dropout; set dropout = 0")
+            raise MethodError(f"{self.name}: merged has no inputs for dropout; set dropout = 0")
 
     def phrase(self, subject: Subject) -> str:
         """Return the phrase for the person in prompts: `sks man`."""
@@ -156,12 +154,9 @@ class DreamBoothLora(MethodBase):
         """Train and write the LoRAs; returns the loss of each step, (steps,)."""
         for tokenizer, *_ in backbone.text_encoders:
             if self.token and not tokenizer.tokenize(self.token):
-                raise MethodError(
-                    f"dreambooth-lora: the backbone's tokenizer cannot encode token {self.token!r}"
-                )
+                raise MethodError(f"{self.name}: the backbone's tokenizer cannot encode token {self.token!r}")
         training = self._training(backbone)
-        instances = self._instances(subject, backbone)
-        classes = self._class_images(subject, backbone) if self.prior_weight > 0 else None
+        instances, classes = self._training_images(subject, backbone)
         return train_lora(backbone, instances, classes, training, checkpoints, seed=seed)
 
     def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedWeights:
@@ -190,6 +185,10 @@ class DreamBoothLora(MethodBase):
             use_dora=self.use_dora,
             use_rslora=self.use_rslora,
         )
+
+    def _training_images(self, subject: Subject, backbone: Backbone) -> tuple[Instances, ClassImages | None]:
+        classes = self._class_images(subject, backbone) if self.prior_weight > 0 else None
+        return self._instances(subject, backbone), classes
 
     def _instances(self, subject: Subject, backbone: Backbone) -> Instances:
         photos = InstanceImages(

@@ -80,13 +80,15 @@ def train_lora(
 
     Returns each step's loss, (steps,).
     """
-    text = _PromptFeatures(backbone, instances, classes, frozen=not training.text_encoder)
+    text = PromptFeatures(backbone, instances, classes, frozen=not training.text_encoder)
     order = EpochShuffler(len(instances.prompts), seed=seed)
-    with backbone.clean(), _trainable_lora(backbone, training, seed) as groups:
+    with backbone.clean(), trainable_lora(backbone, training, seed) as groups:
 
         def loss(batch: int) -> Tensor:
             rows = order.rows(batch * training.batch, training.batch)
-            return _loss(backbone, text, instances, classes, training, rows, seeded_generator(seed, batch))
+            return lora_loss(
+                backbone, text, instances, classes, training, rows, seeded_generator(seed, batch)
+            )
 
         return optimize(
             groups,
@@ -98,7 +100,7 @@ def train_lora(
         )
 
 
-class _PromptFeatures:
+class PromptFeatures:
     """Text features of the prompts: cached, or recomputed where the text encoders are trained."""
 
     def __init__(
@@ -106,7 +108,13 @@ class _PromptFeatures:
     ) -> None:
         self.prompts = [*instances.prompts, *([classes.prompt] if classes else [])]
         self.backbone = backbone
-        self.cached = backbone.encode_text(self.prompts) if frozen else None
+        self.cached: TextFeatures | None = None
+        if frozen:
+            self.freeze()
+
+    def freeze(self) -> None:
+        """Cache the present features: from now on, the text encoders get no gradients."""
+        self.cached = self.backbone.encode_text(self.prompts)
 
     def features(self, rows: Tensor) -> TextFeatures:
         """Return the features of the prompts at `rows`; the class prompt is the last."""
@@ -115,15 +123,16 @@ class _PromptFeatures:
         return self.backbone.encode_text_with_grad([self.prompts[row] for row in rows.tolist()])
 
 
-def _loss(
+def lora_loss(
     backbone: Backbone,
-    text: _PromptFeatures,
+    text: PromptFeatures,
     instances: Instances,
     classes: ClassImages | None,
     training: LoraTraining,
     photo_rows: list[int],
     generator: torch.Generator,
 ) -> Tensor:
+    """Return the loss of a batch: photographs at `photo_rows`, and as many random class images."""
     count, size = training.batch, backbone.resolution
     latents, time_ids = instances.photos.show(photo_rows, generator)
     rows = torch.tensor(photo_rows)
@@ -145,7 +154,7 @@ def _loss(
 
 
 @contextmanager
-def _trainable_lora(backbone: Backbone, training: LoraTraining, seed: int) -> Iterator[list[dict[str, Any]]]:
+def trainable_lora(backbone: Backbone, training: LoraTraining, seed: int) -> Iterator[list[dict[str, Any]]]:
     """Add new LoRA layers to the backbone; yields the optimizer's parameter groups."""
     from peft.helpers import disable_input_dtype_casting
 

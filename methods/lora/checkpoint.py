@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -128,23 +128,20 @@ class PersonalisedWeights:
     """One person's LoRA; on the backbone only during sampling."""
 
     phrase: str
-    file: Path
-    scale: float
+    weights_on: Callable[[], AbstractContextManager[None]]
+    """Context in which the weights are on the backbone."""
     backbone: Backbone
-    merge: bool = False
 
     @cached_property
-    def _lora(self) -> KeptChange[None]:
-        return KeptChange(
-            self.backbone, partial(lora_on, self.backbone, self.file, scale=self.scale, merge=self.merge)
-        )
+    def _weights(self) -> KeptChange[None]:
+        return KeptChange(self.backbone, self.weights_on)
 
     def session(self) -> AbstractContextManager[None]:
         """Keep the LoRA loaded between the calls of `generate` in the body."""
-        return self._lora.kept()
+        return self._weights.kept()
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        with self._lora.on():
+        with self._weights.on():
             return generate_split(requests, self._generate, partial(self._generate, small_batches=True))
 
     def _generate(self, requests: Sequence[Request], *, small_batches: bool = False) -> list[Image]:
@@ -157,6 +154,12 @@ def load_person(
     fitted: Path, scale: float, backbone: Backbone, *, merge: bool = False
 ) -> PersonalisedWeights:
     """Load the LoRA and the phrase in the folder `fitted`."""
-    if not (fitted / FILE).is_file():
-        raise MethodError(f"{fitted}: no {FILE}; fit the person again")
-    return PersonalisedWeights(read_phrase(fitted), fitted / FILE, scale, backbone, merge)
+    check_fitted(fitted, FILE)
+    weights_on = partial(lora_on, backbone, fitted / FILE, scale=scale, merge=merge)
+    return PersonalisedWeights(read_phrase(fitted), weights_on, backbone)
+
+
+def check_fitted(fitted: Path, name: str) -> None:
+    """Raise MethodError where a fit's folder does not contain a file of this name."""
+    if not (fitted / name).is_file():
+        raise MethodError(f"{fitted}: no {name}; fit the person again")

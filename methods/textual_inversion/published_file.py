@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from methods.backbone.backbone import Backbone
@@ -16,6 +17,8 @@ from methods.textual_inversion.embeddings import check_text_encoders
 SAFETENSORS: Final = (".safetensors", ".pti")
 """Suffixes of safetensors files; cog-sdxl calls them `embeddings.pti`."""
 PICKLED: Final = (".pt", ".bin")
+CLIP: Final = ("clip_l", "clip_g")
+"""Names of the text encoders' embeddings in one file."""
 ENCODERS: Final[Mapping[str, int]] = {"clip_l": 0, "text_encoders_0": 0, "clip_g": 1, "text_encoders_1": 1}
 """Text encoder of each tensor in the layouts of SDXL; the names with numbers are cog-sdxl's."""
 
@@ -69,6 +72,13 @@ def embeddings_in(file: Path) -> list[Tensor]:
     tensors: dict[str, Tensor] = {str(name): value for name, value in stored.items()}
     check_finite(file, tensors)
     return [_rows(file, name, tensors[name]) for name in _in_order(file, tensors)]
+
+
+def save_published(embeddings: Sequence[Tensor], file: Path) -> None:
+    """Write the embeddings of all text encoders, (V, D) each, as `clip_l` and, for SDXL, `clip_g`."""
+    named = zip(CLIP[: len(embeddings)], embeddings, strict=True)
+    tensors = {name: rows.detach().float().cpu().contiguous() for name, rows in named}
+    save_file(tensors, file, metadata={"format": "pt"})
 
 
 def _in_order(file: Path, tensors: Mapping[str, Tensor]) -> list[str]:

@@ -223,6 +223,7 @@ def settings(
     encoder = open_encoder(clip_folder, shared_backbone.device)
     chosen: dict[str, dict[str, object]] = {
         "dreambooth-lora": {"steps": 3, "class_pictures": 2, "learning_rate": 1e-2, "prior_weight": 1.0},
+        "ti-lora": {"steps": 4, "batch": 1, "learning_rate": 1e-2, "text_learning_rate": 0.2, "rank": 4},
         "lora-folder": {"path": str(folder / "loras")},
         "textual-inversion-folder": {"path": str(folder / "embeddings")},
         "image-folder": {"path": str(folder / "made-elsewhere")},

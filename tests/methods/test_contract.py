@@ -44,6 +44,7 @@ with_checkpoints = pytest.mark.parametrize(
     [
         ("sd1", "dreambooth-lora"),
         ("sd1", "textual-inversion"),
+        ("sd1", "ti-lora"),
         *((family, "dreambooth-lora") for family in FLOW_FAMILIES),
     ],
 )
@@ -202,7 +203,7 @@ def test_state_after_some_steps_is_the_same_whichever_are_saved(
     assert contents_of(several[1]) != contents_of(several[method.steps])
 
 
-@with_checkpoints
+@pytest.mark.parametrize("name", ["dreambooth-lora", "textual-inversion"])
 @pytest.mark.parametrize(
     ("lr_scheduler", "is_shorter_fit"),
     [("constant", True), ("constant_with_warmup", True), ("cosine", False)],

@@ -1,0 +1,1 @@
+"""Pivotal tuning: token embeddings and LoRA together."""
