@@ -47,7 +47,7 @@ TINY_SD = {"data", "checkpoints", "start", "steps", "batch", "device"}
         ("people", {"data", "train", "validation", "test", "processes", "ship"}),
         ("clip", {*TINY_SD, "out"}),
         ("autoencoder", TINY_SD),
-        ("backbone", {*TINY_SD, "out"}),
+        ("backbone", {*TINY_SD, "out", "family"}),
         (
             "ip-adapter",
             {*ADAPTER, *LARGE, "layout", "condition", "tokens", "timestep-power", "summary-loss-weight"},

@@ -54,3 +54,26 @@ def test_two_steps_on_a_folder_write_weights_and_card(
     # Another dataset's checkpoint must never be resumed.
     assert [path.name.startswith("folder-crowd-") for path in (folder.parent / "work").iterdir()] == [True]
     assert list((folder.parent / "work").glob(f"*/{name}.pt"))
+
+
+@pytest.mark.parametrize("family", ["unet", "flow"])
+def test_family_of_a_backbone_chooses_recipe_and_schedule(
+    family: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from methods.tiny_sd import transformer, unet
+
+    calls: list[tuple[str, object, str]] = []
+
+    def recorded(name: str) -> Callable[..., Path]:
+        return lambda workspace, schedule, command: calls.append((name, schedule, command)) or Path(name)
+
+    monkeypatch.setattr("bench.training.recipes.rendered_workspace", lambda *_, **__: None)
+    monkeypatch.setattr("methods.recipes.tiny_sd.make_backbone", recorded("unet"))
+    monkeypatch.setattr("methods.recipes.tiny_flow.make_flow_backbone", recorded("flow"))
+    assert bench("train", "backbone", "--family", family) == 0
+    assert bench("train", "backbone", "--family", family, "--start", "earlier") == 0
+    recipe, words = {
+        "unet": (unet, "bench train backbone"),
+        "flow": (transformer, "bench train backbone --family flow"),
+    }[family]
+    assert calls == [(family, recipe.SCHEDULE, words), (family, recipe.CONTINUED_SCHEDULE, words)]
