@@ -45,7 +45,6 @@ TESTED_INDIRECTLY = {
     "methods/recipes/test_tiny_sd.py": {"methods.recipes.model_card", "methods.tiny_sd.captions"},
     "metrics/encoders/test_contract.py": {
         "metrics.encoders.protocols",
-        "metrics.encoders.runtime.onnx_session",
     },
 }
 """Modules without a direct test, by the test file that runs them through the module that uses them."""
