@@ -1,8 +1,14 @@
 """The README's table and picture are those of the committed run."""
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
+from bench.analysis.comparison_table import compare
+from bench.report.html.table_data import table_data
 from bench.reporting import render_report
+from bench.runs.finished_run import read_run
 
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "results" / "showcase"
@@ -36,6 +42,19 @@ def test_the_committed_report_is_what_its_tables_give() -> None:
     assert render_report(RUN, "markdown") == (RUN / "report.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_shows_the_runs_image_grid() -> None:
-    assert "results/showcase/grid.webp" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert (RUN / "grid.webp").read_bytes()[8:12] == b"WEBP"
+def test_the_committed_page_has_the_numbers_of_the_runs_tables() -> None:
+    text = (RUN / "page.html").read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found, "make it again with results/scripts/showcase_page.py"
+    assert texts(json.loads(found[1])["table"]) == texts(table_data(compare(read_run(RUN))))
+
+
+def texts(table: dict[str, Any]) -> dict[str, list[str]]:
+    """By column, the texts of its cells."""
+    return {one["title"]: [cell["value"]["text"] for cell in one["cells"]] for one in table["columns"]}
+
+
+def test_the_readme_shows_the_page() -> None:
+    assert "results/showcase/page.webp" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (RUN / "page.webp").read_bytes()[8:12] == b"WEBP"
+    assert sum((RUN / name).stat().st_size for name in ("page.html", "page.webp")) < 3_000_000
