@@ -16,7 +16,7 @@ TESTED_INDIRECTLY = {
     "bench/cli/test_main.py": {"bench.cli.commands.reports", "bench.cli.commands.runs", "bench.cli.options"},
     "bench/doctor/test_diagnosis.py": {"bench.doctor.library_checks"},
     "bench/test_benchmark.py": {f"bench.runner.{name}" for name in ("cell_records", "dry_run", "manifest")},
-    "bench/votes/test_commands.py": {"bench.cli.commands.votes", "bench.votes.results"},
+    "bench/votes/test_commands.py": {"bench.cli.commands.votes"},
     "metrics/scores/test_scores.py": {"metrics.scores.encoder_metric"},
     "bench/training/test_train_command.py": {f"bench.training.{name}" for name in ("recipes", "rendered")},
     "bench/synthetic/parameters/test_persona_vector.py": {"bench.synthetic.parameters.shape_statistics"},

@@ -14,9 +14,10 @@ from statistics import fmean
 import numpy as np
 
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.statistics import Estimate, Pair, estimate, kendall_tau
+from bench.analysis.statistics import Estimate, Pair, kendall_tau
 from bench.runs.finished_run import Column, FinishedRun
 from bench.votes.answers import Vote
+from bench.votes.clusters import clustered_estimate
 from bench.votes.strengths import Strength
 
 
@@ -45,7 +46,7 @@ def metric_agreement(
         if not any((label, *place) in scores for vote in decided for label, place in _images(vote)):
             continue
         values = [_agrees(vote, scores) for vote in decided]
-        share = estimate(values, [cluster(vote) for vote in decided], share=True)
+        share = clustered_estimate(values, [cluster(vote) for vote in decided], share=True)
         means = {s.method: e.mean for s in strengths if (e := image_column.entry(s.method).estimate)}
         found.append(MetricAgreement(column, share, _tau(means, strengths, column.better)))
     return sorted(found, key=lambda agreement: -agreement.share.mean)
@@ -67,12 +68,12 @@ def voter_agreement(votes: Sequence[Vote]) -> Estimate | None:
             if others:
                 values.append(fmean(others))
                 clusters.append(cluster(vote))
-    return estimate(values, clusters, share=True) if values else None
+    return clustered_estimate(values, clusters, share=True) if values else None
 
 
 def cluster(vote: Vote) -> Pair:
-    """Voter, and person with prompt: votes that share one are alike."""
-    return vote.voter, (vote.comparison.person, vote.comparison.prompt)
+    """Voter and person: votes that share one are alike."""
+    return vote.voter, vote.comparison.person
 
 
 def _scores(run: FinishedRun, column: Column) -> dict[tuple[str, str, str, int], float]:

@@ -12,6 +12,7 @@ from bench.markdown import table as markdown_table
 from bench.report.cell_text import estimate_text, value_text
 from bench.votes.agreement import MetricAgreement, cluster, metric_agreement, voter_agreement
 from bench.votes.answers import QUESTIONS, Ballots, Question, Vote
+from bench.votes.clusters import has_intervals
 from bench.votes.strengths import (
     Model,
     Strength,
@@ -90,8 +91,9 @@ def as_json(table: ComparisonTable, ballots: Ballots) -> str:
 
 def _head(table: ComparisonTable, ballots: Ballots) -> str:
     lines = [f"refused: {line}" for line in ballots.refused]
-    if len(ballots.voters) < MIN_PEOPLE:
-        lines.append(f"no intervals and no verdicts: they need at least {MIN_PEOPLE} voters")
+    every = [cluster(vote) for votes in ballots.votes.values() for vote in votes]
+    if not has_intervals(every):
+        lines.append(f"no intervals and no verdicts: they need at least {MIN_PEOPLE} voters and people")
     for study in ballots.studies:
         lines += [
             f"never shown: {counted(count, 'image')} of {method} that failed or show nothing"
@@ -111,8 +113,8 @@ def _section(result: QuestionResult) -> list[str]:
         f"## {HEADINGS[result.question]}",
         bullets(_remarks(result)),
         "Log-strength by Davidson's model of paired comparisons with ties, relative to the mean of all "
-        "methods; voters, and persons with prompts, are taken as random. Preferred: the share of votes "
-        "against the mean method that the model expects, where a tie counts half.",
+        "methods; voters and people are taken as random. Preferred: the share of votes against the mean "
+        "method that the model expects, where a tie counts half.",
         _strength_table(result),
         "Differences with Holm's correction over the pairs at 5 %; each interval has the level at which it "
         "was tested.",

@@ -6,7 +6,7 @@ part of the model, because counting them as half a win each would pull all stren
 log-likelihood is concave; Newton's method finds its maximum. A weak normal prior keeps the strengths of
 methods that win or lose every vote finite.
 
-Votes of one voter are alike, and so are votes on one person and prompt. Each estimate is linear in the votes'
+Votes of one voter are alike, and so are votes on one person. Each estimate is linear in the votes'
 influences on it (Huber 1967), so that its interval is that of a mean over two crossed kinds of clusters
 (Cameron, Gelbach & Miller 2011), as everywhere in the report.
 """
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.contrasts import ALPHA, Verdict
-from bench.analysis.statistics import LEVEL, Estimate, Pair, estimate, holm, holm_levels
+from bench.analysis.statistics import LEVEL, Estimate, Pair, holm, holm_levels
+from bench.votes.clusters import clustered_estimate
 
 PRIOR_SD: Final = 3.0
 """Of the log-strengths and of the tendency to tie: a difference of 3 is 95 % of the votes."""
@@ -36,7 +37,7 @@ class Strength:
 
     method: str
     estimate: Estimate
-    """Without an interval for fewer than five voters; `n` is the number of all votes."""
+    """Without an interval for fewer than five voters or people; `n` is the number of all votes."""
     wins: int
     losses: int
     ties: int
@@ -83,7 +84,7 @@ class Votes:
     outcome: Indices
     """1 where the first won, -1 where it lost, 0 for a tie; N."""
     clusters: tuple[Pair, ...]
-    """Voter, and person with prompt, of each vote."""
+    """Voter and person of each vote."""
 
 
 def fit(votes: Votes) -> Model:
@@ -168,7 +169,7 @@ def _estimate(model: Model, votes: Votes, weights: Floats, level: float) -> Esti
     influence = model.influences @ weights
     # The prior leaves a small rest, which is no spread.
     values = value + len(influence) * (influence - influence.mean())
-    return estimate(values, votes.clusters, level=level)
+    return clustered_estimate(values, votes.clusters, level=level)
 
 
 def _counts(votes: Votes, method: int) -> tuple[int, int, int]:

@@ -46,7 +46,9 @@ def test_page_is_written_and_its_answers_are_counted(
     best, other = result["strengths"]
     assert (best["method"], best["wins"], best["ties"], best["losses"]) == ("marked", 60, 12, 0)
     assert best["estimate"]["mean"] == pytest.approx(-other["estimate"]["mean"])
-    assert result["differences"][0]["verdict"] == "below"
+    # Three people are too few for a verdict.
+    assert result["differences"][0]["verdict"] == "not separable"
+    assert result["differences"][0]["difference"]["low"] is None
     assert result["voters_agree"]["mean"] == 1
     assert bench("votes", suite_run, "--count", *files) == 0
     text = capsys.readouterr().out
@@ -72,7 +74,7 @@ def test_damaged_file_is_named_and_the_exit_status_says_so(
     assert printed.err.startswith(f"bench: {bad}: not JSON")
     assert len(printed.err.splitlines()) == 1
     assert f"* refused: {bad}: not JSON" in printed.out
-    assert "* no intervals and no verdicts: they need at least 5 voters" in printed.out
+    assert "* no intervals and no verdicts: they need at least 5 voters and people" in printed.out
 
 
 def test_wrong_use_is_refused_in_one_line(

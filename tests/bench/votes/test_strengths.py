@@ -19,19 +19,19 @@ TRUE = np.array([0.9, 0.3, -0.2, -1.0])
 TIE_TENDENCY = -0.3
 
 
-def simulated(rng: np.random.Generator, voters: int, places: int, votes_each: int, *, spread: float) -> Votes:
-    """Votes between random methods; every voter, and every place, has log-strengths of its own."""
-    of_voter, of_place = (rng.normal(0, spread, (count, len(TRUE))) for count in (voters, places))
+def simulated(rng: np.random.Generator, voters: int, people: int, votes_each: int, *, spread: float) -> Votes:
+    """Votes between random methods; every voter, and every person shown, has log-strengths of its own."""
+    of_voter, of_person = (rng.normal(0, spread, (count, len(TRUE))) for count in (voters, people))
     voter = np.repeat(np.arange(voters), votes_each)
-    place = rng.integers(places, size=len(voter))
+    person = rng.integers(people, size=len(voter))
     order = rng.permuted(np.tile(np.arange(len(TRUE)), (len(voter), 1)), axis=1)
     first, second = order[:, 0], order[:, 1]
-    log_strengths, rows = TRUE + of_voter[voter] + of_place[place], np.arange(len(voter))
+    log_strengths, rows = TRUE + of_voter[voter] + of_person[person], np.arange(len(voter))
     d = log_strengths[rows, first] - log_strengths[rows, second]
     weights = np.exp(np.stack([d / 2, -d / 2, np.full(len(d), TIE_TENDENCY)], 1))
     cumulative = (weights / weights.sum(1, keepdims=True)).cumsum(1)
     outcome = np.array([1, -1, 0])[(rng.random(len(d))[:, None] > cumulative[:, :2]).sum(1)]
-    return Votes(METHODS, first, second, outcome, tuple(zip(voter.tolist(), place.tolist(), strict=True)))
+    return Votes(METHODS, first, second, outcome, tuple(zip(voter.tolist(), person.tolist(), strict=True)))
 
 
 def test_known_strengths_and_ties_are_recovered() -> None:
@@ -40,17 +40,17 @@ def test_known_strengths_and_ties_are_recovered() -> None:
     assert model.tie_tendency == pytest.approx(TIE_TENDENCY, abs=0.05)
 
 
-def test_intervals_cover_the_strengths_of_the_average_voter_and_place() -> None:
-    average = fit(simulated(np.random.default_rng(1), 1500, 1500, 60, spread=0.5)).log_strengths
+def test_intervals_cover_the_strengths_for_the_average_voter_and_person() -> None:
+    average = fit(simulated(np.random.default_rng(1), 1000, 1000, 60, spread=0.5)).log_strengths
     rng, covered = np.random.default_rng(2), []
-    for _ in range(80):
-        votes = simulated(rng, 10, 20, 30, spread=0.5)
+    for _ in range(60):
+        votes = simulated(rng, 10, 8, 40, spread=0.5)
         for found, true in zip(strengths(votes, fit(votes)), average, strict=True):
             assert found.estimate.low is not None
             assert found.estimate.high is not None
             covered.append(found.estimate.low <= true <= found.estimate.high)
-    # The four strengths of a round are dependent: two standard errors are at most .04.
-    assert 0.91 <= np.mean(covered) <= 0.99
+    # The four strengths of a round are dependent: two standard errors are at most .05.
+    assert 0.9 <= np.mean(covered) <= 0.995
 
 
 def test_influence_is_what_a_vote_changes() -> None:
@@ -75,16 +75,17 @@ def test_two_methods_without_ties_have_the_log_odds_of_the_votes() -> None:
 
 def test_method_that_wins_every_vote_stays_finite() -> None:
     rows = [("a", "b", 1)] * 30
-    votes = numbered_votes(("a", "b"), rows, [(f"v{i % 6}", "p") for i in range(30)])
+    votes = numbered_votes(("a", "b"), rows, [(f"v{i % 6}", f"p{i % 5}") for i in range(30)])
     found = strengths(votes, fit(votes))
     assert 0 < found[0].estimate.mean < 2 * PRIOR_SD
     assert (found[0].wins, found[0].ties, found[0].losses) == (30, 0, 0)
     assert (found[1].wins, found[1].ties, found[1].losses) == (0, 0, 30)
 
 
-def test_few_voters_get_no_interval_and_no_verdict() -> None:
+@pytest.mark.parametrize(("voters", "people"), [(MIN_PEOPLE - 1, 11), (11, MIN_PEOPLE - 1)])
+def test_few_voters_or_people_get_no_interval_and_no_verdict(voters: int, people: int) -> None:
     rows = [("a", "b", 1)] * 40 + [("a", "b", 0)] * 4
-    clusters = [(f"v{i % (MIN_PEOPLE - 1)}", f"p{i % 11}") for i in range(44)]
+    clusters = [(f"v{i % voters}", f"p{i % people}") for i in range(44)]
     votes = numbered_votes(("a", "b"), rows, clusters)
     (found,) = differences(votes, fit(votes))
     assert (found.difference.low, found.verdict) == (None, "not separable")
