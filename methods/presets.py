@@ -94,6 +94,24 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
         "weights, its dropout of captions and its average of the weights; LoRA on attention only",
         {**_AI_TOOLKIT, "shift": 1.0},
     ),
+    "diffusers-readme-flux": Preset(
+        "diffusers examples/dreambooth/README_flux.md, the command for train_dreambooth_lora_flux.py: with "
+        "Prodigy and guidance scale 1",
+        {
+            "weight_decay": 1e-4,
+            "text_weight_decay": 1e-3,
+            "mixed_precision": "bf16",
+            "optimizer": "prodigy",
+            "learning_rate": 1.0,
+            "accumulation": 4,
+        },
+    ),
+    "ai-toolkit-flux": Preset(
+        "ostris/ai-toolkit config/examples/train_lora_flux_24gb.yaml; without its 8-bit optimiser and "
+        "weights, its dropout of captions, average of the weights and other resolutions; LoRA on the layers "
+        "of diffusers' script",
+        _AI_TOOLKIT,
+    ),
     "faces-sd3": Preset(
         "this project, not measured: the preset faces with rates, weight decays, timesteps and loss of "
         "diffusers examples/dreambooth/README_sd3.md",

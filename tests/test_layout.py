@@ -34,6 +34,7 @@ TESTED_INDIRECTLY = {
     },
     "methods/backbone/families/test_flow_families.py": {
         "methods.backbone.families.flow_transformer",
+        "methods.backbone.families.flux",
         "methods.backbone.families.stable_diffusion_3",
     },
     "methods/lora/test_pretrained.py": {"methods.backbone.families.lora_files"},

@@ -242,14 +242,18 @@ class Backbone:
             prompts, clip_skip=spec.clip_skip, max_length=spec.max_sequence_length
         )
 
-    def conditioning(self, text: TextFeatures, time_ids: Tensor | None = None) -> dict[str, Any]:
+    def conditioning(
+        self, text: TextFeatures, time_ids: Tensor | None = None, *, guidance_scale: float = 1.0
+    ) -> dict[str, Any]:
         """Return keyword arguments of the network: `backbone.predict(x_t, t, backbone.conditioning(text))`.
 
         `time_ids`, (N, 6), are SDXL's original height and width, top and left of the crop, and target
         height and width, in pixels. None means an uncropped image of the backbone's resolution, as in
-        sampling. The other families ignore them.
+        sampling. `guidance_scale` is an input of FLUX.1 dev. The other families ignore them.
         """
-        return self.denoiser.conditioning(text, resolution=self.resolution, time_ids=time_ids)
+        return self.denoiser.conditioning(
+            text, resolution=self.resolution, time_ids=time_ids, guidance_scale=guidance_scale
+        )
 
     def predict(self, x_t: Tensor, t: Tensor, said: Mapping[str, Any]) -> Tensor:
         """The network's output, (B, C, h, w), float32, for noised latents (B, C, h, w) at timesteps (B,).

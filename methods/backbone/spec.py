@@ -10,8 +10,8 @@ from methods.setting_checks import Bounds, Share
 EMBEDDED: Final = "embedded"
 """Setting value for the backbone, encoder or adapter that ships with the package."""
 
-Family = Literal["sd1", "sd2", "sdxl", "sd3"]
-"""Stable Diffusion 1.x, 2.x, XL, or 3 and 3.5."""
+Family = Literal["sd1", "sd2", "sdxl", "sd3", "flux"]
+"""Stable Diffusion 1.x, 2.x, XL, 3 and 3.5, or FLUX.1."""
 Guidance = Annotated[float, Bounds(1, 1000)]
 
 
@@ -20,8 +20,8 @@ class BackboneSpec:
     """The checkpoint and the sampling settings of a run."""
 
     path: str = EMBEDDED
-    """A Stable Diffusion (1, 2, XL, 3 or 3.5) folder in diffusers' layout, a hub id, a single `.safetensors`
-    file (of 1, 2 or XL), or `embedded` for the one that ships with the package."""
+    """A folder of Stable Diffusion (1, 2, XL, 3, 3.5) or FLUX.1 in diffusers' layout, a hub id, a single
+    `.safetensors` file (of 1, 2 or XL), or `embedded` for the one that ships with the package."""
     revision: str | None = None
     """The hub's commit, 40 digits; required for a hub id, ignored for a folder."""
     variant: str | None = None
@@ -36,7 +36,9 @@ class BackboneSpec:
     """`ddim`, `dpm++`, `euler`, `unipc`, `pndm`, or `own` for the checkpoint's."""
     steps: Annotated[int, Bounds(1, 1000)] = 30
     guidance: Guidance = 7.5
-    """Scale of classifier-free guidance; 1 is none."""
+    """Scale of classifier-free guidance; 1 is none. FLUX.1 dev reads it as an input instead."""
+    true_cfg_scale: Guidance = 1.0
+    """For `flux`: scale of classifier-free guidance, which takes two passes; 1 is none."""
     guidance_rescale: Share = 0.0
     """Rescaling of the guided prediction (Lin et al. 2024), for models with zero terminal SNR; 0: none."""
     use_karras_sigmas: bool = False
@@ -44,12 +46,13 @@ class BackboneSpec:
     clip_skip: Annotated[int, Bounds(1, 10)] | None = None
     """Last layers of the text encoders that are not used, in training and in sampling; None: as published."""
     shift: Annotated[float, Bounds(0.01, 100)] | None = None
-    """For `sd3`: shift of the sampler's noise levels towards noise, as diffusers' scheduler has it; None: the
-    checkpoint's own."""
+    """For `sd3` and `flux`: shift of the sampler's noise levels towards noise, by diffusers' scheduler; None:
+    the checkpoint's own, which FLUX.1 dev computes from the resolution."""
     t5: bool = True
     """For `sd3`: load the T5 text encoder; false: zeros in the place of its tokens, less memory."""
     max_sequence_length: Annotated[int, Bounds(1, 512)] | None = None
-    """For `sd3`: tokens of T5 per prompt, in training and in sampling; None: 256, as in diffusers."""
+    """For `sd3` and `flux`: tokens of T5 per prompt, in training and in sampling; None: 256 and 512, as in
+    diffusers."""
     negative_prompt: str = ""
     resolution: Annotated[int, Bounds(8, 8192)] | None = None
     """Side of an image in pixels; None is the network's native size."""

@@ -95,16 +95,20 @@ class DreamBoothLora(MethodBase):
     min_snr: Rate | None = None
     """Gamma of Min-SNR weighting of the photographs' loss (Hang et al. 2023); None: equal weights."""
     weighting_scheme: WeightingScheme = "none"
-    """For `sd3`: density of the timesteps (`logit_normal`, `mode`; else uniform) or weights of the losses
-    (`sigma_sqrt`, `cosmap`), as in diffusers' scripts."""
+    """For `sd3` and `flux`: density of the timesteps (`logit_normal`, `mode`; else uniform) or weights of the
+    losses (`sigma_sqrt`, `cosmap`), as in diffusers' scripts."""
     logit_mean: Scale = 0.0
     """For `weighting_scheme = "logit_normal"`; as in diffusers, a positive mean favours low noise."""
     logit_std: Scale = 1.0
     mode_scale: Scale = 1.29
     precondition_outputs: bool = False
-    """For `sd3`: the loss of the restored latents, as in the script's default, instead of the velocity's."""
+    """For `sd3` and `flux`: the loss of the restored latents, as in the script for SD 3, instead of the
+    velocity's."""
     shift: Annotated[float, Bounds(0.01, 100)] | None = None
-    """For `sd3`: shift of the timesteps towards noise; None: the checkpoint's own."""
+    """For `sd3` and `flux`: shift of the timesteps towards noise; None: that of the checkpoint's scheduler,
+    without its shift by resolution, as in diffusers' scripts."""
+    guidance_scale: Annotated[float, Bounds(0, 100)] = 1.0
+    """For FLUX.1 dev: the guidance scale that the network reads in training."""
     noise_offset: Share = 0.0
     """Deviation of a constant added to each channel's noise, for very dark and bright images; 0: none."""
     gradient_checkpointing: bool = False
@@ -182,6 +186,7 @@ class DreamBoothLora(MethodBase):
             min_snr=self.min_snr,
             merged=self.merged,
             noise_offset=self.noise_offset,
+            guidance_scale=self.guidance_scale,
             use_dora=self.use_dora,
             use_rslora=self.use_rslora,
         )

@@ -62,6 +62,7 @@ class LoraTraining:
     prior_weight: float
     min_snr: float | None
     merged: bool
+    guidance_scale: float = 1.0
     noise_offset: float = 0.0
     use_dora: bool = False
     use_rslora: bool = False
@@ -143,7 +144,9 @@ def lora_loss(
         # Class images were generated uncropped, at this size.
         time_ids = torch.cat([time_ids, torch.tensor([[size, size, 0, 0, size, size]] * count)])
     t = training.noise.random_timesteps(len(rows), generator).to(backbone.device)
-    conditioning = backbone.conditioning(text.features(rows), time_ids)
+    conditioning = backbone.conditioning(
+        text.features(rows), time_ids, guidance_scale=training.guidance_scale
+    )
     losses = noised_losses(backbone, latents, conditioning, t, generator, noise_offset=training.noise_offset)
     # As in the published scripts: Min-SNR weights the photographs' loss, not that of the class images.
     loss: Tensor = (losses[:count] * training.noise.weight(t[:count], training.min_snr)).mean()

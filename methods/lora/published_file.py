@@ -18,6 +18,9 @@ ALPHA: Final = ".alpha"
 PAIRS: Final = ((".lora_down.weight", ".lora_up.weight"), (".lora_A.weight", ".lora_B.weight"))
 """Ends of the names of a layer's two matrices: the first has the rank as its first dimension."""
 
+NAMED: Final = ("unet.", "double_blocks.", "single_blocks.", "transformer.")
+"""Beginnings of the names of processors that need no prefix; the second and third are FLUX.1's."""
+
 UNSUPPORTED: Final[Mapping[str, Callable[[str], bool]]] = {
     "a LoHa (LyCORIS)": lambda name: ".hada_" in name,
     "a LoKr (LyCORIS)": lambda name: ".lokr_" in name,
@@ -41,7 +44,7 @@ def copy_published(file: Path, to: Path) -> None:
     """
     state = _read(file)
     _check_kind(state, file)
-    bare = all(".processor." in name and not name.startswith("unet.") for name in state)
+    bare = all(".processor." in name and not name.startswith(NAMED) for name in state)
     if file.suffix == ".safetensors" and not bare and not any(name.endswith(ALPHA) for name in state):
         # The header of a file by diffusers may contain its alphas.
         shutil.copyfile(file, to)

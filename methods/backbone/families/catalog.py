@@ -54,6 +54,12 @@ PIPELINES: Final[Mapping[str, PipelineLayout]] = {
         ("transformer", "vae", *_CLIP, *_CLIP_2, *_T5, "scheduler"),
         optional=_T5,
     ),
+    "FluxPipeline": PipelineLayout(
+        "methods.backbone.families.flux:Flux", ("transformer", "vae", *_CLIP, *_CLIP_2, "scheduler")
+    ),
+    "FluxKontextPipeline": PipelineLayout(
+        "methods.backbone.families.flux:FluxKontext", ("transformer", "vae", *_CLIP, *_CLIP_2, "scheduler")
+    ),
 }
 """The supported pipelines by their class name in model_index.json."""
 

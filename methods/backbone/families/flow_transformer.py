@@ -64,7 +64,12 @@ class FlowTransformer(Denoiser):
         return type(own).from_config(own.config, **changes) if changes else own
 
     def conditioning(
-        self, text: TextFeatures, *, resolution: int, time_ids: Tensor | None = None
+        self,
+        text: TextFeatures,
+        *,
+        resolution: int,
+        time_ids: Tensor | None = None,
+        guidance_scale: float = 1.0,
     ) -> dict[str, Any]:
         return {"encoder_hidden_states": text.tokens, "pooled_projections": text.pooled}
 

@@ -114,7 +114,12 @@ class Denoiser(ABC):
 
     @abstractmethod
     def conditioning(
-        self, text: TextFeatures, *, resolution: int, time_ids: Tensor | None = None
+        self,
+        text: TextFeatures,
+        *,
+        resolution: int,
+        time_ids: Tensor | None = None,
+        guidance_scale: float = 1.0,
     ) -> dict[str, Any]:
         """Return the network's keyword arguments for `text`; see `Backbone.conditioning`."""
 

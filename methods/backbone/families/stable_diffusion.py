@@ -41,9 +41,10 @@ class UNetDenoiser(Denoiser):
             )
 
     def check_settings(self, spec: BackboneSpec) -> None:
-        for name in ("shift", "max_sequence_length"):
-            if getattr(spec, name) is not None:
-                raise MethodError(f"backbone: {name} is for sd3; leave it out for {self.family}")
+        plain = BackboneSpec()
+        for name in ("shift", "max_sequence_length", "true_cfg_scale"):
+            if getattr(spec, name) != getattr(plain, name):
+                raise MethodError(f"backbone: {name} is for sd3 or flux; leave it out for {self.family}")
 
     @property
     def resolution(self) -> int:
@@ -112,7 +113,12 @@ class StableDiffusion(UNetDenoiser):
         return TextFeatures(tokens, output.pooler_output)
 
     def conditioning(
-        self, text: TextFeatures, *, resolution: int, time_ids: Tensor | None = None
+        self,
+        text: TextFeatures,
+        *,
+        resolution: int,
+        time_ids: Tensor | None = None,
+        guidance_scale: float = 1.0,
     ) -> dict[str, Any]:
         return {"encoder_hidden_states": text.tokens}
 

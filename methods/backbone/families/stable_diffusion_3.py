@@ -15,6 +15,7 @@ from methods.backbone.families.flow_transformer import FlowTransformer
 from methods.backbone.families.interface import SamplingBatch
 from methods.backbone.families.text_features import TextFeatures, token_ids, where_filled
 from methods.backbone.spec import BackboneSpec, Family
+from methods.errors import MethodError
 
 T5_TOKENS = 256
 """Tokens of T5 per prompt, as in the pipeline."""
@@ -55,6 +56,11 @@ class StableDiffusion3(FlowTransformer):
     def pixels(self) -> int:
         side: int = self.pipe.vae_scale_factor * self.network.config.patch_size
         return side
+
+    def check_settings(self, spec: BackboneSpec) -> None:
+        super().check_settings(spec)
+        if spec.true_cfg_scale != 1:
+            raise MethodError("backbone: true_cfg_scale is for flux; set guidance for sd3")
 
     def encode_text(
         self, prompts: Sequence[str], *, clip_skip: int | None = None, max_length: int | None = None

@@ -65,7 +65,12 @@ class StableDiffusionXL(UNetDenoiser):
         return TextFeatures(joined, pooled)
 
     def conditioning(
-        self, text: TextFeatures, *, resolution: int, time_ids: Tensor | None = None
+        self,
+        text: TextFeatures,
+        *,
+        resolution: int,
+        time_ids: Tensor | None = None,
+        guidance_scale: float = 1.0,
     ) -> dict[str, Any]:
         if time_ids is None:
             uncropped = [resolution, resolution, 0, 0, resolution, resolution]

@@ -87,7 +87,7 @@ def no_tokenizer(folder: Path) -> None:
 
 
 def other_pipeline(folder: Path) -> None:
-    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    (folder / "model_index.json").write_text('{"_class_name": "SanaPipeline"}')
 
 
 def no_index(folder: Path) -> None:
@@ -99,7 +99,7 @@ def no_index(folder: Path) -> None:
     [
         (only_pickles, "safetensors weights"),
         (no_tokenizer, "tokenizer_2: no such folder"),
-        (other_pipeline, "a FluxPipeline; expected one of StableDiffusionPipeline"),
+        (other_pipeline, "a SanaPipeline; expected one of StableDiffusionPipeline"),
         (no_index, "model_index.json: cannot be read"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxPipeline
 from diffusers.training_utils import (
     compute_density_for_timestep_sampling,
     compute_loss_weighting_for_sd3,
@@ -20,9 +20,11 @@ from diffusers.training_utils import (
 from peft import LoraConfig
 from safetensors import safe_open
 from tiny_pipelines import SIDE
+from tiny_transformers import FlowFolders
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
+from methods.backbone.families.text_features import TextFeatures
 from methods.compute.seeding import seeded_generator
 from methods.dreambooth_lora.method import DreamBoothLora
 from methods.errors import MethodError
@@ -44,11 +46,31 @@ def learned(
     return method.learn(subject, Checkpoints({method.steps: into}), backbone=backbone, seed=seed)
 
 
+def official_prediction(
+    family: str, transformer: Any, noisy: Tensor, timesteps: Tensor, text: TextFeatures
+) -> Tensor:
+    """The call of the transformer in train_dreambooth_lora_sd3.py and train_dreambooth_lora_flux.py."""
+    said = {"encoder_hidden_states": text.tokens, "pooled_projections": text.pooled, "return_dict": False}
+    if family == "sd3":
+        return transformer(hidden_states=noisy, timestep=timesteps, **said)[0]
+    batch, channels, height, width = noisy.shape
+    ids = FluxPipeline._prepare_latent_image_ids(batch, height // 2, width // 2, "cpu", torch.float32)
+    velocity = transformer(
+        hidden_states=FluxPipeline._pack_latents(noisy, batch, channels, height, width),
+        timestep=timesteps / 1000,
+        guidance=torch.tensor([1.0]).expand(batch),
+        txt_ids=torch.zeros(text.tokens.shape[1], 3),
+        img_ids=ids,
+        **said,
+    )[0]
+    return FluxPipeline._unpack_latents(velocity, height * 8, width * 8, 8)
+
+
 def official_losses(
     backbone: Backbone, subject: Subject, method: DreamBoothLora, *, precondition: bool
 ) -> list[float]:
     """The loop of diffusers' train_dreambooth_lora_sd3.py, with this project's random numbers."""
-    pipe = DiffusionPipeline.from_pretrained(backbone.folder)
+    pipe = DiffusionPipeline.from_pretrained(backbone.folder, dtype=torch.float32)
     transformer, scheduler = pipe.transformer, FlowMatchEulerDiscreteScheduler(shift=backbone.noise.shift)
     transformer.requires_grad_(False)
     torch.manual_seed(1)
@@ -71,8 +93,8 @@ def official_losses(
         noise = torch.randn(model_input.shape, generator=generator)
         sigmas = (timesteps / 1000).view(-1, 1, 1, 1)
         noisy = (1.0 - sigmas) * model_input + sigmas * noise
-        said = backbone.conditioning(backbone.encode_text([prompts[row]]))
-        prediction = transformer(hidden_states=noisy, timestep=timesteps, **said, return_dict=False)[0]
+        text = backbone.encode_text([prompts[row]])
+        prediction = official_prediction(backbone.family, transformer, noisy, timesteps, text)
         target = noise - model_input
         if precondition:
             prediction, target = prediction * (-sigmas) + noisy, model_input
@@ -154,7 +176,7 @@ def test_diffusers_generates_the_same_image_from_the_file(
     backbone = flow_backbone
     method.fit(subject, tmp_path, backbone=backbone, seed=1)
     (ours,) = method.load(tmp_path, backbone=backbone).generate([REQUEST])
-    pipe = DiffusionPipeline.from_pretrained(backbone.folder)
+    pipe = DiffusionPipeline.from_pretrained(backbone.folder, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_lora_weights(tmp_path, weight_name=FILE)
     theirs = pipe(
@@ -194,12 +216,19 @@ def test_file_has_diffusers_names_and_metadata(
         {"prior_weight": 1.0, "class_pictures": 2},
         {"targets": ("to_q",)},
         {"noise_offset": 0.5},
+        {"guidance_scale": 5.0},
     ],
     ids=str,
 )
 def test_setting_changes_the_learned_weights(
-    changed: dict[str, Any], subject: Subject, flow_backbone: Backbone, tmp_path: Path
+    changed: dict[str, Any],
+    subject: Subject,
+    flow_backbone: Backbone,
+    flow_folders: FlowFolders,
+    tmp_path: Path,
 ) -> None:
+    if "guidance_scale" in changed:
+        flow_backbone = flow_folders.backbone("flux")
     losses = learned(replace(QUICK, **changed), subject, tmp_path / "fit", flow_backbone)
     plain = learned(QUICK, subject, tmp_path / "plain", flow_backbone)
     assert not torch.allclose(losses, plain, rtol=1e-6)

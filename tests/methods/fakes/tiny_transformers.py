@@ -1,4 +1,4 @@
-"""Random-weight folders in the published layouts of SD 3.5, reduced in width only."""
+"""Random-weight folders in the published layouts of SD 3.5 and FLUX.1, reduced in width only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from diffusers import AutoencoderKL, SD3Transformer2DModel
+from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
 from tiny_pipelines import (
     CLIP_L,
     OPENCLIP_G,
@@ -24,7 +24,7 @@ from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 
-FLOW_FAMILIES: Final = ("sd3",)
+FLOW_FAMILIES: Final = ("sd3", "flux")
 
 CHANNELS: Final = 16
 WORDS: Final = "a photo of man woman dog smiling sad blurry picture sks"
@@ -148,8 +148,8 @@ class FlowFolders:
 
 
 def spec_of(folder: Path, **settings: Any) -> BackboneSpec:
-    chosen = {"steps": 2, "guidance": 3.0, "batch": 2, "device": "cpu", "max_sequence_length": 16, **settings}
-    return BackboneSpec(path=str(folder), **chosen)
+    chosen = {"steps": 2, "guidance": 3.0, "batch": 2, "device": "cpu", "max_sequence_length": 16}
+    return BackboneSpec(path=str(folder), **{**chosen, "resolution": SIDE, **settings})
 
 
 def write_stable_diffusion_3(folder: Path) -> None:
@@ -169,7 +169,63 @@ def write_stable_diffusion_3(folder: Path) -> None:
         write_t5(folder / "text_encoder_3", folder / "tokenizer_3")
 
 
-WRITERS: Final[dict[str, Callable[[Path], None]]] = {"sd3": write_stable_diffusion_3}
+FLUX: Final[dict[str, Any]] = {
+    "_class_name": "FluxTransformer2DModel",
+    "_diffusers_version": "0.30.0.dev0",
+    "_name_or_path": "../checkpoints/flux-dev/transformer",
+    "attention_head_dim": 16,
+    # Not in the published config, whose heads are 128 wide.
+    "axes_dims_rope": [4, 6, 6],
+    "guidance_embeds": True,
+    "in_channels": 4 * CHANNELS,
+    "joint_attention_dim": T5_WIDTH,
+    "num_attention_heads": 4,
+    "num_layers": 2,
+    "num_single_layers": 2,
+    "patch_size": 1,
+    "pooled_projection_dim": 24,
+}
+FLUX_SCHEDULER: Final[dict[str, Any]] = {
+    "_class_name": "FlowMatchEulerDiscreteScheduler",
+    "_diffusers_version": "0.30.0.dev0",
+    "base_image_seq_len": 256,
+    "base_shift": 0.5,
+    "max_image_seq_len": 4096,
+    "max_shift": 1.15,
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+    "use_dynamic_shifting": True,
+}
+FLUX_INDEX: Final[dict[str, Any]] = {
+    "_class_name": "FluxPipeline",
+    "_diffusers_version": "0.30.0.dev0",
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "text_encoder_2": ["transformers", "T5EncoderModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "T5TokenizerFast"],
+    "transformer": ["diffusers", "FluxTransformer2DModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+
+
+def write_flux(folder: Path) -> None:
+    """Write a folder of FLUX.1 dev: random weights from a fixed seed."""
+    write_json(folder / "model_index.json", FLUX_INDEX)
+    write_json(folder / "scheduler" / "scheduler_config.json", FLUX_SCHEDULER)
+    size = write_tokenizer(folder / "tokenizer", "sdxl")
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        write_network(folder / "transformer", FluxTransformer2DModel, FLUX)
+        vae = {**VAE, "scaling_factor": 0.3611, "shift_factor": 0.1159}
+        write_network(folder / "vae", AutoencoderKL, vae)
+        config = {**CLIP_L, "vocab_size": size}
+        write_json(folder / "text_encoder" / "config.json", config)
+        save(folder / "text_encoder" / "model.safetensors", text_weights(config), torch.float32)
+        write_t5(folder / "text_encoder_2", folder / "tokenizer_2")
+
+
+WRITERS: Final[dict[str, Callable[[Path], None]]] = {"sd3": write_stable_diffusion_3, "flux": write_flux}
 
 
 def write_network(folder: Path, cls: Any, config: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny_pipelines import SIDE
 from tiny_transformers import FlowFolders, spec_of
 
@@ -27,7 +29,8 @@ PROMPTS = ["a photo of a man, smiling", "a photo of a dog"]
 
 
 def diffusers_pipeline(folder: Path, **parts: Any) -> Any:
-    pipe = DiffusionPipeline.from_pretrained(folder, **parts)
+    # T5's config has half precision.
+    pipe = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, **parts)
     pipe.set_progress_bar_config(disable=True)
     pipe.vae.to(memory_format=torch.channels_last)
     return pipe
@@ -265,3 +268,56 @@ def test_files_include_the_transformer_and_a_missing_part_is_named(
     shutil.rmtree(folder / "text_encoder_3")
     with pytest.raises(MethodError, match="text_encoder_3: no such folder"):
         locate_checkpoint(spec_of(folder), fetch=False)
+
+
+def test_guidance_of_flux_is_an_input_or_true(flow_folders: FlowFolders) -> None:
+    backbone = flow_folders.backbone("flux")
+    weak, strong = (with_settings(backbone, guidance=g).generate(PROMPTS[:1], [4])[0] for g in (1.0, 9.0))
+    assert weak.tobytes() != strong.tobytes()
+    true = with_settings(backbone, true_cfg_scale=2.0, negative_prompt="a blurry picture")
+    pipe = diffusers_pipeline(backbone.folder)
+    expected = plain_images(pipe, backbone, true_cfg_scale=2.0, negative_prompt=["a blurry picture"] * 2)
+    assert largest_difference(true.generate(PROMPTS, [4, 5]), expected) <= 1
+    assert true.is_guided
+    assert not backbone.is_guided
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "message"),
+    [
+        ("flux", {"negative_prompt": "a dog"}, "reads negative_prompt only with true_cfg_scale above 1"),
+        ("flux", {"clip_skip": 1}, "clip_skip = 1 has no effect"),
+        ("flux", {"t5": False}, "t5 = false is for Stable Diffusion 3"),
+        ("sd3", {"true_cfg_scale": 2.0}, "true_cfg_scale is for flux"),
+    ],
+)
+def test_settings_without_effect_are_refused(
+    family: str, settings: dict[str, Any], message: str, flow_folders: FlowFolders
+) -> None:
+    with pytest.raises(MethodError, match=message):
+        Backbone.open(spec_of(flow_folders[family], **settings))
+
+
+def test_schnell_has_no_guidance_and_a_constant_shift(flow_folders: FlowFolders, tmp_path: Path) -> None:
+    config = "transformer/config.json"
+    folder = edited(flow_folders["flux"], tmp_path / "schnell", config, guidance_embeds=False)
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    state = {name: value for name, value in load_file(weights).items() if "guidance_embedder" not in name}
+    save_file(state, weights, metadata={"format": "pt"})
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    changes = {"shift": 1.0, "use_dynamic_shifting": False}
+    scheduler.write_text(json.dumps({**json.loads(scheduler.read_text()), **changes}))
+    backbone = Backbone.open(spec_of(folder))
+    assert "guidance" not in backbone.conditioning(backbone.encode_text(PROMPTS))
+    assert backbone.noise == RectifiedFlow(shift=1.0)
+    expected = plain_images(diffusers_pipeline(folder), backbone)
+    assert largest_difference(backbone.generate(PROMPTS, [4, 5]), expected) <= 1
+
+
+def test_shift_by_resolution_applies_in_sampling_only(flow_folders: FlowFolders) -> None:
+    backbone = flow_folders.backbone("flux")
+    assert backbone.noise == RectifiedFlow(shift=1.0)
+    # At 64 pixels, 16 tokens: mu = 0.459 by diffusers' `calculate_shift`.
+    shifted = Backbone.open(spec_of(backbone.folder, shift=math.exp(0.459375)))
+    images = shifted.generate(PROMPTS, [4, 5])
+    assert largest_difference(images, backbone.generate(PROMPTS, [4, 5])) <= 1
