@@ -71,6 +71,8 @@ def _fits(value: Any, expected: Any) -> bool:
         item_type = get_args(expected)[0]
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         return is_list and all(_fits(item, item_type) for item in value)
+    if origin is dict:
+        return isinstance(value, dict)
     if isinstance(value, bool):
         return expected is bool
     if expected is float:
@@ -90,4 +92,4 @@ def _type_name(expected: Any) -> str:
         return " or ".join(_type_name(option) for option in get_args(expected))
     if origin is tuple:
         return f"a list, each item {_type_name(get_args(expected)[0])}"
-    return TYPE_NAMES.get(expected, str(expected))
+    return "a table" if origin is dict else TYPE_NAMES.get(expected, str(expected))

@@ -23,6 +23,7 @@ from methods.encoders.insightface_faces import (
 )
 from methods.errors import MethodError
 from methods.interface import MethodBase
+from methods.ip_adapter.block_scales import BlockScales, check_block_scales
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages
 from methods.ip_adapter.method import embed
@@ -57,8 +58,8 @@ class IPAdapterFaceID(MethodBase):
     contain `faceid-plusv2` or `faceid-plus_`, as published."""
     structure_scale: Scale = 1.0
     """PlusV2: weight of the face structure from CLIP relative to the identity (published as s_scale)."""
-    scale: Scale = 1.0
-    """Weight of the image tokens relative to the text."""
+    scale: Scale | BlockScales = 1.0
+    """Weight of the image tokens relative to the text, or weights by block, as of `ip-adapter`."""
     lora_scale: Scale = 1.0
     """Weight of the checkpoint's LoRA; published: 1. Portrait has none."""
     photos: Literal["concat", "mean", "first"] = "concat"
@@ -73,6 +74,7 @@ class IPAdapterFaceID(MethodBase):
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_block_scales(self.name, self.scale)
         if not self.adapter:
             raise MethodError(
                 "ip-adapter-faceid: no adapter; set `adapter` to a published FaceID checkpoint, "
@@ -152,6 +154,7 @@ class IPAdapterFaceID(MethodBase):
         if plus:
             self._is_plus_v2(checkpoint)
         checkpoint.check(backbone, allow_other=self.other_backbone)
+        check_block_scales(self.name, self.scale, backbone.attention.blocks)
         return checkpoint
 
     def _is_plus_v2(self, checkpoint: PublishedAdapter) -> bool:

@@ -17,6 +17,7 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.prior_prompts import KeptChange, generate_split, generate_with_class_images
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet, read_tensors
 from methods.errors import MethodError
+from methods.ip_adapter.block_scales import BlockScales
 from methods.ip_adapter.checkpoint import PublishedAdapter
 from methods.subject import Request
 
@@ -65,7 +66,7 @@ class PersonalisedImages:
     features: ImageFeatures
     checkpoint: PublishedAdapter
     backbone: Backbone
-    scale: float
+    scale: float | BlockScales
     lora_scale: float = 1.0
     """Weight of the LoRA in a FaceID checkpoint."""
     shortcut: bool = False
@@ -74,8 +75,6 @@ class PersonalisedImages:
     """FaceID-PlusV2: weight of the Resampler's output."""
     mean_tokens: bool = False
     """Attend to the mean of the photographs' tokens instead of to all of them."""
-    blocks: tuple[str, ...] = ()
-    """The blocks of the U-Net with image tokens, `up.block_0`; empty for all."""
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
         if not (self.checkpoint.has_lora and self.lora_scale):
@@ -111,7 +110,7 @@ class PersonalisedImages:
         prompts = [request.prompt(self.phrase) for request in requests]
         seeds = [request.seed for request in requests]
         with self._adapter.on() as tokens:
-            backbone.attention.set_scale(block_scales(self.scale if scale is None else scale, self.blocks))
+            backbone.attention.set_scale(self.scale if scale is None else scale)
             return backbone.generate(
                 prompts,
                 seeds,
@@ -139,20 +138,9 @@ class PersonalisedImages:
         return tokens if self.backbone.is_guided else tokens[1:]
 
 
-def block_scales(scale: float, blocks: Sequence[str]) -> float | dict[str, dict[str, float]]:
-    """The argument of `set_ip_adapter_scale`: one scale, or one for these blocks and 0 for all others."""
-    if not blocks:
-        return scale
-    scales: dict[str, dict[str, float]] = {}
-    for block in blocks:
-        part, _, name = block.partition(".")
-        scales.setdefault(part, {})[name] = scale
-    return scales
-
-
 @contextmanager
 def adapted(
-    backbone: Backbone, checkpoint: PublishedAdapter, *, scale: float, lora_scale: float = 1.0
+    backbone: Backbone, checkpoint: PublishedAdapter, *, scale: float | BlockScales, lora_scale: float = 1.0
 ) -> Iterator[None]:
     """Attach the adapter and its LoRA with diffusers' own loader; detach both on exit."""
     attention = backbone.attention

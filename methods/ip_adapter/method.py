@@ -29,6 +29,7 @@ from methods.encoders.insightface_faces import (
 )
 from methods.errors import MethodError
 from methods.interface import MethodBase
+from methods.ip_adapter.block_scales import BlockScales, check_block_scales
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages, adapted
 from methods.setting_checks import DetectorSize, Scale, check_settings
@@ -54,11 +55,9 @@ class IPAdapter(MethodBase):
     encoder: str = "embedded"
     """Folder of the CLIPVisionModelWithProjection that the adapter was trained with; `embedded` for
     the built-in one."""
-    scale: Scale = 1.0
+    scale: Scale | BlockScales = 1.0
     """Weight of the image tokens relative to the text; 1 is diffusers' default. The authors advise 0.5 if the
-    prompt matters."""
-    blocks: tuple[str, ...] = ()
-    """The U-Net's blocks with image tokens, such as `down.block_2` and `up.block_0`; empty for all."""
+    prompt matters. Or weights by block, as diffusers nests them, others 0: `{ up = { block_0 = 1.0 } }`."""
     photos: Literal["concat", "mean", "mean-tokens", "first"] = "concat"
     """Attend to the tokens of all photographs, to the tokens of their mean feature, to the mean of their
     tokens, or to the first photograph only."""
@@ -77,8 +76,7 @@ class IPAdapter(MethodBase):
 
     def __post_init__(self) -> None:
         check_settings(self)
-        # A suite file gives a list.
-        object.__setattr__(self, "blocks", tuple(self.blocks))
+        check_block_scales(self.name, self.scale)
 
     @property
     def adapter_file(self) -> Path:
@@ -130,7 +128,6 @@ class IPAdapter(MethodBase):
             backbone,
             self.scale,
             mean_tokens=self.photos == "mean-tokens",
-            blocks=self.blocks,
         )
 
     def _open(self, backbone: Backbone) -> PublishedAdapter:
@@ -138,9 +135,7 @@ class IPAdapter(MethodBase):
         if checkpoint.face_width is not None:
             raise MethodError(f"{checkpoint.path}: a FaceID checkpoint; use the method ip-adapter-faceid")
         checkpoint.check(backbone, allow_other=self.other_backbone)
-        known = backbone.attention.blocks
-        if unknown := [block for block in self.blocks if block not in known]:
-            raise MethodError(f"ip-adapter: blocks {unknown}; this backbone has {', '.join(known)}")
+        check_block_scales(self.name, self.scale, backbone.attention.blocks)
         return checkpoint
 
     def _used(self, subject: Subject) -> Subject:

@@ -34,10 +34,14 @@ class UNetAttention:
         return {name: self._unet.get_submodule(name.removesuffix(".processor")) for name in names}
 
     @property
-    def blocks(self) -> list[str]:
-        """The blocks with cross-attention by diffusers' names for scales, such as `up.block_0`; sorted."""
-        names = {".".join(name.split(".")[:2]) for name in self.processor_names if ".attn2" in name}
-        return sorted(name.replace("_blocks.", ".block_") for name in names if "_blocks." in name)
+    def blocks(self) -> dict[str, int]:
+        """Number of transformers by block, by diffusers' names for scales: `down.block_1`, `mid`."""
+        transformers: dict[str, set[str]] = {}
+        for name in self.cross_attention:
+            block, _, rest = name.partition(".attentions.")
+            block = block.replace("_blocks.", ".block_").replace("mid_block", "mid")
+            transformers.setdefault(block, set()).add(rest.partition(".")[0])
+        return {block: len(numbers) for block, numbers in transformers.items()}
 
     @contextmanager
     def replaced(self, processors: Mapping[str, Any]) -> Iterator[None]:

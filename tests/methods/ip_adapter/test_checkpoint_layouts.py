@@ -20,6 +20,8 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.encoders.clip_vision import open_encoder
 from methods.encoders.insightface_faces import Face, open_faces
+from methods.errors import MethodError
+from methods.ip_adapter.block_scales import BlockScales
 from methods.ip_adapter.checkpoint import read_adapter
 from methods.ip_adapter.faceid import IPAdapterFaceID
 from methods.ip_adapter.method import IPAdapter
@@ -115,12 +117,18 @@ def equal_up_to_rounding(one: Image.Image, other: Image.Image) -> bool:
 
 
 def generate_with_diffusers(
-    pipe: Any, file: Path, embeds: Tensor, clip: Tensor | None = None, *, shortcut: bool = False
+    pipe: Any,
+    file: Path,
+    embeds: Tensor,
+    clip: Tensor | None = None,
+    *,
+    shortcut: bool = False,
+    scale: float | BlockScales = 0.7,
 ) -> Image.Image:
     """Generate one image; diffusers' own loader reads the file."""
     pipe.load_ip_adapter(str(file.parent), subfolder="", weight_name=file.name, image_encoder_folder=None)
     try:
-        pipe.set_ip_adapter_scale(0.7)
+        pipe.set_ip_adapter_scale(copy.deepcopy(scale))
         layer = pipe.unet.encoder_hid_proj.image_projection_layers[0]
         if clip is not None:
             layer.clip_embeds, layer.shortcut = clip, shortcut
@@ -186,6 +194,50 @@ def test_plain_diffusers_generates_the_same_image_from_every_layout(
     assert equal_up_to_rounding(ours, theirs)
     assert tiny_backbone.state.leftovers(tiny_backbone.pipe) == []
     assert not equal_up_to_rounding(ours, tiny_backbone.generate([PROMPT], [3])[0])
+
+
+SCALES: list[BlockScales] = [
+    {"up": {"block_1": [0.0, 0.9, 0.2]}},
+    {"down": {"block_1": 0.4}, "mid": 1.5},
+    {"down": -0.5, "mid": [0.0], "up": {"block_1": 0.3}},
+]
+
+
+@pytest.mark.parametrize(
+    ("shared_tiny_backbone", "kind"),
+    [("sd1", "base"), ("sd1", "portrait"), ("sdxl", "base")],
+    indirect=["shared_tiny_backbone"],
+)
+def test_scale_by_block_generates_the_same_image_as_plain_diffusers(
+    kind: str,
+    method_of: MakeMethod,
+    tiny_backbone: Backbone,
+    plain: Any,
+    subject: Subject,
+    file_of: Any,
+    clip_folder: Path,
+    face_models: Path,
+    tmp_path: Path,
+) -> None:
+    embeds, _ = embeds_for(kind, subject, clip_folder, face_models)
+    images = []
+    for number, scale in enumerate(SCALES):
+        ours = generate(method_of(kind, scale=scale), subject, tmp_path / str(number), tiny_backbone)
+        assert equal_up_to_rounding(ours, generate_with_diffusers(plain, file_of(kind), embeds, scale=scale))
+        images.append(ours.tobytes())
+    assert len(set(images)) == len(SCALES)
+
+
+@pytest.mark.parametrize("shared_tiny_backbone", ["sd1"], indirect=True)
+def test_scale_of_a_block_that_the_backbone_does_not_have_is_refused(
+    method_of: MakeMethod, tiny_backbone: Backbone, subject: Subject, tmp_path: Path
+) -> None:
+    with pytest.raises(MethodError, match=r"scale of up\.block_9; this backbone has "):
+        generate(method_of("base", scale={"up": {"block_9": 1.0}}), subject, tmp_path / "a", tiny_backbone)
+    with pytest.raises(MethodError, match=r"has 5 numbers; up\.block_1 has"):
+        generate(
+            method_of("base", scale={"up": {"block_1": [1.0] * 5}}), subject, tmp_path / "b", tiny_backbone
+        )
 
 
 def merged(unet: Any, lora: State) -> Any:

@@ -184,26 +184,6 @@ def test_plus_adapter_has_the_published_tensor_names(backbone: Backbone) -> None
     assert numbers == [1, 3, 5, 7][: len(numbers)]
 
 
-def test_blocks_limit_the_image_tokens_and_unknown_ones_are_refused(
-    settings: dict[str, dict[str, object]], subject: Subject, backbone: Backbone, tmp_path: Path
-) -> None:
-    images = []
-    for number, blocks in enumerate(([], ["up.block_0"], ["down.block_1"], ["down.block_1", "up.block_0"])):
-        method, into = (
-            make("ip-adapter", {**settings["ip-adapter"], "blocks": blocks}),
-            tmp_path / str(number),
-        )
-        into.mkdir()
-        method.fit(subject, into, backbone=backbone, seed=0)
-        request = Request("a photo of {subject}, smiling", 3)
-        images.append(method.load(into, backbone=backbone).generate([request])[0].tobytes())
-    assert len(set(images)) == 4
-    with pytest.raises(
-        MethodError, match=r"blocks \['up.block_7'\]; this backbone has down.block_1, up.block_0"
-    ):
-        make("ip-adapter", {**settings["ip-adapter"], "blocks": ["up.block_7"]}).load(into, backbone=backbone)
-
-
 def test_mean_of_tokens_of_one_photograph_repeated_is_its_own(
     settings: dict[str, dict[str, object]], subject: Subject, backbone: Backbone, tmp_path: Path
 ) -> None:
