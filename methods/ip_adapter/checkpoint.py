@@ -164,15 +164,29 @@ def _read_safetensors(path: Path) -> tuple[Parts, Mapping[str, str]]:
         part, _, rest = name.partition(".")
         if part in parts:
             parts[part][rest] = value
+    _check_placed(path, [name for name in tensors if name.partition(".")[0] not in parts], len(tensors))
     return parts, metadata
 
 
 def _read_bin(path: Path) -> Parts:
     stored = read_torch_file(path)
     parts: Parts = {part: {} for part in PARTS}
+    entries = stored if isinstance(stored, dict) else {}
+    others = [str(part) for part in entries if part not in parts]
     for part in PARTS:
-        state = stored.get(part) if isinstance(stored, dict) else None
+        state = entries.get(part)
         if isinstance(state, dict):
             parts[part] = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+            others += [f"{part}.{name}" for name, value in state.items() if not isinstance(value, Tensor)]
             check_finite(path, parts[part])
+    _check_placed(path, others, len(others) + sum(map(len, parts.values())))
     return parts
+
+
+def _check_placed(path: Path, others: list[str], count: int) -> None:
+    """Raise MethodError for entries that are no weights of an IP-Adapter, if it has weights at all."""
+    if others and len(others) < count:
+        raise MethodError(
+            f"{path}: {len(others)} of {count} entries are no weights of 'image_proj' and 'ip_adapter', such "
+            f"as {others[0]}; expected IP-Adapter's published layout"
+        )

@@ -204,10 +204,13 @@ def load_network(path: Path, attention: UNetAttention) -> LeaveOneOutNetwork:
         except (TypeError, ValueError, RuntimeError, KeyError, ZeroDivisionError) as error:
             raise MethodError(f"{path}: its config describes no network ({first_line(error)})") from error
     state, _ = read_tensors(path)
-    try:
-        network.load_state_dict({name: value.float() for name, value in state.items()})
-    except RuntimeError as error:
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    stored = {name: value.shape for name, value in state.items()}
+    names = shapes.keys() | stored.keys()
+    if differing := sorted(name for name in names if shapes.get(name) != stored.get(name)):
         raise MethodError(
-            f"{path}: the weights do not fit this backbone ({str(error).splitlines()[0]})"
-        ) from error
+            f"{path}: the weights do not fit this backbone ({len(differing)} of {len(names)} tensors are "
+            f"missing, unknown or of another shape, such as {differing[0]})"
+        )
+    network.load_state_dict({name: value.float() for name, value in state.items()})
     return network.requires_grad_(False).eval()

@@ -90,9 +90,18 @@ def _attach(backbone: Backbone, file: Path) -> None:
             expected = backbone.lora.read(file)
             backbone.lora.load(file, adapter=ADAPTER)
     except LOAD_FAULTS as error:
-        raise MethodError(f"{file}: not a LoRA for this backbone ({first_line(error)})") from error
+        raise MethodError(f"{file}: not a LoRA for this backbone ({_reason(error)})") from error
     _check_all_loaded(backbone, file, expected)
     _check_strength(backbone, file)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error; diffusers lists tensors of kohya's layout without a layer after it."""
+    head, _, names = str(error).partition("\n\n")
+    if "not been correctly renamed" not in head:
+        return first_line(error)
+    listed = names.strip().split(", ")
+    return f"{len(listed)} tensors have no layer, such as {listed[0]}"
 
 
 def _check_all_loaded(backbone: Backbone, file: Path, expected: dict[str, torch.Tensor]) -> None:

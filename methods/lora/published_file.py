@@ -68,8 +68,8 @@ def _check_kind(state: Mapping[str, Tensor], file: Path) -> None:
     if not state:
         raise MethodError(f"{file}: the file has no tensors")
     for kind, has_kind in UNSUPPORTED.items():
-        if any(map(has_kind, state)):
-            raise MethodError(f"{file}: {kind}; convert it to a plain LoRA")
+        if count := sum(map(has_kind, state)):
+            raise MethodError(f"{file}: {kind}, {count} of {len(state)} tensors; convert it to a plain LoRA")
     if any(name.startswith("base_model.model.") for name in state):
         raise MethodError(
             f"{file}: PEFT's own layout (base_model.model.), which does not name the network it belongs to; "

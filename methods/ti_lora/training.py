@@ -29,6 +29,8 @@ from methods.textual_inversion.published_file import save_published
 
 EMBEDDINGS: Final = "embeddings.safetensors"
 """File of the embeddings in a fit's folder, with `clip_l` and, for SDXL, `clip_g`."""
+INITIAL: Final = 1
+"""Part of the key of the initial embeddings' generator."""
 RESCALING: Final = 0.1
 """Exponent of the ratio of the deviations, as published."""
 
@@ -65,7 +67,8 @@ def initial_embeddings(
     if word:
         rows = [row.repeat(vectors, 1) for row in word_embeddings(backbone, word)]
     else:
-        generator = seeded_generator(seed, 0)
+        # A key of two numbers is that of a batch.
+        generator = seeded_generator(seed, 0, INITIAL)
         random = (torch.randn(vectors, table.shape[1], generator=generator) for table in tables)
         rows = [own.to(backbone.device) * std for own, std in zip(random, deviations, strict=True)]
     return [own.requires_grad_() for own in rows], deviations

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from methods.backbone.backbone import Backbone
@@ -43,8 +44,10 @@ def rename_keys(parts: dict[str, Any]) -> None:
         lambda parts: parts["ip_adapter"].update({"1.to_k_ip.weight": torch.zeros(4)}),
         lambda parts: parts["ip_adapter"].update({"1.to_v_ip.weight": torch.tensor([[float("nan")]])}),
         rename_keys,
+        lambda parts: parts.update(optimizer={"step": 3}),
+        lambda parts: parts["ip_adapter"].update(scale=0.5),
     ],
-    ids=["tensor", "list", "nothing", "one dimension", "nan", "other names"],
+    ids=["tensor", "list", "nothing", "one dimension", "nan", "other names", "other part", "number"],
 )
 def test_malformed_adapter_is_refused(
     settings: dict[str, dict[str, Any]], tmp_path: Path, change: Change
@@ -55,6 +58,24 @@ def test_malformed_adapter_is_refused(
     with pytest.raises(MethodError, match=r"adapter\.bin: ") as caught:
         read_adapter(tmp_path / "adapter.bin")
     assert "\n" not in str(caught.value)
+
+
+def test_tensors_of_a_file_without_a_place_are_counted(
+    settings: dict[str, dict[str, Any]], backbone: Backbone, tmp_path: Path
+) -> None:
+    state = load_file(settings["ip-adapter"]["adapter"])
+    save_file(state | {"lora.a": torch.ones(1), "lora.b": torch.ones(1)}, tmp_path / "ip.safetensors")
+    with pytest.raises(MethodError, match=rf"2 of {len(state) + 2} entries .* as lora\.a"):
+        read_adapter(tmp_path / "ip.safetensors")
+    file = Path(settings["loo-mean"]["network"])
+    state = load_file(file)
+    with safe_open(file, "pt") as stored:
+        metadata = stored.metadata()
+    renamed = {name.replace("photo.", "picture."): value for name, value in state.items()}
+    count = sum(name.startswith("picture.") for name in renamed)
+    save_file(renamed, tmp_path / "loo.safetensors", metadata=metadata)
+    with pytest.raises(MethodError, match=rf"{2 * count} of {len(state) + count} tensors are missing"):
+        load_network(tmp_path / "loo.safetensors", backbone.attention)
 
 
 FITS = {

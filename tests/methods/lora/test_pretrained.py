@@ -199,8 +199,12 @@ def test_pickle_with_code_is_refused(backbone: Backbone, subject: Subject, tmp_p
         (lambda state: {name: torch.ones(9, 9) for name in state}, "not a LoRA for this backbone"),
         (lambda state: {"lora_unet_x.dora_scale": torch.ones(1)}, "DoRA"),
         (lambda state: {"weight": torch.ones(1)}, "not a LoRA for this backbone"),
+        (
+            lambda state: {**kohya_layout(state, sdxl=False), "x.lora": torch.ones(1), "z.lora": torch.ones(1)},
+            r"2 tensors have no layer, such as x\.lora",
+        ),
     ],
-    ids=["one layer too many", "no layer", "other sizes", "dora", "no lora"],
+    ids=["one layer too many", "no layer", "other sizes", "dora", "no lora", "kohya's and others"],
 )
 def test_file_that_does_not_load_completely_is_refused(
     change: Callable[[State], State],

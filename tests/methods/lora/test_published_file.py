@@ -98,7 +98,7 @@ def test_alpha_of_a_half_precision_file_is_not_rounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["x.hada_w1_a", "x.alpha"], "a LoHa"),
+        (["x.hada_w1_a", "x.alpha"], r"a LoHa \(LyCORIS\), 1 of 2 tensors; convert it to a plain LoRA"),
         (["x.lokr_w1"], "a LoKr"),
         (["x.lora_mid.weight", "x.lora_down.weight", "x.lora_up.weight"], "a Tucker decomposition"),
         (["x.diff"], "full weight differences"),
