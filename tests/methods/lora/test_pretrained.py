@@ -200,7 +200,11 @@ def test_pickle_with_code_is_refused(backbone: Backbone, subject: Subject, tmp_p
         (lambda state: {"lora_unet_x.dora_scale": torch.ones(1)}, "DoRA"),
         (lambda state: {"weight": torch.ones(1)}, "not a LoRA for this backbone"),
         (
-            lambda state: {**kohya_layout(state, sdxl=False), "x.lora": torch.ones(1), "z.lora": torch.ones(1)},
+            lambda state: {
+                **kohya_layout(state, sdxl=False),
+                "x.lora": torch.ones(1),
+                "z.lora": torch.ones(1),
+            },
             r"2 tensors have no layer, such as x\.lora",
         ),
     ],
