@@ -60,6 +60,7 @@ function methodBoxes() {
     box.append(swatch(method), method.label);
     boxes.append(box);
   });
+  boxes.append(button("all methods", () => { showMethod(null); drawGallery(); }));
   return boxes;
 }
 
@@ -145,7 +146,7 @@ function drawMore() {
 
 function galleryRow(row, place) {
   const title = element("h3", {}, element("b", {}, row.person), row.text,
-    element("span", { class: "hint" }, ` · ${row.prompt}, image ${row.sample}`));
+    element("span", { class: "hint" }, ` · ${row.prompt}, image ${row.sample}${commonSeed(row)}`));
   const images = element("div", { class: "images" });
   const photos = gallery.people[row.person];
   for (const [kind, name] of [["references", "reference"], ["held_out", "held-out photograph"]]) {
@@ -157,6 +158,12 @@ function galleryRow(row, place) {
   // The Tab key moves from row to row, the arrow keys from image to image.
   [...images.children].slice(1).forEach((one) => one.setAttribute("tabindex", "-1"));
   return element("article", { class: "row" }, title, images);
+}
+
+/** The seed of a row's images, where they have the same. */
+function commonSeed(row) {
+  const seeds = new Set(row.cells.filter((cell) => cell !== null).map((cell) => cell.seed));
+  return seeds.size === 1 ? `, seed ${[...seeds][0]}` : "";
 }
 
 function thumbnail(name, alt) {

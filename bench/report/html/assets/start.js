@@ -32,7 +32,7 @@ function openCell(person, prompt, sample, label) {
   openViewer(rows.indexOf(row), method);
 }
 
-/** Shows one method, beside the floor; all where there is no such method. */
+/** Shows one method, beside the floor; all for null and for an unknown one. */
 function showMethod(label) {
   const wanted = methods.findIndex((one) => one.label === label);
   document.querySelectorAll("#methods input").forEach((box, i) => {

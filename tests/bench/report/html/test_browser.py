@@ -187,8 +187,11 @@ def test_point_of_a_plot_shows_its_method(page: Any) -> None:
     page.evaluate("location.hash = '#method=close&person=bob'")
     page.locator(".row").nth(4).wait_for(state="detached")
     assert {who for who, _ in rows_of(page)} == {"bob"}
-    labels = page.locator(".image:not(.photo) span:has(.swatch)").all_text_contents()
-    assert set(labels) == {"text-only", "close"}
+    labels = page.locator(".image:not(.photo) span:has(.swatch)")
+    assert set(labels.all_text_contents()) == {"text-only", "close"}
+    page.locator("#gallery summary").click()
+    page.get_by_role("button", name="all methods").click()
+    assert set(labels.all_text_contents()) == {"text-only", "photo-copy", "tuned", "close", "leaky"}
 
 
 def test_phone_needs_no_scrolling_to_the_side(page: Any) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def data_of(text: str) -> dict[str, Any]:
     assert found
     content: dict[str, Any] = json.loads(found[1])
     return content
+
+
+def test_files_of_the_page_stay_short() -> None:
+    assets = [path for path in (files("bench.report.html") / "assets").iterdir() if path.is_file()]
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in assets}
+    assert {"table.js", "page.css"} <= set(lengths)
+    assert {name: length for name, length in lengths.items() if length > 250} == {}
 
 
 @pytest.mark.parametrize("text", ["</script><b>", "a & b", "\u2028\u2029", "{subject} \\u003c"])
