@@ -48,7 +48,11 @@ def write_comparison_page(
         "gallery": _gallery(one, other, ground, source),
     }
     parts = [
-        (f"part-{i}", heading_of(section), as_html(without_heading(section), level=3))
+        (
+            f"part-{i}",
+            heading_of(section),
+            f'<div class="columns">{as_html(without_heading(section), level=3)}</div>',
+        )
         for i, section in enumerate(comparison_sections(one, other, ground), start=1)
     ]
     parts.append(("gallery", "Images side by side", '<div id="images"></div>'))

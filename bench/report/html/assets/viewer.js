@@ -1,7 +1,7 @@
 // The viewer: one image large, a slider over another image, a card with everything that is known about it.
 
 const viewer = document.getElementById("viewer");
-const viewed = { row: null, method: 0, against: "" };
+const viewed = { row: null, method: 0, against: "", zoomed: false };
 const NO_OTHER = ["", "nothing", null];
 
 function openViewer(place, method, against = viewed.against) {
@@ -47,14 +47,16 @@ function drawViewer() {
   const text = `${row.person}, ${row.prompt}, ${methods[method].label}`;
   const own = cell.image ? picture(cell, text) : element("p", { class: "none" }, cell.problem);
   const compare = selection("compare with ", found, (value) => { viewed.against = value; drawViewer(); }, key);
-  const parts = [element("div", { class: "stage" }, own, overlay)];
-  if (overlay) parts.push(...slider(overlay, name, methods[method].label));
+  const over = overlay ? element("div", { class: "over" }, overlay) : null;
+  const parts = [stage(own, over)];
+  if (over) parts.push(...slider(over, name, methods[method].label));
   const link = `#cell=${[row.person, row.prompt, row.sample, methods[method].label].map(encodeURIComponent).join("/")}`;
   history.replaceState(null, "", link);
   const focused = document.activeElement?.dataset?.keep;
   viewer.replaceChildren(
     element("div", { class: "buttons" },
-      element("span", { class: "hint" }, "← → methods, ↑ ↓ rows, 1 to 9 a method, C another comparison, Esc closes"),
+      element("span", { class: "hint" }, "← → methods, ↑ ↓ rows, 1 to 9 a method, C another comparison, Z zoom, Esc closes"),
+      button("zoom", toggleZoom, { "data-keep": "zoom", "aria-pressed": String(viewed.zoomed) }),
       element("a", { href: link, "data-keep": "link" }, "link to this image"),
       button("close", () => viewer.close(), { "data-keep": "close", autofocus: true })),
     element("div", { class: "viewer" }, element("div", {}, ...parts, compare), card(row, cell, method)));
@@ -62,9 +64,27 @@ function drawViewer() {
   viewer.querySelector(`[data-keep="${focused ?? "close"}"]`)?.focus();
 }
 
-function slider(overlay, name, label) {
+/** Both images, over one another; zoomed, they follow the pointer together. */
+function stage(own, over) {
+  const made = element("div", { class: viewed.zoomed ? "stage zoomed" : "stage" }, own, over);
+  made.addEventListener("click", toggleZoom);
+  made.addEventListener("pointermove", (event) => {
+    const box = made.getBoundingClientRect();
+    made.style.setProperty("--x", `${100 * (event.clientX - box.left) / box.width}%`);
+    made.style.setProperty("--y", `${100 * (event.clientY - box.top) / box.height}%`);
+  });
+  return made;
+}
+
+function toggleZoom() {
+  viewed.zoomed = !viewed.zoomed;
+  viewer.querySelector(".stage").classList.toggle("zoomed", viewed.zoomed);
+  viewer.querySelector("[aria-pressed]").setAttribute("aria-pressed", viewed.zoomed);
+}
+
+function slider(over, name, label) {
   const range = element("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": `share of ${name}` });
-  const clip = () => { overlay.style.clipPath = `inset(0 ${100 - range.value}% 0 0)`; };
+  const clip = () => { over.style.clipPath = `inset(0 ${100 - range.value}% 0 0)`; };
   range.addEventListener("input", clip);
   clip();
   return [range, element("div", { class: "ends" }, element("span", {}, name), element("span", {}, label))];
@@ -106,6 +126,7 @@ function moveViewer(event) {
   const down = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const target = across ? present[present.indexOf(viewed.method) + across] : present[Number(event.key) - 1];
   if (event.key.toLowerCase() === "c") nextComparison();
+  else if (event.key.toLowerCase() === "z") toggleZoom();
   else if (down) { if (rows[place + down]?.cells[viewed.method]) openViewer(place + down, viewed.method); }
   else if (target !== undefined) openViewer(place, target);
   else return;

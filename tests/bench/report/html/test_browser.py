@@ -171,11 +171,15 @@ def test_image_opens_with_its_card_and_a_link_that_opens_it_again(page: Any) -> 
     page.locator("dialog select").select_option("held_out:1")
     assert page.locator("dialog input[type=range]").count() == 1
     link = page.url
-    page.locator("dialog button").focus()
+    page.get_by_role("button", name="close", exact=True).focus()
     page.keyboard.press("ArrowDown")
     assert page.url != link
     page.keyboard.press("c")
     assert page.locator("dialog select").input_value() != "held_out:1"
+    page.keyboard.press("z")
+    scales = "images => images.map(image => getComputedStyle(image).transform)"
+    assert page.locator(".stage img").evaluate_all(scales) == ["matrix(3, 0, 0, 3, 0, 0)"] * 2
+    page.keyboard.press("z")
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     page.goto("about:blank")
