@@ -19,6 +19,7 @@ from bench.report.drawing.plot_points import (
     PlotPoint,
     differences_to_floor,
     ends,
+    is_ranked,
     means,
     pareto_front,
     shortened,
@@ -61,7 +62,7 @@ def write_plot(table: ComparisonTable, x: str, y: str, path: Path) -> None:
 
 
 def _sweep(table: ComparisonTable, setting: str, y: str) -> Any:
-    """One line per method; the intervals of one setting stand side by side."""
+    """One line per method, hollow if it is not ranked; the intervals of one setting are side by side."""
     lines = [curve for curve in curves(table, setting, y) if curve.points]
     if not lines:
         raise _nothing(table, setting, y)
@@ -74,13 +75,14 @@ def _sweep(table: ComparisonTable, setting: str, y: str) -> Any:
     figure.draw_without_rendering()
     step = _step(axes, settings, len(lines))
     for i, curve in enumerate(lines):
-        style = method_styles(table.run)[curve.points[0].label]
-        _curve(figure, axes, curve, style, step * (i - (len(lines) - 1) / 2))
+        first = curve.points[0].label
+        marks = look(method_styles(table.run)[first], hollow=not is_ranked(first, table.column(y)))
+        _curve(figure, axes, curve, marks, step * (i - (len(lines) - 1) / 2))
     axes.legend(fontsize=FONT, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def _curve(figure: Any, axes: Any, curve: Curve, style: MethodStyle, shift: float) -> None:
+def _curve(figure: Any, axes: Any, curve: Curve, marks: Mapping[str, Any], shift: float) -> None:
     """A method's means and intervals, moved by `shift` points."""
     from matplotlib.transforms import ScaledTranslation
 
@@ -90,7 +92,7 @@ def _curve(figure: Any, axes: Any, curve: Curve, style: MethodStyle, shift: floa
         [estimate.mean for estimate in ys],
         yerr=error_bars(ys),
         transform=axes.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans),
-        **look(style),
+        **marks,
         linewidth=1,
         elinewidth=1.2,
         label=curve.method,

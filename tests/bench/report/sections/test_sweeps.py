@@ -1,5 +1,6 @@
 """Sweeps as curves, rows at matched prompt match, and their plot."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bench.analysis.curves.sweeps import curves, matched_rows, method_of
 from bench.errors import ReportError
 from bench.report.plots import write_plot
 from bench.report.sections.sweeps import matched_section
+from bench.runs.records.run_manifest import MethodRecord
 
 PEOPLE = ("ada", "bob", "cleo", "dan", "eva", "fay")
 PROMPTS = ("p0", "p1", "p2")
@@ -103,3 +105,14 @@ def test_impossible_plots_are_refused_with_the_reason(tmp_path: Path) -> None:
         write_plot(table(), "scale", "identity@sface", tmp_path / "a.txt")
     with pytest.raises(ReportError, match="no column 'rank'"):
         write_plot(table(), "rank", "identity@sface", tmp_path / "a.svg")
+
+
+def test_methods_of_a_sweep_that_are_not_ranked_are_hollow(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    known = table()
+    leaky = {"adapter@scale=0.5": MethodRecord(conditioning_encoders=("sface",))}
+    marked = compare(replace(known.run, manifest=replace(known.run.manifest, methods=leaky)))
+    for name, found in (("ranked", known), ("leaky", marked)):
+        write_plot(found, "scale", "identity@sface", tmp_path / f"{name}.svg")
+    assert "fill: #ffffff; stroke: #215fca" not in (tmp_path / "ranked.svg").read_text()
+    assert "fill: #ffffff; stroke: #215fca" in (tmp_path / "leaky.svg").read_text()
