@@ -1,7 +1,6 @@
 """Fit one group, generate its missing images, and record failures with their reason."""
 
 import gc
-import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
@@ -77,7 +76,7 @@ def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterato
         return
     # Unreachable objects of the previous method must not count as this method's memory.
     gc.collect()
-    ready = _attempt(lambda: _personalise(job))
+    ready = _attempt(lambda: _personalise(job), job)
     if isinstance(ready, Failure):
         yield from _record_failures(job.missing, ready, job)
         return
@@ -89,7 +88,7 @@ def generate_group(task: GroupTask, backbone: Any, folder: RunFolder) -> Iterato
         session = getattr(personalised, "session", nullcontext)
         if session is not nullcontext:
             stack.enter_context(unchanged(job.backbone))
-        opened = _attempt(lambda: stack.enter_context(session()))
+        opened = _attempt(lambda: stack.enter_context(session()), job)
         if isinstance(opened, Failure):
             yield from _record_failures(job.missing, opened, job)
             return
@@ -117,7 +116,7 @@ def _personalise(job: Job) -> tuple[Personalised, Fitted | None]:
 
 
 def _generate_batch(batch: Sequence[Cell], personalised: Personalised, job: Job) -> Iterator[Event]:
-    generated = _attempt(lambda: _images(personalised, batch, job))
+    generated = _attempt(lambda: _images(personalised, batch, job), job)
     missing = [cell for cell in batch if cell.id in job.task.missing]
     if isinstance(generated, Failure):
         if len(batch) == 1:
@@ -182,7 +181,7 @@ def _record_failures(cells: Sequence[Cell], failure: Failure, job: Job) -> Itera
         yield Failed(cell, failure.reason)
 
 
-def _attempt(action: Callable[[], T]) -> T | Failure:
+def _attempt(action: Callable[[], T], job: Job) -> T | Failure:
     """Run `action`; an exception becomes a Failure. A full disk fails every cell, so it ends the run."""
     try:
         return action()
@@ -190,7 +189,7 @@ def _attempt(action: Callable[[], T]) -> T | Failure:
         raise
     except Exception as error:
         if is_full_disk(error):
-            raise refusal(Path(str(getattr(error, "filename", None) or os.curdir)), error) from error
+            raise refusal(Path(getattr(error, "filename", None) or job.folder.path), error) from error
         reason = " ".join(str(error).split())
         if not isinstance(error, MethodError):
             reason = f"{type(error).__name__}: {reason}"[:300]

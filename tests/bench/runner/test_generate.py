@@ -216,7 +216,7 @@ class FullDiskInSafetensors(FakeMethod):
 
 
 def test_full_disk_reported_by_safetensors_ends_the_run(task: GroupTask, folder: RunFolder) -> None:
-    with pytest.raises(StoreError, match="free some space"):
+    with pytest.raises(StoreError, match=rf"^{folder.path}: cannot be written .*; free some space"):
         list(run_group(replace(task, method=FullDiskInSafetensors()), None, folder))
 
 
