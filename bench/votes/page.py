@@ -1,4 +1,8 @@
-"""The page of a study: one HTML file with its images, which works without a network and names no method."""
+"""The page of a study: one HTML file with its images, which works without a network and names no method.
+
+Two images are compared, with a choice for no difference, as in DreamBooth (Ruiz et al. 2023, user study).
+Identity and text are asked apart, each without regard to the other, as in DreamBench++ (Peng et al. 2024).
+"""
 
 import base64
 import io

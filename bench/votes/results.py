@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.statistics import MIN_PEOPLE
+from bench.errors import ReportError
 from bench.markdown import bullets, counted, dash
 from bench.markdown import table as markdown_table
 from bench.report.cell_text import estimate_text, value_text
@@ -22,6 +23,7 @@ from bench.votes.strengths import (
     fit,
     numbered_votes,
     strengths,
+    unconnected,
     win_probability,
 )
 
@@ -48,6 +50,12 @@ class QuestionResult:
 
     @cached_property
     def model(self) -> Model:
+        """Raises ReportError where the votes form separate groups of methods."""
+        if apart := unconnected(self.numbered):
+            raise ReportError(
+                f"{self.question}: no votes compare {', '.join(apart)} with {self.numbered.methods[0]}, "
+                "not even through other methods; count more answers"
+            )
         return fit(self.numbered)
 
     @cached_property

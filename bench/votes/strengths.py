@@ -109,6 +109,15 @@ def fit(votes: Votes) -> Model:
     )
 
 
+def unconnected(votes: Votes) -> list[str]:
+    """The methods that no chain of votes connects with the first one: their strengths cannot be compared."""
+    reached = {0}
+    pairs = {(int(one), int(other)) for one, other in zip(votes.first, votes.second, strict=True)}
+    while new := {m for pair in pairs if reached & set(pair) for m in pair} - reached:
+        reached |= new
+    return [method for i, method in enumerate(votes.methods) if i not in reached]
+
+
 def strengths(votes: Votes, model: Model) -> list[Strength]:
     """Every method's strength with its interval, in the order of `votes.methods`."""
     return [

@@ -109,7 +109,7 @@ def leaderboard(
 
         bench leaderboard results/tiny results/tiny-mine
 
-        bench leaderboard results/* --format csv --output leaderboard.csv
+        bench leaderboard results/tiny* --format csv --output leaderboard.csv
     """
     from bench.atomic_io import write_text
     from bench.reporting import render_leaderboard

@@ -14,6 +14,7 @@ from split_run import FIRST, part, two_parts
 from bench.analysis.across_runs.leaderboard import leaderboard
 from bench.markdown import number
 from bench.report.leaderboard import as_csv, as_json, as_markdown
+from bench.runs.finished_run import FinishedRun
 
 
 def test_rows_have_run_date_and_the_numbers_of_csv_and_json() -> None:
@@ -37,6 +38,20 @@ def test_repeated_methods_and_left_out_metrics_are_said() -> None:
     text = as_markdown(leaderboard([one, two]))
     assert "* in several runs, and named after each: text-only, tuned" in text
     assert "| unknown |" in text
+
+
+def test_backbones_may_differ_and_are_told_apart() -> None:
+    def on_backbone(run: FinishedRun, digest: str, steps: str) -> FinishedRun:
+        parts = {"backbone unet": digest, "sampling steps": steps}
+        cells = tuple(replace(row, run_fingerprint=digest) for row in run.cells)
+        return replace(run, cells=cells, manifest=replace(run.manifest, fingerprints={digest: parts}))
+
+    one, two = two_parts()
+    text = as_markdown(leaderboard([on_backbone(one, "abc", "12"), on_backbone(two, "def", "28")]))
+    assert "* two differs from one in sampling steps: 12 / 28" in text
+    lines = text.partition("## Runs")[2].splitlines()
+    backbones = {line.split("|")[4].strip() for line in lines if line.startswith(("| one ", "| two "))}
+    assert len(backbones) == 2
 
 
 def test_floors_of_two_runs_are_not_methods_without_effect() -> None:

@@ -8,6 +8,7 @@ import pytest
 from known_run import METHODS, PEOPLE, PROMPTS, known_run
 
 from bench.analysis.comparison_table import ComparisonTable, compare
+from bench.errors import ReportError
 from bench.markdown import number
 from bench.votes.answers import Ballots, Vote
 from bench.votes.results import as_json, as_markdown
@@ -68,6 +69,17 @@ def test_markdown_has_the_numbers_of_json(table: ComparisonTable, ballots: Ballo
     assert "* refused: a.json: damaged" in text
     assert "no intervals" not in text
     assert "## Text" not in text
+
+
+def test_separate_groups_of_methods_are_refused(table: ComparisonTable) -> None:
+    def ballots_between(*pairs: tuple[str, str]) -> Ballots:
+        votes = [v for v in votes_by_order() if (v.comparison.left, v.comparison.right) in pairs]
+        return Ballots({"identity": tuple(votes), "prompt": ()}, VOTERS, (), ())
+
+    apart = ("close", "leaky"), ("photo-copy", "tuned")
+    with pytest.raises(ReportError, match="identity: no votes compare photo-copy, tuned with close"):
+        as_markdown(table, ballots_between(*apart))
+    assert "log-strength" in as_markdown(table, ballots_between(*apart, ("leaky", "tuned")))
 
 
 def printed(estimate: dict[str, float]) -> str:
