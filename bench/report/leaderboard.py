@@ -51,7 +51,7 @@ def as_csv(board: Leaderboard) -> str:
 
 
 def as_json(board: Leaderboard) -> str:
-    """The lines of the CSV, paired differences, and the runs; keys as in `bench report --format json`."""
+    """The lines of the CSV, paired differences, and the runs; see formats/leaderboard.schema.json."""
     first = next(iter(board.runs.values()))
     content = {
         "version": VERSION,

@@ -5,10 +5,12 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from fake_run import cell, column, finished_run, scores, write_run
+from jsonschema import validate
 from split_run import FIRST, part, two_parts
 
 from bench.analysis.across_runs.leaderboard import leaderboard
@@ -31,6 +33,15 @@ def test_rows_have_run_date_and_the_numbers_of_csv_and_json() -> None:
             own = [row for row in rows if row[1:4] == [record["method"], record["run"], day]]
             assert any(cell.startswith(mean) for row in own for cell in row), record
     assert "| one | 2026-01-02 | 0123456789ab" in text
+
+
+def test_json_follows_its_schema() -> None:
+    text = files("bench.report.formats").joinpath("leaderboard.schema.json").read_text("utf-8")
+    for runs in (two_parts(), [part(Path("one"), FIRST), part(Path("two"), FIRST)]):
+        content = json.loads(as_json(leaderboard(runs)))
+        assert content["scores"]
+        assert content["contrasts"]
+        validate(content, json.loads(text))
 
 
 def test_repeated_methods_and_left_out_metrics_are_said() -> None:
