@@ -86,6 +86,11 @@ METHODS: Final[dict[str, MethodEntry]] = {
         "embeddings trained elsewhere, one file for each person: diffusers', A1111's or SDXL's layout",
         requires="a path",
     ),
+    "flux-kontext": MethodEntry(
+        "methods.in_context.flux_kontext:FluxKontext",
+        "the photographs in the context of FLUX.1 Kontext, an editing model; nothing is fitted",
+        requires="FLUX.1 Kontext as the backbone",
+    ),
     "ip-adapter": MethodEntry(
         "methods.ip_adapter.method:IPAdapter",
         "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023); the weights that ship "

@@ -24,7 +24,11 @@ TESTED_INDIRECTLY = {
         f"bench.synthetic.renderer.{name}"
         for name in ("accessories", "rasterizer", "skin_texture", "surface_colors")
     },
-    "methods/backbone/test_backbone.py": {"methods.backbone.sampling", "methods.backbone.state_guard"},
+    "methods/backbone/test_backbone.py": {
+        "methods.backbone.loaded_checkpoint",
+        "methods.backbone.sampling",
+        "methods.backbone.state_guard",
+    },
     "methods/backbone/test_families.py": {
         "methods.backbone.families.single_file",
         "methods.backbone.families.stable_diffusion",

@@ -11,15 +11,13 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods.backbone.families.catalog import denoiser_class
-from methods.backbone.families.interface import Denoiser
-from methods.backbone.families.lora_files import LoraFiles
-from methods.backbone.families.text_features import TextEncoder, TextFeatures, cast
-from methods.backbone.families.unet_attention import UNetAttention
-from methods.backbone.images import LatentScale, decode, encode, square, tensor, to_pil_images
-from methods.backbone.locate import CheckpointLocation, locate_checkpoint
+from methods.backbone.families.text_features import TextFeatures, cast
+from methods.backbone.images import decode, encode, square, tensor, to_pil_images
+from methods.backbone.loaded_checkpoint import DTYPES, LoadedCheckpoint
+from methods.backbone.locate import locate_checkpoint
 from methods.backbone.memory_options import (
     check_memory_options,
     check_resolution,
@@ -28,24 +26,19 @@ from methods.backbone.memory_options import (
 )
 from methods.backbone.noise_schedule import NoiseSchedule
 from methods.backbone.sampling import Before, denoise, padded_batches
-from methods.backbone.spec import BackboneSpec, Family
+from methods.backbone.spec import BackboneSpec
 from methods.backbone.state_guard import BackboneState
 from methods.compute.device import resolve_device
 from methods.errors import MethodError
 
-DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
 
 @dataclass(frozen=True)
-class Backbone:
+class Backbone(LoadedCheckpoint):
     """A frozen diffusion model with sampling, encoders and noise schedule. Change it only inside `clean`.
 
     What differs between families of checkpoints is in `denoiser`; methods use the members here.
     """
 
-    spec: BackboneSpec
-    source: CheckpointLocation
-    denoiser: Denoiser
     noise: NoiseSchedule
     state: BackboneState
     compiled: Any = None
@@ -88,74 +81,9 @@ class Backbone:
         backbone: Backbone = self.cache[key]
         return backbone
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the configs and tokenizers, and of the weights unless they are a single file."""
-        return self.source.folder
-
-    @property
-    def pipe(self) -> Any:
-        """The unmodified pipeline of diffusers; for this package and its tests, not for methods."""
-        return self.denoiser.pipe
-
-    @property
-    def device(self) -> torch.device:
-        return self.denoiser.device
-
-    @property
-    def network(self) -> nn.Module:
-        """The network that predicts: a U-Net or a transformer."""
-        module: nn.Module = self.denoiser.network
-        return module
-
-    @property
-    def family(self) -> Family:
-        return self.denoiser.family
-
-    @property
-    def text_encoders(self) -> list[TextEncoder]:
-        """The text encoders with their tokenizers, in the pipeline's order."""
-        return self.denoiser.text_encoders
-
     def set_tokenizer(self, name: str, tokenizer: Any) -> None:
         """Use another tokenizer in the place of this name, inside `clean`."""
         setattr(self.pipe, name, tokenizer)
-
-    @property
-    def lora(self) -> LoraFiles:
-        """Reading and writing of LoRA files, and the networks that have LoRA layers."""
-        return self.denoiser.lora
-
-    @property
-    def attention(self) -> UNetAttention:
-        """The attention layers for adapters; raises MethodError for a family without them."""
-        return self.denoiser.attention
-
-    @property
-    def reads_image_size(self) -> bool:
-        """Whether the network reads an image's original size and crop, `time_ids`."""
-        return self.denoiser.reads_image_size
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return DTYPES[self.spec.dtype]
-
-    @property
-    def resolution(self) -> int:
-        """Side of an image in pixels."""
-        return self.spec.resolution or self.denoiser.resolution
-
-    @property
-    def latent_scale(self) -> LatentScale:
-        """The affine map between the autoencoder's latents and the network's."""
-        return LatentScale.of(self.pipe.vae)
-
-    @property
-    def encoder_networks(self) -> list[nn.Module]:
-        """The networks that encode images and texts, without the decoder."""
-        vae = self.pipe.vae
-        image = [part for part in (vae.encoder, vae.quant_conv) if part is not None]
-        return [*image, *(encoder.network for encoder in self.text_encoders)]
 
     def files(self) -> tuple[Path, ...]:
         """All files of the backbone: weights, configs, tokenizers."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL.Image import Image
 from safetensors import safe_open
-from tiny_transformers import FLOW_FAMILIES, FlowFolders
+from tiny_transformers import FLOW_FAMILIES, IN_CONTEXT, FlowFolders
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import METHODS, make
@@ -35,7 +35,7 @@ TRANSFORMER_METHODS = ("text-only", "photo-copy", "dreambooth-lora", "lora-folde
 every_method = pytest.mark.parametrize(
     ("family", "name"),
     [
-        *(("sd1", name) for name in METHODS),
+        *((IN_CONTEXT.get(name, "sd1"), name) for name in METHODS),
         *((family, name) for family in FLOW_FAMILIES for name in TRANSFORMER_METHODS),
     ],
 )
@@ -60,7 +60,7 @@ def family_settings(
     family: str, settings: Settings, flow_folders: FlowFolders, subject: Subject, shared_folder: Path
 ) -> Settings:
     """Settings of each method for the family's tiny backbone."""
-    if family == "sd1":
+    if family not in FLOW_FAMILIES:
         return settings
     loras = shared_folder / family
     if not loras.is_dir():
@@ -293,10 +293,11 @@ def test_images_do_not_depend_on_earlier_methods(settings: Settings, backbone: B
         person = make(name, settings.get(name)).load(fit_of(name), backbone=backbone)
         return bytes_of(person.generate(REQUESTS))
 
-    forward = {name: generate(name) for name in METHODS}
-    backward = {name: generate(name) for name in reversed(METHODS)}
+    names = [name for name in METHODS if name not in IN_CONTEXT]
+    forward = {name: generate(name) for name in names}
+    backward = {name: generate(name) for name in reversed(names)}
     assert forward == backward
-    assert len({images[0] for images in forward.values()}) == len(METHODS)
+    assert len({images[0] for images in forward.values()}) == len(names)
 
 
 def weights_digest(backbone: Backbone) -> str:

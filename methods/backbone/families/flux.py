@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers import AutoencoderKL, FluxKontextPipeline, FluxPipeline, FluxTransformer2DModel
+from diffusers.pipelines.flux.pipeline_flux_kontext import PREFERRED_KONTEXT_RESOLUTIONS
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
 
@@ -132,6 +133,7 @@ class FluxKontext(Flux):
     """FLUX.1 Kontext: FLUX.1 dev that also reads an image, given to the pipeline as `image`."""
 
     pipeline_class = FluxKontextPipeline
+    context_sizes = tuple(PREFERRED_KONTEXT_RESOLUTIONS)
 
     def sampling_arguments(self, spec: BackboneSpec, batch: SamplingBatch) -> dict[str, Any]:
         # The pipeline would change the height and width to this area.

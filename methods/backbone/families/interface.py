@@ -55,6 +55,9 @@ class Denoiser(ABC):
     """The networks of convolutions, for which this memory layout is the fastest in oneDNN and cuDNN."""
     reads_image_size: ClassVar[bool] = False
     """Whether the network reads an image's original size and crop, `time_ids`."""
+    context_sizes: ClassVar[tuple[tuple[int, int], ...]] = ()
+    """Widths and heights, at the native resolution, of the image that the network reads beside the prompt, as
+    the pipeline's argument `image`; empty where it reads none."""
     lora_targets: ClassVar[tuple[str, ...]] = ("to_k", "to_q", "to_v", "to_out.0")
     """Name suffixes of the attention layers that get LoRA by default."""
 

@@ -27,6 +27,8 @@ from methods.backbone.spec import BackboneSpec
 FLOW_FAMILIES: Final = ("sd3", "flux")
 
 CHANNELS: Final = 16
+IN_CONTEXT: Final = {"flux-kontext": "flux-kontext"}
+"""Families by the methods that need them."""
 WORDS: Final = "a photo of man woman dog smiling sad blurry picture sks"
 """Words that are one token of T5."""
 T5_WIDTH: Final = 72
@@ -225,7 +227,17 @@ def write_flux(folder: Path) -> None:
         write_t5(folder / "text_encoder_2", folder / "tokenizer_2")
 
 
-WRITERS: Final[dict[str, Callable[[Path], None]]] = {"sd3": write_stable_diffusion_3, "flux": write_flux}
+def write_flux_kontext(folder: Path) -> None:
+    """Write a folder of FLUX.1 Kontext, which has the parts of FLUX.1 dev."""
+    write_flux(folder)
+    write_json(folder / "model_index.json", {**FLUX_INDEX, "_class_name": "FluxKontextPipeline"})
+
+
+WRITERS: Final[dict[str, Callable[[Path], None]]] = {
+    "sd3": write_stable_diffusion_3,
+    "flux": write_flux,
+    "flux-kontext": write_flux_kontext,
+}
 
 
 def write_network(folder: Path, cls: Any, config: dict[str, Any]) -> None:

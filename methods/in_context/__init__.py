@@ -1,0 +1,1 @@
+"""Editing models that read photographs in their context."""
