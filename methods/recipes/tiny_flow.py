@@ -34,8 +34,8 @@ SUMMARY: Final = (
     "Stable Diffusion, and a transformer trained from scratch on rendered people by rectified flow. It "
     "generates images of such people only. In training, tokens with the renderer's parameters of the person "
     "were often appended to the caption. The pipeline does not contain them. It has no T5: load it by "
-    "`StableDiffusion3Pipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)` and call it "
-    "with `max_sequence_length=0`."
+    "`StableDiffusion3Pipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)`. Called with "
+    "`max_sequence_length=0` it is four times as fast as by default, where 256 zeros stand for T5's tokens."
 )
 EVALUATE_EVERY: Final = 500
 """Steps between two measurements of the error on unseen people."""

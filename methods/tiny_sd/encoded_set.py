@@ -107,7 +107,9 @@ def cached_latents(
 
     The file's name contains a digest of photographs and autoencoder, so others' latents are never read.
     """
-    digest = hashlib.sha256(np.asarray(data.pixels).tobytes())
+    digest = hashlib.sha256()
+    for row in range(0, len(data.pixels), 1000):
+        digest.update(data.pixels[row : row + 1000].tobytes())
     for network in (autoencoder.encoder, autoencoder.quant_conv):
         for weights in network.state_dict().values():
             digest.update(weights.cpu().float().contiguous().numpy().tobytes())

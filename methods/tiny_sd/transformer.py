@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
 from torch import Tensor
 
@@ -26,6 +27,13 @@ CAPTION_LENGTH: Final = 36
 """Tokens per caption, with start and end. One caption in a thousand is longer; every token costs time."""
 ATTRIBUTES_SHARE: Final = 0.4
 """Share of the training images whose context contains attribute tokens."""
+T5_SHARE: Final = 0.05
+"""Share of the steps with zeros in the place of T5's tokens, as the pipeline has them where T5 is absent.
+
+Without such steps, images at the pipeline's default length would be damaged; more would take longer.
+"""
+T5_TOKENS: Final = 256
+"""The default length of the pipeline. In training, lengths up to it are equally likely."""
 HEAD_WIDTH: Final = 32
 PATCH: Final = 2
 """Rows and columns of the latent in one token."""
@@ -117,6 +125,7 @@ def flow_loss(
         batch = encoded().sample(schedule.batch, generator, NOISE.sample_timesteps, ATTRIBUTES_SHARE)
         batch = batch.part(rows)
         context, pooled = text_inputs(parts, batch.ids.to(device))
+        context = F.pad(context, (0, 0, 0, _sample_t5_length(generator)))
         predicted = torch.empty_like(batch.latents, device=device)
         x_t = NOISE.add(batch.latents, batch.noise, batch.t)
         # The transformer has no attention mask, so images with and without attribute tokens are two passes.
@@ -140,6 +149,11 @@ def flow_loss(
         return error
 
     return loss
+
+
+def _sample_t5_length(generator: torch.Generator) -> int:
+    length = int(torch.randint(1, T5_TOKENS + 1, (), generator=generator))
+    return length if torch.rand((), generator=generator) < T5_SHARE else 0
 
 
 @torch.no_grad()

@@ -104,6 +104,29 @@ def test_loss_without_descriptions_is_one_pass(parts: FrozenParts, tmp_path: Pat
     assert passes == [1]
 
 
+@pytest.mark.usefixtures("small")
+def test_zeros_stand_for_absent_t5_in_a_share_of_the_steps(
+    parts: FrozenParts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = Squares(4, 2)
+    network, _ = initial_transformer(data, parts, seed=0)
+    contexts: list[torch.Tensor] = []
+
+    def record(x_t: torch.Tensor, *, encoder_hidden_states: torch.Tensor, **_: object) -> tuple[torch.Tensor]:
+        contexts.append(encoder_hidden_states)
+        return (x_t,)
+
+    monkeypatch.setattr(network, "forward", record)
+    none = AttributeConditioning(None, network.config.joint_attention_dim)
+    loss = flow_loss(network, none, data, parts, short_schedule(1, 1e-3), device=CPU, work=tmp_path)
+    monkeypatch.setattr(tiny_transformer, "T5_SHARE", 1.0)
+    for step in range(3):
+        loss(step, seeded_generator(0, step), slice(0, 8))
+    length = parts.tokenizer.model_max_length
+    assert all(context[:, length:].eq(0).all() and context[:, :length].ne(0).any() for context in contexts)
+    assert len({context.shape[1] - length for context in contexts} - {0}) == 3
+
+
 def test_text_inputs_are_those_of_diffusers(parts: FrozenParts, tmp_path: Path) -> None:
     prompts = ["a photo of a man, red background", ""]
     network = tiny_transformer.new_transformer(channels=8, size=16, text_width=128, layers=2, heads=2)
