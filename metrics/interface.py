@@ -100,7 +100,10 @@ class SampleMetric(Protocol):
     def fingerprint(self) -> Mapping[str, str]: ...
 
     def score(self, samples: Sequence[Sample], real: Sequence[RealPhoto]) -> list[Score]:
-        """One score per sample, in order. `real` contains held-out photographs of several people."""
+        """One score per sample, in order. `real` contains held-out photographs of several people.
+
+        A call has all images of a person by one method, but not of all people, who may not fit into memory.
+        """
         ...
 
 
