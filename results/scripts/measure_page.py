@@ -10,7 +10,6 @@ import os
 import platform
 import statistics
 import tempfile
-import time
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -73,9 +72,7 @@ def main() -> None:
 def measure(folder: Path, size: int) -> dict[str, str]:
     """The lines of the table for a run of about `size` images."""
     run = write_run(folder, size)
-    started = time.perf_counter()
     write_page(compare(run), (), folder / "report.html")
-    written = time.perf_counter() - started
     load = os.getloadavg()[0]
     with browser_page(1400, 900) as opened:
         opened.goto(address(folder / "report.html"))
@@ -90,14 +87,13 @@ def measure(folder: Path, size: int) -> dict[str, str]:
     slow = sum(frame > 50 for frame in frames)
     return {
         "images": f"{len(run.cells):,}",
-        "writing the page and its thumbnails, s": f"{written:.1f}",
         "size of the page, MB": f"{(folder / 'report.html').stat().st_size / 1e6:.1f}",
         "time to the first view, ms": f"{first['view']:.0f}",
         "time until the table and the gallery respond, ms": f"{first['ready']:.0f}",
         "rows scrolled through": str(scrolled["rows"]),
         "frame while scrolling, median, ms": f"{statistics.median(frames):.0f}",
         "frame while scrolling, 95th percentile, ms": f"{frames[int(0.95 * len(frames))]:.0f}",
-        "of it the page's script, style and layout, mean, ms": f"{1000 * work / len(frames):.1f}",
+        "script, style and layout per frame, mean, ms": f"{1000 * work / len(frames):.1f}",
         "frames over 50 ms": f"{slow} of {len(frames)}",
         "sorting all rows, ms": f"{sort:.0f}",
         "load of the machine": f"{load:.1f}",
