@@ -7,7 +7,7 @@ counterpart in the others: the paired comparisons are those of a single run.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from bench.analysis.across_runs.comparability import (
     Place,
@@ -21,11 +21,20 @@ from bench.errors import ReportError
 from bench.runs.fingerprint import differing
 from bench.runs.finished_run import Column, FinishedRun
 from bench.runs.records.run_manifest import MethodRecord
-from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SETS, SetRow
+from bench.runs.records.tables import (
+    REAL_OTHER,
+    REAL_SAME,
+    REAL_SETS,
+    CellRow,
+    FitRow,
+    ScoreRow,
+    SetRow,
+)
 from bench.runs.run_folder import SUITE_COPY
 from bench.suite.prompts import PRIOR
 from bench.suite.suite import DatasetSettings, open_suite
 
+Row = TypeVar("Row", CellRow, FitRow, ScoreRow, SetRow)
 REAL: Final = (REAL_SAME, REAL_OTHER, *REAL_SETS)
 MOST_DIFFERENCES: Final = 4
 """Named in a refusal."""
@@ -198,15 +207,18 @@ def _merged(
     """All methods as one run; the scores of real photographs are those of the first."""
     first = next(iter(runs.values()))
     methods: dict[str, MethodRecord] = {}
-    cells, fits, scores, sets = [], [], [], []
+    cells: list[CellRow] = []
+    fits: list[FitRow] = []
+    scores: list[ScoreRow] = []
+    sets: list[SetRow] = []
     for name, run in runs.items():
         own = labels[name]
         methods |= {own[key]: run.manifest.methods.get(key, MethodRecord()) for key in run.methods}
         kept = own if run is not first else {**own, **{label: label for label in REAL}}
-        cells += [replace(row, method=own[row.method]) for row in run.cells]
-        fits += [replace(row, method=own[row.method]) for row in run.fits if row.method in own]
-        scores += [replace(row, method=kept[row.method]) for row in run.scores if row.method in kept]
-        sets += [replace(row, method=kept[row.method]) for row in run.sets if row.method in kept]
+        cells += _renamed(run.cells, own)
+        fits += _renamed(run.fits, own)
+        scores += _renamed(run.scores, kept)
+        sets += _renamed(run.sets, kept)
     return replace(
         first,
         manifest=replace(first.manifest, methods=methods),
@@ -216,3 +228,11 @@ def _merged(
         scores=tuple(scores),
         sets=tuple(sets),
     )
+
+
+def _renamed(rows: Sequence[Row], labels: Mapping[str, str]) -> Iterator[Row]:
+    """The rows whose method has a label, under that label."""
+    for row in rows:
+        label = labels.get(row.method)
+        if label is not None:
+            yield row if label == row.method else replace(row, method=label)
