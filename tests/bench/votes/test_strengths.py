@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from bench.analysis.statistics import MIN_PEOPLE
 from bench.votes.strengths import (
@@ -51,6 +52,22 @@ def test_intervals_cover_the_strengths_for_the_average_voter_and_person() -> Non
             covered.append(found.estimate.low <= true <= found.estimate.high)
     # The four strengths of a round are dependent: two standard errors are at most .05.
     assert 0.9 <= np.mean(covered) <= 0.995
+
+
+def test_fit_is_the_maximum_of_the_posterior() -> None:
+    votes = simulated(np.random.default_rng(4), 6, 6, 15, spread=0.0)
+
+    def negative_log_posterior(parameters: np.ndarray) -> float:
+        d = parameters[votes.first] - parameters[votes.second]
+        exponents = np.stack([d / 2, np.full(len(d), parameters[-1]), -d / 2], 1)
+        seen = exponents[np.arange(len(d)), 1 - votes.outcome]
+        likelihood = (seen - np.log(np.exp(exponents).sum(1))).sum()
+        return float((parameters**2).sum() / (2 * PRIOR_SD**2) - likelihood)
+
+    best = minimize(negative_log_posterior, np.zeros(len(TRUE) + 1), tol=1e-10).x
+    model = fit(votes)
+    assert model.log_strengths == pytest.approx(best[:-1] - best[:-1].mean(), abs=1e-4)
+    assert model.tie_tendency == pytest.approx(best[-1], abs=1e-4)
 
 
 def test_influence_is_what_a_vote_changes() -> None:
