@@ -116,11 +116,9 @@ def _differences(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
         if values[0] != values[1]:
             yield f"{name}: {values[0]} / {values[1]}"
     yield from _dataset_differences(one, other)
-    strangers = [
-        who for who in {**one.people, **other.people} if (who in one.people) != (who in other.people)
-    ]
-    if strangers:
-        yield f"people of one run only: {listed(strangers)}"
+    unshared = sorted(one.people.keys() ^ other.people.keys())
+    if unshared:
+        yield f"people of one run only: {listed(unshared)}"
     yield from people_differences(one, other)
     yield from _plan_differences(one, other)
     columns, refused = shared_columns(one, other, _planned(one, of_class=False).keys())

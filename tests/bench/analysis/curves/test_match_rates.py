@@ -46,7 +46,7 @@ def test_points_keep_to_the_false_match_rate_and_have_intervals() -> None:
     assert (tenth.false_match_rate, tenth.match_rate.mean) == (pytest.approx(0.1), 0.25)
 
 
-def test_rates_rise_and_a_method_like_strangers_matches_as_often_as_they_do() -> None:
+def test_rates_rise_and_a_method_like_other_people_matches_as_often_as_they_do() -> None:
     values: list[float | str] = [0.1, 0.2, 0.3, 0.4]
     (curve,) = match_rate_curves(column_of(values, values))
     assert (np.diff(curve.false_match_rates) > 0).all()
