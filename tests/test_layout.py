@@ -94,6 +94,12 @@ def test_folder_has_at_most_12_modules() -> None:
     assert {folder: count for folder, count in counts.items() if count > MAX_MODULES} == {}
 
 
+def test_every_folder_of_modules_is_a_package() -> None:
+    # Another folder would be missing from an installed wheel.
+    folders = {path.parent for path in modules().values()}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
 def test_every_module_has_a_test() -> None:
     indirect = set().union(*TESTED_INDIRECTLY.values())
     found = modules()
