@@ -61,7 +61,7 @@ class Schedule:
 
     def rate(self, step: int) -> float:
         """The learning rate at `step` (from 0): linear warm-up, constant, half cosine to `floor`."""
-        warm = min(1.0, (step + 1) / self.warm_up)
+        warm = min(1.0, (step + 1) / max(1, self.warm_up))
         done = step / self.steps
         if done < self.decay_from:
             return self.learning_rate * warm

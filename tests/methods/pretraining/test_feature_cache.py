@@ -38,6 +38,20 @@ def test_the_autoencoder_reads_a_bounded_number_of_pixels_per_pass(
     assert sum(rows) == 2 * len(people.pixels)
 
 
+def test_every_caption_is_part_of_the_name(
+    people: Any, backbone: Backbone, clip_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = open_encoder(clip_folder, backbone.device)
+    first = cache_key(people, backbone, encoder, 1)
+    last = len(people.pixels) - 1
+
+    def template(self: Any, row: int, *, mirrored: bool) -> str:
+        return "another photo of {subject}" if row == last else "a photo of {subject}"
+
+    monkeypatch.setattr(type(people), "template", template)
+    assert cache_key(people, backbone, encoder, 1) != first
+
+
 class Photographs:
     """Fails where pixels are read."""
 
