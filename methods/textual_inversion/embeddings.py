@@ -16,7 +16,7 @@ from methods.backbone.backbone import Backbone
 from methods.compute.loading import read_tensors
 from methods.errors import MethodError
 
-FILES: Final = ("learned_embeds.safetensors", "learned_embeds_2.safetensors")
+FILES: Final = ("learned_embeds.safetensors", "learned_embeds_2.safetensors", "learned_embeds_3.safetensors")
 """One file per text encoder, named as by diffusers' textual_inversion scripts."""
 TOKEN: Final = "{token}"
 """The place of the embeddings in the phrase for a person."""
@@ -74,25 +74,38 @@ def tokens_on(
     the tokens.
     """
     encoders = backbone.text_encoders
-    tables = [encoder.network.get_input_embeddings() for encoder in encoders]
+    clips = [encoder for encoder in encoders if encoder.is_clip]
+    tables = [_tables(encoder.network) for encoder in encoders]
     extended = _extended_tokenizers(backbone, len(embeddings[0]))
-    modules = [module for encoder in encoders for module in encoder.network.modules()]
+    modules = [module for encoder in clips for module in encoder.network.modules()]
     pooling: list[Any] = [module for module in modules if pooled_at_end and hasattr(module, "eos_token_id")]
     ends = [module.eos_token_id for module in pooling]
     try:
         for module in pooling:
-            module.eos_token_id = encoders[-1].tokenizer.eos_token_id
+            module.eos_token_id = clips[-1].tokenizer.eos_token_id
         for i, encoder in enumerate(encoders):
             backbone.set_tokenizer(encoder.tokenizer_name, extended[i])
-            table = ExtendedEmbedding(tables[i], embeddings[i], len(encoder.tokenizer))
-            encoder.network.set_input_embeddings(table)
+            for parent, name, table in tables[i]:
+                setattr(parent, name, ExtendedEmbedding(table, embeddings[i], len(encoder.tokenizer)))
         yield
     finally:
         for module, end in zip(pooling, ends, strict=True):
             module.eos_token_id = end
         for i, encoder in enumerate(encoders):
             backbone.set_tokenizer(encoder.tokenizer_name, encoder.tokenizer)
-            encoder.network.set_input_embeddings(tables[i])
+            for parent, name, table in tables[i]:
+                setattr(parent, name, table)
+
+
+def _tables(network: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
+    """The modules of the input embeddings with their parents and names; T5 has two with the same weights."""
+    weight = network.get_input_embeddings().weight  # type: ignore[operator]  # of transformers
+    found: list[tuple[nn.Module, str, nn.Module]] = []
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Embedding) and module.weight is weight:
+            parent, _, name = path.rpartition(".")
+            found.append((network.get_submodule(parent), name, module))
+    return found
 
 
 def _extended_tokenizers(backbone: Backbone, vectors: int) -> list[Any]:
@@ -116,17 +129,16 @@ def _extended_tokenizers(backbone: Backbone, vectors: int) -> list[Any]:
 
 
 def check_text_encoders(backbone: Backbone) -> None:
-    """Raise MethodError for a backbone with a T5, for whose tokens no embeddings are trained yet."""
+    """Raise MethodError for a backbone with a T5, for which the published layouts have no embeddings."""
     if not all(encoder.is_clip for encoder in backbone.text_encoders):
         raise MethodError(
-            f"textual-inversion: a backbone of the family {backbone.family} also reads T5, which has no new "
-            "tokens here; use a backbone of the families sd1, sd2 or sdxl"
+            f"published embeddings are for CLIP, and this backbone, of the family {backbone.family}, also "
+            "reads T5; use textual-inversion, or a backbone of the families sd1, sd2 or sdxl"
         )
 
 
 def check_placeholder(backbone: Backbone, placeholder: str) -> None:
     """Raise MethodError where a tokenizer has the word: diffusers would not load its embeddings."""
-    check_text_encoders(backbone)
     for tokenizer, *_ in backbone.text_encoders:
         # `tokenize` gives a known word as one token; the vocabulary also has pieces of words.
         if placeholder in tokenizer.get_vocab() or len(tokenizer.tokenize(placeholder)) == 1:

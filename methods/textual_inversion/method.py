@@ -119,7 +119,9 @@ class TextualInversion(MethodBase):
         check_placeholder(backbone, self.placeholder)
         initial = word_embeddings(backbone, self.initializer.replace("{noun}", subject.noun))
         embeddings = [row.repeat(self.vectors, 1).requires_grad_() for row in initial]
-        networks = [backbone.network, *(encoder.network for encoder in backbone.text_encoders)]
+        # Not T5, whose dropout would be on in training mode.
+        clips = [encoder.network for encoder in backbone.text_encoders if encoder.is_clip]
+        networks = [backbone.network, *clips]
         images = [photo.image for photo in subject.references]
         photos = InstanceImages(images, backbone, crop=self.crop, flip=self.flip, latents=self.latents)
         order = EpochShuffler(len(images), seed=seed)

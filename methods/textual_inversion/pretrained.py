@@ -66,7 +66,7 @@ class TextualInversionFolder(MethodBase):
         return {"folder of textual inversions": self.files.folder}
 
     def unsupported_reason(self, subject: Subject) -> str | None:
-        if [file.name for file in self.files.of(subject)] == list(FILES):
+        if [file.name for file in self.files.of(subject)] == list(FILES[:2]):
             return None
         return self.files.missing_reason(subject) or self.files.ambiguous_reason(subject)
 

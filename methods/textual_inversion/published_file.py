@@ -29,9 +29,9 @@ def read_published(files: Sequence[Path], backbone: Backbone) -> list[Tensor]:
     One file with the embeddings of all text encoders, or one file for each. Raises MethodError for an
     unreadable file, an unknown layout, or embeddings for other text encoders.
     """
+    check_text_encoders(backbone)
     found = [rows for file in files for rows in embeddings_in(file)]
     place = files[0]
-    check_text_encoders(backbone)
     encoders = backbone.text_encoders
     if len(found) != len(encoders):
         raise MethodError(

@@ -29,7 +29,7 @@ REQUESTS = [
     Request(TEMPLATE, 13, "shirt", 13),
 ]
 
-TRANSFORMER_METHODS = ("text-only", "photo-copy", "dreambooth-lora", "lora-folder")
+TRANSFORMER_METHODS = ("text-only", "photo-copy", "dreambooth-lora", "lora-folder", "textual-inversion")
 """Methods for backbones with a transformer."""
 
 every_method = pytest.mark.parametrize(
@@ -45,7 +45,7 @@ with_checkpoints = pytest.mark.parametrize(
         ("sd1", "dreambooth-lora"),
         ("sd1", "textual-inversion"),
         ("sd1", "ti-lora"),
-        *((family, "dreambooth-lora") for family in FLOW_FAMILIES),
+        *((family, name) for family in FLOW_FAMILIES for name in ("dreambooth-lora", "textual-inversion")),
     ],
 )
 

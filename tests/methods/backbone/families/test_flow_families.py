@@ -144,7 +144,7 @@ def test_settings_of_transformers_are_refused_for_u_nets(setting: dict[str, Any]
         Backbone.open(spec_of(sd_folder, **{"max_sequence_length": None, **setting}))
 
 
-@pytest.mark.parametrize("name", ["ip-adapter", "loo-mean", "textual-inversion"])
+@pytest.mark.parametrize("name", ["ip-adapter", "loo-mean"])
 def test_methods_that_need_a_u_net_are_refused_in_one_line(
     name: str,
     flow_backbone: Backbone,
@@ -152,7 +152,7 @@ def test_methods_that_need_a_u_net_are_refused_in_one_line(
     subject: Subject,
     tmp_path: Path,
 ) -> None:
-    method = make(name, {**settings[name], "other_backbone": True} if name != "textual-inversion" else None)
+    method = make(name, {**settings[name], "other_backbone": True})
     with pytest.raises(MethodError, match=r"families sd1, sd2 or sdxl") as caught:
         method.fit(subject, tmp_path, backbone=flow_backbone, seed=1)
     assert "\n" not in str(caught.value)
