@@ -50,9 +50,9 @@ class BackboneSpec:
     the checkpoint's own, which FLUX.1 dev computes from the resolution."""
     t5: bool = True
     """For `sd3`: load the T5 text encoder; false: zeros in the place of its tokens, less memory."""
-    max_sequence_length: Annotated[int, Bounds(1, 512)] | None = None
+    max_sequence_length: Annotated[int, Bounds(0, 512)] | None = None
     """For `sd3` and `flux`: tokens of T5 per prompt, in training and in sampling; None: 256 and 512, as in
-    diffusers."""
+    diffusers. Without T5 the tokens are zeros, and 0 leaves them out."""
     negative_prompt: str = ""
     resolution: Annotated[int, Bounds(8, 8192)] | None = None
     """Side of an image in pixels; None is the network's native size."""

@@ -49,6 +49,16 @@ class FlowTransformer(Denoiser):
                     f"backbone: {name} = {value!r} is for U-Nets; leave it out for {self.family}"
                 )
 
+        if spec.max_sequence_length == 0 and self.has_t5:
+            raise MethodError(
+                "backbone: max_sequence_length = 0 is for sd3 without T5; expected 1 to 512, the tokens of T5"
+            )
+
+    @property
+    def has_t5(self) -> bool:
+        """Whether the text encoder T5 is loaded."""
+        return True
+
     def noise_schedule(self) -> RectifiedFlow:
         """As in diffusers' scripts, a constant shift applies in training, a shift by resolution does not."""
         config = self.pipe.scheduler.config

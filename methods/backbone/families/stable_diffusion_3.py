@@ -62,6 +62,10 @@ class StableDiffusion3(FlowTransformer):
         if spec.true_cfg_scale != 1:
             raise MethodError("backbone: true_cfg_scale is for flux; set guidance for sd3")
 
+    @property
+    def has_t5(self) -> bool:
+        return self.pipe.text_encoder_3 is not None
+
     def encode_text(
         self, prompts: Sequence[str], *, clip_skip: int | None = None, max_length: int | None = None
     ) -> TextFeatures:
@@ -70,7 +74,7 @@ class StableDiffusion3(FlowTransformer):
         hidden, pooled = zip(
             *(self._encode_clip(*clip[:2], prompts, clip_skip) for clip in clips), strict=True
         )
-        t5 = self._encode_t5(prompts, max_length or T5_TOKENS)
+        t5 = self._encode_t5(prompts, T5_TOKENS if max_length is None else max_length)
         both = torch.cat(hidden, dim=-1)
         padded = F.pad(both, (0, t5.shape[-1] - both.shape[-1]))
         return TextFeatures(torch.cat([padded, t5], dim=-2), torch.cat(pooled, dim=-1))
@@ -87,7 +91,7 @@ class StableDiffusion3(FlowTransformer):
         return hidden, output.text_embeds
 
     def _encode_t5(self, prompts: Sequence[str], length: int) -> Tensor:
-        if self.pipe.text_encoder_3 is None:
+        if not self.has_t5:
             width = self.network.config.joint_attention_dim
             dtype = self.pipe.text_encoder.dtype
             return torch.zeros(len(prompts), length, width, device=self.device, dtype=dtype)
@@ -104,5 +108,7 @@ class StableDiffusion3(FlowTransformer):
             "negative_prompt": [spec.negative_prompt] * len(batch.prompts),
             "guidance_scale": spec.guidance,
             "clip_skip": spec.clip_skip,
-            "max_sequence_length": spec.max_sequence_length or T5_TOKENS,
+            "max_sequence_length": T5_TOKENS
+            if spec.max_sequence_length is None
+            else spec.max_sequence_length,
         }

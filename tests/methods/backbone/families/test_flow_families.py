@@ -68,6 +68,24 @@ def test_images_equal_those_of_the_diffusers_pipeline(flow_backbone: Backbone, g
     assert images[0].tobytes() != images[1].tobytes()
 
 
+def test_absent_t5_can_have_no_tokens(flow_folders: FlowFolders) -> None:
+    """Shorter, and another image, than with zeros in the place of its tokens."""
+    without = Backbone.open(spec_of(flow_folders["sd3"], t5=False, max_sequence_length=0))
+    images = without.generate(PROMPTS, [4, 5])
+    pipe = diffusers_pipeline(without.folder, text_encoder_3=None, tokenizer_3=None)
+    assert largest_difference(images, plain_images(pipe, without)) <= 1
+    lengths = [
+        with_settings(without, max_sequence_length=tokens).encode_text([""]).tokens for tokens in (0, 4)
+    ]
+    assert lengths[1].shape[1] - lengths[0].shape[1] == 4
+
+
+def test_no_tokens_of_a_t5_that_is_loaded_are_refused(flow_backbone: Backbone) -> None:
+    with pytest.raises(MethodError, match="max_sequence_length = 0 is for sd3 without T5") as caught:
+        Backbone.open(spec_of(flow_backbone.folder, max_sequence_length=0))
+    assert "\n" not in str(caught.value)
+
+
 def test_batch_and_order_do_not_change_an_image(flow_backbone: Backbone) -> None:
     images = flow_backbone.generate([*PROMPTS, PROMPTS[0]], [4, 5, 6])
     alone = flow_backbone.generate(PROMPTS[1:], [5])
