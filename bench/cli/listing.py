@@ -9,7 +9,7 @@ from bench.markdown import table
 from bench.suite.prompt_sets import PROMPT_SETS, prompt_set
 from bench.suite.prompts import Prompt
 from bench.suite.suite import open_suite, suite_names
-from methods.catalog import METHODS
+from methods.catalog import METHODS, self_contained
 
 
 def listing(kinds: Sequence[str]) -> str:
@@ -21,10 +21,15 @@ def listing(kinds: Sequence[str]) -> str:
 
 
 def _methods() -> list[list[str]]:
-    return [
-        [name, entry.summary + (f" (requires {entry.requires}; not in `all`)" if entry.requires else "")]
-        for name, entry in METHODS.items()
-    ]
+    return [[name, entry.summary + _condition(name, entry.requires)] for name, entry in METHODS.items()]
+
+
+def _condition(name: str, requires: str) -> str:
+    """What a method needs, and whether `--methods all` has it without `rows` in the suite."""
+    notes = [f"requires {requires}"] if requires else []
+    if name not in self_contained():
+        notes.append("not in `all`")
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def _metrics() -> list[list[str]]:

@@ -42,6 +42,13 @@ def test_commands_without_generation_do_not_import_torch(words: list[str], tmp_p
     assert done.returncode == 0, done.stderr
 
 
+def test_methods_that_all_does_not_have_are_marked() -> None:
+    lines = {line.split()[1]: line for line in listing(["methods"]).splitlines()[2:]}
+    assert [name for name, line in lines.items() if "(not in `all`)" in line] == ["ti-lora"]
+    assert "(requires a path; not in `all`)" in lines["lora-folder"]
+    assert "not in `all`" not in lines["text-only"]
+
+
 def test_list_of_metrics_states_where_every_network_comes_from() -> None:
     networks = listing(["metrics"]).partition("\n\n")[2]
     cells = [re.split(r"\s*\|\s*", line) for line in networks.splitlines()]
