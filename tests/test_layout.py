@@ -47,7 +47,7 @@ TESTED_INDIRECTLY = {
     "methods/ip_adapter/test_training.py": {
         "methods.ip_adapter.trainable_adapter",
     },
-    "methods/recipes/test_tiny_sd.py": {"methods.recipes.model_card", "methods.tiny_sd.captions"},
+    "methods/recipes/test_tiny_sd.py": {"methods.recipes.model_card"},
     "metrics/encoders/test_contract.py": {
         "metrics.encoders.protocols",
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from transformers import CLIPTokenizer
 
 from methods.pretraining.dataset import TrainingSet
 from methods.tiny_sd.tokenizer import token_ids
+
+CAPTIONS: Final = 4000
+"""Captions that are tokenised at a time."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ def caption_bank(
     captions = sample_captions(data, variants=variants, seed=seed)
     distinct = sorted(set(captions))
     index = {caption: i for i, caption in enumerate(distinct)}
-    ids = torch.tensor(token_ids(tokenizer, distinct), dtype=torch.int16)
+    # The tokenizer's own record of a caption takes 8 kB of memory.
+    parts = [distinct[start : start + CAPTIONS] for start in range(0, len(distinct), CAPTIONS)]
+    ids = torch.cat([torch.tensor(token_ids(tokenizer, part), dtype=torch.int16) for part in parts])
     rows = torch.tensor([index[caption] for caption in captions])
     return CaptionBank(ids[rows].reshape(len(data.pixels), 2, variants, ids.shape[1]))
