@@ -46,22 +46,24 @@ class RunFolder:
 
     def image(self, cell: Cell) -> Path:
         """Path of the cell's image."""
-        return self._image(cell.method, cell.identity, cell.prompt.id, cell.sample)
+        return self._file(cell, "png")
 
     def image_of(self, row: CellRow) -> Path:
         """Path of the image that a line of cells.csv describes."""
-        return self._image(row.method, row.identity, row.prompt, row.sample)
-
-    def _image(self, method: str, identity: str, prompt: str, sample: int) -> Path:
-        return self.path / "images" / safe(method) / identity / f"{prompt}.s{sample}.png"
+        name = f"{row.prompt}.s{row.sample}.png"
+        return Path(self.path, "images", safe(row.method), row.identity, name)
 
     def sidecar(self, cell: Cell) -> Path:
         """Path of the image's timings and fingerprint parts."""
-        return self.image(cell).with_suffix(".json")
+        return self._file(cell, "json")
 
     def failure(self, cell: Cell) -> Path:
         """Path of the reason why there is no image."""
-        return self.image(cell).with_suffix(".failed.json")
+        return self._file(cell, "failed.json")
+
+    def _file(self, cell: Cell, ending: str) -> Path:
+        name = f"{cell.prompt.id}.s{cell.sample}.{ending}"
+        return Path(self.path, "images", safe(cell.method), cell.identity, name)
 
     def fit(self, method: str, identity: str, number: int = 1) -> Path:
         """Folder of the files that an identity's fit with this number wrote."""

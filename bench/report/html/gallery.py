@@ -4,6 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
@@ -170,9 +171,16 @@ def _cell(
 
 def _address(path: Path, source: GallerySource) -> str:
     """The stored image relative to the page; empty where it is elsewhere, or the page embeds its images."""
-    folder, full = source.page.resolve().parent, path.resolve()
-    if source.thumbnails.embed or not full.is_relative_to(source.root or folder):
-        return ""
+    folder = None if source.thumbnails.embed else _folder_address(path.parent, source.page, source.root)
+    return "" if folder is None else f"{folder}/{quote(path.name, errors='surrogateescape')}"
+
+
+@lru_cache
+def _folder_address(images: Path, page: Path, root: Path | None) -> str | None:
+    """The folder of stored images relative to the page; None where it is elsewhere."""
+    folder, full = page.resolve().parent, images.resolve()
+    if not full.is_relative_to(root or folder):
+        return None
     return quote(Path(os.path.relpath(full, folder)).as_posix(), errors="surrogateescape")
 
 
