@@ -10,6 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL.Image import Image
 from safetensors.torch import load_file
+from tiny_transformers import FlowFolders, spec_of
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
@@ -166,3 +167,17 @@ def test_incomplete_fit_is_refused(name: str, subject: Subject, backbone: Backbo
     (tmp_path / name).unlink()
     with pytest.raises(MethodError, match=f"no {name}; fit the person again"):
         QUICK.load(tmp_path, backbone=backbone)
+
+
+def test_stable_diffusion_3_needs_to_be_without_its_t5(
+    flow_folders: FlowFolders, subject: Subject, tmp_path: Path
+) -> None:
+    with_t5 = flow_folders.backbone("sd3")
+    with pytest.raises(MethodError, match="embeddings are for CLIP"):
+        QUICK.fit(subject, tmp_path, backbone=with_t5, seed=1)
+    backbone = Backbone.open(spec_of(flow_folders["sd3"], t5=False))
+    QUICK.fit(subject, tmp_path, backbone=backbone, seed=1)
+    assert set(load_file(tmp_path / EMBEDDINGS)) == {"clip_l", "clip_g"}
+    (image,) = QUICK.load(tmp_path, backbone=backbone).generate([REQUEST])
+    assert backbone.state.leftovers(backbone.pipe) == []
+    assert image.tobytes() != backbone.generate(["a photo of a woman, smiling"], [3])[0].tobytes()
