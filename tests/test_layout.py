@@ -33,7 +33,7 @@ TESTED_INDIRECTLY = {
         "methods.backbone.families.single_file",
         "methods.backbone.families.stable_diffusion",
         "methods.backbone.families.stable_diffusion_xl",
-        "methods.backbone.families.unet_attention",
+        "methods.backbone.attention.unet",
         "methods.compute.loading",
     },
     "methods/backbone/families/test_flow_families.py": {
@@ -44,6 +44,11 @@ TESTED_INDIRECTLY = {
     "methods/lora/test_pretrained.py": {"methods.backbone.families.lora_files"},
     "methods/test_contract.py": {"methods.baselines.photo_copy", "methods.baselines.text_only"},
     "methods/dreambooth_lora/test_method.py": {"methods.dreambooth_lora.training"},
+    "methods/ip_adapter/test_double_blocks.py": {"methods.backbone.attention.double_blocks"},
+    "methods/ip_adapter/test_time_resampler.py": {
+        "methods.backbone.attention.interface",
+        "methods.backbone.attention.joint",
+    },
     "methods/ip_adapter/test_training.py": {
         "methods.ip_adapter.trainable_adapter",
     },

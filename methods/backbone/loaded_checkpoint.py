@@ -9,10 +9,11 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from methods.backbone.attention.interface import AdapterAttention
+from methods.backbone.attention.unet import UNetAttention
 from methods.backbone.families.interface import Denoiser
 from methods.backbone.families.lora_files import LoraFiles
 from methods.backbone.families.text_features import TextEncoder
-from methods.backbone.families.unet_attention import UNetAttention
 from methods.backbone.images import LatentScale
 from methods.backbone.locate import CheckpointLocation
 from methods.backbone.spec import BackboneSpec, Family
@@ -63,8 +64,13 @@ class LoadedCheckpoint:
         return self.denoiser.lora
 
     @property
+    def adapter_attention(self) -> AdapterAttention:
+        """The attention layers for IP-Adapters; raises MethodError for a family without them."""
+        return self.denoiser.adapter_attention
+
+    @property
     def attention(self) -> UNetAttention:
-        """The attention layers for adapters; raises MethodError for a family without them."""
+        """A U-Net's attention layers; raises MethodError for another family."""
         return self.denoiser.attention
 
     @property

@@ -1,4 +1,4 @@
-"""The frozen CLIP vision tower that ip-adapter and leave-one-out condition on."""
+"""The frozen vision tower, of a CLIP or SigLIP, that ip-adapter and leave-one-out condition on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from PIL.Image import Image
@@ -24,11 +24,13 @@ EMBEDDED_CLIP: Final = WEIGHTS / "clip"
 
 CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
+SIGLIP_MEAN: Final = (0.5, 0.5, 0.5)
+SIGLIP_STD: Final = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """A CLIP vision tower in float32. Images are resized to its square without cropping."""
+    """A CLIP or SigLIP vision tower in float32. Images are resized to its square without cropping."""
 
     folder: Path
     model: nn.Module
@@ -80,7 +82,12 @@ class ImageEncoder:
     @torch.no_grad()
     def embeddings_of_pixels(self, pixels: Tensor) -> Tensor:
         """Return projected embeddings of (N, 3, size, size) in [0, 1], on the encoder's device."""
-        embeds: Tensor = self._run(self._normalised(pixels)).image_embeds
+        output = self._run(self._normalised(pixels))
+        if not hasattr(output, "image_embeds"):
+            raise MethodError(
+                f"{self.folder}: a SigLIP has no projected embedding; use a CLIP for this adapter"
+            )
+        embeds: Tensor = output.image_embeds
         return embeds
 
     def embeddings(self, images: Sequence[Image]) -> Tensor:
@@ -112,16 +119,19 @@ class ImageEncoder:
 
 @lru_cache(maxsize=2)
 def open_encoder(folder: Path, device: torch.device) -> ImageEncoder:
-    """Load a CLIPVisionModelWithProjection (or a whole CLIPModel's vision half), once per process."""
-    from transformers import CLIPVisionModelWithProjection
+    """Load a CLIPVisionModelWithProjection or SiglipVisionModel, once per process; also of a whole model."""
+    from transformers import CLIPVisionModelWithProjection, SiglipVisionModel
 
     if not (folder / "config.json").is_file():
         raise MethodError(
             f"{folder}: no image encoder there; train it with 'bench train clip', or give its folder"
         )
     try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        is_siglip = str(config.get("model_type")).startswith("siglip")
+        cls: Any = SiglipVisionModel if is_siglip else CLIPVisionModelWithProjection
         with quiet():
-            model, loading = CLIPVisionModelWithProjection.from_pretrained(
+            model, loading = cls.from_pretrained(
                 folder,
                 use_safetensors=True,
                 local_files_only=True,
@@ -133,19 +143,23 @@ def open_encoder(folder: Path, device: torch.device) -> ImageEncoder:
     if missing := [key for key in loading["missing_keys"] if not key.endswith("position_ids")]:
         raise MethodError(f"{folder}: {len(missing)} weights are missing, such as {sorted(missing)[0]}")
     model = model.requires_grad_(False).eval().to(device)
-    mean, std = _normalisation(folder)
+    mean, std = _normalisation(folder, (SIGLIP_MEAN, SIGLIP_STD) if is_siglip else (CLIP_MEAN, CLIP_STD))
     return ImageEncoder(folder, model, model.config.image_size, mean, std, device)
 
 
-def _normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of each colour."""
+
+
+def _normalisation(folder: Path, default: Normalisation) -> Normalisation:
     path = folder / "preprocessor_config.json"
     if not path.is_file():
-        return CLIP_MEAN, CLIP_STD
+        return default
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         found = tuple(
             tuple(map(float, config.get(k, v)))
-            for k, v in (("image_mean", CLIP_MEAN), ("image_std", CLIP_STD))
+            for k, v in zip(("image_mean", "image_std"), default, strict=True)
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise MethodError(f"{path}: cannot be read ({first_line(error)}); get the encoder again") from error

@@ -15,7 +15,7 @@ from methods.backbone.backbone import Backbone
 from methods.compute.loading import check_finite, read_tensors, read_torch_file
 from methods.errors import MethodError
 
-Layout = Literal["base", "plus", "full-face", "faceid", "faceid-plus"]
+Layout = Literal["base", "plus", "full-face", "faceid", "faceid-plus", "time-resampler", "double-blocks"]
 
 PARTS = ("image_proj", "ip_adapter")
 
@@ -24,12 +24,23 @@ LAYOUT_TENSORS: tuple[tuple[Layout, str], ...] = (
     ("full-face", "proj.3.weight"),
     ("faceid-plus", "perceiver_resampler.proj_in.weight"),
     ("faceid", "norm.weight"),
+    ("time-resampler", "time_embedding.linear_1.weight"),
     ("plus", "latents"),
 )
 """A tensor of `image_proj` that identifies each layout, in the order in which diffusers' loader checks them.
 
-Plus-Face has Plus's layout, FaceID-Portrait has FaceID's, FaceID-PlusV2 has FaceID-Plus's.
+Plus-Face has Plus's layout, FaceID-Portrait has FaceID's, FaceID-PlusV2 has FaceID-Plus's. The time-resampler
+is InstantX's for Stable Diffusion 3.5. XLabs' layout for FLUX.1, `double-blocks`, has base's projection and
+keys with a bias.
 """
+
+XLABS_NAMES = {
+    "ip_adapter_proj_model.": "image_proj.",
+    "double_blocks.": "ip_adapter.",
+    "processor.ip_adapter_double_stream_k_proj": "to_k_ip",
+    "processor.ip_adapter_double_stream_v_proj": "to_v_ip",
+}
+"""Parts of the names in XLabs' files, by those that diffusers reads."""
 
 INPUT_WEIGHTS: Mapping[Layout, tuple[str | None, str | None]] = {
     "base": ("proj.weight", None),
@@ -37,12 +48,19 @@ INPUT_WEIGHTS: Mapping[Layout, tuple[str | None, str | None]] = {
     "full-face": ("proj.0.weight", None),
     "faceid": (None, "proj.0.weight"),
     "faceid-plus": ("perceiver_resampler.proj_in.weight", "proj.0.weight"),
+    "time-resampler": ("proj_in.weight", None),
+    "double-blocks": ("proj.weight", None),
 }
 """The first weight matrices for CLIP's features and for the face embedding; None if the layout has none."""
 
 LORA_WEIGHTS = tuple(
     f"{layer}_lora.{side}.weight" for layer in ("to_q", "to_k", "to_v", "to_out") for side in ("down", "up")
 )
+JOINT_WEIGHTS = (
+    *("norm_ip.linear.weight", "norm_ip.linear.bias", "to_k_ip.weight", "to_v_ip.weight"),
+    *("norm_q.weight", "norm_k.weight", "norm_ip_k.weight"),
+)
+"""Weights of every layer in the layout `time-resampler`."""
 KEYS = ".to_k_ip.weight"
 """End of the names of the image keys in `ip_adapter`."""
 
@@ -97,12 +115,18 @@ class PublishedAdapter:
 
         `allow_other` accepts an adapter of another backbone if its shapes fit.
         """
-        if self.cross_attention_dim != backbone.attention.width:
+        attention = backbone.adapter_attention
+        if self.layout not in attention.layouts:
+            raise MethodError(
+                f"{self.path}: its layout is {self.layout}, and a backbone of the family {backbone.family} "
+                f"reads {', '.join(sorted(attention.layouts))}; use the file for this family"
+            )
+        if self.cross_attention_dim != attention.width:
             raise MethodError(
                 f"{self.path}: made for cross-attention {self.cross_attention_dim} wide, "
-                f"this backbone's is {backbone.attention.width}"
+                f"this backbone's is {attention.width}"
             )
-        self._check_layers(backbone.attention.processor_names)
+        self._check_layers(attention.processor_names)
         trained_with = self.metadata.get("backbone", backbone.digest)
         if trained_with != backbone.digest and not allow_other:
             raise MethodError(
@@ -114,6 +138,11 @@ class PublishedAdapter:
         """Check the tensor names: diffusers silently ignores tensors that match no layer."""
         cross = sum(not name.endswith("attn1.processor") for name in processors)
         expected = {f"{2 * i + 1}.to_{kind}_ip.weight" for i in range(cross) for kind in "kv"}
+        if self.layout == "time-resampler":
+            expected = {f"{i}.{name}" for i in range(len(processors)) for name in JOINT_WEIGHTS}
+        if self.layout == "double-blocks":
+            names = [f"to_{kind}_ip.{end}" for kind in "kv" for end in ("weight", "bias")]
+            expected = {f"{i}.{name}" for i in range(len(processors)) for name in names}
         if self.has_lora:
             expected |= {f"{i}.{name}" for i in range(len(processors)) for name in LORA_WEIGHTS}
         if mismatched := sorted(expected ^ set(self.ip_adapter)):
@@ -144,10 +173,16 @@ def _read(path: Path, mtime: int, size: int) -> PublishedAdapter:
         )
     layout = next((name for name, tensor in LAYOUT_TENSORS if tensor in parts["image_proj"]), None)
     if layout is None or any(name not in parts["image_proj"] for name in INPUT_WEIGHTS[layout] if name):
-        known = ", ".join(name for name, _ in LAYOUT_TENSORS)
+        known = ", ".join(INPUT_WEIGHTS)
         raise MethodError(f"{path}: none of IP-Adapter's published layouts; known: {known}")
+    if layout == "base" and "0.to_k_ip.bias" in parts["ip_adapter"]:
+        layout = "double-blocks"
     matrices = {name: parts["image_proj"][name] for name in INPUT_WEIGHTS[layout] if name}
-    matrices |= {name: value for name, value in parts["ip_adapter"].items() if name.endswith(".weight")}
+    matrices |= {
+        name: value
+        for name, value in parts["ip_adapter"].items()
+        if name.endswith(".weight") and ".norm_" not in name
+    }
     for name, value in matrices.items():
         if value.dim() != 2:
             raise MethodError(f"{path}: {name} has shape {tuple(value.shape)}; expected a matrix")
@@ -159,13 +194,20 @@ Parts = dict[str, dict[str, Tensor]]
 
 def _read_safetensors(path: Path) -> tuple[Parts, Mapping[str, str]]:
     parts: Parts = {part: {} for part in PARTS}
-    tensors, metadata = read_tensors(path)
+    stored, metadata = read_tensors(path)
+    tensors = {_published_name(name): value for name, value in stored.items()}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
         if part in parts:
             parts[part][rest] = value
     _check_placed(path, [name for name in tensors if name.partition(".")[0] not in parts], len(tensors))
     return parts, metadata
+
+
+def _published_name(name: str) -> str:
+    for theirs, ours in XLABS_NAMES.items():
+        name = name.replace(theirs, ours)
+    return name
 
 
 def _read_bin(path: Path) -> Parts:

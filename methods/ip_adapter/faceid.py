@@ -154,7 +154,7 @@ class IPAdapterFaceID(MethodBase):
         if plus:
             self._is_plus_v2(checkpoint)
         checkpoint.check(backbone, allow_other=self.other_backbone)
-        check_block_scales(self.name, self.scale, backbone.attention.blocks)
+        check_block_scales(self.name, self.scale, backbone.adapter_attention.blocks)
         return checkpoint
 
     def _is_plus_v2(self, checkpoint: PublishedAdapter) -> bool:

@@ -96,8 +96,11 @@ class PersonalisedImages:
 
     @contextmanager
     def _attached(self) -> Iterator[Tensor]:
-        """Attach the adapter; yields the image tokens."""
+        """Attach the adapter; yields the image tokens, or features where tokens depend on the timestep."""
         with adapted(self.backbone, self.checkpoint, scale=self.scale, lora_scale=self.lora_scale):
+            if self.backbone.adapter_attention.projects_in_every_step:
+                yield self._features()
+                return
             tokens = self._tokens()
             # diffusers would project the same photographs again for every row and step.
             self.backbone.attention.skip_projection()
@@ -110,13 +113,27 @@ class PersonalisedImages:
         prompts = [request.prompt(self.phrase) for request in requests]
         seeds = [request.seed for request in requests]
         with self._adapter.on() as tokens:
-            backbone.attention.set_scale(self.scale if scale is None else scale)
+            attention = backbone.adapter_attention
+            attention.set_scale(self.scale if scale is None else scale)
             return backbone.generate(
                 prompts,
                 seeds,
-                before=lambda rows: {"ip_adapter_image_embeds": [tokens]},
+                before=lambda rows: attention.image_arguments(tokens),
                 small_batches=small_batches,
             )
+
+    def _features(self) -> Tensor:
+        """The photographs' embeddings, or their patch tokens in one sequence: (2, N, P) or (2, N L, E).
+
+        Without guidance only the second row, which shows the photographs.
+        """
+        parameter = next(self.backbone.adapter_attention.projection_layer.parameters())
+        photos = self.features.photos
+        pair = torch.stack([self.features.nothing.expand_as(photos), photos])
+        if photos.dim() == 3:
+            pair = pair.flatten(1, 2)
+        pair = pair.to(self.backbone.device, parameter.dtype)
+        return pair if self.backbone.is_guided else pair[1:]
 
     @torch.no_grad()
     def _tokens(self) -> Tensor:
@@ -143,7 +160,7 @@ def adapted(
     backbone: Backbone, checkpoint: PublishedAdapter, *, scale: float | BlockScales, lora_scale: float = 1.0
 ) -> Iterator[None]:
     """Attach the adapter and its LoRA with diffusers' own loader; detach both on exit."""
-    attention = backbone.attention
+    attention = backbone.adapter_attention
     state = {"image_proj": checkpoint.image_proj, "ip_adapter": checkpoint.ip_adapter}
     try:
         # diffusers initialises the modules from the global generator before it loads their weights.
@@ -167,7 +184,7 @@ def adapted(
 
 def _check_loaded(backbone: Backbone, checkpoint: PublishedAdapter) -> None:
     """Raise MethodError if weights were not loaded: diffusers silently ignores tensors it does not know."""
-    layer = backbone.attention.projection.image_projection_layers[0]
+    layer = backbone.adapter_attention.projection_layer
     loaded = sum(value.numel() for value in layer.state_dict().values())
     stored = sum(value.numel() for value in checkpoint.image_proj.values())
     if loaded != stored:

@@ -44,8 +44,9 @@ __all__ = ["IPAdapter", "adapted", "embed", "read_adapter"]
 class IPAdapter(MethodBase):
     """A frozen backbone that also attends to the photographs' tokens.
 
-    Layouts: base, Plus, Plus-Face and Full-Face, for any backbone, as published by h94/IP-Adapter and as
-    written by `bench train ip-adapter`. For FaceID checkpoints use the method ip-adapter-faceid.
+    Layouts: base, Plus, Plus-Face and Full-Face for U-Nets, as published by h94/IP-Adapter and as written by
+    `bench train ip-adapter`; InstantX/SD3.5-Large-IP-Adapter and XLabs-AI/flux-ip-adapter for their families.
+    For FaceID checkpoints use the method ip-adapter-faceid.
     """
 
     name: ClassVar[str] = "ip-adapter"
@@ -135,7 +136,13 @@ class IPAdapter(MethodBase):
         if checkpoint.face_width is not None:
             raise MethodError(f"{checkpoint.path}: a FaceID checkpoint; use the method ip-adapter-faceid")
         checkpoint.check(backbone, allow_other=self.other_backbone)
-        check_block_scales(self.name, self.scale, backbone.attention.blocks)
+        attention = backbone.adapter_attention
+        if attention.projects_in_every_step and self.photos == "mean-tokens":
+            raise MethodError(
+                "ip-adapter: photos = 'mean-tokens' is for U-Nets, whose image tokens are computed once; use "
+                "'concat' or 'mean' for this backbone"
+            )
+        check_block_scales(self.name, self.scale, attention.blocks)
         return checkpoint
 
     def _used(self, subject: Subject) -> Subject:
@@ -157,10 +164,14 @@ def embed(encoder: ImageEncoder, images: Sequence[Image], checkpoint: PublishedA
     """Encode images in float32 as the checkpoint's layout requires.
 
     Base layout: one projected embedding per image; the unconditional input is zeros. Other layouts: patch
-    tokens of the penultimate layer; the unconditional input is the tokens of an all-zero image.
+    tokens of the penultimate layer; the unconditional input is the tokens of an all-zero image, or zeros for
+    the time-resampler.
     """
-    if checkpoint.layout == "base":
+    if checkpoint.layout in ("base", "double-blocks"):
         photos = encoder.embeddings(images)
+        features = ImageFeatures(photos, torch.zeros_like(photos[:1]))
+    elif checkpoint.layout == "time-resampler":
+        photos = encoder.patches(images)
         features = ImageFeatures(photos, torch.zeros_like(photos[:1]))
     else:
         features = ImageFeatures(encoder.patches(images), encoder.nothing())

@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
 from torch import Tensor, nn
 
-from methods.backbone.families.unet_attention import UNetAttention
+from methods.backbone.attention.unet import UNetAttention
 from methods.encoders.resampler import published, published_base
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter

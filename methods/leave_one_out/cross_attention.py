@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.backbone.families.unet_attention import UNetAttention
+from methods.backbone.attention.unet import UNetAttention
 from methods.errors import MethodError
 from methods.leave_one_out.aggregators import AggregatedTokens, attend
 

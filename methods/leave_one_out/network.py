@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from methods.backbone.families.unet_attention import UNetAttention
+from methods.backbone.attention.unet import UNetAttention
 from methods.compute.atomic_io import atomic_file
 from methods.compute.loading import first_line, read_tensors
 from methods.encoders.resampler import new_resampler

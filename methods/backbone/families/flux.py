@@ -11,6 +11,7 @@ from diffusers.pipelines.flux.pipeline_flux_kontext import PREFERRED_KONTEXT_RES
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
 
+from methods.backbone.attention.double_blocks import DoubleBlockAttention
 from methods.backbone.families.flow_transformer import FlowTransformer
 from methods.backbone.families.interface import SamplingBatch
 from methods.backbone.families.text_features import TextFeatures, token_ids
@@ -104,6 +105,10 @@ class Flux(FlowTransformer):
         scale = self.pipe.vae_scale_factor
         unpacked: Tensor = self.pipe._unpack_latents(velocity, height * scale, width * scale, scale)
         return unpacked
+
+    @property
+    def adapter_attention(self) -> DoubleBlockAttention:
+        return DoubleBlockAttention(self.pipe)
 
     def is_guided(self, spec: BackboneSpec) -> bool:
         return spec.true_cfg_scale > 1

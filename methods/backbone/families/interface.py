@@ -17,7 +17,8 @@ from methods.backbone.spec import BackboneSpec, Family
 from methods.errors import MethodError
 
 if TYPE_CHECKING:
-    from methods.backbone.families.unet_attention import UNetAttention
+    from methods.backbone.attention.interface import AdapterAttention
+    from methods.backbone.attention.unet import UNetAttention
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,14 @@ class Denoiser(ABC):
         return LoraFiles(self.pipe, (self.part, *clips), self.lora_targets)
 
     @property
+    def adapter_attention(self) -> AdapterAttention:
+        """The attention layers for IP-Adapters; raises MethodError for a family without them."""
+        return self.attention
+
+    @property
     def attention(self) -> UNetAttention:
         """The attention layers for adapters; raises MethodError for a family without them."""
         raise MethodError(
-            f"backbone: {type(self).__name__} has no cross-attention for this adapter; "
+            f"backbone: {type(self).__name__} has no layers for this adapter; "
             "use a backbone of the families sd1, sd2 or sdxl"
         )

@@ -10,9 +10,9 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from methods.backbone.attention.unet import UNetAttention
 from methods.backbone.families.interface import Denoiser, SamplingBatch
 from methods.backbone.families.text_features import TextFeatures, token_ids, where_filled
-from methods.backbone.families.unet_attention import UNetAttention
 from methods.backbone.families.unet_schedulers import make_scheduler
 from methods.backbone.noise_schedule import VariancePreserving
 from methods.backbone.spec import BackboneSpec, Family

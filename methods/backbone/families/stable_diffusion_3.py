@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, SD3Transformer2DModel, StableDiffusion3Pipe
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
 
+from methods.backbone.attention.joint import JointAttention
 from methods.backbone.families.flow_transformer import FlowTransformer
 from methods.backbone.families.interface import SamplingBatch
 from methods.backbone.families.text_features import TextFeatures, token_ids, where_filled
@@ -98,6 +99,10 @@ class StableDiffusion3(FlowTransformer):
         ids = token_ids(self.pipe.tokenizer_3, prompts, length).to(self.device)
         tokens: Tensor = self.pipe.text_encoder_3(ids)[0]
         return tokens
+
+    @property
+    def adapter_attention(self) -> JointAttention:
+        return JointAttention(self.pipe)
 
     def is_guided(self, spec: BackboneSpec) -> bool:
         return spec.guidance > 1

@@ -162,16 +162,20 @@ def test_settings_of_transformers_are_refused_for_u_nets(setting: dict[str, Any]
         Backbone.open(spec_of(sd_folder, **{"max_sequence_length": None, **setting}))
 
 
-@pytest.mark.parametrize("name", ["ip-adapter", "loo-mean"])
-def test_methods_that_need_a_u_net_are_refused_in_one_line(
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("ip-adapter", "its layout is plus, and a backbone of"), ("loo-mean", "families sd1, sd2 or sdxl")],
+)
+def test_adapters_for_u_nets_are_refused_in_one_line(
     name: str,
+    message: str,
     flow_backbone: Backbone,
     settings: dict[str, dict[str, object]],
     subject: Subject,
     tmp_path: Path,
 ) -> None:
     method = make(name, {**settings[name], "other_backbone": True})
-    with pytest.raises(MethodError, match=r"families sd1, sd2 or sdxl") as caught:
+    with pytest.raises(MethodError, match=message) as caught:
         method.fit(subject, tmp_path, backbone=flow_backbone, seed=1)
     assert "\n" not in str(caught.value)
     assert flow_backbone.state.leftovers(flow_backbone.pipe) == []

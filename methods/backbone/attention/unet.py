@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from methods.backbone.attention.interface import AdapterAttention
+
 
 @dataclass(frozen=True)
-class UNetAttention:
+class UNetAttention(AdapterAttention):
     """Attention processors by diffusers' names, and diffusers' own IP-Adapter loader."""
 
-    pipe: Any
+    layouts: ClassVar[frozenset[str]] = frozenset({"base", "plus", "full-face", "faceid", "faceid-plus"})
 
     @property
     def width(self) -> int:
@@ -86,6 +88,14 @@ class UNetAttention:
     def projection(self) -> Any:
         """The module that computes image tokens from image features; None without an IP-Adapter."""
         return self._unet.encoder_hid_proj
+
+    @property
+    def projection_layer(self) -> Any:
+        return self.projection.image_projection_layers[0]
+
+    def image_arguments(self, images: Tensor) -> dict[str, Any]:
+        """`images` are tokens, (2 or 1, photographs, tokens, width)."""
+        return {"ip_adapter_image_embeds": [images]}
 
     def skip_projection(self) -> None:
         """Accept image tokens in place of image features."""

@@ -1,0 +1,61 @@
+"""The attention of FLUX.1's double blocks, to which an IP-Adapter adds image tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from methods.backbone.attention.interface import AdapterAttention
+
+
+class DoubleBlockAttention(AdapterAttention):
+    """The layout of XLabs-AI/flux-ip-adapter: CLIP's projected embedding; single blocks read no image."""
+
+    layouts: ClassVar[frozenset[str]] = frozenset({"double-blocks"})
+    blocks: ClassVar[Mapping[str, int]] = {}
+    projects_in_every_step: ClassVar[bool] = True
+
+    @property
+    def width(self) -> int:
+        width: int = self.pipe.transformer.config.joint_attention_dim
+        return width
+
+    @property
+    def processor_names(self) -> list[str]:
+        names = list(self.pipe.transformer.attn_processors)
+        return [name for name in names if not name.startswith("single_transformer_blocks")]
+
+    def load_ip_adapter(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        # The loader compares the order of the parts.
+        parts = {part: dict(state[part]) for part in ("image_proj", "ip_adapter")}
+        self.pipe.load_ip_adapter(
+            parts, weight_name="", subfolder="", image_encoder_pretrained_model_name_or_path=None
+        )
+        transformer = self.pipe.transformer
+        for module in (transformer.encoder_hid_proj, *transformer.attn_processors.values()):
+            if isinstance(module, nn.Module):
+                module.requires_grad_(False).eval()
+
+    def unload_ip_adapter(self) -> None:
+        self.pipe.unload_ip_adapter()
+        # diffusers leaves the attribute, which the transformer does not have before.
+        if "encoder_hid_proj" in self.pipe.transformer._modules:
+            del self.pipe.transformer.encoder_hid_proj
+
+    def set_scale(self, scale: float | Mapping[str, Any]) -> None:
+        self.pipe.set_ip_adapter_scale(scale)
+
+    @property
+    def projection_layer(self) -> Any:
+        return self.pipe.transformer.encoder_hid_proj.image_projection_layers[0]
+
+    def image_arguments(self, images: Tensor) -> dict[str, Any]:
+        """`images` are embeddings, (2 or 1, photographs, P).
+
+        Without negative embeddings, the pipeline would encode a black image, for which it has no encoder.
+        """
+        negative = images[:1] if len(images) == 2 else torch.zeros_like(images)
+        return {"ip_adapter_image_embeds": [images[-1:]], "negative_ip_adapter_image_embeds": [negative]}
