@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.completion import complete_runs, complete_suites
+from bench.errors import SuiteError
 
 
 class Device(StrEnum):
@@ -52,6 +53,17 @@ CacheOption = Annotated[
 NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Keep no image features on disk, and use none.")
 ]
+
+
+def features_folder(cache: Path | None, no_cache: bool) -> Path | None:
+    """The folder of image features, or None; raises SuiteError where both options are given."""
+    from bench.scoring.feature_cache import cache_folder
+
+    if no_cache and cache is not None:
+        raise SuiteError(f"--cache {cache} and --no-cache contradict each other; leave one of them out")
+    return None if no_cache else cache_folder(cache)
+
+
 DeviceOption = Annotated[Device, typer.Option(help="Device of the networks; auto uses a GPU if available.")]
 SuiteOption = Annotated[
     str,

@@ -187,6 +187,8 @@ def test_report_uses_the_latest_run(bench: Bench, suite: Path, capsys: Captured)
         (("--methods", ","), "--methods names no method"),
         (("--only", "*/nobody/*"), "matches none of 18 cells"),
         (("--executor", "cluster"), "unknown executor 'cluster'"),
+        (("--cells",), "--cells prints the ids of a dry run and needs --dry-run"),
+        (("--cache", "c", "--no-cache"), "--cache c and --no-cache contradict each other"),
     ],
 )
 def test_invalid_options_are_refused_in_one_line(

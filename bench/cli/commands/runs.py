@@ -14,8 +14,10 @@ from bench.cli.options import (
     NoCacheOption,
     RunArgument,
     SuiteOption,
+    features_folder,
 )
 from bench.cli.printing import for_terminal
+from bench.errors import SuiteError
 
 
 def run(
@@ -65,9 +67,10 @@ def run(
         bench run --suite my_suite.toml --out results/mine --dry-run
     """
     from bench.benchmark import RunArguments, run_benchmark
-    from bench.scoring.feature_cache import cache_folder
 
-    kept = None if no_cache else cache_folder(cache)
+    if cells and not dry_run:
+        raise SuiteError("--cells prints the ids of a dry run and needs --dry-run")
+
     arguments = RunArguments(
         suite,
         ",".join(methods),
@@ -80,7 +83,7 @@ def run(
         overwrite,
         executor,
         workers,
-        kept,
+        features_folder(cache, no_cache),
     )
     outcome = run_benchmark(arguments)
     print(outcome.text if dry_run else for_terminal(outcome.text))
@@ -121,8 +124,7 @@ def score(
         bench score results/tiny --suite my_metrics.toml
     """
     from bench.benchmark import ScoreArguments, score_run
-    from bench.scoring.feature_cache import cache_folder
 
-    kept = None if no_cache else cache_folder(cache)
+    kept = features_folder(cache, no_cache)
     outcome = score_run(ScoreArguments(run, suite, metrics, overwrite, kept, executor))
     print(for_terminal(outcome.text))

@@ -29,7 +29,11 @@ def votes(
     comparisons: Annotated[int, typer.Option(min=1, max=10_000, help="Number of comparisons.")] = 100,
     seed: Annotated[int, typer.Option(help="Chooses comparisons, sides and order.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="File of the page.", show_default="votes.html in the run folder")
+        Path | None,
+        typer.Option(
+            help="File of the page, or of the results.",
+            show_default="votes.html in the run folder; results to stdout",
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -37,8 +41,8 @@ def votes(
 
     Writes a page that shows two images of one person and text at a time, beside the references, without the
     names of methods. Send it to voters; each saves a file of answers. --count computes the strengths of the
-    methods (Bradley-Terry model with ties) with intervals over voters and pairs, and each metric's agreement.
-    Exit status: 3 if some files of answers cannot be used (one line for each).
+    methods (Bradley-Terry model with ties) with intervals over voters and people, and each metric's
+    agreement. Exit status: 3 if some files of answers cannot be used (one line for each).
 
     Examples:
 
@@ -46,16 +50,24 @@ def votes(
 
         bench votes results/tiny --count answers/*.json
     """
+    from bench.atomic_io import write_text
     from bench.votes.commands import StudyArguments, count_votes, write_votes_page
 
     if count:
+        if methods:
+            raise SuiteError("--methods chooses the rows of a new page; leave it out with --count")
         status, text, refused = count_votes(run, files or [], "json" if json else "markdown")
         for line in refused:
             print_error(line)
-        print(text if json else for_terminal(text), end="")
+        if output is not None:
+            write_text(output, text)
+        else:
+            print(text if json else for_terminal(text), end="")
         raise typer.Exit(status)
     if files:
         raise SuiteError(f"{files[0]}: files of answers need --count")
+    if json:
+        raise SuiteError("--json is a format of counted votes and needs --count")
     names = [name.strip() for name in methods.split(",") if name.strip()]
     written = write_votes_page(run, StudyArguments(names, comparisons, seed, output))
     print(f"{written.page}\nwhich method is on which side (not for voters): {written.key}")

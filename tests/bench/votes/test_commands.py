@@ -52,6 +52,10 @@ def test_page_is_written_and_its_answers_are_counted(
     assert result["voters_agree"]["mean"] == 1
     assert bench("votes", suite_run, "--count", *files) == 0
     text = capsys.readouterr().out
+    results = suite_run.parent / "results.md"
+    assert bench("votes", suite_run, "--count", *files, "--output", results) == 0
+    assert capsys.readouterr().out == ""
+    assert results.read_text() == text
     estimate = best["estimate"]
     assert number(estimate["mean"], estimate["low"], estimate["high"]) in text
     for found in result["metrics"]:
@@ -83,11 +87,15 @@ def test_wrong_use_is_refused_in_one_line(
     assert bench("votes", suite_run, "a.json") == 2
     assert bench("votes", suite_run, "--methods", "marked") == 2
     assert bench("votes", suite_run, "--count") == 2
+    assert bench("votes", suite_run, "--count", "a.json", "--methods", "marked") == 2
+    assert bench("votes", suite_run, "--json") == 2
     people.rename(people.with_name("moved"))
     assert bench("votes", suite_run) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert "files of answers need --count" in lines[0]
     assert "at least two methods; found marked" in lines[1]
     assert "no files of answers" in lines[2]
-    assert "voters need the reference photographs" in lines[3]
+    assert "--methods chooses the rows of a new page" in lines[3]
+    assert "--json is a format of counted votes" in lines[4]
+    assert "voters need the reference photographs" in lines[5]
