@@ -175,8 +175,7 @@ class ImageColumn:
     @cached_property
     def is_share(self) -> bool:
         """Whether the mean is a share of images."""
-        name = self.column.name
-        if name in SHARES or f"{name}@{self.column.encoder}" in SHARES:
+        if not SHARES.isdisjoint((self.column.name, self.column.qualified_name)):
             return True
         return self._values == {0.0, 1.0}
 

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from bench.report.drawing.plot_points import (
     means,
     pareto_front,
     shortened,
+    step_between,
     sweeps_of,
 )
 
@@ -54,18 +54,27 @@ def write_plot(table: ComparisonTable, x: str, y: str, path: Path) -> None:
     elif x in swept_settings(table.run):
         figure = _sweep(table, x, y)
     else:
-        figure = _two_metrics(table, table.column(x), table.column(y))
+        figure = _two_metrics(table, _other_metric(table, x), table.column(y))
     buffer = io.BytesIO()
     # Without a date the file is the same at every call.
     figure.savefig(buffer, format=kind, dpi=150, metadata=None if kind == "png" else {DATE_KEYS[kind]: None})
     write_whole(path, buffer.getvalue())
 
 
+def _other_metric(table: ComparisonTable, x: str) -> ImageColumn:
+    """The column `x`. Raises ReportError that also names what else the x axis may show."""
+    try:
+        return table.column(x)
+    except ReportError as error:
+        others = ", ".join([FALSE_MATCH_RATE, *swept_settings(table.run)])
+        raise ReportError(f"{error}; besides metrics, x may be {others}") from error
+
+
 def _sweep(table: ComparisonTable, setting: str, y: str) -> Any:
     """One line per method, hollow if it is not ranked; the intervals of one setting are side by side."""
-    lines = [curve for curve in curves(table, setting, y) if curve.points]
+    lines = curves(table, setting, y)
     if not lines:
-        raise _nothing(table, setting, y)
+        raise ReportError(f"{table.run.path}: no row with {setting} has a score by {y}; choose another --y")
     figure = empty_figure(SIZE)
     axes = add_axes(figure, 111, setting, f"{y} (95 % interval)")
     settings = sorted({point.x.mean for curve in lines for point in curve.points})
@@ -73,7 +82,8 @@ def _sweep(table: ComparisonTable, setting: str, y: str) -> Any:
     axes.set_xlim(*_padded(settings))
     axes.set_ylim(*_padded([end for curve in lines for point in curve.points for end in ends(point.y)]))
     figure.draw_without_rendering()
-    step = _step(axes, settings, len(lines))
+    places = [axes.transData.transform((value, 0))[0] * 72 / figure.dpi for value in settings]
+    step = step_between(places, len(lines), STEP)
     for i, curve in enumerate(lines):
         first = curve.points[0].label
         marks = look(method_styles(table.run)[first], hollow=not is_ranked(first, table.column(y)))
@@ -108,7 +118,10 @@ def _two_metrics(table: ComparisonTable, x: ImageColumn, y: ImageColumn) -> Any:
     if not points:
         points, minus = means(x, y), ""
     if not points:
-        raise _nothing(table, x.column.title, y.column.title)
+        raise ReportError(
+            f"{table.run.path}: no row has scores by both {x.column.title} and {y.column.title}; "
+            "choose another --x or --y"
+        )
     figure = empty_figure((WIDE[0], max(WIDE[1], LINE * len(points))))
     grid = figure.add_gridspec(1, 3, width_ratios=(2.4, 1, 1))
     titles = [f"{column.column.heading}\n{minus}".strip() for column in (x, y)]
@@ -160,18 +173,6 @@ def _intervals(
     return axes
 
 
-def _step(axes: Any, settings: Sequence[float], count: int) -> float:
-    """Points between two methods, so that neighbouring settings stay apart."""
-    if len(settings) < 2 or count < 2:
-        return STEP
-    places = [axes.transData.transform((value, 0))[0] * 72 / axes.figure.dpi for value in settings]
-    return float(min(STEP, 0.6 * min(other - one for one, other in pairwise(places)) / (count - 1)))
-
-
 def _padded(values: Sequence[float]) -> tuple[float, float]:
     margin = 0.08 * (max(values) - min(values)) or 0.5
     return min(values) - margin, max(values) + margin
-
-
-def _nothing(table: ComparisonTable, x: str, y: str) -> ReportError:
-    return ReportError(f"{table.run.path}: no row has both {x} and {y}; sweep a setting with [[sweep]]")

@@ -1,7 +1,6 @@
-"""Swept settings: curves of one metric against a setting or another metric; rows at matched prompt match."""
+"""Swept settings: curves of a metric against a setting; rows at matched prompt match."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +24,7 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """The rows that a sweep made of one method, by rising setting; any other row is a curve of one point."""
+    """The rows that a sweep made of one method, by rising setting."""
 
     method: str
     points: tuple[SweepPoint, ...]
@@ -69,16 +68,22 @@ def value_of(label: str, setting: str) -> float | None:
         return None
 
 
-def curves(table: ComparisonTable, x: str, y: str) -> list[Curve]:
-    """`y`, a column, against `x`, a swept setting or another column. Raises ReportError for unknown names."""
-    column, labels = table.column(y), table.run.methods
-    positions = _settings(labels, x) if x in swept_settings(table.run) else _means(table, x)
+def curves(table: ComparisonTable, setting: str, metric: str) -> list[Curve]:
+    """A column, such as `identity@sface`, against a swept setting, by method; without curves of no point.
+
+    Raises ReportError for an unknown column.
+    """
+    column = table.column(metric)
     by_method: dict[str, list[SweepPoint]] = {}
-    for label in labels:
-        mean = column.entry(label).estimate
-        if mean is not None and label in positions:
-            by_method.setdefault(method_of(label), []).append(SweepPoint(label, positions[label], mean))
-    return [Curve(method, tuple(sorted(points, key=_order))) for method, points in by_method.items()]
+    for label in table.run.methods:
+        mean, value = column.entry(label).estimate, value_of(label, setting)
+        if mean is not None and value is not None:
+            point = SweepPoint(label, Estimate(value, None, None, 0), mean)
+            by_method.setdefault(method_of(label), []).append(point)
+    return [
+        Curve(method, tuple(sorted(points, key=lambda point: point.x.mean)))
+        for method, points in by_method.items()
+    ]
 
 
 def matched_rows(identity: ImageColumn, prompt: ImageColumn) -> list[MatchedRow]:
@@ -99,21 +104,3 @@ def matched_rows(identity: ImageColumn, prompt: ImageColumn) -> list[MatchedRow]
         if row.method not in best or best[row.method].identity.mean < mean.mean:
             best[row.method] = row
     return [row for method, row in best.items() if method != run.floor]
-
-
-def _settings(labels: list[str], setting: str) -> Mapping[str, Estimate]:
-    values = {label: value_of(label, setting) for label in labels}
-    return {label: Estimate(v, None, None, 0) for label, v in values.items() if v is not None}
-
-
-def _means(table: ComparisonTable, name: str) -> Mapping[str, Estimate]:
-    column = table.column(name)
-    found = {label: column.entry(label).estimate for label in table.run.methods}
-    return {label: estimate for label, estimate in found.items() if estimate is not None}
-
-
-def _order(point: SweepPoint) -> float:
-    """Position along the sweep, so that a curve over another metric joins neighbouring settings."""
-    swept = SWEPT.fullmatch(point.label)
-    value = value_of(point.label, swept["setting"]) if swept else None
-    return point.x.mean if value is None else value

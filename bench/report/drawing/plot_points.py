@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from bench.analysis.columns import ImageColumn
@@ -98,8 +99,18 @@ def names(points: Sequence[PlotPoint]) -> list[str]:
     return found
 
 
+def step_between(places: Sequence[float], count: int, most: float) -> float:
+    """Distance, at most `most`, by which the points of `count` methods with the same setting are moved apart.
+
+    The points stay closer to their own of the `places` of the settings, rising, than to the next.
+    """
+    if len(places) < 2 or count < 2:
+        return most
+    return min(most, 0.6 * min(other - one for one, other in pairwise(places)) / (count - 1))
+
+
 def ends(estimate: Estimate) -> tuple[float, float]:
-    """The interval, or twice the mean."""
+    """Both ends of the interval; without one, the mean for both."""
     low = estimate.mean if estimate.low is None else estimate.low
     high = estimate.mean if estimate.high is None else estimate.high
     return low, high

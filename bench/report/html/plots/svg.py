@@ -99,8 +99,8 @@ def point(x: float, y: float, style: MethodStyle, *, hollow: bool = False) -> st
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" {look}/>'
     triangle, diamond = [(0, -6.5), (6, 5), (-6, 5)], [(0, -7), (7, 0), (0, 7), (-7, 0)]
     corners = triangle if style.shape == "triangle" else diamond
-    path = "L".join(f"{x + dx:.1f} {y + dy:.1f}" for dx, dy in corners)
-    return f'<path d="M{path}Z" {look}/>'
+    outline = "L".join(f"{x + dx:.1f} {y + dy:.1f}" for dx, dy in corners)
+    return f'<path d="M{outline}Z" {look}/>'
 
 
 def linked(content: str, label: str, described: str, **place: str) -> str:

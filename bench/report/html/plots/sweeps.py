@@ -1,7 +1,6 @@
 """Plots of a metric against a swept setting, the intervals of the methods side by side."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Final
 
 from bench.analysis.columns import ImageColumn
@@ -9,7 +8,7 @@ from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.curves.sweeps import Curve, curves, swept_settings
 from bench.markdown import number
 from bench.report.drawing.method_styles import MethodStyle, method_styles
-from bench.report.drawing.plot_points import ends, is_ranked, shortened
+from bench.report.drawing.plot_points import ends, is_ranked, shortened, step_between
 from bench.report.html.plots.svg import (
     WIDTH,
     Scale,
@@ -37,9 +36,7 @@ def sweep_plots(table: ComparisonTable, columns: Sequence[ImageColumn]) -> Itera
     """One plot for each swept setting and metric."""
     for setting in swept_settings(table.run):
         for column in columns:
-            about = column.column
-            name = f"{about.name}@{about.encoder}" if about.encoder else about.name
-            found = [curve for curve in curves(table, setting, name) if curve.points]
+            found = curves(table, setting, column.column.qualified_name)
             if any(len(curve.points) > 1 for curve in found):
                 yield _plot(table, column, setting, found)
 
@@ -48,7 +45,8 @@ def _plot(table: ComparisonTable, column: ImageColumn, setting: str, found: Sequ
     points = [p for curve in found for p in curve.points]
     x = scale_over([p.x.mean for p in points], LEFT, WIDTH - LABELS)
     y = scale_over([end for p in points for end in ends(p.y)], BOTTOM, TOP)
-    step = _step(x, sorted({p.x.mean for p in points}), len(found))
+    settings = [x(value) for value in sorted({p.x.mean for p in points})]
+    step = step_between(settings, len(found), STEP)
     parts, last = [axes(x, y, setting, column.column.heading)], []
     for i, curve in enumerate(found):
         shift = step * (i - (len(found) - 1) / 2)
@@ -74,11 +72,3 @@ def _points(
         mark = point(across, upward, style, hollow=not is_ranked(found.label, column))
         described = f"{found.label}: {number(found.y.mean, found.y.low, found.y.high)}"
         yield linked(bar + mark, found.label, described)
-
-
-def _step(x: Scale, settings: Sequence[float], count: int) -> float:
-    """Units between two methods, so that neighbouring settings stay apart."""
-    if len(settings) < 2 or count < 2:
-        return STEP
-    gap = min(x(other) - x(one) for one, other in pairwise(settings))
-    return min(STEP, 0.6 * gap / (count - 1))

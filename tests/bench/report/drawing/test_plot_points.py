@@ -15,6 +15,7 @@ from bench.report.drawing.plot_points import (
     names,
     pareto_front,
     shortened,
+    step_between,
     sweeps_of,
 )
 
@@ -85,3 +86,11 @@ def test_many_points_have_no_settings() -> None:
 def test_long_label_keeps_its_setting() -> None:
     assert shortened("loo-caption-attention-mean@scale=0.5") == "loo-caption-atten…@scale=0.5"
     assert shortened("loo-mean") == "loo-mean"
+
+
+def test_points_of_one_setting_stay_nearer_to_one_another_than_to_the_next_setting() -> None:
+    for count in (2, 3, 12):
+        width = (count - 1) * step_between([0.0, 100.0, 110.0], count, 8.0)
+        assert 0 < width < 10
+    assert step_between([0.0, 1000.0], 2, 8.0) == 8.0
+    assert step_between([5.0], 4, 8.0) == 8.0
