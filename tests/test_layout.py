@@ -49,6 +49,7 @@ TESTED_INDIRECTLY = {
         "methods.backbone.attention.interface",
         "methods.backbone.attention.joint",
     },
+    "methods/ip_adapter/test_training_time_resampler.py": {"methods.ip_adapter.trainable_joint"},
     "methods/ip_adapter/test_training.py": {
         "methods.ip_adapter.trainable_adapter",
     },

@@ -158,7 +158,11 @@ class IPAdapterOptions:
     """Settings of `ip-adapter`, in the order of the model card."""
 
     layout: Annotated[
-        str, typer.Option(help="`plus`, patches through a Resampler, or `base`, one embedding to 4 tokens.")
+        str,
+        typer.Option(
+            help="`plus`, patches through a Resampler, or `base`, one embedding to 4 tokens; for "
+            "Stable Diffusion 3 `time-resampler`."
+        ),
     ] = "plus"
     condition: Annotated[
         str,

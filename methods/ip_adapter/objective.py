@@ -29,12 +29,13 @@ MAX_DEVIATION = 4.0
 class IPAdapterTraining:
     """Settings of the adapter and its objective; `Schedule` contains steps and learning rate."""
 
-    layout: Literal["base", "plus"] = "plus"
-    """`base`: one linear layer from the embedding to 4 tokens; `plus`: a Resampler of the patch tokens."""
+    layout: Literal["base", "plus", "time-resampler"] = "plus"
+    """`base`: one linear layer from the embedding to 4 tokens; `plus`: a Resampler of the patch tokens;
+    `time-resampler`: for Stable Diffusion 3, a Resampler that also reads the timestep."""
     condition: Literal["self", "other"] = "self"
     """The conditioning image: the target itself, as published, or another photograph of the person."""
     tokens: int = 8
-    """Tokens of the Plus layout; diffusers' loader assumes 4 in the base layout."""
+    """Tokens of a Resampler; diffusers' loader assumes 4 in the base layout."""
     hidden: int = 128
     encoder: Path = EMBEDDED_CLIP
     timestep_power: float = 1.0
@@ -54,7 +55,7 @@ class IPAdapterTraining:
     """Steps between two validation losses, if there is validation data."""
 
     def __post_init__(self) -> None:
-        for name, known in (("layout", ("base", "plus")), ("condition", ("self", "other"))):
+        for name, known in (("layout", ("base", "plus", "time-resampler")), ("condition", ("self", "other"))):
             if getattr(self, name) not in known:
                 raise MethodError(
                     f"ip-adapter: {name} is {getattr(self, name)!r}; expected one of {', '.join(known)}"
@@ -65,10 +66,10 @@ class IPAdapterTraining:
                 f"{self.timestep_power}; expected at least 1 token, hidden a multiple of {HEAD}, and "
                 "timestep_power above 0"
             )
-        if self.summary_loss_weight < 0 or (self.summary_loss_weight and self.layout == "base"):
+        if self.summary_loss_weight < 0 or (self.summary_loss_weight and self.layout != "plus"):
             raise MethodError(
                 f"ip-adapter: summary_loss_weight {self.summary_loss_weight} with layout {self.layout}; "
-                "expected at least 0, and 0 for base, whose tokens are the summary"
+                "expected at least 0, and 0 for other layouts than plus"
             )
 
 
@@ -112,8 +113,9 @@ def draw_batch(
     photos, mirrored, dropped = photos[rows], mirrored[rows], dropped[rows]
     embedded = features.patches if features.embeds is None else features.embeds
     images = embedded[photos[:, -1], mirrored[:, -1]].to(device).float()
-    # As published, the unconditional input is a zero embedding, or the patch tokens of an all-zero image.
-    unconditional = features.nothing.to(device) if features.embeds is None else torch.zeros_like(images[0])
+    # As published, the unconditional input is zeros, or for Plus the patch tokens of an all-zero image.
+    is_plus = training.layout == "plus"
+    unconditional = features.nothing.to(device) if is_plus else torch.zeros_like(images[0])
     without_image = dropped.to(device).view(-1, *(1,) * (images.dim() - 1))
     return IPBatch(
         features.latents[photos[:, 0], mirrored[:, 0]].to(device).float(),
@@ -157,9 +159,8 @@ def summarise(patches: Tensor) -> Tensor:
 def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tensor) -> Tensor:
     """|| eps - eps_theta(x_t, c_text, c_image, t) ||^2, or its v-prediction form; mean over the batch."""
     latents, images = batch.latents, batch.images
-    conditioning = backbone.conditioning(batch.text, batch.time_ids)
-    added = {**conditioning.get("added_cond_kwargs", {}), "image_embeds": [images[:, None]]}
-    conditioning["added_cond_kwargs"] = added
+    said = backbone.conditioning(batch.text, batch.time_ids)
+    conditioning = backbone.adapter_attention.with_images(said, images)
     noised = backbone.noise.add(latents, eps, t)
     residual = backbone.predict(noised, t, conditioning) - backbone.noise.target(latents, eps, t)
     return residual.square().mean()

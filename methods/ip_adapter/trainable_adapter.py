@@ -10,6 +10,7 @@ from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
 from torch import Tensor, nn
 
+from methods.backbone.attention.interface import AdapterAttention
 from methods.backbone.attention.unet import UNetAttention
 from methods.encoders.resampler import published, published_base
 from methods.errors import MethodError
@@ -32,7 +33,7 @@ class TrainableAdapter(nn.Module):
                 layer.to_v_ip[0].weight.copy_(value.weight)
             self.layers.append(layer)
 
-    def attach(self, attention: UNetAttention) -> None:
+    def attach(self, attention: AdapterAttention) -> None:
         """Attach the modules to the U-Net as diffusers' loader does."""
         placed = dict(zip(self.names, self.layers, strict=True))
         attention.attach(placed, MultiIPAdapterImageProjection([self.projection]))
@@ -60,13 +61,13 @@ class TrainableAdapter(nn.Module):
             indices[name] = torch.arange(begin, begin + value.numel()).view(value.shape)
             begin += value.numel()
         flat, published_indices = torch.empty(begin), self._renamed(indices)
-        _check_shapes(stored.path, published_indices, stored.image_proj)
+        check_shapes(stored.path, published_indices, stored.image_proj)
         for name, index in published_indices.items():
             flat[index] = stored.image_proj[name].float()
         self.projection.load_state_dict({name: flat[index] for name, index in indices.items()})
         layers = ((name.partition("."), value) for name, value in self.published().items())
         weights = {name: value for (part, _, name), value in layers if part == "ip_adapter"}
-        _check_shapes(stored.path, weights, stored.ip_adapter)
+        check_shapes(stored.path, weights, stored.ip_adapter)
         for name, weight in weights.items():
             weight.copy_(stored.ip_adapter[name])
 
@@ -75,7 +76,8 @@ class TrainableAdapter(nn.Module):
         return published_base(state) if base else published(state)
 
 
-def _check_shapes(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def check_shapes(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Raise MethodError, naming the first, for a tensor of another shape or in one of the two only."""
     shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (expected, found)]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
         ours, theirs = (shape.get(name, "none") for shape in shapes)

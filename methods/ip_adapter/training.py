@@ -11,12 +11,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from methods.backbone.attention.joint import JointAttention
+from methods.backbone.attention.unet import UNetAttention
 from methods.backbone.backbone import Backbone
 from methods.compute.atomic_io import atomic_file
 from methods.compute.file_header import sort_header
 from methods.compute.precision import gradient_checkpointing
 from methods.encoders.clip_vision import ImageEncoder, open_encoder
 from methods.encoders.resampler import new_resampler
+from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.objective import (
     IPAdapterTraining,
@@ -26,6 +29,7 @@ from methods.ip_adapter.objective import (
     validation_losses,
 )
 from methods.ip_adapter.trainable_adapter import TrainableAdapter
+from methods.ip_adapter.trainable_joint import TrainableJointAdapter
 from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
@@ -44,6 +48,8 @@ __all__ = [
 ]
 
 BASE_TOKENS = 4
+TRAINABLE = frozenset({"base", "plus", "time-resampler"})
+"""Layouts that are trained here."""
 SUMMARY_SAMPLE = 2_000
 """Photographs from which the spread of the summaries is estimated."""
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
@@ -90,7 +96,7 @@ def train_ip_adapter(
 
     evaluation = None if validation is None else PeriodicEvaluation(training.validate_every, evaluate)
     with backbone.clean():
-        adapter.attach(backbone.attention)
+        adapter.attach(backbone.adapter_attention)
         try:
             _minimise(adapter, features, training, backbone, schedule, checkpoint, evaluation, progress)
             final_losses = {} if validation is None else losses(8)
@@ -134,26 +140,45 @@ def _origin(stored: PublishedAdapter) -> str:
     return stored.path.name if steps is None else f"{stored.path.name} after {steps} steps"
 
 
-def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageEncoder) -> TrainableAdapter:
-    """Initialise a random projection, with the text's keys and values; or load `training.start`."""
-    from diffusers.models.embeddings import ImageProjection
+AnyTrainable = TrainableAdapter | TrainableJointAdapter
 
-    width = backbone.attention.width
-    if training.layout == "base":
-        projection: nn.Module = ImageProjection(encoder.embedding_width, width, BASE_TOKENS)
-        adapter = TrainableAdapter(backbone.attention, projection, BASE_TOKENS)
-    else:
-        projection = new_resampler(
-            patch_width=encoder.width, width=width, tokens=training.tokens, hidden=training.hidden
+
+def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageEncoder) -> AnyTrainable:
+    """Initialise a random projection, with the backbone's keys and values; or load `training.start`."""
+    attention = backbone.adapter_attention
+    if training.layout not in attention.layouts:
+        raise MethodError(
+            f"bench train ip-adapter: the layout {training.layout} is not for a backbone of the family "
+            f"{backbone.family}; use {' or '.join(sorted(attention.layouts & TRAINABLE))}"
         )
-        adapter = TrainableAdapter(backbone.attention, projection, training.tokens)
+    adapter: AnyTrainable
+    if isinstance(attention, JointAttention):
+        adapter = TrainableJointAdapter(
+            attention, patch_width=encoder.width, tokens=training.tokens, hidden=training.hidden
+        )
+    else:
+        adapter = _new_adapter_for_unet(training, backbone.attention, encoder)
     if training.start is not None:
         adapter.load_matching_weights(read_adapter(training.start))
     return adapter
 
 
+def _new_adapter_for_unet(
+    training: IPAdapterTraining, attention: UNetAttention, encoder: ImageEncoder
+) -> TrainableAdapter:
+    from diffusers.models.embeddings import ImageProjection
+
+    if training.layout == "base":
+        projection: nn.Module = ImageProjection(encoder.embedding_width, attention.width, BASE_TOKENS)
+        return TrainableAdapter(attention, projection, BASE_TOKENS)
+    projection = new_resampler(
+        patch_width=encoder.width, width=attention.width, tokens=training.tokens, hidden=training.hidden
+    )
+    return TrainableAdapter(attention, projection, training.tokens)
+
+
 def _minimise(
-    adapter: TrainableAdapter,
+    adapter: AnyTrainable,
     features: TrainingFeatures,
     training: IPAdapterTraining,
     backbone: Backbone,
@@ -165,7 +190,7 @@ def _minimise(
     device, trained = backbone.device, nn.ModuleList([adapter])
     with torch.random.fork_rng():
         torch.manual_seed(schedule.seed)
-        summary = _summary(features, training, backbone.attention.width)
+        summary = _summary(features, training, backbone.adapter_attention.width)
     if summary is not None:
         trained.append(summary.to(device))
 

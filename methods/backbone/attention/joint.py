@@ -38,6 +38,17 @@ class JointAttention(AdapterAttention):
             if isinstance(module, nn.Module):
                 module.requires_grad_(False).eval()
 
+    def module(self, name: str) -> Any:
+        """The attention module of a processor's name."""
+        return self.pipe.transformer.get_submodule(name.removesuffix(".processor"))
+
+    def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
+        self.pipe.transformer.set_attn_processor(dict(processors))
+        self.pipe.transformer.image_proj = projection
+
+    def with_images(self, conditioning: Mapping[str, Any], images: Tensor) -> dict[str, Any]:
+        return {**conditioning, "joint_attention_kwargs": {"ip_adapter_image_embeds": images}}
+
     def unload_ip_adapter(self) -> None:
         self.pipe.unload_ip_adapter()
 

@@ -56,7 +56,6 @@ class UNetAttention(AdapterAttention):
             self._unet.set_attn_processor(before)
 
     def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
-        """Use an IP-Adapter's processors and projection as after `load`; `Backbone.restore` removes them."""
         own = self._unet.attn_processors
         self._unet.set_attn_processor({name: processors.get(name, kept) for name, kept in own.items()})
         self._unet.encoder_hid_proj = projection
@@ -96,6 +95,10 @@ class UNetAttention(AdapterAttention):
     def image_arguments(self, images: Tensor) -> dict[str, Any]:
         """`images` are tokens, (2 or 1, photographs, tokens, width)."""
         return {"ip_adapter_image_embeds": [images]}
+
+    def with_images(self, conditioning: Mapping[str, Any], images: Tensor) -> dict[str, Any]:
+        added = {**conditioning.get("added_cond_kwargs", {}), "image_embeds": [images[:, None]]}
+        return {**conditioning, "added_cond_kwargs": added}
 
     def skip_projection(self) -> None:
         """Accept image tokens in place of image features."""

@@ -1,0 +1,118 @@
+"""The trainable modules of an IP-Adapter for Stable Diffusion 3, and their published tensor names."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any, Final
+
+import torch
+from diffusers.models.attention_processor import SD3IPAdapterJointAttnProcessor2_0
+from diffusers.models.embeddings import IPAdapterTimeImageProjection
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from methods.backbone.attention.interface import AdapterAttention
+from methods.backbone.attention.joint import JointAttention
+from methods.ip_adapter.checkpoint import PublishedAdapter
+from methods.ip_adapter.trainable_adapter import check_shapes
+
+HEAD: Final = 64
+"""Width of a head of the Resampler, which diffusers' loader assumes."""
+RESAMPLER_NAMES: Final = {
+    "ln0": "0.norm1",
+    "ln1": "0.norm2",
+    "attn.to_q": "0.to_q",
+    "attn.to_kv": "0.to_kv",
+    "attn.to_out.0": "0.to_out",
+    "adaln_norm": "1.0",
+    "ff.net.0.proj": "1.1",
+    "ff.net.2": "1.3",
+    "adaln_proj": "2.1",
+}
+"""Published names of the modules of a Resampler's layer, by diffusers'."""
+
+
+class TrainableJointAdapter(nn.Module):
+    """The Resampler, which also reads the timestep, and the keys and values of every joint attention."""
+
+    def __init__(self, attention: JointAttention, *, patch_width: int, tokens: int, hidden: int) -> None:
+        super().__init__()
+        self.projection = IPAdapterTimeImageProjection(
+            embed_dim=patch_width,
+            output_dim=attention.width,
+            hidden_dim=hidden,
+            heads=hidden // HEAD,
+            num_queries=tokens,
+        )
+        self.names = attention.processor_names
+        self.layers = nn.ModuleList(_layer(attention, name, hidden) for name in self.names)
+
+    def attach(self, attention: AdapterAttention) -> None:
+        """Attach the modules to the transformer as diffusers' loader does."""
+        attention.attach(dict(zip(self.names, self.layers, strict=True)), self.projection)
+
+    def set_scale(self, scale: float) -> None:
+        """Set the weight of the image tokens; 1 initially."""
+        for layer in self.layers:
+            layer.scale = scale  # type: ignore[assignment]  # torch types every attribute as a module
+
+    def published(self) -> dict[str, Tensor]:
+        """Tensors by their published names: `image_proj.*`, `ip_adapter.{0,1,2,..}.to_k_ip.weight`."""
+        state = {
+            f"image_proj.{_published(name)}": value for name, value in self.projection.state_dict().items()
+        }
+        for index, layer in enumerate(self.layers):
+            state |= {f"ip_adapter.{index}.{name}": value for name, value in layer.state_dict().items()}
+        return state
+
+    @torch.no_grad()
+    def load_matching_weights(self, stored: PublishedAdapter) -> None:
+        """Copy the weights of a published file; raises MethodError if its layout or shapes differ."""
+        own = self.published()
+        found = {f"image_proj.{name}": value for name, value in stored.image_proj.items()}
+        found |= {f"ip_adapter.{name}": value for name, value in stored.ip_adapter.items()}
+        check_shapes(stored.path, own, found)
+        for name, value in own.items():
+            value.copy_(found[name])
+
+
+class _JointLayer(SD3IPAdapterJointAttnProcessor2_0):  # type: ignore[misc]  # diffusers is untyped
+    """diffusers' layer, with a kernel whose output has the memory layout that it assumes."""
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        ip_hidden_states: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Any:
+        # By name: diffusers passes on only what the signature has.
+        kernel = SDPBackend.FLASH_ATTENTION if hidden_states.device.type == "cpu" else None
+        with nullcontext() if kernel is None else sdpa_kernel(kernel):
+            return super().__call__(
+                attn, hidden_states, encoder_hidden_states, attention_mask, ip_hidden_states, temb
+            )
+
+
+def _layer(attention: JointAttention, name: str, hidden: int) -> _JointLayer:
+    """A layer that starts with the backbone's own keys, values and norms."""
+    module = attention.module(name)
+    head = module.to_q.out_features // module.heads
+    layer = _JointLayer(attention.width, attention.width, head, hidden, scale=1.0)
+    with torch.no_grad():
+        layer.to_k_ip.weight.copy_(module.to_k.weight)
+        layer.to_v_ip.weight.copy_(module.to_v.weight)
+        for own, norm in ((layer.norm_q, module.norm_q), (layer.norm_k, module.norm_k)):
+            if norm is not None:
+                own.weight.copy_(norm.weight)
+    return layer
+
+
+def _published(name: str) -> str:
+    if not name.startswith("layers."):
+        return name
+    _, number, rest = name.split(".", 2)
+    module, _, tensor = rest.rpartition(".")
+    return f"layers.{number}.{RESAMPLER_NAMES[module]}.{tensor}"

@@ -1,0 +1,141 @@
+"""Training of an IP-Adapter for Stable Diffusion 3, in the layout that diffusers loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_transformers import FlowFolders
+
+from methods.backbone.backbone import Backbone
+from methods.encoders.clip_vision import open_encoder
+from methods.errors import MethodError
+from methods.ip_adapter.checkpoint import read_adapter
+from methods.ip_adapter.method import IPAdapter
+from methods.ip_adapter.objective import IPAdapterTraining
+from methods.ip_adapter.training import new_adapter, save_adapter, train_ip_adapter
+from methods.pretraining.loop import Schedule
+from methods.subject import Request, Subject
+
+SCHEDULE = Schedule(steps=30, batch=8, learning_rate=5e-3, warm_up=1, decay_from=1.0, ema=0.5)
+
+
+@pytest.fixture
+def backbone(flow_folders: FlowFolders) -> Backbone:
+    return flow_folders.backbone("sd3")
+
+
+@pytest.fixture
+def training(clip_folder: Path) -> IPAdapterTraining:
+    return IPAdapterTraining(layout="time-resampler", tokens=3, hidden=64, encoder=clip_folder)
+
+
+def silent(*_: object) -> None:
+    pass
+
+
+def trained(
+    training: IPAdapterTraining, people: Any, backbone: Backbone, folder: Path, schedule: Schedule = SCHEDULE
+) -> tuple[Path, Mapping[str, float]]:
+    folder.mkdir(exist_ok=True)
+    out = folder / "ip-adapter.safetensors"
+    losses = train_ip_adapter(
+        people,
+        out,
+        training=training,
+        backbone=backbone,
+        schedule=schedule,
+        work=folder,
+        progress=silent,
+        unseen=people,
+    )
+    return out, losses
+
+
+def test_trained_file_is_used_by_the_method_and_lowers_the_loss(
+    training: IPAdapterTraining,
+    people: Any,
+    subject: Subject,
+    backbone: Backbone,
+    clip_folder: Path,
+    tmp_path: Path,
+) -> None:
+    out, losses = trained(training, people, backbone, tmp_path)
+    assert backbone.state.leftovers(backbone.pipe) == []
+    untrained = new_adapter(training, backbone, open_encoder(clip_folder, backbone.device))
+    start = tmp_path / "start.safetensors"
+    save_adapter(start, untrained.published(), {})
+    assert load_file(out).keys() == load_file(start).keys()
+    (tmp_path / "fit").mkdir()
+    method = IPAdapter(str(out), str(clip_folder))
+    method.fit(subject, tmp_path / "fit", backbone=backbone, seed=0)
+    request = Request("a photo of {subject}", 3)
+    (image,) = method.load(tmp_path / "fit", backbone=backbone).generate([request])
+    (other,) = (
+        replace(method, adapter=str(start), other_backbone=True)
+        .load(tmp_path / "fit", backbone=backbone)
+        .generate([request])
+    )
+    assert image.tobytes() != other.tobytes()
+    begun = replace(SCHEDULE, steps=1, learning_rate=1e-9)
+    _, start_losses = trained(training, people, backbone, tmp_path / "begun", begun)
+    assert losses["without"] == pytest.approx(start_losses["without"])
+    assert losses["loss"] < 0.98 * start_losses["loss"]
+
+
+def test_trained_modules_compute_what_the_loaded_file_computes(
+    training: IPAdapterTraining, backbone: Backbone, clip_folder: Path, tmp_path: Path
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        adapter = new_adapter(training, backbone, open_encoder(clip_folder, backbone.device))
+    # In half precision as in the file.
+    adapter.half().float()
+    attention, generator = backbone.adapter_attention, torch.Generator().manual_seed(0)
+    x = torch.randn(2, 16, 8, 8, generator=generator)
+    images = torch.randn(2, 5, 16, generator=generator)
+    said = attention.with_images(backbone.conditioning(backbone.encode_text(["a dog", "a man"])), images)
+    t = torch.tensor([300.0, 900.0])
+    with backbone.clean(), torch.no_grad():
+        adapter.attach(attention)
+        own = backbone.predict(x, t, said)
+        adapter.set_scale(0.0)
+        without = backbone.predict(x, t, said)
+        adapter.set_scale(1.0)
+        backbone.restore()
+    save_adapter(tmp_path / "a.safetensors", adapter.published(), {})
+    stored = read_adapter(tmp_path / "a.safetensors")
+    parts = {"image_proj": stored.image_proj, "ip_adapter": stored.ip_adapter}
+    with backbone.clean(), torch.no_grad():
+        attention.load_ip_adapter(parts)
+        attention.set_scale(1.0)
+        loaded = backbone.predict(x, t, said)
+        attention.unload_ip_adapter()
+    assert torch.allclose(own, loaded, atol=1e-4)
+    assert not torch.allclose(own, without, atol=1e-3)
+    again = new_adapter(training, backbone, open_encoder(clip_folder, backbone.device))
+    again.load_matching_weights(stored)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), adapter.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("layout", ["plus", "base"])
+def test_layout_of_another_family_is_refused(
+    layout: str, training: IPAdapterTraining, backbone: Backbone, clip_folder: Path
+) -> None:
+    encoder = open_encoder(clip_folder, backbone.device)
+    with pytest.raises(MethodError, match="family sd3; use time-resampler") as caught:
+        new_adapter(replace(training, layout=layout), backbone, encoder)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_time_resampler_is_refused_for_a_u_net(
+    training: IPAdapterTraining, shared_backbone: Backbone, clip_folder: Path
+) -> None:
+    encoder = open_encoder(clip_folder, shared_backbone.device)
+    with pytest.raises(MethodError, match="use base or plus"):
+        new_adapter(training, shared_backbone, encoder)
