@@ -168,7 +168,8 @@ class IPAdapterOptions:
         str,
         typer.Option(
             help="The conditioning photograph: `self`, the target as published (the control for "
-            "leave-one-out), or `other`, another one of the person."
+            "leave-one-out), or `other`, another one of the person; for `time-resampler` also `others`, "
+            "leave-one-out with one to six others."
         ),
     ] = "self"
     tokens: Annotated[int, typer.Option(help="Tokens per photograph, for the layout `plus`.")] = 8

@@ -21,6 +21,8 @@ from methods.pretraining.features import TrainingFeatures
 
 WHOLE = slice(None)
 """All rows of a batch."""
+LARGEST_SET = 6
+"""Largest number of photographs in the condition `others`, as of leave-one-out's aggregators."""
 MAX_DEVIATION = 4.0
 """Limit of a target of the summary loss, in standard deviations."""
 
@@ -32,8 +34,9 @@ class IPAdapterTraining:
     layout: Literal["base", "plus", "time-resampler"] = "plus"
     """`base`: one linear layer from the embedding to 4 tokens; `plus`: a Resampler of the patch tokens;
     `time-resampler`: for Stable Diffusion 3, a Resampler that also reads the timestep."""
-    condition: Literal["self", "other"] = "self"
-    """The conditioning image: the target itself, as published, or another photograph of the person."""
+    condition: Literal["self", "other", "others"] = "self"
+    """The conditioning image: the target itself, as published, or another photograph of the person. `others`,
+    for `time-resampler`: leave-one-out, one to `LARGEST_SET` other photographs in one sequence."""
     tokens: int = 8
     """Tokens of a Resampler; diffusers' loader assumes 4 in the base layout."""
     hidden: int = 128
@@ -55,11 +58,19 @@ class IPAdapterTraining:
     """Steps between two validation losses, if there is validation data."""
 
     def __post_init__(self) -> None:
-        for name, known in (("layout", ("base", "plus", "time-resampler")), ("condition", ("self", "other"))):
+        for name, known in (
+            ("layout", ("base", "plus", "time-resampler")),
+            ("condition", ("self", "other", "others")),
+        ):
             if getattr(self, name) not in known:
                 raise MethodError(
                     f"ip-adapter: {name} is {getattr(self, name)!r}; expected one of {', '.join(known)}"
                 )
+        if self.condition == "others" and self.layout != "time-resampler":
+            raise MethodError(
+                f"ip-adapter: condition others with layout {self.layout}, whose projection reads one "
+                "photograph; expected layout time-resampler"
+            )
         if self.hidden % HEAD or self.tokens < 1 or not self.timestep_power > 0:
             raise MethodError(
                 f"ip-adapter: tokens {self.tokens}, hidden {self.hidden}, timestep_power "
@@ -98,11 +109,13 @@ def draw_batch(
     All `size` rows are sampled but only `rows` are loaded, so the sample does not depend on the number of
     processes or accumulation steps. Raises MethodError if no person has enough photographs.
     """
-    people = features.people(photos=2 if training.condition == "other" else 1)
+    count = _photographs(features, training, generator)
+    people = features.people(photos=count)
     if len(people) == 0:
-        raise MethodError("training set: no person with two photographs; condition 'other' needs them")
+        raise MethodError(
+            f"training set: no person with two photographs; condition {training.condition!r} needs them"
+        )
     chosen = people[torch.randint(len(people), (size,), generator=generator)]
-    count = 2 if training.condition == "other" else 1
     photos = features.photos_of(chosen, count, generator).to(features.captions.device)
     mirrored = (torch.rand(photos.shape, generator=generator) < 0.5).long().to(photos.device)
     sentences = features.caption_of(photos[:, 0], mirrored[:, 0], generator)
@@ -112,7 +125,10 @@ def draw_batch(
     text_rows = torch.where(chance < text, 0, sentences)[rows]
     photos, mirrored, dropped = photos[rows], mirrored[rows], dropped[rows]
     embedded = features.patches if features.embeds is None else features.embeds
-    images = embedded[photos[:, -1], mirrored[:, -1]].to(device).float()
+    if training.condition == "others":
+        images = embedded[photos[:, 1:], mirrored[:, 1:]].flatten(1, 2).to(device).float()
+    else:
+        images = embedded[photos[:, -1], mirrored[:, -1]].to(device).float()
     # As published, the unconditional input is zeros, or for Plus the patch tokens of an all-zero image.
     is_plus = training.layout == "plus"
     unconditional = features.nothing.to(device) if is_plus else torch.zeros_like(images[0])
@@ -123,6 +139,14 @@ def draw_batch(
         torch.where(without_image, unconditional, images),
         None if features.time_ids is None else features.time_ids[photos[:, 0].cpu()],
     )
+
+
+def _photographs(features: TrainingFeatures, training: IPAdapterTraining, generator: torch.Generator) -> int:
+    """Number of photographs of each person in a batch: the target, and others for the condition."""
+    if training.condition != "others":
+        return 2 if training.condition == "other" else 1
+    largest = max(1, min(LARGEST_SET, int(features.count.max()) - 1))
+    return 1 + int(torch.randint(1, largest + 1, (), generator=generator))
 
 
 class Summary(nn.Module):

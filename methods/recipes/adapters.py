@@ -28,6 +28,7 @@ LEAVE_ONE_OUT_SETTINGS = ("tokens", "hidden", "depth", "shortcut")
 CONDITIONS = {
     "self": "the target photograph itself, as published: the control for leave-one-out",
     "other": "another photograph of the person",
+    "others": "leave-one-out: one to six other photographs of the person, in one sequence",
 }
 
 

@@ -17,8 +17,9 @@ from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import read_adapter
 from methods.ip_adapter.method import IPAdapter
-from methods.ip_adapter.objective import IPAdapterTraining
+from methods.ip_adapter.objective import IPAdapterTraining, draw_batch
 from methods.ip_adapter.training import new_adapter, save_adapter, train_ip_adapter
+from methods.pretraining.features import TrainingFeatures
 from methods.pretraining.loop import Schedule
 from methods.subject import Request, Subject
 
@@ -139,3 +140,53 @@ def test_time_resampler_is_refused_for_a_u_net(
     encoder = open_encoder(clip_folder, shared_backbone.device)
     with pytest.raises(MethodError, match="use base or plus"):
         new_adapter(training, shared_backbone, encoder)
+
+
+def numbered_features() -> TrainingFeatures:
+    """Three people with 2, 4 and 8 photographs, whose features are the number of the photograph."""
+    identities = torch.tensor([0] * 2 + [1] * 4 + [2] * 8)
+    numbers = torch.arange(14.0)
+    return TrainingFeatures(
+        latents=numbers.view(-1, 1, 1, 1, 1).expand(-1, 2, 1, 1, 1),
+        patches=numbers.view(-1, 1, 1, 1).expand(-1, 2, 2, 3),
+        sentences=torch.zeros(2, 4, 5),
+        pooled=torch.zeros(2, 5),
+        captions=torch.ones(14, 2, 1, dtype=torch.long),
+        embeds=None,
+        nothing=torch.zeros(2, 3),
+        order=torch.arange(14),
+        start=torch.tensor([0, 2, 6]),
+        count=torch.bincount(identities),
+    )
+
+
+def test_condition_others_leaves_the_target_out(training: IPAdapterTraining) -> None:
+    features, device = numbered_features(), torch.device("cpu")
+    person_of = [0] * 2 + [1] * 4 + [2] * 8
+    others = replace(training, condition="others", drop_image=0.0, drop_text=0.0, drop_both=0.0)
+    sizes = set()
+    for seed in range(40):
+        batch = draw_batch(features, others, 6, torch.Generator().manual_seed(seed), device)
+        assert batch.images.shape[1] % 2 == 0
+        sizes.add(batch.images.shape[1] // 2)
+        for target, images in zip(batch.latents.flatten().tolist(), batch.images, strict=True):
+            shown = images[::2, 0].tolist()
+            assert target not in shown
+            assert len(set(shown)) == len(shown)
+            assert {person_of[int(number)] for number in shown} == {person_of[int(target)]}
+    assert sizes == {1, 2, 3, 4, 5, 6}
+
+
+def test_condition_others_needs_a_projection_of_sets(training: IPAdapterTraining) -> None:
+    with pytest.raises(MethodError, match="condition others with layout plus"):
+        replace(training, condition="others", layout="plus")
+
+
+def test_leave_one_out_is_trained_in_the_published_layout(
+    training: IPAdapterTraining, people: Any, backbone: Backbone, tmp_path: Path
+) -> None:
+    others, short = replace(training, condition="others"), replace(SCHEDULE, steps=2)
+    out, _ = trained(others, people, backbone, tmp_path / "others", short)
+    control, _ = trained(training, people, backbone, tmp_path / "self", short)
+    assert load_file(out).keys() == load_file(control).keys()
+    assert '"condition": "others"' in read_adapter(out).metadata["training"]
