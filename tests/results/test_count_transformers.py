@@ -1,0 +1,97 @@
+"""count_transformers.py: the published sizes, and the figures in the headers of the suites."""
+
+import importlib
+import re
+import sys
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from bench.suite.suite import open_suite
+
+sys.path.append(str(Path(__file__).parents[2] / "results" / "scripts"))
+networks = importlib.import_module("published_networks")
+script = importlib.import_module("count_transformers")
+
+SUITES = ("celeba-sd35", "celeba-flux", "celeba-kontext")
+HEADROOM = 1.2
+"""Required memory over the counted one: kernels, workspaces and fragments are not counted."""
+
+
+@cache
+def count(name: str) -> Any:
+    return script.Count(name)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sizes"),
+    [
+        (networks.SD3, (2_243_171_520, 83_819_683, 123_650_304, 694_659_840, 4_762_310_656)),
+        (networks.FLUX, (11_901_408_320, 83_819_683, 123_060_480, 4_762_310_656)),
+    ],
+)
+def test_networks_have_the_published_numbers_of_parameters(parts: Any, sizes: tuple[int, ...]) -> None:
+    """As users of the published weights print them."""
+    assert tuple(map(networks.parameters, networks.build(parts).values())) == sizes
+
+
+def test_weights_have_the_sizes_of_the_published_files() -> None:
+    """Bytes of the tensors; the files have headers of 0.1 MB in addition."""
+    medium, dev = (count(name).networks for name in SUITES[:2])
+    published = {4_939_433_672: medium["transformer"], 23_802_954_040: dev["transformer"]}
+    published |= {9_524_648_584: dev["text_encoder_2"]}
+    for size, network in published.items():
+        assert networks.gigabytes(network) == pytest.approx(size / 1e9, abs=2e-4)
+
+
+def test_operations_of_layers_and_attention_are_exact() -> None:
+    """Also where equal blocks run once: 3 equal layers and another one."""
+    layers = {
+        "layers": lambda: nn.Sequential(nn.ModuleList(nn.Linear(9, 9) for _ in range(3)), nn.Linear(9, 5))
+    }
+    model = networks.build(layers)["layers"]
+    x = networks.empty(7, 9)
+
+    def call() -> None:
+        for layer in model[0]:
+            layer(x)
+        model[1](x)
+
+    assert (
+        networks.tflop(call, model) == networks.tflop(call) == pytest.approx(2 * 7 * 9 * (3 * 9 + 5) / 1e12)
+    )
+    assert len(model[0]) == 3
+    q = networks.empty(1, 2, 11, 8)
+    attention = partial(nn.functional.scaled_dot_product_attention, q, q, q)
+    assert networks.tflop(attention) == pytest.approx(4 * 2 * 11 * 11 * 8 / 1e12)
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_header_states_the_counted_numbers(name: str) -> None:
+    counted, file = count(name), open_suite(name)
+    head = " ".join(re.sub(r"^# ?", "", file.text.partition("\nname = ")[0], flags=re.MULTILINE).split())
+    hours = counted.hours
+    stated = [
+        f"{counted.images} images per row",
+        f"{counted.rows} generating rows, {counted.image_seconds:.1f} s each, {hours['generation']:.1f} h",
+        f"about {sum(hours.values()):.0f} hours",
+        f"{counted.weights:.1f} GB of weights in bf16",
+        f"Sampling takes {counted.memory['sampling']:.1f} GB",
+        f"{counted.memory['sampling with cpu_offload']:.1f} with `cpu_offload`",
+        f"{counted.forward:.1f} TFLOP for a pass",
+        f"{counted.image:.0f} TFLOP for an image",
+    ]
+    if counted.fits:
+        stated += [f"{hours['fitting']:.1f} h", f"Training takes {counted.memory['training']:.1f} GB"]
+        stated += [f"{fit.seconds / 60:.0f}" for fit in counted.fits.values()]
+    assert [text for text in stated if text not in head] == []
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_needs_cover_what_is_counted(name: str) -> None:
+    counted, needs = count(name), open_suite(name).suite.needs
+    assert counted.disk <= needs.disk < counted.disk + 1
+    assert HEADROOM * max(counted.memory.values()) <= needs.gpu_memory
