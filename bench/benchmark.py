@@ -25,7 +25,6 @@ from bench.runner.session import (
     RunOptions,
     RunSession,
     default_folder,
-    method_labels,
     open_session,
     plan_run,
 )
@@ -33,6 +32,7 @@ from bench.runs.fingerprint import digest_of
 from bench.runs.records.run_manifest import MANIFEST, RunManifest, read_run_manifest, write_run_manifest
 from bench.runs.records.table_digests import OF_RUN, check_tables, table_digests
 from bench.runs.records.tables import CELLS, METRICS, CellRow, read_rows
+from bench.runs.row_methods import method_labels
 from bench.runs.run_folder import SUITE_COPY, RunFolder, latest_folder, locked
 from bench.runs.shared_fits import fits_of
 from bench.scoring.inputs import ScoringInputs

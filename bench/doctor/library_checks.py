@@ -16,7 +16,7 @@ from typing import Any, Final
 import methods.catalog
 from bench.doctor.finding import Finding, State, found, missing
 from bench.errors import SuiteError
-from bench.runner.session import build_method, method_labels
+from bench.runs.row_methods import build_method, method_labels
 from bench.suite.suite import NO_BACKBONE, Suite, open_suite
 from bench.torchvision_compat import ensure_torchvision_imports
 from bench.working_folder import working_folder

@@ -5,32 +5,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench.atomic_io import read_json
 from bench.datasets.registry import People, open_people
-from bench.errors import StoreError, SuiteError
+from bench.errors import StoreError
 from bench.runner.backbone_source import BackboneSource, Device, find_backbone
 from bench.runner.execution.worker_count import default_workers
 from bench.runner.fingerprint_parts import class_code, method_parts, row_parts, run_parts, subject_parts
 from bench.runner.prompt_lengths import check_lengths
 from bench.runner.provenance import FileDigests
-from bench.runs.fingerprint import FingerprintParts, differing
+from bench.runs.fingerprint import FingerprintParts, differing_with_code
 from bench.runs.image_index import ImageIndex, index_images, with_missing
 from bench.runs.plan import Plan, image_counts, make_plan
-from bench.runs.records.run_manifest import MethodRecord, RunManifest, read_run_manifest
+from bench.runs.records.run_manifest import MethodRecord, read_run_manifest
 from bench.runs.records.tables import FLOOR
+from bench.runs.row_methods import build_method, without_class_images
 from bench.runs.row_settings import row_settings_of
 from bench.runs.run_folder import RunFolder, check_distinct_files
-from bench.runs.shared_fits import check_checkpoint, with_states
+from bench.runs.shared_fits import with_states
 from bench.runs.task import GroupTask
 from bench.subjects.photo_checks import check_others, check_people
 from bench.suite.suite import Suite, SuiteFile
-from methods.catalog import check_name, generates_class_images, make, self_contained
+from methods.catalog import check_name
 from methods.errors import MethodError
 from methods.interface import Method, role_of
 
-ALL: Final = "all"
 RESULTS: Final = Path("results")
 Warn = Callable[[str], None]
 
@@ -96,19 +96,6 @@ def default_folder(file: SuiteFile, seed: int) -> Path:
     return RESULTS / (file.suite.name if seed == file.suite.seed else f"{file.suite.name}-seed{seed}")
 
 
-def method_labels(names: Sequence[str], suite: Suite) -> tuple[str, ...]:
-    """The rows of the table, with `all` replaced by the suite's `rows` and sweeps.
-
-    Without `rows`, `all` is every catalogue method that needs no user input, and every `[methods.*]` of the
-    suite.
-    """
-    swept = [label for label in suite.settings if label not in suite.methods]
-    named = suite.rows if suite.rows is not None else (*self_contained(), *suite.methods)
-    every = [*named, *swept]
-    labels = [label for name in names for label in (every if name == ALL else [name])]
-    return tuple(dict.fromkeys(labels))
-
-
 def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
     """Open the dataset and plan all images, also of `earlier` methods; select the requested ones."""
     suite = options.file.suite
@@ -120,7 +107,7 @@ def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
         suite.shared_prompts,
         image_counts(suite),
         seed=options.seed,
-        no_priors=_without_priors(labels, suite),
+        no_priors=without_class_images(labels, suite),
     )
     check_distinct_files(plan.groups)
     for label in options.methods:
@@ -128,12 +115,6 @@ def plan_run(options: RunOptions, earlier: Sequence[str]) -> PlannedRun:
     requested = frozenset(cell.id for cell in plan.cells if cell.method in options.methods)
     plan = Plan(plan.groups, requested)
     return PlannedRun(options, people, plan.only(options.only) if options.only else plan)
-
-
-def _without_priors(labels: Sequence[str], suite: Suite) -> frozenset[str]:
-    """Rows of methods that cannot generate class images (images without the subject)."""
-    names = {label: str(suite.settings.get(label, {}).get("base", label)) for label in labels}
-    return frozenset(label for label, name in names.items() if not generates_class_images(name))
 
 
 def open_session(planned: PlannedRun, folder: RunFolder, warn: Warn) -> RunSession:
@@ -206,20 +187,6 @@ def _build_methods(planned: PlannedRun, warn: Warn) -> dict[str, Method]:
     return methods
 
 
-def build_method(label: str, suite_settings: Mapping[str, Mapping[str, Any]]) -> Method:
-    """Build the method of a row, with the suite's settings."""
-    row = row_settings_of(label, suite_settings.get(label, {}))
-    settings = dict(row.own)
-    name = settings.pop("base", label)
-    if not isinstance(name, str):
-        raise SuiteError(f"methods: {label}: base = {name!r}; expected a method's name")
-    # A method is a frozen dataclass and must be hashable, which a list is not.
-    method = make(name, {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
-    if row.checkpoint is not None:
-        check_checkpoint(label, row.checkpoint, method)
-    return method
-
-
 def _current(
     tasks: Sequence[GroupTask], planned: PlannedRun, index: ImageIndex, warn: Warn
 ) -> list[GroupTask]:
@@ -246,9 +213,10 @@ def _refuse_stale(tasks: Sequence[GroupTask], index: ImageIndex, folder: RunFold
     before = read_json(folder.sidecar(cell)).get("fingerprint_parts")
     if not isinstance(before, Mapping):
         raise _stale(folder, len(stale), cell.id, "what they depend on was not recorded")
-    changed = differing(before, task.fingerprint_parts.parts(cell))
-    code = changed_definitions(read_run_manifest(folder.path), task) if "code" in before else []
-    names = [f"code of {', '.join(code)}" if line.startswith("code:") and code else line for line in changed]
+    earlier = read_run_manifest(folder.path).methods.get(task.group.method, MethodRecord())
+    code = earlier.code if "code" in before else {}
+    now = task.fingerprint_parts.parts(cell)
+    names = differing_with_code(before, now, code, class_code(type(task.method)))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     raise _stale(folder, len(stale), cell.id, f"{', '.join(names[:3])}{more}")
 
@@ -258,10 +226,3 @@ def _stale(folder: RunFolder, count: int, cell: str, reason: str) -> StoreError:
         f"{folder.path}: {count} images, first {cell}, have another fingerprint ({reason}); "
         "generate them again with --overwrite, or choose another folder with --out"
     )
-
-
-def changed_definitions(earlier: RunManifest, task: GroupTask) -> list[str]:
-    """Names of the definitions in which a method's code differs from that of an earlier run."""
-    before = earlier.methods.get(task.group.method, MethodRecord()).code
-    now = class_code(type(task.method))
-    return [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)] if before else []

@@ -45,6 +45,23 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     ]
 
 
+def differing_with_code(
+    one: Mapping[str, str],
+    other: Mapping[str, str],
+    one_code: Mapping[str, str],
+    other_code: Mapping[str, str],
+) -> list[str]:
+    """As `differing`; the part `code` is replaced by the names of the definitions that differ.
+
+    The digests of the definitions are `one_code` and `other_code`; unless both are known, the part stays.
+    """
+    changed = differing(one_code, other_code) if one_code and other_code else []
+    names = ", ".join(line.partition(":")[0] for line in changed)
+    return [
+        f"code of {names}" if names and line.startswith("code:") else line for line in differing(one, other)
+    ]
+
+
 def digest(content: bytes | str) -> str:
     """The first 16 hexadecimal digits of the SHA-256."""
     whole = content.encode() if isinstance(content, str) else content

@@ -34,8 +34,9 @@ from bench.cli.main import main as command_line
 from bench.errors import BenchError
 from bench.report.formats.export import as_csv, as_json
 from bench.report.markdown_report import markdown
-from bench.runner.session import RunOptions, method_labels, plan_run
+from bench.runner.session import RunOptions, plan_run
 from bench.runs.finished_run import read_run
+from bench.runs.row_methods import method_labels
 from bench.suite.suite import BUILT_IN, SuiteFile, read_suite
 from methods.catalog import METHODS, make
 from methods.errors import MethodError

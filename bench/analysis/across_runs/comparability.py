@@ -7,7 +7,7 @@ from math import isclose
 from typing import Final
 
 from bench.errors import ReportError
-from bench.runs.fingerprint import differing
+from bench.runs.fingerprint import differing, differing_with_code
 from bench.runs.finished_run import Column, FinishedRun
 from bench.runs.records.run_manifest import MethodRecord
 from bench.runs.records.tables import REAL_SAME
@@ -71,10 +71,8 @@ def run_differences(one: FinishedRun, other: FinishedRun) -> list[str]:
 
 def method_differences(one: FinishedRun, other: FinishedRun, label: str) -> list[str]:
     """Settings, code and weights in which a method differs; the names of changed definitions for code."""
-    records = [run.manifest.methods.get(label, MethodRecord()) for run in (one, other)]
-    found = differing(records[0].fingerprint_parts, records[1].fingerprint_parts)
-    code = [line.partition(":")[0] for line in differing(records[0].code, records[1].code)]
-    return [f"code of {', '.join(code)}" if line.startswith("code:") and code else line for line in found]
+    first, second = (run.manifest.methods.get(label, MethodRecord()) for run in (one, other))
+    return differing_with_code(first.fingerprint_parts, second.fingerprint_parts, first.code, second.code)
 
 
 def same_images(one: FinishedRun, other: FinishedRun, label: str, ground: CommonGround) -> tuple[int, int]:

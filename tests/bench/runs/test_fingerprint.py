@@ -7,7 +7,7 @@ import pytest
 
 from bench.runner.fingerprint_parts import method_parts, subject_parts
 from bench.runner.provenance import FileDigests, commit, versions
-from bench.runs.fingerprint import FingerprintParts, differing, digest_of
+from bench.runs.fingerprint import FingerprintParts, differing, differing_with_code, digest_of
 from bench.runs.plan import Cell
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import Prompt
@@ -94,6 +94,14 @@ def test_differences_contain_both_values() -> None:
         "b: 2 / 3",
         "c: absent / 4",
     ]
+
+
+def test_changed_definitions_are_named_in_place_of_the_digest_of_the_code() -> None:
+    one, other = {"code": "x", "setting scale": "1"}, {"code": "y", "setting scale": "1"}
+    before, now = {"fit": "1", "load": "1", "removed": "1"}, {"fit": "2", "load": "1", "new": "1"}
+    assert differing_with_code(one, other, before, now) == ["code of fit, new, removed"]
+    assert differing_with_code(one, other, {}, now) == ["code: x / y"]
+    assert differing_with_code(one, one, before, now) == []
 
 
 def test_digest_is_independent_of_key_order() -> None:

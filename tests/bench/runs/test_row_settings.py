@@ -7,7 +7,7 @@ from PIL import Image
 
 from bench.errors import SuiteError
 from bench.runner.fingerprint_parts import subject_parts
-from bench.runner.session import method_labels
+from bench.runs.row_methods import method_labels
 from bench.runs.row_settings import ReferenceSelection, row_settings_of
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.suite import read_suite

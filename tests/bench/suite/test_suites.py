@@ -13,7 +13,7 @@ from bench.cli.train import app as train
 from bench.doctor.diagnosis import dataset_findings
 from bench.doctor.finding import State
 from bench.errors import SuiteError
-from bench.runner.session import build_method, method_labels
+from bench.runs.row_methods import build_method, method_labels
 from bench.suite.suite import BUILT_IN, SuiteFile, open_suite, read_suite, suite_names
 from methods.catalog import AGGREGATORS, METHODS
 from metrics.catalog import ENCODERS, METRICS
