@@ -138,6 +138,8 @@ class LeaveOneOut(MethodBase):
 
     def _checked(self, backbone: Backbone) -> LeaveOneOutNetwork:
         """Load the trained network; raises MethodError if aggregator or backbone differ."""
+        # First, because no weights help where the family has no cross-attention.
+        _ = backbone.attention
         config = read_config(self.file)
         if config.aggregator != self.aggregator:
             raise MethodError(f"{self.file}: weights of {config.aggregator!r}, expected {self.aggregator!r}")

@@ -174,7 +174,7 @@ def test_adapters_for_u_nets_are_refused_in_one_line(
     subject: Subject,
     tmp_path: Path,
 ) -> None:
-    method = make(name, {**settings[name], "other_backbone": True})
+    method = make(name, settings[name])
     with pytest.raises(MethodError, match=message) as caught:
         method.fit(subject, tmp_path, backbone=flow_backbone, seed=1)
     assert "\n" not in str(caught.value)
