@@ -189,6 +189,25 @@ def locate_backbone(spec: BackboneSpec, *, fetch: bool = False) -> CheckpointLoc
     return locate_checkpoint(spec, fetch=fetch)
 
 
+def backbone_parts(spec: BackboneSpec) -> dict[str, tuple[Path, ...] | MethodError]:
+    """Return the files of each part of the backbone, or why a part cannot be used; loads nothing.
+
+    Of a network these are the weights. Raises MethodError where the whole backbone is missing.
+    """
+    from methods.backbone.locate import locate_checkpoint
+
+    location = locate_checkpoint(spec, fetch=False, check=False)
+    if location.single is not None:
+        return {"weights": location.weights}
+    parts: dict[str, tuple[Path, ...] | MethodError] = {}
+    for part in location.parts:
+        try:
+            parts[part] = location.part_files(part)
+        except MethodError as error:
+            parts[part] = error
+    return parts
+
+
 def excess_tokens(folder: Path, texts: Sequence[str]) -> list[int]:
     """Return how many tokens of each text the backbone in `folder` cuts off; 0 if the text fits."""
     from methods.compute.token_counts import excess_tokens

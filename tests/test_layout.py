@@ -14,7 +14,6 @@ MIN_LINES = 41
 
 TESTED_INDIRECTLY = {
     "bench/cli/test_main.py": {"bench.cli.commands.reports", "bench.cli.commands.runs", "bench.cli.options"},
-    "bench/doctor/test_diagnosis.py": {"bench.doctor.library_checks"},
     "bench/test_benchmark.py": {f"bench.runner.{name}" for name in ("cell_records", "dry_run", "manifest")},
     "bench/votes/test_commands.py": {"bench.cli.commands.votes"},
     "metrics/scores/test_scores.py": {"metrics.scores.encoder_metric"},

@@ -101,14 +101,25 @@ def cv2_finding() -> Finding:
 
 
 def backbone_findings(spec: BackboneSpec) -> list[Finding]:
-    """Check that the backbone's files exist."""
+    """Check that the backbone's files exist: one finding for each of its parts, such as `transformer`."""
     if spec.path == NO_BACKBONE:
         return []
     what = spec.path if spec.revision is None else f"{spec.path} at {spec.revision[:12]}"
     try:
-        return [found("backbone", what, str(methods.catalog.locate_backbone(spec).place))]
+        parts = methods.catalog.backbone_parts(spec)
     except MethodError as error:
         return [missing("backbone", what, error)]
+    return [_part_finding(part, content, spec) for part, content in parts.items()]
+
+
+def _part_finding(part: str, content: tuple[Path, ...] | MethodError, spec: BackboneSpec) -> Finding:
+    """State a part's size and folder, or what is missing of it."""
+    if isinstance(content, MethodError):
+        # The id or folder of the backbone, by which the suite names its source.
+        return missing("backbone", part, f"{content} ({spec.path})")
+    size = sum(path.stat().st_size for path in content) / 1e9
+    files = "1 file" if len(content) == 1 else f"{len(content)} files"
+    return found("backbone", part, f"{content[0].parent}: {files}, {size:.2f} GB")
 
 
 def method_findings(label: str, suite: Suite) -> list[Finding]:

@@ -49,14 +49,25 @@ class CheckpointLocation:
     @property
     def weights(self) -> tuple[Path, ...]:
         """The weight files that are loaded, and no others."""
-        other = () if self.vae is None else weight_files(self.vae, STEMS["vae"], None)
         if self.single is not None:
-            return (self.single, *other)
-        own = [part for part in self.parts if part in STEMS]
-        if other:
-            own.remove("vae")
-        files = (weight_files(self.folder / part, STEMS[part], self.variant) for part in own)
-        return tuple(path for part in files for path in part) + other
+            return (self.single, *(() if self.vae is None else self.part_files("vae")))
+        return tuple(path for part in self.parts if part in STEMS for path in self.part_files(part))
+
+    def part_files(self, part: str) -> tuple[Path, ...]:
+        """The weight files of one part's network, or all files of a tokenizer or scheduler.
+
+        Raises MethodError where the part is missing or incomplete.
+        """
+        if part == "vae" and self.vae is not None:
+            return weight_files(self.vae, STEMS["vae"], None)
+        folder = self.folder / part
+        if not folder.is_dir():
+            raise MethodError(f"{folder}: no such folder; get the backbone again, with all its parts")
+        if part in STEMS:
+            return weight_files(folder, STEMS[part], self.variant)
+        if files := tuple(sorted(path for path in folder.iterdir() if path.is_file())):
+            return files
+        raise MethodError(f"{folder}: the folder is empty; get the backbone again, with all its parts")
 
     def digest(self) -> str:
         """SHA-256 over the weight files' names and bytes.
@@ -81,16 +92,17 @@ class CheckpointLocation:
         return tuple(sorted({index, *configs, *self.weights}))
 
 
-def locate_checkpoint(spec: BackboneSpec, *, fetch: bool) -> CheckpointLocation:
-    """Find the backbone and check that no part is missing; `fetch` allows downloads from the hub.
+def locate_checkpoint(spec: BackboneSpec, *, fetch: bool, check: bool = True) -> CheckpointLocation:
+    """Find the backbone; `fetch` allows downloads, `check` refuses a backbone with missing parts.
 
     Raises MethodError with the next step in one line.
     """
     location = _locate(spec, fetch)
     if spec.vae is not None:
         location = replace(location, vae=_vae(spec.vae, fetch))
-    # Raises for missing weights before anything is loaded.
-    _ = location.weights
+    if check and location.single is None:
+        for part in location.parts:
+            location.part_files(part)
     return location
 
 
@@ -103,13 +115,7 @@ def _locate(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
             f"backbone {spec.path}: config is only for a single .safetensors file; leave it out"
         )
     folder = _folder(spec, fetch)
-    location = CheckpointLocation(folder, *_pipeline(folder, t5=spec.t5), variant=spec.variant)
-    for part in location.parts:
-        if not (location.folder / part).is_dir():
-            raise MethodError(
-                f"{location.folder / part}: no such folder; get the backbone again, with all its parts"
-            )
-    return location
+    return CheckpointLocation(folder, *_pipeline(folder, t5=spec.t5), variant=spec.variant)
 
 
 def weight_files(part: Path, stem: str, variant: str | None) -> tuple[Path, ...]:

@@ -19,7 +19,7 @@ def snapshot(path: str, revision: str | None, patterns: list[str], fetch: bool) 
     Raises MethodError with the next step in one line, also for a revision that is no commit.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
 
     if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise MethodError(
@@ -37,6 +37,11 @@ def snapshot(path: str, revision: str | None, patterns: list[str], fetch: bool) 
                 local_files_only=not fetch,
             )
         )
+    except GatedRepoError as error:
+        raise MethodError(
+            f"backbone {path!r}: gated; accept the licence on the model's page with your account, then "
+            "hf auth login on this machine"
+        ) from error
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise MethodError(

@@ -82,6 +82,11 @@ def only_pickles(folder: Path) -> None:
     )
 
 
+def empty_tokenizer(folder: Path) -> None:
+    for path in (folder / "tokenizer").iterdir():
+        path.unlink()
+
+
 def no_tokenizer(folder: Path) -> None:
     shutil.rmtree(folder / "tokenizer_2")
 
@@ -99,6 +104,7 @@ def no_index(folder: Path) -> None:
     [
         (only_pickles, "safetensors weights"),
         (no_tokenizer, "tokenizer_2: no such folder"),
+        (empty_tokenizer, "tokenizer: the folder is empty"),
         (other_pipeline, "a SanaPipeline; expected one of StableDiffusionPipeline"),
         (no_index, "model_index.json: cannot be read"),
     ],
