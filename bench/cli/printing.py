@@ -1,6 +1,7 @@
 """What the commands print: Markdown fitted to the terminal, and errors as one line."""
 
 import sys
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import Final
 
@@ -17,6 +18,16 @@ def for_terminal(text: str) -> str:
     from bench.report.terminal import fitted
 
     return fitted(text, get_terminal_size().columns) if sys.stdout.isatty() else text
+
+
+def write_or_print(text: str, output: Path | None, *, markdown: bool) -> None:
+    """Write the text to a file, or print it; printed Markdown is fitted to the terminal."""
+    from bench.atomic_io import write_text
+
+    if output is not None:
+        write_text(output, text)
+    else:
+        print(for_terminal(text) if markdown else text, end="")
 
 
 def print_error(error: object) -> None:

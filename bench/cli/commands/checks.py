@@ -23,6 +23,36 @@ class Catalogue(StrEnum):
     presets = "presets"
 
 
+DatasetArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="Dataset, see `bench list datasets`.", show_default=False, autocompletion=complete_datasets
+    ),
+]
+RootOption = Annotated[Path | None, typer.Option(help="Folder of the dataset.", show_default=False)]
+DatasetSuiteOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Use the dataset and settings of this suite.",
+        show_default=False,
+        autocompletion=complete_suites,
+    ),
+]
+IdentitiesOption = Annotated[
+    int | None, typer.Option(help="Number of identities to sample.", show_default="all")
+]
+ReferencesOption = Annotated[
+    int | None, typer.Option(help="Photographs per identity given to a method.", show_default="4")
+]
+PartitionOption = Annotated[
+    str | None, typer.Option(help="CelebA's partition: train, valid, test or all.", show_default="test")
+]
+PicturesOption = Annotated[
+    str | None, typer.Option(help="CelebA's images: aligned or in-the-wild.", show_default="aligned")
+]
+CheckOption = Annotated[bool, typer.Option("--check", help="Open all photographs, not only a sample.")]
+
+
 def doctor(
     suite: SuiteOption = "tiny",
     methods: Annotated[
@@ -54,35 +84,14 @@ def doctor(
 
 
 def data(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            help="Dataset, see `bench list datasets`.", show_default=False, autocompletion=complete_datasets
-        ),
-    ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the dataset.", show_default=False)] = None,
-    suite: Annotated[
-        str | None,
-        typer.Option(
-            help="Use the dataset and settings of this suite.",
-            show_default=False,
-            autocompletion=complete_suites,
-        ),
-    ] = None,
-    identities: Annotated[
-        int | None, typer.Option(help="Number of identities to sample.", show_default="all")
-    ] = None,
-    references: Annotated[
-        int | None, typer.Option(help="Photographs per identity given to a method.", show_default="4")
-    ] = None,
-    partition: Annotated[
-        str | None, typer.Option(help="CelebA's partition: train, valid, test or all.", show_default="test")
-    ] = None,
-    pictures: Annotated[
-        str | None,
-        typer.Option(help="CelebA's images: aligned or in-the-wild.", show_default="aligned"),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Open all photographs, not only a sample.")] = False,
+    name: DatasetArgument = None,
+    root: RootOption = None,
+    suite: DatasetSuiteOption = None,
+    identities: IdentitiesOption = None,
+    references: ReferencesOption = None,
+    partition: PartitionOption = None,
+    pictures: PicturesOption = None,
+    check: CheckOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show the photographs and captions that a run would use.

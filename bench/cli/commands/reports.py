@@ -7,7 +7,7 @@ import typer
 
 from bench.cli.completion import complete_columns, complete_runs
 from bench.cli.options import ComparisonFormat, EmbedOption, Format, LeaderboardFormat, RunArgument
-from bench.cli.printing import for_terminal
+from bench.cli.printing import write_or_print
 from bench.errors import SuiteError
 
 
@@ -45,8 +45,7 @@ def report(
     elif format is Format.scores_parquet:
         raise SuiteError("--format scores-parquet needs --output FILE, because Parquet is no text")
     else:
-        text = render_report(run, format.value)
-        print(for_terminal(text) if format is Format.markdown else text, end="")
+        write_or_print(render_report(run, format.value), None, markdown=format is Format.markdown)
 
 
 def compare(
@@ -77,17 +76,14 @@ def compare(
 
         bench compare results/tiny results/tiny-seed7 --format html
     """
-    from bench.atomic_io import write_text
     from bench.reporting import compare_runs, write_comparison
 
     if embed and format is not ComparisonFormat.html:
         raise SuiteError(f"--embed needs --format html; found {format.value}")
     if format is ComparisonFormat.html:
         print(write_comparison(one, other, output, embed=embed))
-    elif output is not None:
-        write_text(output, compare_runs(one, other))
     else:
-        print(for_terminal(compare_runs(one, other)), end="")
+        write_or_print(compare_runs(one, other), output, markdown=True)
 
 
 def leaderboard(
@@ -111,14 +107,10 @@ def leaderboard(
 
         bench leaderboard results/tiny* --format csv --output leaderboard.csv
     """
-    from bench.atomic_io import write_text
     from bench.reporting import render_leaderboard
 
     text = render_leaderboard(runs, format.value)
-    if output is not None:
-        write_text(output, text)
-    else:
-        print(for_terminal(text) if format is LeaderboardFormat.markdown else text, end="")
+    write_or_print(text, output, markdown=format is LeaderboardFormat.markdown)
 
 
 def plot(

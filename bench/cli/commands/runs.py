@@ -19,35 +19,40 @@ from bench.cli.options import (
 from bench.cli.printing import for_terminal
 from bench.errors import SuiteError
 
+MethodsOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="<str>",
+        help="Comma-separated method names or package.module:Class, or all.",
+        autocompletion=complete_methods,
+    ),
+]
+OutOption = Annotated[Path | None, typer.Option(help="Run folder.", show_default="results/<suite>")]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(metavar="GLOB", help="Generate only cells whose id matches, such as '*/ada/*/s1'."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print size and expected costs; stop.")]
+CellsOption = Annotated[bool, typer.Option("--cells", help="With --dry-run: also print all ids.")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of all images.", show_default="the suite's")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Regenerate existing images.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes.", show_default="one per core, or per GPU")
+]
+
 
 def run(
     suite: SuiteOption = "tiny",
-    methods: Annotated[
-        list[str],
-        typer.Option(
-            metavar="<str>",
-            help="Comma-separated method names or package.module:Class, or all.",
-            autocompletion=complete_methods,
-        ),
-    ] = ["all"],  # noqa: B006  # typer reads the default and nothing changes it
-    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="results/<suite>")] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(metavar="GLOB", help="Generate only cells whose id matches, such as '*/ada/*/s1'."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print size and expected costs; stop.")] = False,
-    cells: Annotated[bool, typer.Option("--cells", help="With --dry-run: also print all ids.")] = False,
+    methods: MethodsOption = ["all"],  # noqa: B006  # typer reads the default and nothing changes it
+    out: OutOption = None,
+    only: OnlyOption = None,
+    dry_run: DryRunOption = False,
+    cells: CellsOption = False,
     device: DeviceOption = Device.auto,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Seed of all images.", show_default="the suite's"),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Regenerate existing images.")] = False,
+    seed: SeedOption = None,
+    overwrite: OverwriteOption = False,
     executor: ExecutorOption = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes.", show_default="one per core, or per GPU"),
-    ] = None,
+    workers: WorkersOption = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:

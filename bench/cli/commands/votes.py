@@ -7,34 +7,41 @@ import typer
 
 from bench.cli.completion import complete_methods, complete_runs
 from bench.cli.options import JsonOption
-from bench.cli.printing import for_terminal, print_error
+from bench.cli.printing import print_error, write_or_print
 from bench.errors import SuiteError
+
+FilesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="<path>", help="With --count: files of answers.", show_default=False),
+]
+CountOption = Annotated[bool, typer.Option("--count", help="Count the votes in files of answers.")]
+MethodsOption = Annotated[
+    str,
+    typer.Option(
+        help="Comma-separated rows to compare.", show_default="all", autocompletion=complete_methods
+    ),
+]
+ComparisonsOption = Annotated[int, typer.Option(min=1, max=10_000, help="Number of comparisons.")]
+SeedOption = Annotated[int, typer.Option(help="Chooses comparisons, sides and order.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File of the page, or of the results.",
+        show_default="votes.html in the run folder; results to stdout",
+    ),
+]
 
 
 def votes(
     run: Annotated[
         Path, typer.Argument(help="Run folder.", show_default=False, autocompletion=complete_runs)
     ],
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="<path>", help="With --count: files of answers.", show_default=False),
-    ] = None,
-    count: Annotated[bool, typer.Option("--count", help="Count the votes in files of answers.")] = False,
-    methods: Annotated[
-        str,
-        typer.Option(
-            help="Comma-separated rows to compare.", show_default="all", autocompletion=complete_methods
-        ),
-    ] = "",
-    comparisons: Annotated[int, typer.Option(min=1, max=10_000, help="Number of comparisons.")] = 100,
-    seed: Annotated[int, typer.Option(help="Chooses comparisons, sides and order.")] = 0,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            help="File of the page, or of the results.",
-            show_default="votes.html in the run folder; results to stdout",
-        ),
-    ] = None,
+    files: FilesArgument = None,
+    count: CountOption = False,
+    methods: MethodsOption = "",
+    comparisons: ComparisonsOption = 100,
+    seed: SeedOption = 0,
+    output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
     """Let people compare images blindly, and count their votes.
@@ -50,7 +57,6 @@ def votes(
 
         bench votes results/tiny --count answers/*.json
     """
-    from bench.atomic_io import write_text
     from bench.votes.commands import StudyArguments, count_votes, write_votes_page
 
     if count:
@@ -59,10 +65,7 @@ def votes(
         status, text, refused = count_votes(run, files or [], "json" if json else "markdown")
         for line in refused:
             print_error(line)
-        if output is not None:
-            write_text(output, text)
-        else:
-            print(text if json else for_terminal(text), end="")
+        write_or_print(text, output, markdown=not json)
         raise typer.Exit(status)
     if files:
         raise SuiteError(f"{files[0]}: files of answers need --count")
