@@ -108,12 +108,7 @@ def optimize(
     skipped = 0
     for step in range(steps):
         for batch in range(step * optimization.accumulation, (step + 1) * optimization.accumulation):
-            # The backward pass is included: checkpointing repeats the forward pass in it.
-            with _attention_context(optimization.mixed_precision, backbone.device):
-                with _autocast_context(optimization.mixed_precision, backbone.device):
-                    value = loss(batch) / optimization.accumulation
-                scaler.scale(value).backward()
-            losses[step] += value.detach()
+            losses[step] += _backward(loss, batch, optimization, scaler, backbone.device)
         if optimization.max_grad_norm is not None:
             scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, optimization.max_grad_norm)
@@ -136,6 +131,22 @@ def optimize(
     if not all(bool(p.isfinite().all()) for p in parameters):
         raise MethodError(f"{optimization.name}: the weights are no longer finite; lower learning_rate")
     return losses.cpu()
+
+
+def _backward(
+    loss: Callable[[int], Tensor],
+    batch: int,
+    optimization: OptimizationConfig,
+    scaler: torch.amp.GradScaler,
+    device: torch.device,
+) -> Tensor:
+    """Add the gradients of a batch's share of its step's loss; returns this share."""
+    # The backward pass is included: checkpointing repeats the forward pass in it.
+    with _attention_context(optimization.mixed_precision, device):
+        with _autocast_context(optimization.mixed_precision, device):
+            value = loss(batch) / optimization.accumulation
+        scaler.scale(value).backward()
+    return value.detach()
 
 
 def _optimizer(groups: list[dict[str, Any]], optimization: OptimizationConfig) -> torch.optim.Optimizer:
