@@ -110,8 +110,8 @@ def _read(path: Path, run: FinishedRun, studies: Mapping[str, Study]) -> AnswerF
         raise ReportError(f"{error}; expected a file saved by the page of `bench votes`") from error
     if found.run != image_digest(run):
         raise ReportError(
-            f"{path}: votes on other images than those in {run.path}; which were generated again or belong "
-            "to another run"
+            f"{path}: votes on other images than those in {run.path}, which were generated again or belong "
+            "to another run; name the run whose page was answered"
         )
     if found.study not in studies:
         raise ReportError(
@@ -124,10 +124,15 @@ def _read(path: Path, run: FinishedRun, studies: Mapping[str, Study]) -> AnswerF
         raise ReportError(f"{path}: the voter is {shortened(found.voter)}; expected a short name")
     numbers = Counter(answer.comparison for answer in found.answers)
     for number, count in numbers.items():
-        if number > len(study.comparisons) or count > 1:
+        if number > len(study.comparisons):
             raise ReportError(
-                f"{path}: comparison {number} occurs twice or does not exist; the study has "
-                f"{len(study.comparisons)}"
+                f"{path}: comparison {number}, the study has {len(study.comparisons)}; the file is damaged, "
+                "let the page save it again"
+            )
+        if count > 1:
+            raise ReportError(
+                f"{path}: comparison {number} is answered {count} times; the file is damaged, let the page "
+                "save it again"
             )
     return found
 

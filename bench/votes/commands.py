@@ -22,7 +22,7 @@ class StudyArguments:
     """The options of `bench votes` that make a page."""
 
     methods: Sequence[str]
-    """None of them: all."""
+    """Empty for all."""
     comparisons: int
     seed: int
     output: Path | None
@@ -34,6 +34,7 @@ class WrittenStudy:
 
     page: Path
     key: Path
+    """The file that tells which method made which image; not for voters."""
     remarks: tuple[str, ...]
 
 

@@ -61,10 +61,12 @@ DAMAGED: dict[str, Any] = {
     "seed 6, the study has 5": {"seed": 6},
     "the voter is ''": {"voter": ""},
     "the voter is 'a\\n# b'": {"voter": "a\n# b"},
-    "comparison 11 occurs twice or does not exist": {
+    "comparison 11, the study has 10": {
         "answers": [{"comparison": 11, "identity": "left", "prompt": "left"}]
     },
-    "comparison 2 occurs twice": {"answers": [{"comparison": 2, "identity": "left", "prompt": "tie"}] * 2},
+    "comparison 2 is answered 2 times": {
+        "answers": [{"comparison": 2, "identity": "left", "prompt": "tie"}] * 2
+    },
     "comparison = 0; expected a number": {
         "answers": [{"comparison": 0, "identity": "left", "prompt": "tie"}]
     },

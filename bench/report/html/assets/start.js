@@ -10,7 +10,7 @@ function linkParts() {
   return parts;
 }
 
-/** Opens `#cell=person/prompt/sample/method`, or shows the rows of `#method=label&person=id&prompt=id`. */
+/** Opens `#cell=person/prompt/sample/method`, or shows the rows of `#method=label&person=id`. */
 function followLink() {
   const { cell, method, person } = linkParts();
   if (!gallery.rows.length) return;
