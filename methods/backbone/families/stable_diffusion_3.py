@@ -75,7 +75,7 @@ class StableDiffusion3(FlowTransformer):
         hidden, pooled = zip(
             *(self._encode_clip(*clip[:2], prompts, clip_skip) for clip in clips), strict=True
         )
-        t5 = self._encode_t5(prompts, T5_TOKENS if max_length is None else max_length)
+        t5 = self._encode_t5(prompts, _t5_tokens(max_length))
         both = torch.cat(hidden, dim=-1)
         padded = F.pad(both, (0, t5.shape[-1] - both.shape[-1]))
         return TextFeatures(torch.cat([padded, t5], dim=-2), torch.cat(pooled, dim=-1))
@@ -113,7 +113,9 @@ class StableDiffusion3(FlowTransformer):
             "negative_prompt": [spec.negative_prompt] * len(batch.prompts),
             "guidance_scale": spec.guidance,
             "clip_skip": spec.clip_skip,
-            "max_sequence_length": T5_TOKENS
-            if spec.max_sequence_length is None
-            else spec.max_sequence_length,
+            "max_sequence_length": _t5_tokens(spec.max_sequence_length),
         }
+
+
+def _t5_tokens(length: int | None) -> int:
+    return T5_TOKENS if length is None else length
