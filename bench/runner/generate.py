@@ -141,7 +141,9 @@ def _images(
     with unchanged(job.backbone), measured() as cost:
         images = personalised.generate(requests)
     if len(images) != len(requests):
-        raise MethodError(f"generate returned {len(images)} images for {len(requests)} requests")
+        raise MethodError(
+            f"generate returned {len(images)} images for {len(requests)} requests; return one for each"
+        )
     for image in images:
         if not isinstance(image, Image):
             raise MethodError(f"generate returned a {type(image).__name__}, expected a PIL image")

@@ -36,9 +36,14 @@ class ReferenceSelection:
         """
         references = who.references[: self.references]
         if self.references is not None and self.references > len(who.references):
-            raise SuiteError(f"references = {self.references}, {who.id} has {len(who.references)}")
+            raise SuiteError(
+                f"references = {self.references}, {who.id} has {len(who.references)}; lower it, or raise "
+                "references of [dataset]"
+            )
         if self.corruption and not references:
-            raise SuiteError(f"corruption = {self.corruption!r}: {who.id} has no reference photo to corrupt")
+            raise SuiteError(
+                f"corruption = {self.corruption!r}: {who.id} has no reference photo to corrupt; leave it out"
+            )
         if self.corruption:
             references = (*references[:-1], self._corrupted(references[-1], who, people))
         return replace(who, references=references)
@@ -50,7 +55,8 @@ class ReferenceSelection:
         following = people[(ids.index(who.id) + 1) % len(people)]
         if following.id == who.id or not following.references:
             raise SuiteError(
-                f"corruption = {WRONG_PERSON!r}: the run has no other person with reference photos"
+                f"corruption = {WRONG_PERSON!r}: the run has no other person with reference photos; leave "
+                "it out, or add people"
             )
         return following.references[0]
 

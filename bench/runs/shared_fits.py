@@ -52,7 +52,10 @@ def check_checkpoint(label: str, checkpoint: int, method: Method) -> None:
     if not isinstance(method, SavesCheckpoints):
         raise MethodError(f"{label}: {method.name} has no checkpoints; leave `checkpoint` out")
     if checkpoint > method.steps:
-        raise MethodError(f"{label}: checkpoint = {checkpoint}, the fit has steps = {method.steps}")
+        raise MethodError(
+            f"{label}: checkpoint = {checkpoint}, the fit has steps = {method.steps}; lower checkpoint, or "
+            "raise steps"
+        )
 
 
 def _key(task: GroupTask, longest: Mapping[str, str]) -> tuple[str, str, int]:

@@ -214,12 +214,12 @@ def _check(suite: Suite, path: Path) -> None:
         )
     for metric in suite.metrics:
         if suite.metrics.count(metric) > 1:
-            raise SuiteError(f"{path}: metrics: {metric!r} is named twice")
+            raise SuiteError(f"{path}: metrics: {metric!r} is named twice; name it once")
     _check_sweeps(suite, path)
     ids = [prompt.id for prompt in suite.shared_prompts]
     for id in ids:
         if ids.count(id) > 1:
-            raise SuiteError(f"{path}: two prompts have the id {id!r}")
+            raise SuiteError(f"{path}: two prompts have the id {id!r}; rename one")
     if not ids and not suite.prompts.recaptions and not suite.dataset.own_prompts:
         raise SuiteError(f"{path}: no prompts; choose a set, add custom prompts, or set recaptions")
 

@@ -158,7 +158,9 @@ class DreamBoothLora(MethodBase):
         """Train and write the LoRAs; returns the loss of each step, (steps,)."""
         for tokenizer, *_ in backbone.text_encoders:
             if self.token and not tokenizer.tokenize(self.token):
-                raise MethodError(f"{self.name}: the backbone's tokenizer cannot encode token {self.token!r}")
+                raise MethodError(
+                    f"{self.name}: the backbone's tokenizer cannot encode token {self.token!r}; set another"
+                )
         training = self._training(backbone)
         instances, classes = self._training_images(subject, backbone)
         return train_lora(backbone, instances, classes, training, checkpoints, seed=seed)

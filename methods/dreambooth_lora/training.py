@@ -205,7 +205,7 @@ def _add_lora(module: Any, targets: list[str], training: LoraTraining) -> list[n
         module.add_adapter(config, adapter_name=ADAPTER)
     except ValueError as error:
         if "not found in the base model" in str(error):
-            message = f"no layer of the backbone is called {', '.join(targets)}"
+            message = f"no layer of the backbone is called {', '.join(targets)}; set other targets"
         else:
             message = f"LoRA cannot be added to {type(module).__name__} ({first_line(error)})"
         raise MethodError(f"dreambooth-lora: {message}") from error

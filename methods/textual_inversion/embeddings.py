@@ -153,7 +153,9 @@ def word_embeddings(backbone: Backbone, word: str) -> list[Tensor]:
     for tokenizer, encoder, *_ in backbone.text_encoders:
         ids = tokenizer(word, add_special_tokens=False).input_ids
         if not ids:
-            raise MethodError(f"textual-inversion: the tokenizer cannot encode initializer {word!r}")
+            raise MethodError(
+                f"textual-inversion: the tokenizer cannot encode initializer {word!r}; set another word"
+            )
         rows = encoder.get_input_embeddings().weight[torch.tensor(ids, device=backbone.device)]
         found.append(rows.detach().float().mean(dim=0))
     return found
