@@ -106,7 +106,7 @@ def _read(path: Path, run: FinishedRun, studies: Mapping[str, Study]) -> AnswerF
     """Read one file. Raises ReportError for a damaged one, or one of another study."""
     try:
         found = read_table(read_json(path, ReportError), AnswerFile, str(path))
-    except SuiteError as error:
+    except (ReportError, SuiteError) as error:
         raise ReportError(f"{error}; expected a file saved by the page of `bench votes`") from error
     if found.run != image_digest(run):
         raise ReportError(

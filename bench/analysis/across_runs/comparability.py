@@ -18,6 +18,9 @@ OF_SEVERAL_IMAGES: Final = ("diversity",)
 Place = tuple[str, str, int]
 """Person, prompt and sample of an image."""
 
+SCORE_AGAIN: Final = "score both with this version: `bench score RUN --overwrite`"
+"""The remedy where a metric's numbers in two runs have different meanings."""
+
 
 @dataclass(frozen=True)
 class RefusedColumn:
@@ -58,7 +61,7 @@ def common_ground(one: FinishedRun, other: FinishedRun) -> CommonGround:
     _check_photographs(one, other, columns)
     if not columns:
         reasons = [f"{column.title} differs in {'; '.join(column.reasons[:2])}" for column in refused]
-        raise _nothing(one, other, "; ".join(reasons[:2]) or "no common metric")
+        raise _nothing(one, other, "; ".join([*reasons[:2], SCORE_AGAIN]) if reasons else "no common metric")
     return CommonGround(methods, columns, refused, places, len(shared) - len(places))
 
 

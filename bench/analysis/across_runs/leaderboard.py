@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, TypeVar
 
 from bench.analysis.across_runs.comparability import (
+    SCORE_AGAIN,
     Place,
     listed,
     people_differences,
@@ -123,10 +124,7 @@ def _differences(one: FinishedRun, other: FinishedRun) -> Iterator[str]:
     yield from _plan_differences(one, other)
     columns, refused = shared_columns(one, other, _planned(one, of_class=False).keys())
     for column in refused:
-        yield (
-            f"{column.title}: {'; '.join(column.reasons[:2])} (score both with this version: "
-            "`bench score RUN --overwrite`)"
-        )
+        yield f"{column.title}: {'; '.join(column.reasons[:2])} ({SCORE_AGAIN})"
     yield from photograph_differences(one, other, columns)
 
 

@@ -50,7 +50,7 @@ def test_votes_are_those_of_the_file(run: FinishedRun, study: Study, tmp_path: P
 
 
 DAMAGED: dict[str, Any] = {
-    "not JSON": "{",
+    "(char 1); expected a file saved by the page": "{",
     "is not a table": "[1, 2]",
     "not JSON: nested too deeply": "[" * 100_000,
     "format = 'other'": {"format": "other"},

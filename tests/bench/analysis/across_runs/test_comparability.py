@@ -59,7 +59,9 @@ def test_metric_with_another_fingerprint_is_refused_with_both_values() -> None:
 
 def test_only_a_metric_with_another_fingerprint_in_common_ends_the_comparison() -> None:
     other = small_run((replace(IDENTITY, fingerprint={"weights": "xyz"}),))
-    with pytest.raises(ReportError, match=r"identity \(sface\) differs in weights: abc / xyz"):
+    with pytest.raises(
+        ReportError, match=r"identity \(sface\) differs in weights: abc / xyz; .*score RUN --overwrite"
+    ):
         common_ground(small_run(), other)
 
 
