@@ -15,7 +15,8 @@ from bench.suite.suite import open_suite
 
 sys.path.append(str(Path(__file__).parents[2] / "methods" / "fakes"))
 from tiny_pipelines import SIDE
-from tiny_transformers import WRITERS
+from tiny_transformers import CLIP_EMBEDDING, WRITERS, write_flux_adapter
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
 LAYOUTS = {"celeba-sd35": "sd3", "celeba-flux": "flux", "celeba-kontext": "flux-kontext"}
 PARTS = {
@@ -45,6 +46,18 @@ SMALL = {
 """Changes of a suite's text that leave rows, presets and families as they are."""
 
 
+def write_adapter_and_encoder(models: Path) -> None:
+    """An adapter in XLabs' layout, and a whole CLIP, as the suite's commands download them."""
+    adapter = models / "flux-ip-adapter-v2" / "ip_adapter.safetensors"
+    adapter.parent.mkdir(parents=True)
+    write_flux_adapter(adapter, blocks=2)
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    vision = CLIPVisionConfig(**tower, image_size=16, patch_size=8, projection_dim=CLIP_EMBEDDING)
+    text = CLIPTextConfig(**tower)
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=CLIP_EMBEDDING)
+    CLIPModel(config).save_pretrained(models / "clip-vit-large-patch14")
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("backbones")
@@ -63,6 +76,8 @@ def small(tmp_path: Path, folders: Path, celeba: WriteCelebA) -> Callable[[str],
         for pattern, new in SMALL.items():
             text = re.sub(pattern, new, text)
         text = re.sub(r'path = "\S+/\S+"\nrevision = ".*"', f'path = "{folders / LAYOUTS[name]}"', text)
+        if name == "celeba-flux":
+            write_adapter_and_encoder(tmp_path / "models")
         file = tmp_path / f"{name}.toml"
         file.write_text(text.replace("data/celeba", str(people)))
         return file

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
+from safetensors.torch import save_file
 from tiny_pipelines import (
     CLIP_L,
     OPENCLIP_G,
@@ -19,6 +20,7 @@ from tiny_pipelines import (
     write_json,
     write_tokenizer,
 )
+from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 
 from methods.backbone.backbone import Backbone
@@ -32,6 +34,8 @@ IN_CONTEXT: Final = {"flux-kontext": "flux-kontext"}
 WORDS: Final = "a photo of man woman dog smiling sad blurry picture sks"
 """Words that are one token of T5."""
 T5_WIDTH: Final = 72
+IMAGE_TOKENS, CLIP_EMBEDDING = 4, 12
+"""Tokens of an IP-Adapter, and the width of its encoder's projected embedding."""
 
 VAE: Final[dict[str, Any]] = {
     "_class_name": "AutoencoderKL",
@@ -231,6 +235,28 @@ def write_flux_kontext(folder: Path) -> None:
     """Write a folder of FLUX.1 Kontext, which has the parts of FLUX.1 dev."""
     write_flux(folder)
     write_json(folder / "model_index.json", {**FLUX_INDEX, "_class_name": "FluxKontextPipeline"})
+
+
+def write_flux_adapter(path: Path, *, blocks: int) -> Path:
+    """A file in the layout of XLabs-AI/flux-ip-adapter, with random weights."""
+    width = FLUX["num_attention_heads"] * FLUX["attention_head_dim"]
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return 0.3 * torch.randn(*shape, generator=generator)
+
+    state = {
+        "ip_adapter_proj_model.proj.weight": random(IMAGE_TOKENS * T5_WIDTH, CLIP_EMBEDDING),
+        "ip_adapter_proj_model.proj.bias": random(IMAGE_TOKENS * T5_WIDTH),
+        "ip_adapter_proj_model.norm.weight": 1 + random(T5_WIDTH),
+        "ip_adapter_proj_model.norm.bias": random(T5_WIDTH),
+    }
+    for block in range(blocks):
+        for kind in "kv":
+            name = f"double_blocks.{block}.processor.ip_adapter_double_stream_{kind}_proj"
+            state |= {f"{name}.weight": random(width, T5_WIDTH), f"{name}.bias": random(width)}
+    save_file(state, path)
+    return path
 
 
 WRITERS: Final[dict[str, Callable[[Path], None]]] = {

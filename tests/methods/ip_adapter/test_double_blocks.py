@@ -11,9 +11,8 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 from PIL import Image
-from safetensors.torch import save_file
 from tiny_pipelines import SIDE
-from tiny_transformers import T5_WIDTH, FlowFolders
+from tiny_transformers import FlowFolders, write_flux_adapter
 from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
@@ -24,29 +23,7 @@ from methods.errors import MethodError
 from methods.ip_adapter.method import IPAdapter
 from methods.subject import Request, Subject
 
-WIDTH, TOKENS, EMBEDDING = 64, 4, 12
 REQUESTS = [Request("a photo of {subject}, smiling", seed) for seed in (4, 5)]
-
-
-def write_adapter(path: Path, *, blocks: int) -> Path:
-    """A file in the layout of XLabs-AI/flux-ip-adapter, with random weights."""
-    generator = torch.Generator().manual_seed(0)
-
-    def random(*shape: int) -> Tensor:
-        return 0.3 * torch.randn(*shape, generator=generator)
-
-    state = {
-        "ip_adapter_proj_model.proj.weight": random(TOKENS * T5_WIDTH, EMBEDDING),
-        "ip_adapter_proj_model.proj.bias": random(TOKENS * T5_WIDTH),
-        "ip_adapter_proj_model.norm.weight": 1 + random(T5_WIDTH),
-        "ip_adapter_proj_model.norm.bias": random(T5_WIDTH),
-    }
-    for block in range(blocks):
-        for kind in "kv":
-            name = f"double_blocks.{block}.processor.ip_adapter_double_stream_{kind}_proj"
-            state |= {f"{name}.weight": random(WIDTH, T5_WIDTH), f"{name}.bias": random(WIDTH)}
-    save_file(state, path)
-    return path
 
 
 @pytest.fixture
@@ -56,7 +33,7 @@ def backbone(flow_folders: FlowFolders) -> Backbone:
 
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
-    return write_adapter(tmp_path / "ip_adapter.safetensors", blocks=2)
+    return write_flux_adapter(tmp_path / "ip_adapter.safetensors", blocks=2)
 
 
 def embeddings(clip: Path, images: list[Image.Image]) -> Tensor:
@@ -125,7 +102,7 @@ def test_images_equal_those_of_diffusers(
 def test_adapter_of_another_size_is_refused(
     subject: Subject, backbone: Backbone, clip_folder: Path, tmp_path: Path
 ) -> None:
-    adapter = write_adapter(tmp_path / "more.safetensors", blocks=3)
+    adapter = write_flux_adapter(tmp_path / "more.safetensors", blocks=3)
     with pytest.raises(MethodError, match="4 names differ, such as 2") as caught:
         IPAdapter(str(adapter), str(clip_folder)).fit(subject, tmp_path, backbone=backbone, seed=0)
     assert "\n" not in str(caught.value)
