@@ -54,3 +54,16 @@ def test_absent_parts_of_a_folder_are_given_as_absent(
     monkeypatch.setattr(measure_backbone.DiffusionPipeline, "from_pretrained", load)
     measure_backbone.open_pipeline(tmp_path, None)
     assert seen == {"text_encoder_3": None}
+
+
+def test_renders_are_restored_by_the_pipelines_own_autoencoder() -> None:
+    from diffusers.image_processor import VaeImageProcessor
+
+    negative = SimpleNamespace(
+        encode=lambda pixels: SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: pixels)),
+        decode=lambda latents: SimpleNamespace(sample=-latents),
+    )
+    pipeline = SimpleNamespace(vae=negative, image_processor=VaeImageProcessor())
+    images = [Image.new("RGB", (8, 8), (shade, 0, 255)) for shade in range(measure_backbone.BATCH + 1)]
+    restored = measure_backbone.through_autoencoder(pipeline, images)
+    assert [image.getpixel((0, 0)) for image in restored] == [(255 - n, 255, 0) for n in range(len(images))]
