@@ -89,9 +89,13 @@ def test_synthetic_suites_need_nothing_else(findings: Findings, name: str) -> No
 
 
 ADAPTERS = {
-    **dict.fromkeys(("celeba-sd15", "celeba-sdxl"), {"ip-adapter", "loo-mean"}),
-    **dict.fromkeys(("openpeople-sd15", "dreambench-sd15"), {"ip-adapter", "loo-mean"}),
-    **{"celeba-flux": {"ip-adapter"}, "celeba-sd35": set(), "celeba-kontext": set()},
+    "celeba-sd15": {"ip-adapter", "loo-mean"},
+    "celeba-sdxl": {"ip-adapter", "loo-mean"},
+    "openpeople-sd15": {"ip-adapter", "loo-mean"},
+    "dreambench-sd15": {"ip-adapter", "loo-mean"},
+    "celeba-flux": {"ip-adapter"},
+    "celeba-sd35": set(),
+    "celeba-kontext": set(),
 }
 """Rows that need files, by suite."""
 
