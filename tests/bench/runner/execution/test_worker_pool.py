@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -155,9 +156,9 @@ def test_default_number_of_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert 1 <= default_workers(None) <= cores()
     monkeypatch.setattr(worker_count, "cores", lambda: 64)
     monkeypatch.setattr(worker_count, "gpu_count", lambda: 3)
-    free = psutil.virtual_memory().available
-    large = source("cpu", tmp_path, int(free // 5))
-    assert default_workers(large) == 2
+    free = 20 * 2**30
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    assert default_workers(source("cpu", tmp_path, free // 5)) == 2
     assert default_workers(source("cuda", tmp_path)) == 3
 
 
