@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from bench.suite.suite import open_suite
 
@@ -67,6 +68,18 @@ def test_operations_of_layers_and_attention_are_exact() -> None:
     q = networks.empty(1, 2, 11, 8)
     attention = partial(nn.functional.scaled_dot_product_attention, q, q, q)
     assert networks.tflop(attention) == pytest.approx(4 * 2 * 11 * 11 * 8 / 1e12)
+
+
+def test_memory_of_the_ip_adapter_is_that_of_its_layers_and_its_encoder() -> None:
+    """XLabs' second version: 16 tokens, keys and values of 19 blocks; CLIP's vision tower in fp32."""
+    adapter = networks.build({"": lambda: nn.Linear(768, 16 * 4096)} | {"norm": lambda: nn.LayerNorm(4096)})
+    projections = 2 * 19 * networks.parameters(nn.Linear(4096, 24 * 128, device="meta"))
+    layers = projections + sum(map(networks.parameters, adapter.values()))
+    size = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "patch_size": 14}
+    config = CLIPVisionConfig(**size, num_attention_heads=16, projection_dim=768)
+    tower = networks.build({"": lambda: CLIPVisionModelWithProjection(config)})[""]
+    gigabytes = (2 * layers + 4 * networks.parameters(tower)) / 1e9
+    assert f"ip-adapter and its encoder {gigabytes:.1f} more" in open_suite("celeba-flux").text
 
 
 @pytest.mark.parametrize("name", SUITES)
