@@ -14,7 +14,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from methods.backbone.families.catalog import denoiser_class
-from methods.backbone.families.text_features import TextFeatures, cast
+from methods.backbone.families.text_features import PromptCache, TextFeatures, cast
 from methods.backbone.images import decode, encode, square, tensor, to_pil_images
 from methods.backbone.loaded_checkpoint import DTYPES, LoadedCheckpoint
 from methods.backbone.locate import locate_checkpoint
@@ -27,7 +27,7 @@ from methods.backbone.memory_options import (
 from methods.backbone.noise_schedule import NoiseSchedule
 from methods.backbone.sampling import Before, denoise, padded_batches
 from methods.backbone.spec import BackboneSpec
-from methods.backbone.state_guard import BackboneState
+from methods.backbone.state_guard import TEXT_PARTS, BackboneState
 from methods.compute.device import resolve_device
 from methods.errors import MethodError
 
@@ -146,8 +146,16 @@ class Backbone(LoadedCheckpoint):
         self, prompts: Sequence[str], seeds: Sequence[int], size: int, before: Before | None
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield padded batches of `size` latents, each with the number of rows that are not padding."""
+        cache = self._prompt_cache()
         for count, batch in padded_batches(prompts, seeds, self.resolution, size, before):
-            yield count, denoise(self.denoiser, self.spec, self.compiled, batch)
+            yield count, denoise(self.denoiser, self.spec, self.compiled, batch, cache)
+
+    def _prompt_cache(self) -> PromptCache | None:
+        """Prompts encoded earlier in the run; None where a method has changed what encodes them."""
+        if not self.denoiser.prompt_embeds or self.state.leftovers(self.pipe, TEXT_PARTS):
+            return None
+        cache: PromptCache = self.cache.setdefault(("encoded prompts",), PromptCache())
+        return cache
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> TextFeatures:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from methods.backbone.families.interface import Denoiser, SamplingBatch
+from methods.backbone.families.text_features import PromptCache
 from methods.backbone.memory_options import memory_options_on, run_compiled
 from methods.backbone.spec import BackboneSpec
 
@@ -31,24 +33,53 @@ def padded_batches(
         yield len(rows), batch
 
 
-def denoise(denoiser: Denoiser, spec: BackboneSpec, compiled: Any, batch: SamplingBatch) -> Tensor:
-    """Sample the latents of a batch, (B, C, h, w), scaled; the pipeline's scheduler is restored."""
+def denoise(
+    denoiser: Denoiser, spec: BackboneSpec, compiled: Any, batch: SamplingBatch, cache: PromptCache | None
+) -> Tensor:
+    """Sample the latents of a batch, (B, C, h, w), scaled; the pipeline's scheduler is restored.
+
+    Encoded prompts are kept in `cache`; without one, the pipeline encodes the prompts.
+    """
     pipe = denoiser.pipe
     scheduler = pipe.scheduler
+    arguments = denoiser.sampling_arguments(spec, batch)
+    if cache is not None:
+        arguments = _encoded(arguments, denoiser, spec, cache)
     try:
         with memory_options_on(denoiser, spec, compiled):
             if compiled is None:
-                return _run_pipeline(denoiser, spec, scheduler, batch)
-            return run_compiled(lambda: _run_pipeline(denoiser, spec, scheduler, batch))
+                return _run_pipeline(denoiser, spec, scheduler, batch, arguments)
+            return run_compiled(lambda: _run_pipeline(denoiser, spec, scheduler, batch, arguments))
     finally:
         pipe.scheduler = scheduler
 
 
-def _run_pipeline(denoiser: Denoiser, spec: BackboneSpec, scheduler: Any, batch: SamplingBatch) -> Tensor:
+def _encoded(
+    arguments: Mapping[str, Any], denoiser: Denoiser, spec: BackboneSpec, cache: PromptCache
+) -> dict[str, Any]:
+    """The pipeline's arguments with encoded prompts in the place of texts."""
+    others = dict(arguments)
+    for kind, prefix in (("prompt", ""), ("negative_prompt", "negative_")):
+        if kind in arguments:
+            encode = partial(denoiser.encode_prompts, spec=spec, negative=kind == "negative_prompt")
+            with torch.no_grad():
+                tensors = cache.encoded(kind, others.pop(kind), encode)
+            names = [prefix + name for name in denoiser.prompt_embeds]
+            others |= {name: tensor.to(denoiser.device) for name, tensor in zip(names, tensors, strict=True)}
+    return others
+
+
+def _run_pipeline(
+    denoiser: Denoiser,
+    spec: BackboneSpec,
+    scheduler: Any,
+    batch: SamplingBatch,
+    arguments: Mapping[str, Any],
+) -> Tensor:
     # A copy, because schedulers keep the state of their last run.
     denoiser.pipe.scheduler = copy.deepcopy(scheduler)
     latents: Tensor = denoiser.pipe(
-        **denoiser.sampling_arguments(spec, batch),
+        **arguments,
         height=batch.resolution,
         width=batch.resolution,
         num_inference_steps=spec.steps,

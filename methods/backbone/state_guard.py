@@ -15,6 +15,8 @@ from methods.compute.object_record import ObjectRecord
 from methods.errors import MethodError
 
 TOKENIZERS: Final = ("tokenizer", "tokenizer_2", "tokenizer_3")
+TEXT_PARTS: Final = ("text_encoder", "tokenizer")
+"""Starts of the names of all text encoders and tokenizers."""
 MAX_NAMED: Final = 3
 
 
@@ -58,17 +60,23 @@ class BackboneState:
             reload,
         )
 
-    def leftovers(self, pipe: Any) -> list[str]:
-        """Return descriptions of all differences from the recorded state; empty if there are none."""
+    def leftovers(self, pipe: Any, within: tuple[str, ...] = ("",)) -> list[str]:
+        """Return descriptions of all differences from the recorded state; empty if there are none.
+
+        `within` are starts of the names of the parts to compare.
+        """
         found = []
         for part, module in networks_of(pipe).items():
+            if not part.startswith(within):
+                continue
             if getattr(module, "peft_config", None):
                 found.append(f"LoRA adapters {sorted(module.peft_config)} remain on {part}")
             if any(child.training for child in module.modules()):
                 found.append(f"{part} is in training mode")
             if any(p.requires_grad for p in module.parameters()):
                 found.append(f"{part} has trainable weights")
-        found += self._replaced_tokenizers(pipe) + self._object_changes(pipe) + self._content_changes(pipe)
+        found += self._replaced_tokenizers(pipe)
+        found += self._object_changes(pipe, within) + self._content_changes(pipe, within)
         return found + [
             f"{kind.__name__}.forward was replaced"
             for kind, forward in self.forwards.items()
@@ -84,31 +92,34 @@ class BackboneState:
                 found.append(f"the {name} has {len(tokenizer)} tokens, had {self.tokens[name]}")
         return found
 
-    def _object_changes(self, pipe: Any) -> list[str]:
+    def _object_changes(self, pipe: Any, within: tuple[str, ...]) -> list[str]:
         current = _objects(pipe)
         names = [
             f"{name}.{key}"
             for name, record in self.objects.items()
+            if name.startswith(within)
             for key in record.differences(current.get(name))
         ]
-        names += sorted(current.keys() - self.objects.keys())
+        names += sorted(name for name in current.keys() - self.objects.keys() if name.startswith(within))
         if not names:
             return []
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
         return [f"changed: {', '.join(names[:MAX_NAMED])}{more}"]
 
-    def _content_changes(self, pipe: Any) -> list[str]:
-        found = [f"weight {name} was changed" for name in self._changed_weights()[:MAX_NAMED]]
+    def _content_changes(self, pipe: Any, within: tuple[str, ...]) -> list[str]:
+        found = [f"weight {name} was changed" for name in self._changed_weights(within)[:MAX_NAMED]]
         buffers = _buffers(pipe)
         return found + [
             f"buffer {name} was changed"
             for name, buffer in self.buffers.items()
-            if name in buffers and not torch.equal(buffers[name].cpu(), buffer)
+            if name.startswith(within) and name in buffers and not torch.equal(buffers[name].cpu(), buffer)
         ]
 
-    def _changed_weights(self) -> list[str]:
-        changed = (_checksums(self.weights) != self.checksums).tolist()
-        return [name for name, differs in zip(self.weights, changed, strict=True) if differs]
+    def _changed_weights(self, within: tuple[str, ...] = ("",)) -> list[str]:
+        chosen = [row for row, name in enumerate(self.weights) if name.startswith(within)]
+        weights = dict(item for item in self.weights.items() if item[0].startswith(within))
+        changed = (_checksums(weights) != self.checksums[chosen]).tolist()
+        return [name for name, differs in zip(weights, changed, strict=True) if differs]
 
     @contextmanager
     def unchanged(self, pipe: Any) -> Iterator[None]:

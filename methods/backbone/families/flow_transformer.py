@@ -18,6 +18,7 @@ class FlowTransformer(Denoiser):
     """A transformer that predicts the velocity of rectified flow."""
 
     part = "transformer"
+    prompt_embeds = ("prompt_embeds", "pooled_prompt_embeds")
     packed = 1
     """Pixels of the latents that the pipeline packs into one, with the channels of all."""
 

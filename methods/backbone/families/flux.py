@@ -113,6 +113,13 @@ class Flux(FlowTransformer):
     def is_guided(self, spec: BackboneSpec) -> bool:
         return spec.true_cfg_scale > 1
 
+    def encode_prompts(
+        self, prompts: Sequence[str], spec: BackboneSpec, *, negative: bool
+    ) -> tuple[Tensor, ...]:
+        length = spec.max_sequence_length or T5_TOKENS
+        tokens, pooled, _ = self.pipe.encode_prompt(list(prompts), None, max_sequence_length=length)
+        return tokens, pooled
+
     def sampling_arguments(self, spec: BackboneSpec, batch: SamplingBatch) -> dict[str, Any]:
         arguments = {
             "prompt": list(batch.prompts),

@@ -59,6 +59,9 @@ class Denoiser(ABC):
     context_sizes: ClassVar[tuple[tuple[int, int], ...]] = ()
     """Widths and heights, at the native resolution, of the image that the network reads beside the prompt, as
     the pipeline's argument `image`; empty where it reads none."""
+    prompt_embeds: ClassVar[tuple[str, ...]] = ()
+    """The pipeline's arguments for the tensors of `encode_prompts`; empty where the pipeline encodes the
+    prompts of every batch, because its text encoders are small."""
     lora_targets: ClassVar[tuple[str, ...]] = ("to_k", "to_q", "to_v", "to_out.0")
     """Name suffixes of the attention layers that get LoRA by default."""
 
@@ -139,6 +142,12 @@ class Denoiser(ABC):
     @abstractmethod
     def sampling_arguments(self, spec: BackboneSpec, batch: SamplingBatch) -> dict[str, Any]:
         """Return the pipeline's arguments for prompts and guidance."""
+
+    def encode_prompts(
+        self, prompts: Sequence[str], spec: BackboneSpec, *, negative: bool
+    ) -> tuple[Tensor, ...]:
+        """Encode N prompts, or N negative ones, by the pipeline's own function: tensors (N, ...)."""
+        raise NotImplementedError(f"{type(self).__name__} has no prompt_embeds")
 
     def packed_latents(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) as the pipeline's argument `latents`."""

@@ -107,14 +107,30 @@ class StableDiffusion3(FlowTransformer):
     def is_guided(self, spec: BackboneSpec) -> bool:
         return spec.guidance > 1
 
+    def encode_prompts(
+        self, prompts: Sequence[str], spec: BackboneSpec, *, negative: bool
+    ) -> tuple[Tensor, ...]:
+        tokens, _, pooled, _ = self.pipe.encode_prompt(
+            list(prompts),
+            None,
+            None,
+            do_classifier_free_guidance=False,
+            # Of negative prompts the usual layer, as in the pipeline.
+            clip_skip=None if negative else spec.clip_skip,
+            max_sequence_length=_t5_tokens(spec.max_sequence_length),
+        )
+        return tokens, pooled
+
     def sampling_arguments(self, spec: BackboneSpec, batch: SamplingBatch) -> dict[str, Any]:
-        return {
+        arguments = {
             "prompt": list(batch.prompts),
-            "negative_prompt": [spec.negative_prompt] * len(batch.prompts),
             "guidance_scale": spec.guidance,
             "clip_skip": spec.clip_skip,
             "max_sequence_length": _t5_tokens(spec.max_sequence_length),
         }
+        if self.is_guided(spec):
+            arguments["negative_prompt"] = [spec.negative_prompt] * len(batch.prompts)
+        return arguments
 
 
 def _t5_tokens(length: int | None) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 
 NUMBERS: Final = ("", "_2", "_3")
 """Ends of the names of a pipeline's text encoders and tokenizers."""
+CACHE_BYTES: Final = 2**30
+"""Most bytes of encoded prompts in a cache: those of 256 prompts of FLUX.1 in bf16."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,46 @@ class TextFeatures:
         if isinstance(rows, Tensor):
             rows = rows.to(self.tokens.device)
         return TextFeatures(self.tokens[rows], self.pooled[rows])
+
+
+@dataclass
+class PromptCache:
+    """Encoded prompts in main memory; above `limit` bytes, those that were used longest ago are dropped."""
+
+    limit: int = CACHE_BYTES
+    rows: dict[tuple[object, ...], list[Tensor]] = field(default_factory=dict)
+    """The tensors of a prompt by kind, batch size and prompt, in the order of their last use."""
+
+    def encoded(
+        self, kind: str, prompts: Sequence[str], encode: Callable[[Sequence[str]], Sequence[Tensor]]
+    ) -> list[Tensor]:
+        """Return what `encode` returns for N prompts, tensors (N, ...), in main memory.
+
+        `encode` is called for missing prompts only, always with N prompts, as in a batch without a cache:
+        a prompt's bits may depend on the size of its batch.
+        """
+        keys = [(kind, len(prompts), prompt) for prompt in prompts]
+        missing = list(dict.fromkeys(key for key in keys if key not in self.rows))
+        if missing:
+            padded = missing + missing[-1:] * (len(prompts) - len(missing))
+            tensors = encode([prompt for *_, prompt in padded])
+            for row, key in enumerate(missing):
+                self.rows[key] = [tensor[row].to("cpu", copy=True) for tensor in tensors]
+        found = [self.rows.pop(key) for key in dict.fromkeys(keys)]
+        self.rows |= zip(dict.fromkeys(keys), found, strict=True)
+        columns = zip(*(self.rows[key] for key in keys), strict=True)
+        stacked = [torch.stack(column) for column in columns]
+        self._drop_oldest()
+        return stacked
+
+    def _drop_oldest(self) -> None:
+        sizes = {key: sum(tensor.nbytes for tensor in row) for key, row in self.rows.items()}
+        excess = sum(sizes.values()) - self.limit
+        for key, size in sizes.items():
+            if excess <= 0:
+                break
+            del self.rows[key]
+            excess -= size
 
 
 class TextEncoder(NamedTuple):
