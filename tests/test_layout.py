@@ -94,6 +94,12 @@ def without_direct_test() -> set[str]:
     }
 
 
+def test_every_test_file_contains_a_test() -> None:
+    files = (ROOT / "tests").rglob("test_*.py")
+    empty = [str(path.relative_to(ROOT)) for path in files if "def test_" not in path.read_text("utf-8")]
+    assert empty == []
+
+
 def test_folder_has_at_most_12_modules() -> None:
     counts = Counter(str(path.parent) for path in modules().values())
     assert {folder: count for folder, count in counts.items() if count > MAX_MODULES} == {}

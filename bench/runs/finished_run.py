@@ -123,6 +123,10 @@ class FinishedRun:
         """Training data of the method's pretrained weights, as recorded."""
         return self._record(method).trained_on
 
+    def has_pretrained_weights(self, method: str) -> bool:
+        """Whether the row reads weights that were trained before the run."""
+        return any(part.startswith("weights ") for part in self._record(method).fingerprint_parts)
+
     def common_training_data(self, method: str, column: Column) -> list[str]:
         """The names of the column's training data that the method's training data overlaps."""
         return overlapping_names(column.trained_on, self.trained_on(method))

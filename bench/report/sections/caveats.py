@@ -24,6 +24,7 @@ def notes(run: FinishedRun) -> Iterator[str]:
         *_no_effect(run),
         *_encoders(run),
         *_trained(run),
+        *_different_training_data(run),
         *_common_training_data(run),
         *_false_accepts(run),
     ]
@@ -60,6 +61,23 @@ def _trained(run: FinishedRun) -> Iterator[str]:
                 f"{MARKS['judge trained']} {column.encoder}, the encoder of {column.title}, was trained on "
                 f"{', '.join(names)}, which contains people of this run: no ranking by this metric."
             )
+
+
+def _different_training_data(run: FinishedRun) -> Iterator[str]:
+    """Pretrained weights with different training data: their rows differ in more than the method."""
+    rows: dict[str, list[str]] = {}
+    for method in run.methods:
+        if run.has_pretrained_weights(method):
+            names = ", ".join(run.trained_on(method)) or "data that the files do not name"
+            # The rows of a sweep have the same weights.
+            rows.setdefault(names, []).append(method.partition("@")[0])
+    if len(rows) > 1:
+        groups = "; ".join(f"{', '.join(dict.fromkeys(labels))}: {names}" for names, labels in rows.items())
+        yield (
+            f"The pretrained weights of these rows have different training data ({groups}): a difference "
+            "between rows with different data is one of training as much as of method. Compare rows with "
+            "the same data."
+        )
 
 
 def _common_training_data(run: FinishedRun) -> Iterator[str]:
