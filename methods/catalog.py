@@ -91,6 +91,11 @@ METHODS: Final[dict[str, MethodEntry]] = {
         "the photographs in the context of FLUX.1 Kontext, an editing model; nothing is fitted",
         requires="FLUX.1 Kontext as the backbone",
     ),
+    "flux2-klein": MethodEntry(
+        "methods.in_context.flux_2_klein:Flux2Klein",
+        "the photographs in the context of FLUX.2 klein, which reads several; nothing is fitted",
+        requires="FLUX.2 klein as the backbone",
+    ),
     "ip-adapter": MethodEntry(
         "methods.ip_adapter.method:IPAdapter",
         "image tokens through decoupled cross-attention, no fitting (Ye et al. 2023); the weights that ship "

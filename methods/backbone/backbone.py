@@ -150,10 +150,10 @@ class Backbone(LoadedCheckpoint):
         for count, batch in padded_batches(prompts, seeds, self.resolution, size, before):
             yield count, denoise(self.denoiser, self.spec, self.compiled, batch, cache)
 
-    def _prompt_cache(self) -> PromptCache | None:
-        """Prompts encoded earlier in the run; None where a method has changed what encodes them."""
+    def _prompt_cache(self) -> PromptCache:
+        """Prompts encoded earlier in the run; none where a method has changed what encodes them."""
         if not self.denoiser.prompt_embeds or self.state.leftovers(self.pipe, TEXT_PARTS):
-            return None
+            return PromptCache()
         cache: PromptCache = self.cache.setdefault(("encoded prompts",), PromptCache())
         return cache
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -65,9 +66,10 @@ def to_pil_images(pixels: NDArray[np.floating]) -> list[Image.Image]:
 
 @dataclass(frozen=True)
 class LatentScale:
-    """The affine map between an autoencoder's latents and the denoiser's.
+    """The map between an autoencoder's latents and the denoiser's.
 
-    SD 3 and FLUX have a shift, few other checkpoints a mean and a deviation of each channel.
+    SD 3 and FLUX.1 have a shift, few other checkpoints a mean and a deviation of each channel. FLUX.2 has a
+    mean and a deviation of each channel and place in patches of 2 x 2, which become channels.
     """
 
     factor: float
@@ -76,11 +78,17 @@ class LatentScale:
     deviation: Tensor | None = None
     shift: float = 0.0
     """Subtracted before scaling."""
+    patch: int = 1
+    """Side of the squares of latents that become channels before scaling."""
 
     @classmethod
     def of(cls, vae: Any) -> LatentScale:
         """Read the map from an autoencoder's config."""
         config = vae.config
+        if getattr(vae, "bn", None) is not None:
+            means, variances = (row.view(1, -1, 1, 1) for row in (vae.bn.running_mean, vae.bn.running_var))
+            deviations = torch.sqrt(variances + config.batch_norm_eps)
+            return cls(1.0, means, deviations, patch=config.patch_size[0])
         mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
         if mean is None or deviation is None:
             return cls(config.scaling_factor, shift=getattr(config, "shift_factor", None) or 0.0)
@@ -89,6 +97,7 @@ class LatentScale:
 
     def scaled(self, latents: Tensor) -> Tensor:
         """The denoiser's input for an autoencoder's latents."""
+        latents = self._in_patches(latents)
         if self.shift:
             return (latents - self.shift) * self.factor
         if self.mean is None or self.deviation is None:
@@ -97,6 +106,7 @@ class LatentScale:
 
     def scaled_deviation(self, deviation: Tensor) -> Tensor:
         """The standard deviation of `scaled` latents."""
+        deviation = self._in_patches(deviation)
         if self.deviation is None:
             return deviation * self.factor
         return deviation * self.factor / self.deviation.to(deviation)
@@ -107,7 +117,12 @@ class LatentScale:
             return latents / self.factor + self.shift
         if self.mean is None or self.deviation is None:
             return latents / self.factor
-        return latents * self.deviation.to(latents) / self.factor + self.mean.to(latents)
+        scaled = latents * self.deviation.to(latents) / self.factor + self.mean.to(latents)
+        return scaled if self.patch == 1 else F.pixel_shuffle(scaled, self.patch)
+
+    def _in_patches(self, latents: Tensor) -> Tensor:
+        # Without a patch the same tensor: a copy could have another memory layout, which changes bits.
+        return latents if self.patch == 1 else F.pixel_unshuffle(latents, self.patch)
 
 
 @torch.no_grad()

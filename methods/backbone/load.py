@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ModelMixin
+from diffusers import ModelMixin
 
 from methods.backbone.families.catalog import denoiser_class, networks_of
 from methods.backbone.families.interface import Denoiser
@@ -76,15 +76,16 @@ def _from_single_file(source: CheckpointLocation, family: type[Denoiser], dtype:
 
 def _load_vae(source: CheckpointLocation, family: type[Denoiser], dtype: torch.dtype) -> Any:
     """The autoencoder: another one where the location has it, else the checkpoint's own."""
+    cls = family.networks["vae"]
     try:
-        dtype = family.vae_dtype(AutoencoderKL.load_config(source.vae_config), dtype)
+        dtype = family.vae_dtype(cls.load_config(source.vae_config), dtype)
     except LOAD_FAULTS as error:
         raise MethodError(_load_error(source.vae_config, error)) from error
     if source.vae is not None:
-        return _load_network(source.vae.parent, source.vae.name, AutoencoderKL, dtype)
+        return _load_network(source.vae.parent, source.vae.name, cls, dtype)
     if source.single is None:
-        return _load_network(source.folder, "vae", AutoencoderKL, dtype, variant=source.variant)
-    return AutoencoderKL.from_single_file(
+        return _load_network(source.folder, "vae", cls, dtype, variant=source.variant)
+    return cls.from_single_file(
         str(source.single),
         config=str(source.folder),
         subfolder="vae",

@@ -84,6 +84,11 @@ class LoadedCheckpoint:
         return [(_rounded(width * scale, step), _rounded(height * scale, step)) for width, height in sizes]
 
     @property
+    def reads_photographs(self) -> bool:
+        """Whether the network reads photographs, as the pipeline's argument `image`: a list of any sizes."""
+        return self.denoiser.reads_photographs
+
+    @property
     def reads_image_size(self) -> bool:
         """Whether the network reads an image's original size and crop, `time_ids`."""
         return self.denoiser.reads_image_size

@@ -18,6 +18,8 @@ from methods.shipped import WEIGHTS
 
 PARTS: Final = tuple(dict.fromkeys(part for layout in PIPELINES.values() for part in layout.parts))
 """The parts of all supported pipelines."""
+CONFIGS: Final = (".json", ".txt", ".jinja")
+"""Ends of the names of configs, tokenizers and chat templates."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class CheckpointLocation:
         index = self.folder / "model_index.json"
         folders = [self.folder / part for part in self.parts if part != "vae"]
         inside = [path for folder in (*folders, self.vae_config) for path in folder.rglob("*")]
-        configs = [p for p in inside if p.suffix in (".json", ".txt") and not p.name.endswith(".index.json")]
+        configs = [p for p in inside if p.suffix in CONFIGS and not p.name.endswith(".index.json")]
         return tuple(sorted({index, *configs, *self.weights}))
 
 
@@ -207,14 +209,14 @@ def _configs(config: str, fetch: bool) -> Path:
             f"config {config}: no model_index.json there; expected a folder in diffusers' layout "
             "or a hub id with its commit, 'owner/name@commit'"
         )
-    patterns = ["model_index.json", *(f"{part}/*.{end}" for part in PARTS for end in ("json", "txt"))]
+    patterns = ["model_index.json", *(f"{part}/*{end}" for part in PARTS for end in CONFIGS)]
     return snapshot(path, revision or None, patterns, fetch)
 
 
 def _patterns(variant: str | None) -> list[str]:
     """Return the patterns of the files to download."""
     infix = f".{variant}" if variant else ""
-    patterns = [f"{part}/*.{end}" for part in PARTS for end in ("json", "txt")]
+    patterns = [f"{part}/*{end}" for part in PARTS for end in CONFIGS]
     for part, stem in STEMS.items():
         patterns += [f"{part}/{stem}{infix}.safetensors", f"{part}/{stem}{infix}-*-of-*.safetensors"]
     return patterns

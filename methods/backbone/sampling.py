@@ -34,16 +34,16 @@ def padded_batches(
 
 
 def denoise(
-    denoiser: Denoiser, spec: BackboneSpec, compiled: Any, batch: SamplingBatch, cache: PromptCache | None
+    denoiser: Denoiser, spec: BackboneSpec, compiled: Any, batch: SamplingBatch, cache: PromptCache
 ) -> Tensor:
     """Sample the latents of a batch, (B, C, h, w), scaled; the pipeline's scheduler is restored.
 
-    Encoded prompts are kept in `cache`; without one, the pipeline encodes the prompts.
+    Encoded prompts are kept in `cache`, except for families whose pipeline encodes them.
     """
     pipe = denoiser.pipe
     scheduler = pipe.scheduler
     arguments = denoiser.sampling_arguments(spec, batch)
-    if cache is not None:
+    if denoiser.prompt_embeds:
         arguments = _encoded(arguments, denoiser, spec, cache)
     try:
         with memory_options_on(denoiser, spec, compiled):

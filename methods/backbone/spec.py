@@ -10,8 +10,8 @@ from methods.setting_checks import Bounds, Share
 EMBEDDED: Final = "embedded"
 """Setting value for the backbone, encoder or adapter that ships with the package."""
 
-Family = Literal["sd1", "sd2", "sdxl", "sd3", "flux"]
-"""Stable Diffusion 1.x, 2.x, XL, 3 and 3.5, or FLUX.1."""
+Family = Literal["sd1", "sd2", "sdxl", "sd3", "flux", "flux2"]
+"""Stable Diffusion 1.x, 2.x, XL, 3 and 3.5, FLUX.1, or FLUX.2 klein."""
 Guidance = Annotated[float, Bounds(1, 1000)]
 
 
@@ -20,8 +20,8 @@ class BackboneSpec:
     """The checkpoint and the sampling settings of a run."""
 
     path: str = EMBEDDED
-    """A folder of Stable Diffusion (1, 2, XL, 3, 3.5) or FLUX.1 in diffusers' layout, a hub id, a single
-    `.safetensors` file (of 1, 2 or XL), or `embedded` for the one that ships with the package."""
+    """A folder of Stable Diffusion (1, 2, XL, 3, 3.5), FLUX.1 or FLUX.2 klein in diffusers' layout, a hub id,
+    a single `.safetensors` file (of 1, 2 or XL), or `embedded` for the one that ships with the package."""
     revision: str | None = None
     """The hub's commit, 40 digits; required for a hub id, ignored for a folder."""
     variant: str | None = None
@@ -46,13 +46,14 @@ class BackboneSpec:
     clip_skip: Annotated[int, Bounds(1, 10)] | None = None
     """Last layers of the text encoders that are not used, in training and in sampling; None: as published."""
     shift: Annotated[float, Bounds(0.01, 100)] | None = None
-    """For `sd3` and `flux`: shift of the sampler's noise levels towards noise, by diffusers' scheduler; None:
-    the checkpoint's own, which FLUX.1 dev computes from the resolution."""
+    """For `sd3`, `flux` and `flux2`: shift of the sampler's noise levels towards noise, by diffusers'
+    scheduler; None: the checkpoint's own, which FLUX.1 dev and FLUX.2 compute from the resolution."""
     t5: bool = True
     """For `sd3`: load the T5 text encoder; false: zeros in the place of its tokens, less memory."""
     max_sequence_length: Annotated[int, Bounds(0, 512)] | None = None
     """For `sd3` and `flux`: tokens of T5 per prompt, in training and in sampling; None: 256 and 512, as in
-    diffusers. Without T5 the tokens are zeros, and 0 leaves them out."""
+    diffusers. Without T5 the tokens are zeros, and 0 leaves them out. For `flux2`: tokens of Qwen3 with those
+    of its chat template; None: 512."""
     negative_prompt: str = ""
     resolution: Annotated[int, Bounds(8, 8192)] | None = None
     """Side of an image in pixels; None is the network's native size."""

@@ -129,11 +129,13 @@ def _extended_tokenizers(backbone: Backbone, vectors: int) -> list[Any]:
 
 
 def check_text_encoders(backbone: Backbone) -> None:
-    """Raise MethodError for a backbone with a T5, for which the published layouts have no embeddings."""
+    """Raise MethodError for a T5 or a Qwen3, for which the published layouts have no embeddings."""
     if not all(encoder.is_clip for encoder in backbone.text_encoders):
+        others = [type(e.network).__name__ for e in backbone.text_encoders if not e.is_clip]
         raise MethodError(
             f"published embeddings are for CLIP, and this backbone, of the family {backbone.family}, also "
-            "reads T5; use textual-inversion, or a backbone of the families sd1, sd2 or sdxl"
+            f"reads {', '.join(others)}; use textual-inversion, or a backbone of the families sd1, sd2 or "
+            "sdxl"
         )
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL.Image import Image
 from safetensors import safe_open
-from tiny_transformers import FLOW_FAMILIES, IN_CONTEXT, FlowFolders
+from tiny_transformers import IN_CONTEXT, TRANSFORMERS, FlowFolders
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import METHODS, make
@@ -36,7 +36,7 @@ every_method = pytest.mark.parametrize(
     ("family", "name"),
     [
         *((IN_CONTEXT.get(name, "sd1"), name) for name in METHODS),
-        *((family, name) for family in FLOW_FAMILIES for name in TRANSFORMER_METHODS),
+        *((family, name) for family in TRANSFORMERS for name in TRANSFORMER_METHODS),
     ],
 )
 with_checkpoints = pytest.mark.parametrize(
@@ -45,7 +45,7 @@ with_checkpoints = pytest.mark.parametrize(
         ("sd1", "dreambooth-lora"),
         ("sd1", "textual-inversion"),
         ("sd1", "ti-lora"),
-        *((family, name) for family in FLOW_FAMILIES for name in ("dreambooth-lora", "textual-inversion")),
+        *((family, name) for family in TRANSFORMERS for name in ("dreambooth-lora", "textual-inversion")),
     ],
 )
 
@@ -60,7 +60,7 @@ def family_settings(
     family: str, settings: Settings, flow_folders: FlowFolders, subject: Subject, shared_folder: Path
 ) -> Settings:
     """Settings of each method for the family's tiny backbone."""
-    if family not in FLOW_FAMILIES:
+    if family not in TRANSFORMERS:
         return settings
     loras = shared_folder / family
     if not loras.is_dir():

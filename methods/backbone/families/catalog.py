@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
+
+from methods.errors import MethodError
 
 if TYPE_CHECKING:
     from methods.backbone.families.interface import Denoiser
@@ -60,14 +63,26 @@ PIPELINES: Final[Mapping[str, PipelineLayout]] = {
     "FluxKontextPipeline": PipelineLayout(
         "methods.backbone.families.flux:FluxKontext", ("transformer", "vae", *_CLIP, *_CLIP_2, "scheduler")
     ),
+    "Flux2KleinPipeline": PipelineLayout(
+        "methods.backbone.families.flux_2:Flux2Klein",
+        ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"),
+    ),
 }
 """The supported pipelines by their class name in model_index.json."""
 
 
 def denoiser_class(pipeline: str) -> type[Denoiser]:
-    """Import the class of a pipeline's denoiser."""
+    """Import the class of a pipeline's denoiser; raises MethodError where diffusers is too old for it."""
     module, _, name = PIPELINES[pipeline].denoiser.partition(":")
-    cls: type[Denoiser] = getattr(importlib.import_module(module), name)
+    try:
+        cls: type[Denoiser] = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        from methods.compute.loading import first_line
+
+        raise MethodError(
+            f"backbone: diffusers {version('diffusers')} and transformers {version('transformers')} do not "
+            f"have all parts of {pipeline} ({first_line(error)}); install newer ones"
+        ) from error
     return cls
 
 

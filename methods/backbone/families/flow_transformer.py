@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -18,7 +18,7 @@ class FlowTransformer(Denoiser):
     """A transformer that predicts the velocity of rectified flow."""
 
     part = "transformer"
-    prompt_embeds = ("prompt_embeds", "pooled_prompt_embeds")
+    prompt_embeds: ClassVar[tuple[str, ...]] = ("prompt_embeds", "pooled_prompt_embeds")
     packed = 1
     """Pixels of the latents that the pipeline packs into one, with the channels of all."""
 
@@ -52,7 +52,7 @@ class FlowTransformer(Denoiser):
 
         if spec.max_sequence_length == 0 and self.has_t5:
             raise MethodError(
-                "backbone: max_sequence_length = 0 is for sd3 without T5; expected 1 to 512, the tokens of T5"
+                "backbone: max_sequence_length = 0 is for sd3 without T5; expected 1 to 512 tokens"
             )
 
     @property

@@ -59,6 +59,9 @@ class Denoiser(ABC):
     context_sizes: ClassVar[tuple[tuple[int, int], ...]] = ()
     """Widths and heights, at the native resolution, of the image that the network reads beside the prompt, as
     the pipeline's argument `image`; empty where it reads none."""
+    reads_photographs: ClassVar[bool] = False
+    """Whether the network reads photographs beside the prompt, as the pipeline's argument `image`: a list of
+    images of any size, the same for all rows of a batch."""
     prompt_embeds: ClassVar[tuple[str, ...]] = ()
     """The pipeline's arguments for the tensors of `encode_prompts`; empty where the pipeline encodes the
     prompts of every batch, because its text encoders are small."""

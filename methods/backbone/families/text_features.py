@@ -23,7 +23,8 @@ class TextFeatures:
     """(N, L, D): input of attention. SD 1 and 2: the last hidden states; SDXL: the penultimate hidden states
     of both encoders, concatenated."""
     pooled: Tensor
-    """(N, C), the state of the end-of-text token; SDXL: that of the second encoder, projected."""
+    """(N, C), the state of the end-of-text token; SDXL: that of the second encoder, projected; FLUX.2: none,
+    C is 0."""
 
     def __getitem__(self, rows: Tensor | slice) -> TextFeatures:
         """Select prompts by row."""
@@ -83,7 +84,7 @@ class TextEncoder(NamedTuple):
 
     @property
     def is_clip(self) -> bool:
-        """Whether the encoder is a CLIP text tower, which has a pooled state; else a T5."""
+        """Whether the encoder is a CLIP text tower, which has a pooled state; else a T5 or a Qwen3."""
         return "CLIP" in type(self.network).__name__
 
 

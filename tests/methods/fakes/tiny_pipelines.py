@@ -396,6 +396,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
+def write_network(folder: Path, cls: Any, config: dict[str, Any]) -> None:
+    write_json(folder / "config.json", config)
+    state = randomised(cls.from_config(config))
+    save(folder / "diffusion_pytorch_model.safetensors", state, torch.float32)
+
+
 def save(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype) -> None:
     own = {name: v.to(dtype) if v.is_floating_point() else v for name, v in state.items()}
     save_file({name: v.contiguous() for name, v in own.items()}, path, metadata={"format": "pt"})

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
 from safetensors.torch import save_file
+from tiny_flux_2 import write_flux_2_klein
 from tiny_pipelines import (
     CLIP_L,
     OPENCLIP_G,
@@ -18,6 +19,7 @@ from tiny_pipelines import (
     save,
     text_weights,
     write_json,
+    write_network,
     write_tokenizer,
 )
 from torch import Tensor
@@ -27,10 +29,13 @@ from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 
 FLOW_FAMILIES: Final = ("sd3", "flux")
+TRANSFORMERS: Final = (*FLOW_FAMILIES, "flux2")
 
 CHANNELS: Final = 16
-IN_CONTEXT: Final = {"flux-kontext": "flux-kontext"}
+IN_CONTEXT: Final = {"flux-kontext": "flux-kontext", "flux2-klein": "flux2"}
 """Families by the methods that need them."""
+SETTINGS: Final[dict[str, dict[str, Any]]] = {"flux2": {"max_sequence_length": 64}}
+"""Settings of the backbone: Qwen3's chat template alone takes 26 tokens."""
 WORDS: Final = "a photo of man woman dog smiling sad blurry picture sks"
 """Words that are one token of T5."""
 T5_WIDTH: Final = 72
@@ -149,7 +154,7 @@ class FlowFolders:
 
     def backbone(self, family: str) -> Backbone:
         if family not in self.backbones:
-            self.backbones[family] = Backbone.open(spec_of(self[family]))
+            self.backbones[family] = Backbone.open(spec_of(self[family], **SETTINGS.get(family, {})))
         return self.backbones[family]
 
 
@@ -263,13 +268,8 @@ WRITERS: Final[dict[str, Callable[[Path], None]]] = {
     "sd3": write_stable_diffusion_3,
     "flux": write_flux,
     "flux-kontext": write_flux_kontext,
+    "flux2": write_flux_2_klein,
 }
-
-
-def write_network(folder: Path, cls: Any, config: dict[str, Any]) -> None:
-    write_json(folder / "config.json", config)
-    state = randomised(cls.from_config(config))
-    save(folder / "diffusion_pytorch_model.safetensors", state, torch.float32)
 
 
 def write_t5(folder: Path, tokenizer_folder: Path) -> None:
