@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from single_files import write_single_file
 from tiny_pipelines import SmallFolders, write_small_folder
+from tiny_transformers import TRANSFORMERS, FlowFolders
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.locate import locate_checkpoint
@@ -124,14 +127,54 @@ def cache(tiny_pipelines: SmallFolders, tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    snapshot = tmp_path / "hub" / f"models--{ID.replace('/', '--')}" / "snapshots" / COMMIT
-    shutil.copytree(tiny_pipelines["sd2"], snapshot)
+    return cached(tiny_pipelines["sd2"], tmp_path / "hub")
+
+
+def cached(folder: Path, hub: Path, name: str = ID) -> Path:
+    """Copy a folder to where huggingface_hub keeps a model; returns its place there."""
+    snapshot = hub / f"models--{name.replace('/', '--')}" / "snapshots" / COMMIT
+    shutil.copytree(folder, snapshot)
     return snapshot
 
 
 def test_hub_id_with_commit_is_read_from_the_cache_without_network(cache: Path) -> None:
     assert locate_checkpoint(BackboneSpec(path=ID, revision=COMMIT), fetch=True).folder == cache
     assert locate_checkpoint(BackboneSpec(path=ID, revision=COMMIT), fetch=False).place == cache
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_transformer_with_hub_id_and_commit_is_read_from_the_cache(
+    family: str, flow_folders: FlowFolders, tmp_path: Path
+) -> None:
+    name = f"owner/small-{family}"
+    snapshot = cached(flow_folders[family], tmp_path / "hub", name)
+    own = flow_folders.backbone(family)
+    backbone = Backbone.open(replace(own.spec, path=name, revision=COMMIT))
+    assert backbone.folder == snapshot
+    assert backbone.digest == own.digest
+    images = (one.generate(["a photo of a dog"], [1])[0].tobytes() for one in (backbone, own))
+    assert len(set(images)) == 1
+    assert_refused(name, "40 digits of a commit", revision="main")
+
+
+@pytest.mark.parametrize("family", ["sd2", *TRANSFORMERS])
+def test_download_patterns_cover_every_file_of_a_backbone(
+    family: str, tiny_pipelines: SmallFolders, flow_folders: FlowFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download with them loads the same model: chat templates are files without `.json`."""
+    folder = tiny_pipelines[family] if family == "sd2" else flow_folders[family]
+    asked: list[list[str]] = []
+
+    def download(path: str, *, allow_patterns: list[str], **options: object) -> str:
+        asked.append(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    location = locate_checkpoint(BackboneSpec(path=ID, revision=COMMIT), fetch=True)
+    every = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    assert {file.relative_to(folder).as_posix() for file in location.files()} == set(every)
+    assert [name for name in every if not any(fnmatch(name, pattern) for pattern in asked[0])] == []
 
 
 @pytest.mark.usefixtures("cache")
