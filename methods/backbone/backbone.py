@@ -191,15 +191,15 @@ class Backbone(LoadedCheckpoint):
             text, resolution=self.resolution, time_ids=time_ids, guidance_scale=guidance_scale
         )
 
-    def predict(self, x_t: Tensor, t: Tensor, said: Mapping[str, Any]) -> Tensor:
+    def predict(self, x_t: Tensor, t: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         """The network's output, (B, C, h, w), float32, for noised latents (B, C, h, w) at timesteps (B,).
 
-        `said` are the network's keyword arguments, as of `conditioning`. In half precision all but image
+        `arguments` are the network's keyword arguments, as of `conditioning`. In half precision all but image
         embeddings are cast to it.
         """
         if self.dtype is not torch.float32:
-            x_t, said = x_t.to(self.dtype), cast(said, self.dtype)
-        return self.denoiser.predict(x_t, t, said).float()
+            x_t, arguments = x_t.to(self.dtype), cast(arguments, self.dtype)
+        return self.denoiser.predict(x_t, t, arguments).float()
 
     @property
     def is_guided(self) -> bool:

@@ -183,8 +183,8 @@ def summarise(patches: Tensor) -> Tensor:
 def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tensor) -> Tensor:
     """|| eps - eps_theta(x_t, c_text, c_image, t) ||^2, or its v-prediction form; mean over the batch."""
     latents, images = batch.latents, batch.images
-    said = backbone.conditioning(batch.text, batch.time_ids)
-    conditioning = backbone.adapter_attention.with_images(said, images)
+    text = backbone.conditioning(batch.text, batch.time_ids)
+    conditioning = backbone.adapter_attention.with_images(text, images)
     noised = backbone.noise.add(latents, eps, t)
     residual = backbone.predict(noised, t, conditioning) - backbone.noise.target(latents, eps, t)
     return residual.square().mean()

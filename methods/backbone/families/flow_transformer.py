@@ -84,6 +84,6 @@ class FlowTransformer(Denoiser):
     ) -> dict[str, Any]:
         return {"encoder_hidden_states": text.tokens, "pooled_projections": text.pooled}
 
-    def predict(self, x_t: Tensor, t: Tensor, said: Mapping[str, Any]) -> Tensor:
-        velocity: Tensor = self.network(hidden_states=x_t, timestep=t, **said, return_dict=False)[0]
+    def predict(self, x_t: Tensor, t: Tensor, arguments: Mapping[str, Any]) -> Tensor:
+        velocity: Tensor = self.network(hidden_states=x_t, timestep=t, **arguments, return_dict=False)[0]
         return velocity

@@ -86,21 +86,21 @@ class Flux(FlowTransformer):
         time_ids: Tensor | None = None,
         guidance_scale: float = 1.0,
     ) -> dict[str, Any]:
-        said = super().conditioning(text, resolution=resolution)
+        arguments = super().conditioning(text, resolution=resolution)
         if self.network.config.guidance_embeds:
-            said["guidance"] = torch.full((len(text.tokens),), guidance_scale, device=self.device)
-        return said
+            arguments["guidance"] = torch.full((len(text.tokens),), guidance_scale, device=self.device)
+        return arguments
 
-    def predict(self, x_t: Tensor, t: Tensor, said: Mapping[str, Any]) -> Tensor:
+    def predict(self, x_t: Tensor, t: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         height, width = x_t.shape[2:]
         place: dict[str, Any] = {"device": x_t.device, "dtype": x_t.dtype}
         velocity = self.network(
             hidden_states=self.packed_latents(x_t),
             timestep=t / STEPS,
-            txt_ids=torch.zeros(said["encoder_hidden_states"].shape[1], 3, **place),
+            txt_ids=torch.zeros(arguments["encoder_hidden_states"].shape[1], 3, **place),
             img_ids=self.pipe._prepare_latent_image_ids(1, height // 2, width // 2, **place),
             return_dict=False,
-            **said,
+            **arguments,
         )[0]
         scale = self.pipe.vae_scale_factor
         unpacked: Tensor = self.pipe._unpack_latents(velocity, height * scale, width * scale, scale)

@@ -91,15 +91,15 @@ class Flux2Klein(FlowTransformer):
     ) -> dict[str, Any]:
         return {"encoder_hidden_states": text.tokens}
 
-    def predict(self, x_t: Tensor, t: Tensor, said: Mapping[str, Any]) -> Tensor:
+    def predict(self, x_t: Tensor, t: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         velocity = self.network(
             hidden_states=self.pipe._pack_latents(x_t),
             timestep=t / STEPS,
             guidance=None,
-            txt_ids=self.pipe._prepare_text_ids(said["encoder_hidden_states"]).to(x_t.device),
+            txt_ids=self.pipe._prepare_text_ids(arguments["encoder_hidden_states"]).to(x_t.device),
             img_ids=self.pipe._prepare_latent_ids(x_t).to(x_t.device),
             return_dict=False,
-            **said,
+            **arguments,
         )[0]
         predicted: Tensor = velocity.transpose(1, 2).reshape(x_t.shape)
         return predicted

@@ -133,9 +133,9 @@ class Denoiser(ABC):
     ) -> dict[str, Any]:
         """Return the network's keyword arguments for `text`; see `Backbone.conditioning`."""
 
-    def predict(self, x_t: Tensor, t: Tensor, said: Mapping[str, Any]) -> Tensor:
+    def predict(self, x_t: Tensor, t: Tensor, arguments: Mapping[str, Any]) -> Tensor:
         """The network's output, (B, C, h, w), for noised latents (B, C, h, w) at timesteps (B,)."""
-        predicted: Tensor = self.network(x_t, t, **said, return_dict=False)[0]
+        predicted: Tensor = self.network(x_t, t, **arguments, return_dict=False)[0]
         return predicted
 
     @abstractmethod

@@ -117,8 +117,8 @@ def where_filled(prompts: Sequence[str], filled: Tensor, empty: Tensor | int) ->
     return filled.where(has_text.view(-1, *(1,) * (filled.dim() - 1)), empty)
 
 
-def cast(said: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+def cast(arguments: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """Cast the tensors of a network's keyword arguments; image embeddings, a list, stay as they are."""
-    nested = {key: cast(value, dtype) for key, value in said.items() if isinstance(value, Mapping)}
-    tensors = {key: value.to(dtype) for key, value in said.items() if isinstance(value, Tensor)}
-    return {**said, **nested, **tensors}
+    nested = {key: cast(value, dtype) for key, value in arguments.items() if isinstance(value, Mapping)}
+    tensors = {key: value.to(dtype) for key, value in arguments.items() if isinstance(value, Tensor)}
+    return {**arguments, **nested, **tensors}

@@ -50,9 +50,13 @@ def official_prediction(
     family: str, transformer: Any, noisy: Tensor, timesteps: Tensor, text: TextFeatures
 ) -> Tensor:
     """The call of the transformer in train_dreambooth_lora_sd3.py and train_dreambooth_lora_flux.py."""
-    said = {"encoder_hidden_states": text.tokens, "pooled_projections": text.pooled, "return_dict": False}
+    arguments = {
+        "encoder_hidden_states": text.tokens,
+        "pooled_projections": text.pooled,
+        "return_dict": False,
+    }
     if family == "sd3":
-        return transformer(hidden_states=noisy, timestep=timesteps, **said)[0]
+        return transformer(hidden_states=noisy, timestep=timesteps, **arguments)[0]
     batch, channels, height, width = noisy.shape
     ids = FluxPipeline._prepare_latent_image_ids(batch, height // 2, width // 2, "cpu", torch.float32)
     velocity = transformer(
@@ -61,7 +65,7 @@ def official_prediction(
         guidance=torch.tensor([1.0]).expand(batch),
         txt_ids=torch.zeros(text.tokens.shape[1], 3),
         img_ids=ids,
-        **said,
+        **arguments,
     )[0]
     return FluxPipeline._unpack_latents(velocity, height * 8, width * 8, 8)
 
@@ -124,9 +128,9 @@ def recorded_inputs(backbone: Backbone) -> Iterator[list[tuple[Tensor, Tensor]]]
     """The latents and the text of every row that the network reads, latents almost without noise."""
     rows: list[tuple[Tensor, Tensor]] = []
 
-    def record(module: Any, args: Any, said: dict[str, Any]) -> None:
-        latents = backbone.denoiser.unpacked(said["hidden_states"].detach(), SIDE)
-        rows.extend(zip(latents, said["encoder_hidden_states"], strict=True))
+    def record(module: Any, args: Any, arguments: dict[str, Any]) -> None:
+        latents = backbone.denoiser.unpacked(arguments["hidden_states"].detach(), SIDE)
+        rows.extend(zip(latents, arguments["encoder_hidden_states"], strict=True))
 
     hook = backbone.network.register_forward_pre_hook(record, with_kwargs=True)
     try:
@@ -156,7 +160,7 @@ def test_every_image_is_trained_with_its_own_prompt_over_epochs(
     learned(replace(method, steps=1), subject, tmp_path / "first", flow_backbone)
     with flow_backbone.clean(), recorded_inputs(flow_backbone) as rows:
         learned(method, subject, tmp_path / "fit", flow_backbone)
-    pairs = [(min(nearest(x, latents), len(prompts)), nearest(said, text)) for x, said in rows]
+    pairs = [(min(nearest(x, latents), len(prompts)), nearest(arguments, text)) for x, arguments in rows]
     assert len(pairs) == 4 * 2 * batch
     assert all(image == prompt for image, prompt in pairs)
     assert len({image for image, _ in pairs}) == len(prompts) + 1

@@ -113,9 +113,9 @@ def test_predicted_velocity_points_from_image_to_noise(flow_backbone: Backbone) 
     """One step of Euler's method with `predict` is the pipeline's step."""
     backbone = with_settings(flow_backbone, guidance=1.0, steps=1)
     x = torch.randn(1, *backbone.generate_latents(PROMPTS[:1], [4]).shape[1:])
-    said = backbone.conditioning(backbone.encode_text(PROMPTS[:1]))
+    arguments = backbone.conditioning(backbone.encode_text(PROMPTS[:1]))
     with torch.no_grad():
-        velocity = backbone.predict(x, torch.tensor([1000.0]), said)
+        velocity = backbone.predict(x, torch.tensor([1000.0]), arguments)
     expected = backbone.noise.add(x, x, torch.tensor([1000.0])) - velocity
     start = backbone.denoiser.packed_latents(x)
     pipe = diffusers_pipeline(backbone.folder)
@@ -139,9 +139,9 @@ def test_half_precision_changes_an_image_little(flow_folders: FlowFolders, flow_
     assert np.abs(np.asarray(image).astype(int) - np.asarray(expected)).mean() < 6
     t = half.noise.random_timesteps(1, torch.Generator().manual_seed(0))
     x = half.generate_latents(PROMPTS[:1], [1])
-    said = half.conditioning(half.encode_text(PROMPTS[:1]))
+    arguments = half.conditioning(half.encode_text(PROMPTS[:1]))
     with torch.no_grad():
-        assert half.predict(x, t, said).dtype == torch.float32
+        assert half.predict(x, t, arguments).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ def test_predicted_velocity_points_from_image_to_noise(klein: Backbone) -> None:
     """One step of Euler's method with `predict` is the pipeline's step."""
     x = torch.randn(1, 128, SIDE // 16, SIDE // 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        said = klein.conditioning(klein.encode_text(PROMPTS[:1]))
-        expected = x - klein.predict(x, torch.tensor([1000.0]), said)
+        arguments = klein.conditioning(klein.encode_text(PROMPTS[:1]))
+        expected = x - klein.predict(x, torch.tensor([1000.0]), arguments)
     found = plain_pipeline(klein.folder)(
         prompt=PROMPTS[:1],
         num_inference_steps=1,
