@@ -160,7 +160,7 @@ def test_every_image_is_trained_with_its_own_prompt_over_epochs(
     learned(replace(method, steps=1), subject, tmp_path / "first", flow_backbone)
     with flow_backbone.clean(), recorded_inputs(flow_backbone) as rows:
         learned(method, subject, tmp_path / "fit", flow_backbone)
-    pairs = [(min(nearest(x, latents), len(prompts)), nearest(arguments, text)) for x, arguments in rows]
+    pairs = [(min(nearest(x, latents), len(prompts)), nearest(tokens, text)) for x, tokens in rows]
     assert len(pairs) == 4 * 2 * batch
     assert all(image == prompt for image, prompt in pairs)
     assert len({image for image, _ in pairs}) == len(prompts) + 1
