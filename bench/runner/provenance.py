@@ -20,6 +20,7 @@ LIBRARIES: Final = (
     "onnxruntime",
     "numpy",
     "pillow",
+    "torchao",
 )
 """Libraries whose version may change an image's bytes."""
 

@@ -57,7 +57,8 @@ class Backbone(LoadedCheckpoint):
         device = resolve_device(spec.device)
         check_memory_options(spec, device)
         source = locate_checkpoint(spec, fetch=True)
-        pipe = load_pipeline(source, DTYPES[spec.dtype])
+        load = partial(load_pipeline, source, DTYPES[spec.dtype], spec.quantization)
+        pipe = load()
         denoiser = denoiser_class(source.pipeline)(pipe, device)
         denoiser.check_settings(spec)
         check_resolution(spec, denoiser.pixels)
@@ -70,7 +71,7 @@ class Backbone(LoadedCheckpoint):
             # transformers adds hooks at the first call that reads hidden states.
             denoiser.encode_text([""], clip_skip=1)
         pipe.maybe_free_model_hooks()
-        state = BackboneState.of(pipe, partial(load_pipeline, source, DTYPES[spec.dtype]))
+        state = BackboneState.of(pipe, load)
         return cls(spec, source, denoiser, noise, state, compiled)
 
     def guided(self, scale: float) -> Backbone:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ModelMixin
+from diffusers import ModelMixin, TorchAoConfig
 
 from methods.backbone.families.catalog import denoiser_class, networks_of
 from methods.backbone.families.interface import Denoiser
@@ -15,12 +15,19 @@ from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
 
 
-def load_pipeline(source: CheckpointLocation, dtype: torch.dtype) -> Any:
-    """Load the diffusers pipeline: evaluation mode, frozen weights, no safety checker, no watermark."""
+def load_pipeline(source: CheckpointLocation, dtype: torch.dtype, quantization: str | None = None) -> Any:
+    """Load the diffusers pipeline: evaluation mode, frozen weights, no safety checker, no watermark.
+
+    `quantization` is that of the spec, for the network that predicts.
+    """
     family = denoiser_class(source.pipeline)
+    if quantization is not None and family.part != "transformer":
+        raise MethodError(f"backbone: quantization = {quantization!r} is for transformers; leave it out")
     with quiet():
-        load = _from_folder if source.single is None else _from_single_file
-        pipe = load(source, family, dtype)
+        if source.single is None:
+            pipe = _from_folder(source, family, dtype, quantization)
+        else:
+            pipe = _from_single_file(source, family, dtype)
     family.check_checkpoint(pipe, source.place)
     for module in networks_of(pipe).values():
         module.requires_grad_(False).eval()
@@ -29,7 +36,9 @@ def load_pipeline(source: CheckpointLocation, dtype: torch.dtype) -> Any:
     return pipe
 
 
-def _from_folder(source: CheckpointLocation, family: type[Denoiser], dtype: torch.dtype) -> Any:
+def _from_folder(
+    source: CheckpointLocation, family: type[Denoiser], dtype: torch.dtype, quantization: str | None
+) -> Any:
     folder, variant = source.folder, source.variant
     # Parts that the checkpoint leaves out are None for the pipeline.
     parts = {name: None for name in (*family.networks, *family.tokenizers) if name not in source.parts}
@@ -37,7 +46,8 @@ def _from_folder(source: CheckpointLocation, family: type[Denoiser], dtype: torc
         if name == "vae":
             parts[name] = _load_vae(source, family, dtype)
         elif name in source.parts:
-            parts[name] = _load_network(folder, name, cls, dtype, variant=variant)
+            options = quantization_options(quantization) if name == family.part else {}
+            parts[name] = _load_network(folder, name, cls, dtype, variant=variant, **options)
     try:
         for name, cls in family.tokenizers.items():
             if name in source.parts:
@@ -95,7 +105,7 @@ def _load_vae(source: CheckpointLocation, family: type[Denoiser], dtype: torch.d
 
 
 def _load_network(
-    folder: Path, name: str, cls: Any, dtype: torch.dtype, *, variant: str | None = None
+    folder: Path, name: str, cls: Any, dtype: torch.dtype, *, variant: str | None = None, **options: Any
 ) -> Any:
     try:
         module, loading = cls.from_pretrained(
@@ -106,6 +116,7 @@ def _load_network(
             output_loading_info=True,
             # diffusers and transformers have different names for it.
             **{"torch_dtype" if issubclass(cls, ModelMixin) else "dtype": dtype},
+            **options,
         )
     except LOAD_FAULTS as error:
         raise MethodError(_load_error(folder / name, error)) from error
@@ -116,6 +127,22 @@ def _load_network(
             f"{folder / name}: {len(missing)} weights are missing, such as {sorted(missing)[0]}; get it again"
         )
     return module
+
+
+def quantization_options(name: str | None) -> dict[str, Any]:
+    """Return diffusers' options that quantise a network; raises MethodError without the package for it."""
+    if name is None:
+        return {}
+    if name != "torchao-int8":
+        raise MethodError(f"backbone: unknown quantization {name!r}; known: torchao-int8")
+    try:
+        from torchao.quantization import Int8WeightOnlyConfig
+    except ImportError as error:
+        raise MethodError(
+            f"backbone: quantization = {name!r} needs the package torchao ({first_line(error)}); pip install "
+            "'torchao>=0.15', or leave it out"
+        ) from error
+    return {"quantization_config": TorchAoConfig(Int8WeightOnlyConfig())}
 
 
 def _load_error(folder: Path, error: BaseException) -> str:

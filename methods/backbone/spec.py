@@ -58,6 +58,9 @@ class BackboneSpec:
     resolution: Annotated[int, Bounds(8, 8192)] | None = None
     """Side of an image in pixels; None is the network's native size."""
     dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+    quantization: Literal["torchao-int8"] | None = None
+    """For transformers: int8 weights of the network that predicts, by diffusers and the package torchao; text
+    encoders and autoencoder keep `dtype`. Images differ from those without. None: not quantised."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch: Annotated[int, Bounds(1, 4096)] = 8
     """Images per batch. Batches are padded to this size: an image's bytes depend on the batch size."""

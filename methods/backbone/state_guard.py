@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from methods.backbone.families.catalog import networks_of
 from methods.compute.object_record import ObjectRecord
@@ -162,8 +163,7 @@ class BackboneState:
         fresh = self.reload()
         stored = _weights(fresh)
         for name in changed:
-            weight = self.weights[name]
-            weight.data = torch.empty_like(stored[name], device=weight.device).copy_(stored[name])
+            _overwrite(self.weights[name], stored[name])
         for name in enlarged:
             tokenizer = getattr(fresh, name)
             setattr(pipe, name, tokenizer)
@@ -195,7 +195,23 @@ def _devices(values: list[Tensor]) -> int:
     return len({value.device for value in values})
 
 
+def _inner(weight: Tensor) -> dict[str, Tensor]:
+    """The tensors of a quantised weight: integers, scales."""
+    names, _ = weight.__tensor_flatten__()  # type: ignore[attr-defined]
+    return {name: tensor for name in names if (tensor := getattr(weight, name)) is not None}
+
+
+def _overwrite(weight: Tensor, stored: Tensor) -> None:
+    if is_traceable_wrapper_subclass(weight):
+        for name, tensor in _inner(weight).items():
+            tensor.copy_(getattr(stored, name))
+    else:
+        weight.data = torch.empty_like(stored, device=weight.device).copy_(stored)
+
+
 def _checksum(weight: Tensor) -> Tensor:
+    if is_traceable_wrapper_subclass(weight):
+        return torch.stack([_checksum(tensor) for tensor in _inner(weight).values()]).sum()
     channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
     dense = weight if channels_last or weight.is_contiguous() else weight.contiguous()
     flat = dense.as_strided((dense.numel(),), (1,))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from methods.errors import MethodError
 
@@ -40,6 +41,8 @@ def _forward(layer: Any, adapter: str, *, training: bool) -> Callable[..., Tenso
     linear = isinstance(base, nn.Linear)
     if not linear and not (isinstance(base, nn.Conv2d) and base.groups == 1):
         raise MethodError(f"LoRA cannot be merged into {type(base).__name__}; leave `merged` out")
+    if is_traceable_wrapper_subclass(base.weight):
+        raise MethodError("LoRA cannot be merged into quantised weights; leave `merged` or quantization out")
     cached: list[Tensor] = []
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
