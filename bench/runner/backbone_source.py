@@ -28,6 +28,8 @@ class BackboneSource:
     folder: Path
     """Folder of the configs."""
     files: tuple[Path, ...]
+    denoiser: str
+    """The class of the backbone's family, `module:Class`."""
 
     @property
     def file_bytes(self) -> int:
@@ -48,7 +50,7 @@ def find_backbone(spec: BackboneSpec, device: Device) -> BackboneSource | None:
         return None
     chosen = spec if device == "auto" else replace(spec, device=device)
     location = locate_backbone(chosen, fetch=True)
-    return BackboneSource(chosen, device_of(chosen), location.folder, location.files())
+    return BackboneSource(chosen, device_of(chosen), location.folder, location.files(), location.denoiser)
 
 
 def opened(source: BackboneSource | None) -> Any:

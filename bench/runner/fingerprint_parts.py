@@ -30,9 +30,18 @@ def run_parts(backbone: BackboneSource | None, digests: FileDigests) -> dict[str
         "device": backbone.device,
         # Sums of several threads depend on their number.
         **({"threads": "1"} if backbone.device == "cpu" else {}),
-        "backbone code": digest_of(definition_digests(*BACKBONE_CLASS)),
+        "backbone code": digest_of(backbone_code(backbone.denoiser)),
         **digests.of_all(backbone.files, "backbone ", backbone.folder),
     }
+
+
+def backbone_code(denoiser: str) -> dict[str, str]:
+    """Digests of the definitions that a backbone depends on, by name.
+
+    `denoiser`, `module:Class`, is the class of its family: `Backbone` imports it by its name.
+    """
+    module, _, name = denoiser.partition(":")
+    return {**definition_digests(module, name), **definition_digests(*BACKBONE_CLASS)}
 
 
 def method_parts(method: Method, digests: FileDigests) -> dict[str, str]:

@@ -39,6 +39,11 @@ class CheckpointLocation:
     """Folder of an autoencoder that replaces the checkpoint's own."""
 
     @property
+    def denoiser(self) -> str:
+        """The class of the family, `module:Class`."""
+        return PIPELINES[self.pipeline].denoiser
+
+    @property
     def vae_config(self) -> Path:
         """The folder of the autoencoder's config."""
         return self.vae or self.folder / "vae"

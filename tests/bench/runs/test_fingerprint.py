@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.runner.fingerprint_parts import method_parts, subject_parts
+from bench.runner.backbone_source import find_backbone
+from bench.runner.fingerprint_parts import backbone_code, method_parts, run_parts, subject_parts
 from bench.runner.provenance import FileDigests, commit, versions
 from bench.runs.fingerprint import FingerprintParts, differing, differing_with_code, digest_of
 from bench.runs.plan import Cell
 from bench.subjects.identity import Identity, PhotoFile
 from bench.suite.prompts import Prompt
+from methods.backbone.families.catalog import PIPELINES
+from methods.backbone.spec import BackboneSpec
 
 ROOT = Path(__file__).parents[3]
 CELL = Cell("fake", "ada", Prompt("hat", "{subject} in a hat"), 1, 7)
@@ -38,6 +41,21 @@ def test_all_parts_are_in_the_fingerprints_of_images_and_fits(part: str) -> None
 def test_prompt_id_is_not_in_the_fingerprint(tmp_path: Path) -> None:
     renamed = replace(CELL, prompt=Prompt("cap", CELL.prompt.template))
     assert PARTS.fingerprint(renamed) == PARTS.fingerprint(CELL)
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_code_of_the_family_is_part_of_the_backbone_code(pipeline: str) -> None:
+    """The class is imported by its name, which no reference in the code leads to."""
+    denoiser = PIPELINES[pipeline].denoiser
+    assert {denoiser.partition(":")[2], "Backbone", "Denoiser"} <= set(backbone_code(denoiser))
+
+
+def test_backbone_code_of_a_run_depends_on_the_family(tmp_path: Path) -> None:
+    source, digests = find_backbone(BackboneSpec(), "cpu"), FileDigests(tmp_path / "digests.json")
+    assert source is not None
+    other = replace(source, denoiser=PIPELINES["FluxPipeline"].denoiser)
+    assert run_parts(source, digests)["backbone code"] == digest_of(backbone_code(source.denoiser))
+    assert run_parts(source, digests)["backbone code"] != run_parts(other, digests)["backbone code"]
 
 
 @dataclass(frozen=True)
