@@ -118,8 +118,8 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
         {**_SD3, **_FACES, "mixed_precision": "bf16", "gradient_checkpointing": True},
     ),
     "faces": Preset(
-        "huggingface.co/blog/dreambooth for faces: 800 to 1200 steps of 2, prior preservation, text encoder "
-        "trained; class images and LoRA's rates as in diffusers examples/dreambooth/README.md; rank 16 is "
+        "Hugging Face's article on DreamBooth (2022) for faces: 800 to 1200 steps of 2, prior preservation, "
+        "text encoder trained; class images and LoRA's rates as in diffusers examples/dreambooth/README.md; rank 16 is "
         "the choice of this project, the script's default is 4",
         _FACES,
     ),
