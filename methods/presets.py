@@ -119,8 +119,8 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
     ),
     "faces": Preset(
         "Hugging Face's article on DreamBooth (2022) for faces: 800 to 1200 steps of 2, prior preservation, "
-        "text encoder trained; class images and LoRA's rates as in diffusers examples/dreambooth/README.md; rank 16 is "
-        "the choice of this project, the script's default is 4",
+        "text encoder trained; class images and LoRA's rates as in diffusers examples/dreambooth/README.md; "
+        "rank 16 is the choice of this project, the script's default is 4",
         _FACES,
     ),
     "faces-sdxl": Preset(
