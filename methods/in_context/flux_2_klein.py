@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from PIL import Image
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.prior_prompts import generate_with_class_images
 from methods.errors import MethodError
+from methods.in_context.personalised import PersonalisedContext
 from methods.interface import MethodBase
 from methods.phrase_file import read_phrase, write_phrase
 from methods.setting_checks import check_settings
-from methods.subject import Request, Subject, Wording
+from methods.subject import Subject, Wording
 
 SMALLEST_SIDE: Final = 64
 """Pixels; the pipeline refuses smaller photographs."""
@@ -65,11 +64,12 @@ class Flux2Klein(MethodBase):
             _enlarged(image).save(into / f"{index:04d}.png")
         write_phrase(into, self._phrase(subject))
 
-    def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedPhotographs:
-        images = tuple(_read(path) for path in sorted(fitted.glob("*.png")))
+    def load(self, fitted: Path, *, backbone: Backbone) -> PersonalisedContext:
+        images = [_read(path) for path in sorted(fitted.glob("*.png"))]
         if not images:
             raise MethodError(f"{fitted}: no photographs; fit the person again")
-        return PersonalisedPhotographs(read_phrase(fitted), images, backbone)
+        # All rows of a batch have the same photographs.
+        return PersonalisedContext(read_phrase(fitted), lambda _: list(images), backbone)
 
     def _phrase(self, subject: Subject) -> str:
         return self.phrase.replace("{noun}", subject.noun)
@@ -93,24 +93,3 @@ def _read(path: Path) -> Image.Image:
             return image.convert("RGB")
     except OSError as error:
         raise MethodError(f"{path}: not a readable image ({error}); fit the person again") from error
-
-
-@dataclass(frozen=True)
-class PersonalisedPhotographs:
-    """One person's photographs, which the backbone reads beside every prompt."""
-
-    phrase: str
-    images: tuple[Image.Image, ...]
-    backbone: Backbone
-
-    def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
-        return generate_with_class_images(requests, self._generate, self.backbone)
-
-    def _generate(self, requests: Sequence[Request]) -> list[Image.Image]:
-        prompts = [request.prompt(self.phrase) for request in requests]
-        seeds = [request.seed for request in requests]
-
-        def context(_: Sequence[int]) -> Mapping[str, Any]:
-            return {"image": list(self.images)}
-
-        return self.backbone.generate(prompts, seeds, before=context)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from PIL import Image
 from safetensors.torch import save_file
-from torch import Tensor
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import central_square, tensor
-from methods.backbone.prior_prompts import generate_with_class_images
 from methods.compute.loading import read_tensors
 from methods.errors import MethodError
+from methods.in_context.personalised import PersonalisedContext
 from methods.interface import MethodBase
 from methods.phrase_file import read_phrase, write_phrase
 from methods.setting_checks import check_settings
-from methods.subject import Request, Subject, Wording
+from methods.subject import Subject, Wording
 
 FITTED = "context.safetensors"
 
@@ -63,7 +62,10 @@ class FluxKontext(MethodBase):
         tensors, _ = read_tensors(fitted / FITTED)
         if "latents" not in tensors:
             raise MethodError(f"{fitted / FITTED}: not a fit of this method; fit the person again")
-        return PersonalisedContext(read_phrase(fitted), tensors["latents"], backbone)
+        latents = tensors["latents"].to(backbone.device)  # not encoded again
+        return PersonalisedContext(
+            read_phrase(fitted), lambda rows: latents.expand(rows, -1, -1, -1), backbone
+        )
 
     def _phrase(self, subject: Subject) -> str:
         return self.phrase.replace("{noun}", subject.noun)
@@ -92,27 +94,3 @@ def _size(image: Image.Image, backbone: Backbone) -> tuple[int, int]:
     """Width and height of the size with the nearest aspect ratio, as the pipeline chooses it."""
     aspect = image.width / image.height
     return min(backbone.context_sizes, key=lambda size: (abs(aspect - size[0] / size[1]), size))
-
-
-@dataclass(frozen=True)
-class PersonalisedContext:
-    """One person's photographs as latents, which the backbone reads in its context."""
-
-    phrase: str
-    latents: Tensor
-    """(1, C, h, w), scaled."""
-    backbone: Backbone
-
-    def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
-        return generate_with_class_images(requests, self._generate, self.backbone)
-
-    def _generate(self, requests: Sequence[Request]) -> list[Image.Image]:
-        prompts = [request.prompt(self.phrase) for request in requests]
-        seeds = [request.seed for request in requests]
-        latents = self.latents.to(self.backbone.device)
-
-        def context(rows: Sequence[int]) -> Mapping[str, Any]:
-            # Latents are not encoded again.
-            return {"image": latents.expand(len(rows), -1, -1, -1)}
-
-        return self.backbone.generate(prompts, seeds, before=context)

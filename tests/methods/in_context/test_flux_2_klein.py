@@ -73,7 +73,7 @@ def test_small_photographs_are_enlarged_and_narrow_ones_refused(
     subject: Subject, klein: Backbone, tmp_path: Path
 ) -> None:
     Flux2Klein().fit(photos(subject, (20, 30), (64, 70)), tmp_path, backbone=klein, seed=0)
-    sizes = [image.size for image in Flux2Klein().load(tmp_path, backbone=klein).images]
+    sizes = [image.size for image in Flux2Klein().load(tmp_path, backbone=klein).image(1)]
     assert sizes == [(64, 96), (64, 70)]
     narrow = photos(subject, (64, 64), (64, 600))
     assert "photo 2 is 64 x 600 pixels" in str(Flux2Klein().unsupported_reason(narrow))

@@ -93,7 +93,7 @@ def test_size_in_the_context_is_the_pipeline_s(
     native = replace(kontext, spec=replace(kontext.spec, resolution=None), cache={})
     assert expected in native.context_sizes
     FluxKontext(photos="first").fit(photos(subject, size), tmp_path, backbone=kontext, seed=0)
-    latents = FluxKontext().load(tmp_path, backbone=kontext).latents
+    latents = FluxKontext().load(tmp_path, backbone=kontext).image(1)
     assert latents.shape[2:] == tuple(side * SIDE // 1024 // 16 * 2 for side in reversed(expected))
 
 
