@@ -19,7 +19,7 @@ from methods.compute.atomic_io import atomic_file
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
 from methods.tiny_sd.autoencoder import encode_all
-from methods.tiny_sd.captions import CaptionBank, caption_bank
+from methods.tiny_sd.captions import CaptionBank, caption_bank, plain_captions
 from methods.tiny_sd.tokenizer import token_ids
 
 EMPTY_CAPTION_SHARE: Final = 0.1
@@ -98,6 +98,16 @@ class EncodedSet:
         noise = torch.randn(latents.shape, generator=generator)
         described = torch.rand(size, generator=generator) < attributes_share
         return Batch(latents, ids, t, noise, rows, described)
+
+
+def unseen_inputs(
+    unseen: TrainingSet, parts: FrozenParts, images: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents, token ids of plain captions and seeded noise of the first images of a set, to measure on."""
+    pixels = unseen.pixels[:images]
+    latents = encode_all(parts.autoencoder, pixels, device)
+    ids = torch.tensor(token_ids(parts.tokenizer, plain_captions(unseen, len(pixels))))
+    return latents, ids, torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
 
 
 def cached_latents(

@@ -15,10 +15,7 @@ from methods.backbone.rectified_flow import STEPS, RectifiedFlow
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import RowLoss, Schedule
 from methods.tiny_sd.attribute_tokens import AttributeConditioning
-from methods.tiny_sd.autoencoder import encode_all
-from methods.tiny_sd.captions import plain_captions
-from methods.tiny_sd.encoded_set import EncodedSet, FrozenParts, face_weight
-from methods.tiny_sd.tokenizer import token_ids
+from methods.tiny_sd.encoded_set import EncodedSet, FrozenParts, face_weight, unseen_inputs
 
 SCHEDULE = Schedule(steps=12_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.6)
 CONTINUED_SCHEDULE = Schedule(steps=6_000, batch=64, learning_rate=6e-4, warm_up=200, decay_from=0.3, seed=1)
@@ -166,13 +163,10 @@ def velocity_error(
     images: int = 512,
 ) -> float:
     """Mean squared error of the predicted velocity on unseen people, over uniform noise levels."""
-    pixels = unseen.pixels[:images]
-    latents = encode_all(parts.autoencoder, pixels, device)
-    ids = torch.tensor(token_ids(parts.tokenizer, plain_captions(unseen, len(pixels))))
-    t = STEPS * (torch.arange(len(pixels)) + 0.5) / len(pixels)
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    latents, ids, noise = unseen_inputs(unseen, parts, images, device)
+    t = STEPS * (torch.arange(len(ids)) + 0.5) / len(ids)
     errors = []
-    for rows in torch.arange(len(pixels)).split(64):
+    for rows in torch.arange(len(ids)).split(64):
         context, pooled = text_inputs(parts, ids[rows].to(device))
         predicted = transformer(
             NOISE.add(latents[rows], noise[rows], t[rows]).to(device),

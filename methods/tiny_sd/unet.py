@@ -17,10 +17,7 @@ from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import Progress, RowLoss, Schedule, optimize
 from methods.tiny_sd.attribute_tokens import ATTRIBUTES_SHARE, AttributeConditioning
-from methods.tiny_sd.autoencoder import encode_all
-from methods.tiny_sd.captions import plain_captions
-from methods.tiny_sd.encoded_set import EncodedSet, FrozenParts, face_weight
-from methods.tiny_sd.tokenizer import token_ids
+from methods.tiny_sd.encoded_set import EncodedSet, FrozenParts, face_weight, unseen_inputs
 from methods.tiny_sd.widening import widened_unet
 
 SCHEDULE = Schedule(steps=3_300, batch=64, learning_rate=1.2e-3, warm_up=200, decay_from=0.4)
@@ -187,15 +184,12 @@ def denoising_error(
     images: int = 512,
 ) -> float:
     """Mean squared error of the predicted velocity on unseen people, over the whole schedule."""
-    pixels = unseen.pixels[:images]
-    latents = encode_all(parts.autoencoder, pixels, device)
-    ids = torch.tensor(token_ids(parts.tokenizer, plain_captions(unseen, len(pixels))))
-    t = (torch.arange(len(pixels)) * 1000 // len(pixels)).long()
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    latents, ids, noise = unseen_inputs(unseen, parts, images, device)
+    t = (torch.arange(len(ids)) * 1000 // len(ids)).long()
     noising = _noise_schedule()
     noised, target = noising.add(latents, noise, t), noising.target(latents, noise, t)
     errors = []
-    for rows in torch.arange(len(pixels)).split(64):
+    for rows in torch.arange(len(ids)).split(64):
         context = parts.text_encoder(ids[rows].to(device))[0]
         predicted = unet(noised[rows].to(device), t[rows].to(device), encoder_hidden_states=context).sample
         errors.append((predicted.cpu() - target[rows]).square().mean())
