@@ -19,13 +19,15 @@ class FlowTransformer(Denoiser):
 
     part = "transformer"
     prompt_embeds: ClassVar[tuple[str, ...]] = ("prompt_embeds", "pooled_prompt_embeds")
-    packed = 1
-    """Pixels of the latents that the pipeline packs into one, with the channels of all."""
+    packing: ClassVar[int] = 1
+    """Side of the square of latent pixels that the pipeline packs into one, with the channels of all."""
+    reads_true_cfg: ClassVar[bool] = False
+    """Whether the pipeline has `true_cfg_scale` beside the guidance that its network reads."""
 
     @classmethod
     def check_checkpoint(cls, pipe: Any, place: object) -> None:
         expected, channels = pipe.transformer.config.in_channels, pipe.vae.config.latent_channels
-        if expected != channels * cls.packed:
+        if expected != channels * cls.packing**2:
             raise MethodError(
                 f"{place}: the transformer has {expected} input channels and latents have {channels}; "
                 "expected a text-to-image model, not one for inpainting or editing"
@@ -50,15 +52,27 @@ class FlowTransformer(Denoiser):
                     f"backbone: {name} = {value!r} is for U-Nets; leave it out for {self.family}"
                 )
 
-        if spec.max_sequence_length == 0 and self.has_t5:
+        if spec.true_cfg_scale != 1 and not self.reads_true_cfg:
+            raise MethodError(f"backbone: true_cfg_scale is for flux; set guidance for {self.family}")
+        if spec.max_sequence_length == 0 and not self.can_leave_out_tokens:
             raise MethodError(
                 "backbone: max_sequence_length = 0 is for sd3 without T5; expected 1 to 512 tokens"
             )
 
     @property
-    def has_t5(self) -> bool:
-        """Whether the text encoder T5 is loaded."""
-        return True
+    def can_leave_out_tokens(self) -> bool:
+        """Whether the text may have no tokens at all."""
+        return False
+
+    @property
+    def resolution(self) -> int:
+        own: int = self.pipe.default_sample_size * self.pipe.vae_scale_factor
+        return own
+
+    @property
+    def pixels(self) -> int:
+        side: int = self.pipe.vae_scale_factor * self.packing
+        return side
 
     def noise_schedule(self) -> RectifiedFlow:
         """As in diffusers' scripts, a constant shift applies in training, a shift by resolution does not."""

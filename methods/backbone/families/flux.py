@@ -35,7 +35,8 @@ class Flux(FlowTransformer):
     }
     tokenizers: ClassVar[Mapping[str, Any]] = {"tokenizer": CLIPTokenizer, "tokenizer_2": T5TokenizerFast}
     disabled: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
-    packed = 4
+    packing = 2
+    reads_true_cfg = True
     lora_targets = (
         *("attn.to_k", "attn.to_q", "attn.to_v", "attn.to_out.0"),
         *("attn.add_k_proj", "attn.add_q_proj", "attn.add_v_proj", "attn.to_add_out"),
@@ -45,16 +46,6 @@ class Flux(FlowTransformer):
     @property
     def family(self) -> Family:
         return "flux"
-
-    @property
-    def resolution(self) -> int:
-        own: int = self.pipe.default_sample_size * self.pipe.vae_scale_factor
-        return own
-
-    @property
-    def pixels(self) -> int:
-        side: int = self.pipe.vae_scale_factor * 2
-        return side
 
     def check_settings(self, spec: BackboneSpec) -> None:
         super().check_settings(spec)

@@ -37,7 +37,7 @@ class Flux2Klein(FlowTransformer):
         "text_encoder": Qwen3ForCausalLM,
     }
     tokenizers: ClassVar[Mapping[str, Any]] = {"tokenizer": Qwen2TokenizerFast}
-    packed = 4
+    packing = 2
     prompt_embeds: ClassVar[tuple[str, ...]] = ("prompt_embeds",)
     reads_photographs = True
     lora_targets = ("to_k", "to_q", "to_v", "to_out.0", "to_qkv_mlp_proj")
@@ -45,16 +45,6 @@ class Flux2Klein(FlowTransformer):
     @property
     def family(self) -> Family:
         return "flux2"
-
-    @property
-    def resolution(self) -> int:
-        own: int = self.pipe.default_sample_size * self.pipe.vae_scale_factor
-        return own
-
-    @property
-    def pixels(self) -> int:
-        side: int = self.pipe.vae_scale_factor * 2
-        return side
 
     def check_settings(self, spec: BackboneSpec) -> None:
         super().check_settings(spec)
@@ -66,8 +56,6 @@ class Flux2Klein(FlowTransformer):
             )
         if spec.clip_skip is not None:
             raise MethodError(f"backbone: clip_skip = {spec.clip_skip} is for CLIP; leave it out for flux2")
-        if spec.true_cfg_scale != 1:
-            raise MethodError("backbone: true_cfg_scale is for flux; set guidance for flux2")
         if spec.negative_prompt and not self.is_guided(spec):
             raise MethodError(
                 "backbone: flux2 reads negative_prompt only with guidance above 1 and not where it is "

@@ -16,7 +16,6 @@ from methods.backbone.families.flow_transformer import FlowTransformer
 from methods.backbone.families.interface import SamplingBatch
 from methods.backbone.families.text_features import TextFeatures, token_ids, where_filled
 from methods.backbone.spec import BackboneSpec, Family
-from methods.errors import MethodError
 
 T5_TOKENS = 256
 """Tokens of T5 per prompt, as in the pipeline."""
@@ -49,23 +48,13 @@ class StableDiffusion3(FlowTransformer):
         return "sd3"
 
     @property
-    def resolution(self) -> int:
-        own: int = self.network.config.sample_size * self.pipe.vae_scale_factor
-        return own
-
-    @property
     def pixels(self) -> int:
         side: int = self.pipe.vae_scale_factor * self.network.config.patch_size
         return side
 
-    def check_settings(self, spec: BackboneSpec) -> None:
-        super().check_settings(spec)
-        if spec.true_cfg_scale != 1:
-            raise MethodError("backbone: true_cfg_scale is for flux; set guidance for sd3")
-
     @property
-    def has_t5(self) -> bool:
-        return self.pipe.text_encoder_3 is not None
+    def can_leave_out_tokens(self) -> bool:
+        return self.pipe.text_encoder_3 is None
 
     def encode_text(
         self, prompts: Sequence[str], *, clip_skip: int | None = None, max_length: int | None = None
@@ -92,7 +81,7 @@ class StableDiffusion3(FlowTransformer):
         return hidden, output.text_embeds
 
     def _encode_t5(self, prompts: Sequence[str], length: int) -> Tensor:
-        if not self.has_t5:
+        if self.pipe.text_encoder_3 is None:
             width = self.network.config.joint_attention_dim
             dtype = self.pipe.text_encoder.dtype
             return torch.zeros(len(prompts), length, width, device=self.device, dtype=dtype)
