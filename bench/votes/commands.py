@@ -34,7 +34,7 @@ class WrittenStudy:
 
     page: Path
     key: Path
-    """The file that tells which method made which image; not for voters."""
+    """The file that names the method of each image; not for voters."""
     remarks: tuple[str, ...]
 
 

@@ -1,7 +1,7 @@
 """A study: which images are compared, in which order, and which method is on which side.
 
 The study is a file in the run folder, `votes/<id>.json`. The page of the study contains its id and numbers of
-comparisons; only this file tells which method made an image. Voters do not get it.
+comparisons; only this file names the method of each image. Voters do not get it.
 """
 
 import random
