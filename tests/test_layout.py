@@ -48,7 +48,10 @@ TESTED_INDIRECTLY = {
         "methods.backbone.attention.interface",
         "methods.backbone.attention.joint",
     },
-    "methods/ip_adapter/test_training_time_resampler.py": {"methods.ip_adapter.trainable_joint"},
+    "methods/ip_adapter/test_training_transformers.py": {
+        "methods.ip_adapter.trainable_double_blocks",
+        "methods.ip_adapter.trainable_joint",
+    },
     "methods/ip_adapter/test_training.py": {
         "methods.ip_adapter.trainable_adapter",
     },

@@ -26,6 +26,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class BackboneDtype(StrEnum):
+    """Precision of a frozen backbone's weights, as in BackboneSpec."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
 class BackboneFamily(StrEnum):
     """The layout and the denoiser of a backbone."""
 
@@ -138,6 +146,9 @@ class AdapterOptions:
     base: Annotated[str, typer.Option(help="The backbone: `embedded`, a folder, or owner/name@commit.")] = (
         EMBEDDED
     )
+    dtype: Annotated[
+        BackboneDtype, typer.Option(help="Precision of the backbone's weights, which are frozen.")
+    ] = BackboneDtype.fp32
     encoder: Annotated[
         Path | None, typer.Option(help="Folder of the image encoder.", show_default="the embedded one")
     ] = None
@@ -161,18 +172,23 @@ class IPAdapterOptions:
         str,
         typer.Option(
             help="`plus`, patches through a Resampler, or `base`, one embedding to 4 tokens; for "
-            "Stable Diffusion 3 `time-resampler`."
+            "Stable Diffusion 3 `time-resampler`, for FLUX.1 `double-blocks`."
         ),
     ] = "plus"
     condition: Annotated[
         str,
         typer.Option(
             help="The conditioning photograph: `self`, the target as published (the control for "
-            "leave-one-out), or `other`, another one of the person; for `time-resampler` also `others`, "
-            "leave-one-out with one to six others."
+            "leave-one-out), or `other`, another one of the person; for `time-resampler` and `double-blocks` "
+            "also `others`, leave-one-out with one to six others."
         ),
     ] = "self"
-    tokens: Annotated[int, typer.Option(help="Tokens per photograph, for the layout `plus`.")] = 8
+    tokens: Annotated[
+        int,
+        typer.Option(
+            help="Tokens of the Resampler; for `double-blocks` tokens per photograph, 4, or 16 if 4096 wide."
+        ),
+    ] = 8
     hidden: Annotated[
         int, typer.Option(help="Width of the Resampler, for `plus`; published: 768, SDXL 1280.")
     ] = 128
@@ -210,7 +226,7 @@ class LeaveOneOutOptions:
 def ip_adapter_command(settings: IPAdapterOptions, adapter: AdapterOptions, dataset: DatasetOptions) -> str:
     """The command line for the model card of an IP-Adapter, with all of its settings."""
     words = [_words(field.name, getattr(settings, field.name)) for field in fields(settings)]
-    return " ".join(["bench train ip-adapter", *words, *_start(adapter), *_dataset(dataset)])
+    return " ".join(["bench train ip-adapter", *words, *_frozen(adapter), *_dataset(dataset)])
 
 
 def loo_command(
@@ -222,14 +238,12 @@ def loo_command(
     dataset: DatasetOptions,
 ) -> str:
     """The command line for the model card of an aggregator, with settings that are not the default."""
-    base = [] if adapter.base == EMBEDDED else [_words("base", adapter.base)]
     return " ".join(
         [
             f"bench train loo --aggregator {aggregator}",
             *_changed(settings, LeaveOneOutOptions(), [field.name for field in fields(settings)]),
             *_changed(schedule, default, ("steps", "batch", "learning_rate")),
-            *base,
-            *_start(adapter),
+            *_frozen(adapter),
             *_dataset(dataset),
         ]
     )
@@ -240,8 +254,10 @@ def _changed(settings: object, default: object, names: Sequence[str]) -> list[st
     return [_words(name, value) for name, value in values.items() if value != getattr(default, name)]
 
 
-def _start(adapter: AdapterOptions) -> list[str]:
-    return [] if adapter.start is None else [_words("start", adapter.start.name)]
+def _frozen(adapter: AdapterOptions) -> list[str]:
+    base = [] if adapter.base == EMBEDDED else [_words("base", adapter.base)]
+    dtype = _changed(adapter, AdapterOptions(), ["dtype"])
+    return [*base, *dtype, *([] if adapter.start is None else [_words("start", adapter.start.name)])]
 
 
 def _dataset(options: DatasetOptions) -> list[str]:

@@ -12,6 +12,7 @@ EMBEDDED: Final = "embedded"
 
 Family = Literal["sd1", "sd2", "sdxl", "sd3", "flux", "flux2"]
 """Stable Diffusion 1.x, 2.x, XL, 3 and 3.5, FLUX.1, or FLUX.2 klein."""
+Dtype = Literal["fp32", "fp16", "bf16"]
 Guidance = Annotated[float, Bounds(1, 1000)]
 
 
@@ -57,7 +58,7 @@ class BackboneSpec:
     negative_prompt: str = ""
     resolution: Annotated[int, Bounds(8, 8192)] | None = None
     """Side of an image in pixels; None is the network's native size."""
-    dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+    dtype: Dtype = "fp32"
     quantization: Literal["torchao-int8"] | None = None
     """For transformers: int8 weights of the network that predicts, by diffusers and the package torchao; text
     encoders and autoencoder keep `dtype`. Images differ from those without. None: not quantised."""

@@ -34,11 +34,16 @@ def fast_backward_attention(device: torch.device) -> Iterator[None]:
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
+def autocast_dtype(device: torch.device, precision: Precision) -> torch.dtype | None:
+    """The half precision of `autocast`, or None for fp32."""
+    dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return dtypes[("bf16" if _has_bf16(device) else "fp32") if precision == "auto" else precision]
+
+
 @contextmanager
 def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[None]:
     """Run the forward pass in `precision`; `auto` is bf16 with hardware support, else fp32."""
-    dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    dtype = dtypes[("bf16" if _has_bf16(device) else "fp32") if precision == "auto" else precision]
+    dtype = autocast_dtype(device, precision)
     if dtype is None:
         yield
         return

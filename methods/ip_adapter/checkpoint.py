@@ -210,6 +210,13 @@ def _published_name(name: str) -> str:
     return name
 
 
+def xlabs_name(name: str) -> str:
+    """The name in XLabs' files of a tensor by the name that diffusers reads."""
+    for theirs, ours in XLABS_NAMES.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
 def _read_bin(path: Path) -> Parts:
     stored = read_torch_file(path)
     parts: Parts = {part: {} for part in PARTS}

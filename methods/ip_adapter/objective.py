@@ -21,6 +21,9 @@ from methods.pretraining.features import TrainingFeatures
 
 WHOLE = slice(None)
 """All rows of a batch."""
+LAYOUTS = ("base", "plus", "time-resampler", "double-blocks")
+SET_LAYOUTS = ("time-resampler", "double-blocks")
+"""Layouts that are trained with several photographs, too."""
 LARGEST_SET = 6
 """Largest number of photographs in the condition `others`, as of leave-one-out's aggregators."""
 MAX_DEVIATION = 4.0
@@ -31,14 +34,17 @@ MAX_DEVIATION = 4.0
 class IPAdapterTraining:
     """Settings of the adapter and its objective; `Schedule` contains steps and learning rate."""
 
-    layout: Literal["base", "plus", "time-resampler"] = "plus"
+    layout: Literal["base", "plus", "time-resampler", "double-blocks"] = "plus"
     """`base`: one linear layer from the embedding to 4 tokens; `plus`: a Resampler of the patch tokens;
-    `time-resampler`: for Stable Diffusion 3, a Resampler that also reads the timestep."""
+    `time-resampler`: for Stable Diffusion 3, a Resampler that also reads the timestep; `double-blocks`: for
+    FLUX.1, base's linear layer."""
     condition: Literal["self", "other", "others"] = "self"
     """The conditioning image: the target itself, as published, or another photograph of the person. `others`,
-    for `time-resampler`: leave-one-out, one to `LARGEST_SET` other photographs in one sequence."""
+    for `time-resampler` and `double-blocks`: leave-one-out, one to `LARGEST_SET` other photographs, whose
+    tokens are one sequence."""
     tokens: int = 8
-    """Tokens of a Resampler; diffusers' loader assumes 4 in the base layout."""
+    """Tokens of a Resampler. diffusers' loader assumes 4 in the base layout, and in `double-blocks` 4, or 16
+    if they are 4096 wide."""
     hidden: int = 128
     encoder: Path = EMBEDDED_CLIP
     timestep_power: float = 1.0
@@ -59,17 +65,17 @@ class IPAdapterTraining:
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("layout", ("base", "plus", "time-resampler")),
+            ("layout", LAYOUTS),
             ("condition", ("self", "other", "others")),
         ):
             if getattr(self, name) not in known:
                 raise MethodError(
                     f"ip-adapter: {name} is {getattr(self, name)!r}; expected one of {', '.join(known)}"
                 )
-        if self.condition == "others" and self.layout != "time-resampler":
+        if self.condition == "others" and self.layout not in SET_LAYOUTS:
             raise MethodError(
-                f"ip-adapter: condition others with layout {self.layout}, whose projection reads one "
-                "photograph; expected layout time-resampler"
+                f"ip-adapter: condition others with layout {self.layout}, which is trained with one "
+                f"photograph; expected layout {' or '.join(SET_LAYOUTS)}"
             )
         if self.hidden % HEAD or self.tokens < 1 or not self.timestep_power > 0:
             raise MethodError(
@@ -83,6 +89,11 @@ class IPAdapterTraining:
                 "expected at least 0, and 0 for other layouts than plus"
             )
 
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether the projection reads the encoder's projected embedding in place of its patch tokens."""
+        return self.layout in ("base", "double-blocks")
+
 
 class IPBatch(NamedTuple):
     """B target photographs."""
@@ -91,7 +102,7 @@ class IPBatch(NamedTuple):
     """(B, C, h, w)."""
     text: TextFeatures
     images: Tensor
-    """The conditioning patch tokens (B, L', E) or embeddings (B, P)."""
+    """The conditioning patch tokens (B, L', E) or embeddings, (B, P) or of k photographs (B, k, P)."""
     time_ids: Tensor | None = None
     """(B, 6): size and crop of the targets for SDXL."""
 
@@ -126,7 +137,9 @@ def draw_batch(
     photos, mirrored, dropped = photos[rows], mirrored[rows], dropped[rows]
     embedded = features.patches if features.embeds is None else features.embeds
     if training.condition == "others":
-        images = embedded[photos[:, 1:], mirrored[:, 1:]].flatten(1, 2).to(device).float()
+        images = embedded[photos[:, 1:], mirrored[:, 1:]].to(device).float()
+        # Patch tokens of all photographs are one sequence; embeddings stay apart.
+        images = images if training.reads_embeddings else images.flatten(1, 2)
     else:
         images = embedded[photos[:, -1], mirrored[:, -1]].to(device).float()
     # As published, the unconditional input is zeros, or for Plus the patch tokens of an all-zero image.
@@ -181,7 +194,10 @@ def summarise(patches: Tensor) -> Tensor:
 
 
 def ip_adapter_loss(batch: IPBatch, backbone: Backbone, *, t: Tensor, eps: Tensor) -> Tensor:
-    """|| eps - eps_theta(x_t, c_text, c_image, t) ||^2, or its v-prediction form; mean over the batch."""
+    """|| eps - eps_theta(x_t, c_text, c_image, t) ||^2, or its v-prediction form; mean over the batch.
+
+    A network that reads the guidance scale reads 1, as in diffusers' scripts for FLUX.1.
+    """
     latents, images = batch.latents, batch.images
     text = backbone.conditioning(batch.text, batch.time_ids)
     conditioning = backbone.adapter_attention.with_images(text, images)

@@ -76,6 +76,19 @@ class TrainableAdapter(nn.Module):
         return published_base(state) if base else published(state)
 
 
+@torch.no_grad()
+def copy_published(stored: PublishedAdapter, into: Mapping[str, Tensor]) -> None:
+    """Copy a file's weights to tensors with the names that diffusers reads, `image_proj.*`, `ip_adapter.*`.
+
+    Raises MethodError if names or shapes differ.
+    """
+    found = {f"image_proj.{name}": value for name, value in stored.image_proj.items()}
+    found |= {f"ip_adapter.{name}": value for name, value in stored.ip_adapter.items()}
+    check_shapes(stored.path, into, found)
+    for name, value in into.items():
+        value.copy_(found[name])
+
+
 def check_shapes(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Raise MethodError, naming the first, for a tensor of another shape or in one of the two only."""
     shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (expected, found)]

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from methods.backbone.attention.interface import AdapterAttention
 from methods.backbone.attention.joint import JointAttention
 from methods.ip_adapter.checkpoint import PublishedAdapter
-from methods.ip_adapter.trainable_adapter import check_shapes
+from methods.ip_adapter.trainable_adapter import copy_published
 
 HEAD: Final = 64
 """Width of a head of the Resampler, which diffusers' loader assumes."""
@@ -65,15 +65,9 @@ class TrainableJointAdapter(nn.Module):
             state |= {f"ip_adapter.{index}.{name}": value for name, value in layer.state_dict().items()}
         return state
 
-    @torch.no_grad()
     def load_matching_weights(self, stored: PublishedAdapter) -> None:
         """Copy the weights of a published file; raises MethodError if its layout or shapes differ."""
-        own = self.published()
-        found = {f"image_proj.{name}": value for name, value in stored.image_proj.items()}
-        found |= {f"ip_adapter.{name}": value for name, value in stored.ip_adapter.items()}
-        check_shapes(stored.path, own, found)
-        for name, value in own.items():
-            value.copy_(found[name])
+        copy_published(stored, self.published())
 
 
 class _JointLayer(SD3IPAdapterJointAttnProcessor2_0):  # type: ignore[misc]  # diffusers is untyped

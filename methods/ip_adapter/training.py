@@ -1,4 +1,4 @@
-"""Trains an IP-Adapter, base or Plus (Ye et al. 2023), and writes it in the published layout."""
+"""Trains an IP-Adapter (Ye et al. 2023), and writes it in the published layout."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from methods.backbone.attention.double_blocks import DoubleBlockAttention
 from methods.backbone.attention.joint import JointAttention
 from methods.backbone.attention.unet import UNetAttention
 from methods.backbone.backbone import Backbone
@@ -22,6 +23,7 @@ from methods.encoders.resampler import new_resampler
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.objective import (
+    LAYOUTS,
     IPAdapterTraining,
     Summary,
     draw_batch,
@@ -29,6 +31,7 @@ from methods.ip_adapter.objective import (
     validation_losses,
 )
 from methods.ip_adapter.trainable_adapter import TrainableAdapter
+from methods.ip_adapter.trainable_double_blocks import TrainableDoubleBlockAdapter
 from methods.ip_adapter.trainable_joint import TrainableJointAdapter
 from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
@@ -48,8 +51,6 @@ __all__ = [
 ]
 
 BASE_TOKENS = 4
-TRAINABLE = frozenset({"base", "plus", "time-resampler"})
-"""Layouts that are trained here."""
 SUMMARY_SAMPLE = 2_000
 """Photographs from which the spread of the summaries is estimated."""
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
@@ -74,9 +75,13 @@ def train_ip_adapter(
     encoder = open_encoder(training.encoder, backbone.device)
 
     def features_of(photos: TrainingSet) -> TrainingFeatures:
-        base = training.layout == "base"
         return training_features(
-            photos, work, backbone=backbone, encoder=encoder, embeddings=base, progress=progress
+            photos,
+            work,
+            backbone=backbone,
+            encoder=encoder,
+            embeddings=training.reads_embeddings,
+            progress=progress,
         )
 
     features, validation = features_of(data), None if unseen is None else features_of(unseen)
@@ -140,7 +145,7 @@ def _origin(stored: PublishedAdapter) -> str:
     return stored.path.name if steps is None else f"{stored.path.name} after {steps} steps"
 
 
-AnyTrainable = TrainableAdapter | TrainableJointAdapter
+AnyTrainable = TrainableAdapter | TrainableJointAdapter | TrainableDoubleBlockAdapter
 
 
 def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageEncoder) -> AnyTrainable:
@@ -149,15 +154,20 @@ def new_adapter(training: IPAdapterTraining, backbone: Backbone, encoder: ImageE
     if training.layout not in attention.layouts:
         raise MethodError(
             f"bench train ip-adapter: the layout {training.layout} is not for a backbone of the family "
-            f"{backbone.family}; use {' or '.join(sorted(attention.layouts & TRAINABLE))}"
+            f"{backbone.family}; use {' or '.join(sorted(attention.layouts & set(LAYOUTS)))}"
         )
     adapter: AnyTrainable
-    if isinstance(attention, JointAttention):
-        adapter = TrainableJointAdapter(
-            attention, patch_width=encoder.width, tokens=training.tokens, hidden=training.hidden
-        )
-    else:
-        adapter = _new_adapter_for_unet(training, backbone.attention, encoder)
+    match attention:
+        case JointAttention():
+            adapter = TrainableJointAdapter(
+                attention, patch_width=encoder.width, tokens=training.tokens, hidden=training.hidden
+            )
+        case DoubleBlockAttention():
+            adapter = TrainableDoubleBlockAdapter(
+                attention, embedding_width=encoder.embedding_width, tokens=training.tokens
+            )
+        case _:
+            adapter = _new_adapter_for_unet(training, backbone.attention, encoder)
     if training.start is not None:
         adapter.load_matching_weights(read_adapter(training.start))
     return adapter

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.spec import EMBEDDED, BackboneSpec
+from methods.backbone.spec import EMBEDDED, BackboneSpec, Dtype
+from methods.compute.precision import autocast_dtype
 from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.errors import MethodError
 from methods.ip_adapter.training import BASE_TOKENS, IPAdapterTraining, train_ip_adapter
@@ -50,20 +51,23 @@ def make_adapter(
     training: AdapterTraining,
     *,
     base: str,
+    dtype: Dtype = "fp32",
     command: str,
     name: str = "",
     source: TrainingSource = RENDERED,
 ) -> Path:
     """Train and write `<weights>/<name>.safetensors`, and its model card with the loss on unseen people.
 
-    `base` is the backbone: `embedded`, a folder, or `owner/name@commit`. `command` is the command line for
-    the card. Without `name`, the file name lists all settings that are not the default.
+    `base` is the backbone: `embedded`, a folder, or `owner/name@commit`; `dtype` is the precision of its
+    weights. `command` is the command line for the card. Without `name`, the file name lists all settings that
+    are not the default.
     """
     # First: from then on `cuda` is this process's own GPU.
     group = DistributedGroup.current()
     if isinstance(training, LeaveOneOutTraining) and training.aggregator not in AGGREGATORS:
         raise MethodError(f"aggregator {training.aggregator!r}: expected one of {', '.join(AGGREGATORS)}")
     out = workspace.weights / f"{name or default_name(training)}.safetensors"
+    _check_precision(dtype, schedule, workspace)
     settings = adapter_settings(training)
     if training.encoder == EMBEDDED_CLIP:
         training = replace(training, encoder=_encoder(workspace))
@@ -74,7 +78,7 @@ def make_adapter(
         workspace.data,
         out,
         training=replace(training, data_name=training.data_name or source.name),
-        backbone=_backbone(base, workspace),
+        backbone=_backbone(base, dtype, workspace),
         schedule=schedule,
         work=workspace.checkpoints,
         progress=workspace.progress,
@@ -90,6 +94,14 @@ def make_adapter(
         }
         _card(out.stem, command, rows, losses, source).write(out.with_suffix(".md"))
     return out
+
+
+def _check_precision(dtype: Dtype, schedule: Schedule, workspace: TrainingWorkspace) -> None:
+    """Raise MethodError for weights in half precision if a forward pass, or the validation's, is in fp32."""
+    for precision in (schedule.precision, "auto"):
+        if dtype != "fp32" and autocast_dtype(workspace.device, precision) is None:
+            reason = "--precision fp32" if precision == "fp32" else f"{workspace.device} has no bf16"
+            raise MethodError(f"--dtype {dtype} with a forward pass in fp32 ({reason}); use --dtype fp32")
 
 
 def adapter_settings(training: AdapterTraining) -> dict[str, object]:
@@ -131,22 +143,28 @@ def _encoder(workspace: TrainingWorkspace) -> Path:
     return own if (own / "config.json").exists() else EMBEDDED_CLIP
 
 
-def _backbone(base: str, workspace: TrainingWorkspace) -> Backbone:
+def _backbone(base: str, dtype: Dtype, workspace: TrainingWorkspace) -> Backbone:
     """The built-in backbone (from the output folder if it is there) or a custom one."""
     own = workspace.weights / "embedded"
     path = str(own) if base == EMBEDDED and own.is_dir() else base
     name, _, commit = ("", "", "") if Path(path).exists() else path.partition("@")
-    spec = BackboneSpec(path=name or path, revision=commit or None, device=workspace.device.type)  # type: ignore[arg-type]
+    spec = BackboneSpec(
+        path=name or path,
+        revision=commit or None,
+        dtype=dtype,
+        device=workspace.device.type,  # type: ignore[arg-type]
+    )
     return Backbone.open(spec)
 
 
 def _as_on_card(training: AdapterTraining, settings: Mapping[str, object]) -> dict[str, object]:
-    """The settings with conditions in words, and without those that the base layout does not have."""
+    """The settings with conditions in words, and without those that the layout does not have."""
     rows = dict(settings)
     if isinstance(training, IPAdapterTraining):
         rows["condition"] = CONDITIONS[training.condition]
         if training.layout == "base":
             rows["tokens"] = BASE_TOKENS
+        if training.reads_embeddings:
             del rows["hidden"]
     return rows
 

@@ -24,6 +24,12 @@ class DoubleBlockAttention(AdapterAttention):
         return width
 
     @property
+    def inner_width(self) -> int:
+        """Width of the keys and values."""
+        width: int = self.pipe.transformer.inner_dim
+        return width
+
+    @property
     def processor_names(self) -> list[str]:
         names = list(self.pipe.transformer.attn_processors)
         return [name for name in names if not name.startswith("single_transformer_blocks")]
@@ -38,6 +44,16 @@ class DoubleBlockAttention(AdapterAttention):
         for module in (transformer.encoder_hid_proj, *transformer.attn_processors.values()):
             if isinstance(module, nn.Module):
                 module.requires_grad_(False).eval()
+
+    def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
+        own = self.pipe.transformer.attn_processors
+        self.pipe.transformer.set_attn_processor({name: processors.get(name, own[name]) for name in own})
+        self.pipe.transformer.encoder_hid_proj = projection
+
+    def with_images(self, conditioning: Mapping[str, Any], images: Tensor) -> dict[str, Any]:
+        """`images` are embeddings, (B, P) of one photograph or (B, photographs, P)."""
+        photographs = images[:, None] if images.dim() == 2 else images
+        return {**conditioning, "joint_attention_kwargs": {"ip_adapter_image_embeds": [photographs]}}
 
     def unload_ip_adapter(self) -> None:
         self.pipe.unload_ip_adapter()

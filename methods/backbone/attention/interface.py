@@ -9,8 +9,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from methods.errors import MethodError
-
 
 @dataclass(frozen=True)
 class AdapterAttention(ABC):
@@ -54,19 +52,16 @@ class AdapterAttention(ABC):
     def projection_layer(self) -> Any:
         """The module that computes image tokens from image features."""
 
+    @abstractmethod
     def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
         """Use an IP-Adapter's processors and projection as after `load_ip_adapter`, for training.
 
-        `Backbone.restore` removes them. Raises MethodError for a family whose adapters are not trained here.
+        `Backbone.restore` removes them.
         """
-        raise MethodError(
-            f"bench train ip-adapter: the layout {', '.join(sorted(self.layouts))} is not trained here; use "
-            "a backbone of the families sd1, sd2, sdxl or sd3"
-        )
 
+    @abstractmethod
     def with_images(self, conditioning: Mapping[str, Any], images: Tensor) -> dict[str, Any]:
         """Add image features of each row, (B, ...), to `Backbone.conditioning`, for training."""
-        raise NotImplementedError
 
     @abstractmethod
     def image_arguments(self, images: Tensor) -> dict[str, Any]:

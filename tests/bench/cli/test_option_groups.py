@@ -37,7 +37,7 @@ def test_fields_of_a_group_are_options_of_the_command() -> None:
 DATASET = {"dataset", "root", "people", "pictures", "side"}
 SCHEDULE = {"steps", "batch", "learning-rate", "accumulate", "precision", "device"}
 LARGE = {"hidden", "gradient-checkpointing"}
-ADAPTER = {"data", "out", "checkpoints", "base", "encoder", "name", "start", *DATASET, *SCHEDULE}
+ADAPTER = {"data", "out", "checkpoints", "base", "dtype", "encoder", "name", "start", *DATASET, *SCHEDULE}
 TINY_SD = {"data", "checkpoints", "start", "steps", "batch", "device"}
 
 

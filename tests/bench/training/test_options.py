@@ -1,11 +1,13 @@
 """Options of `bench train`: defaults, checks, and the command line on a model card."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from bench.training.options import (
     AdapterOptions,
+    BackboneDtype,
     DatasetOptions,
     IPAdapterOptions,
     LeaveOneOutOptions,
@@ -13,6 +15,7 @@ from bench.training.options import (
     ip_adapter_command,
     loo_command,
 )
+from methods.backbone.spec import Dtype
 from methods.errors import MethodError
 from methods.ip_adapter.training import IPAdapterTraining
 from methods.leave_one_out.objective import Objective
@@ -29,12 +32,12 @@ def test_loo_command_contains_only_changed_settings() -> None:
         LeaveOneOutOptions(leave_out=False, captions="blank", timestep_power=2.0, tokens=16, shortcut=True),
         ScheduleOptions(steps=9, batch=SCHEDULE.batch, learning_rate=7e-4).applied_to(SCHEDULE),
         SCHEDULE,
-        AdapterOptions(base="sdxl", start=Path("weights") / "loo-mean.safetensors"),
+        AdapterOptions("sdxl", BackboneDtype.bf16, start=Path("weights") / "loo-mean.safetensors"),
         DatasetOptions("folder", Path("crowd"), people=3),
     )
     assert command == (
         "bench train loo --aggregator max --no-leave-out --captions blank --timestep-power 2.0 --tokens 16 "
-        "--shortcut --steps 9 --learning-rate 0.0007 --base sdxl --start loo-mean.safetensors "
+        "--shortcut --steps 9 --learning-rate 0.0007 --base sdxl --dtype bf16 --start loo-mean.safetensors "
         "--dataset folder --root crowd"
     )
 
@@ -45,6 +48,12 @@ def test_ip_adapter_command_contains_all_settings() -> None:
         "bench train ip-adapter --layout plus --condition other --tokens 3 --hidden 128 --timestep-power 1.0 "
         "--summary-loss-weight 0.0"
     )
+    changed = ip_adapter_command(settings, AdapterOptions("sd3", BackboneDtype.bf16), RENDERED)
+    assert changed.endswith("--base sd3 --dtype bf16")
+
+
+def test_precisions_of_the_backbone_are_those_of_its_settings() -> None:
+    assert {dtype.value for dtype in BackboneDtype} == set(get_args(Dtype))
 
 
 def test_default_options_are_the_default_settings_of_the_methods() -> None:

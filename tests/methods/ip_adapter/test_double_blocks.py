@@ -21,6 +21,9 @@ from methods.backbone.images import stretched_to_square, tensor
 from methods.encoders.clip_vision import CLIP_MEAN, CLIP_STD
 from methods.errors import MethodError
 from methods.ip_adapter.method import IPAdapter
+from methods.ip_adapter.objective import IPAdapterTraining
+from methods.ip_adapter.training import train_ip_adapter
+from methods.pretraining.loop import Schedule
 from methods.subject import Request, Subject
 
 REQUESTS = [Request("a photo of {subject}, smiling", seed) for seed in (4, 5)]
@@ -31,9 +34,23 @@ def backbone(flow_folders: FlowFolders) -> Backbone:
     return flow_folders.backbone("flux")
 
 
-@pytest.fixture
-def adapter(tmp_path: Path) -> Path:
-    return write_flux_adapter(tmp_path / "ip_adapter.safetensors", blocks=2)
+@pytest.fixture(params=["published", "trained"])
+def adapter(
+    request: pytest.FixtureRequest, backbone: Backbone, people: Any, clip_folder: Path, tmp_path: Path
+) -> Path:
+    if request.param == "published":
+        return write_flux_adapter(tmp_path / "ip_adapter.safetensors", blocks=2)
+    path = tmp_path / "trained" / "ip_adapter.safetensors"
+    train_ip_adapter(
+        people,
+        path,
+        training=IPAdapterTraining("double-blocks", "others", tokens=4, encoder=clip_folder),
+        backbone=backbone,
+        schedule=Schedule(steps=3, batch=4, learning_rate=0.1, warm_up=1, decay_from=1.0, ema=0.0),
+        work=path.parent,
+        progress=lambda *_: None,
+    )
+    return path
 
 
 def embeddings(clip: Path, images: list[Image.Image]) -> Tensor:

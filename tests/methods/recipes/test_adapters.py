@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from methods.errors import MethodError
 from methods.ip_adapter.training import SCHEDULE, IPAdapterTraining
@@ -34,7 +36,7 @@ def test_each_process_chooses_its_gpu_before_the_backbone_is_loaded(
     class Stop(Exception):
         pass
 
-    def backbone(base: str, workspace: object) -> None:
+    def backbone(base: str, dtype: str, workspace: object) -> None:
         order.append("backbone")
         raise Stop
 
@@ -46,10 +48,22 @@ def test_each_process_chooses_its_gpu_before_the_backbone_is_loaded(
 
     monkeypatch.setattr("methods.recipes.adapters._backbone", backbone)
     monkeypatch.setattr(DistributedGroup, "current", recorded)
-    workspace: Any = SimpleNamespace(weights=tmp_path, data=None)
+    workspace: Any = SimpleNamespace(weights=tmp_path, data=None, device=torch.device("cpu"))
     with pytest.raises(Stop):
         make_adapter(workspace, SCHEDULE, IPAdapterTraining(), base="embedded", command="")
     assert order == ["group", "backbone"]
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_half_precision_weights_need_a_forward_pass_in_half_precision(
+    has_bf16: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("methods.compute.precision._has_bf16", lambda device: has_bf16)
+    workspace: Any = SimpleNamespace(weights=tmp_path, device=torch.device("cpu"))
+    schedule = replace(SCHEDULE, precision="fp32" if has_bf16 else "bf16")
+    reason = "--precision fp32" if has_bf16 else "cpu has no bf16"
+    with pytest.raises(MethodError, match=f"--dtype bf16 with a forward pass in fp32 .{reason}"):
+        make_adapter(workspace, schedule, IPAdapterTraining(), base="embedded", dtype="bf16", command="")
 
 
 @pytest.mark.parametrize("settings", [{"hidden": 100}, {"hidden": 0}, {"depth": 0}, {"tokens": 0}])

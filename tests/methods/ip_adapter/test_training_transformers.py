@@ -1,4 +1,4 @@
-"""Training of an IP-Adapter for Stable Diffusion 3, in the layout that diffusers loads."""
+"""Training of an IP-Adapter for transformers, in the layouts that diffusers loads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_transformers import FlowFolders
+from tiny_transformers import FLOW_FAMILIES, FlowFolders
 
 from methods.backbone.backbone import Backbone
 from methods.encoders.clip_vision import open_encoder
@@ -26,14 +26,20 @@ from methods.subject import Request, Subject
 SCHEDULE = Schedule(steps=30, batch=8, learning_rate=5e-3, warm_up=1, decay_from=1.0, ema=0.5)
 
 
-@pytest.fixture
-def backbone(flow_folders: FlowFolders) -> Backbone:
-    return flow_folders.backbone("sd3")
+TRAININGS = {
+    "sd3": IPAdapterTraining(layout="time-resampler", tokens=3, hidden=64),
+    "flux": IPAdapterTraining(layout="double-blocks", tokens=4),
+}
+
+
+@pytest.fixture(params=FLOW_FAMILIES)
+def backbone(request: pytest.FixtureRequest, flow_folders: FlowFolders) -> Backbone:
+    return flow_folders.backbone(request.param)
 
 
 @pytest.fixture
-def training(clip_folder: Path) -> IPAdapterTraining:
-    return IPAdapterTraining(layout="time-resampler", tokens=3, hidden=64, encoder=clip_folder)
+def training(backbone: Backbone, clip_folder: Path) -> IPAdapterTraining:
+    return replace(TRAININGS[backbone.family], encoder=clip_folder)
 
 
 def silent(*_: object) -> None:
@@ -92,14 +98,18 @@ def test_trained_file_is_used_by_the_method_and_lowers_the_loss(
 def test_trained_modules_compute_what_the_loaded_file_computes(
     training: IPAdapterTraining, backbone: Backbone, clip_folder: Path, tmp_path: Path
 ) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        adapter = new_adapter(training, backbone, open_encoder(clip_folder, backbone.device))
+    encoder = open_encoder(clip_folder, backbone.device)
+    generator = torch.Generator().manual_seed(0)
+    adapter = new_adapter(training, backbone, encoder)
+    with torch.no_grad():
+        for value in adapter.parameters():
+            value.add_(0.2 * torch.randn(value.shape, generator=generator))
     # In half precision as in the file.
     adapter.half().float()
-    attention, generator = backbone.adapter_attention, torch.Generator().manual_seed(0)
+    attention = backbone.adapter_attention
     x = torch.randn(2, 16, 8, 8, generator=generator)
-    images = torch.randn(2, 5, 16, generator=generator)
+    width = encoder.embedding_width if training.reads_embeddings else encoder.width
+    images = torch.randn(2, 5, width, generator=generator)
     arguments = attention.with_images(backbone.conditioning(backbone.encode_text(["a dog", "a man"])), images)
     t = torch.tensor([300.0, 900.0])
     with backbone.clean(), torch.no_grad():
@@ -119,7 +129,7 @@ def test_trained_modules_compute_what_the_loaded_file_computes(
         attention.unload_ip_adapter()
     assert torch.allclose(own, loaded, atol=1e-4)
     assert not torch.allclose(own, without, atol=1e-3)
-    again = new_adapter(training, backbone, open_encoder(clip_folder, backbone.device))
+    again = new_adapter(training, backbone, encoder)
     again.load_matching_weights(stored)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), adapter.parameters(), strict=True))
 
@@ -129,17 +139,39 @@ def test_layout_of_another_family_is_refused(
     layout: str, training: IPAdapterTraining, backbone: Backbone, clip_folder: Path
 ) -> None:
     encoder = open_encoder(clip_folder, backbone.device)
-    with pytest.raises(MethodError, match="family sd3; use time-resampler") as caught:
+    own = TRAININGS[backbone.family].layout
+    with pytest.raises(MethodError, match=f"family {backbone.family}; use {own}") as caught:
         new_adapter(replace(training, layout=layout), backbone, encoder)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
-def test_time_resampler_is_refused_for_a_u_net(
+@pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
+def test_layouts_of_transformers_are_refused_for_a_u_net(
     training: IPAdapterTraining, shared_backbone: Backbone, clip_folder: Path
 ) -> None:
     encoder = open_encoder(clip_folder, shared_backbone.device)
     with pytest.raises(MethodError, match="use base or plus"):
         new_adapter(training, shared_backbone, encoder)
+
+
+@pytest.mark.parametrize("tokens", [8, 16])
+def test_number_of_tokens_that_diffusers_does_not_read_is_refused(
+    tokens: int, flow_folders: FlowFolders, clip_folder: Path
+) -> None:
+    backbone = flow_folders.backbone("flux")
+    encoder = open_encoder(clip_folder, backbone.device)
+    with pytest.raises(MethodError, match=f"tokens {tokens} of width 72, .* set tokens to 4"):
+        new_adapter(replace(TRAININGS["flux"], tokens=tokens), backbone, encoder)
+
+
+def test_untrained_adapter_for_flux_has_no_effect(
+    people: Any, flow_folders: FlowFolders, clip_folder: Path, tmp_path: Path
+) -> None:
+    """As in XLabs' own code."""
+    training, backbone = replace(TRAININGS["flux"], encoder=clip_folder), flow_folders.backbone("flux")
+    begun = replace(SCHEDULE, steps=1, learning_rate=1e-12)
+    _, losses = trained(training, people, backbone, tmp_path, begun)
+    assert losses["loss"] == pytest.approx(losses["without"], abs=1e-6)
 
 
 def numbered_features() -> TrainingFeatures:
@@ -160,26 +192,46 @@ def numbered_features() -> TrainingFeatures:
     )
 
 
+@pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
 def test_condition_others_leaves_the_target_out(training: IPAdapterTraining) -> None:
     features, device = numbered_features(), torch.device("cpu")
     person_of = [0] * 2 + [1] * 4 + [2] * 8
     others = replace(training, condition="others", drop_image=0.0, drop_text=0.0, drop_both=0.0)
+    if training.reads_embeddings:
+        features = replace(features, embeds=features.patches[:, :, 0])
+    # Patch tokens of all photographs are one sequence.
+    each = 1 if training.reads_embeddings else features.patches.shape[2]
     sizes = set()
     for seed in range(40):
         batch = draw_batch(features, others, 6, torch.Generator().manual_seed(seed), device)
-        assert batch.images.shape[1] % 2 == 0
-        sizes.add(batch.images.shape[1] // 2)
+        assert batch.images.shape[1] % each == 0
+        sizes.add(batch.images.shape[1] // each)
         for target, images in zip(batch.latents.flatten().tolist(), batch.images, strict=True):
-            shown = images[::2, 0].tolist()
+            shown = images[::each, 0].tolist()
             assert target not in shown
             assert len(set(shown)) == len(shown)
             assert {person_of[int(number)] for number in shown} == {person_of[int(target)]}
     assert sizes == {1, 2, 3, 4, 5, 6}
 
 
-def test_condition_others_needs_a_projection_of_sets(training: IPAdapterTraining) -> None:
+def test_condition_others_needs_a_layout_of_sets() -> None:
     with pytest.raises(MethodError, match="condition others with layout plus"):
-        replace(training, condition="others", layout="plus")
+        IPAdapterTraining(condition="others", layout="plus")
+
+
+def test_backbone_in_half_precision_is_trained_on(
+    training: IPAdapterTraining,
+    people: Any,
+    backbone: Backbone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("methods.compute.precision._has_bf16", lambda device: True)
+    half = Backbone.open(replace(backbone.spec, dtype="bf16"))
+    short = replace(SCHEDULE, steps=2, batch=2)
+    out, losses = trained(training, people, half, tmp_path, short)
+    assert read_adapter(out).metadata["backbone"] == backbone.digest
+    assert 0 < losses["loss"] < 10
 
 
 def test_leave_one_out_is_trained_in_the_published_layout(
