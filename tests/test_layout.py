@@ -55,6 +55,7 @@ TESTED_INDIRECTLY = {
     "methods/ip_adapter/test_training.py": {
         "methods.ip_adapter.trainable_adapter",
     },
+    "methods/leave_one_out/test_transformers.py": {"methods.leave_one_out.adapter"},
     "methods/recipes/test_tiny_sd.py": {"methods.recipes.model_card"},
     "metrics/encoders/test_contract.py": {
         "metrics.encoders.protocols",

@@ -65,7 +65,7 @@ class LoadedCheckpoint:
 
     @property
     def adapter_attention(self) -> AdapterAttention:
-        """The attention layers for IP-Adapters; raises MethodError for a family without them."""
+        """The attention layers for adapters; raises MethodError for a family without them."""
         return self.denoiser.adapter_attention
 
     @property

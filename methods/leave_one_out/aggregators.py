@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class AggregatedTokens(NamedTuple):
-    """The tokens of a set of photographs."""
-
-    tokens: Tensor
-    """(B, K, D)."""
-    mask: Tensor | None
-    """(B, K), False for padding; None if there is no padding."""
+from methods.backbone.attention.token_layers import ImageTokens, attend
 
 
 class Aggregator(Protocol):
@@ -27,9 +19,7 @@ class Aggregator(Protocol):
     of the photos nor on the values of absent ones.
     """
 
-    def __call__(
-        self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor
-    ) -> AggregatedTokens: ...
+    def __call__(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens: ...
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         """Aggregate latents, (B, n, c, h, w) -> (B, c, h, w), for `noising="aggregate"`."""
@@ -39,8 +29,8 @@ class Aggregator(Protocol):
 class Mean(nn.Module):
     """The mean of each token over the photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
-        return AggregatedTokens(masked_mean(tokens, mask), None)
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens:
+        return ImageTokens(masked_mean(tokens, mask), None)
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
@@ -49,8 +39,8 @@ class Mean(nn.Module):
 class Max(nn.Module):
     """The largest value of each feature over the photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
-        return AggregatedTokens(masked_max(tokens, mask), None)
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens:
+        return ImageTokens(masked_max(tokens, mask), None)
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_max(latents, mask)
@@ -59,8 +49,8 @@ class Max(nn.Module):
 class Median(nn.Module):
     """The median of each feature over the photos; for an even number, the mean of the middle two."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
-        return AggregatedTokens(masked_median(tokens, mask), None)
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens:
+        return ImageTokens(masked_median(tokens, mask), None)
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_median(latents, mask)
@@ -74,9 +64,9 @@ class DeepSets(nn.Module):
         self.phi = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
         self.rho = zero_linear(nn.Linear(2 * width, width))
 
-    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens:
         pooled = masked_mean(self.phi(tokens), mask)
-        return AggregatedTokens(masked_mean(tokens, mask) + self.rho(pooled), None)
+        return ImageTokens(masked_mean(tokens, mask) + self.rho(pooled), None)
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
@@ -95,14 +85,14 @@ class Attention(nn.Module):
         self.after = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
         self.out = zero_linear(nn.Linear(2 * width, width))
 
-    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens:
         tokens = tokens.masked_fill(~mask[:, :, None, None], 0)
         keys = self.before(tokens.flatten(1, 2))
         queries = self.queries.expand(len(tokens), -1, -1)
         token_mask = mask.repeat_interleave(tokens.shape[2], dim=1)
         attended = attend(self.to_q(queries), self.to_k(keys), self.to_v(keys), token_mask, self.heads)
         pooled = masked_mean(tokens, mask) + self.to_out(attended)
-        return AggregatedTokens(pooled + self.out(self.after(pooled)), None)
+        return ImageTokens(pooled + self.out(self.after(pooled)), None)
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
@@ -133,11 +123,11 @@ class CaptionAttention(nn.Module):
         weights: Tensor = logits.float().masked_fill(~mask[:, None], -torch.inf).softmax(dim=2)
         return weights.to(logits.dtype)
 
-    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens:
         weights = self.weights(captions, prompt, mask)
         present = tokens.masked_fill(~mask[:, :, None, None], 0)
         pooled = torch.einsum("bkn,bnkd->bkd", weights, present.to(weights.dtype))
-        return AggregatedTokens(pooled + self.out(self.mix(pooled)), None)
+        return ImageTokens(pooled + self.out(self.mix(pooled)), None)
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         weights = self.weights(captions, prompt, mask).mean(dim=1)
@@ -148,9 +138,9 @@ class CaptionAttention(nn.Module):
 class Concat(nn.Module):
     """Concatenates the tokens of all photos, as IP-Adapter does with several photos."""
 
-    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
+    def forward(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens:
         present = tokens.masked_fill(~mask[:, :, None, None], 0)
-        return AggregatedTokens(present.flatten(1, 2), mask.repeat_interleave(tokens.shape[2], dim=1))
+        return ImageTokens(present.flatten(1, 2), mask.repeat_interleave(tokens.shape[2], dim=1))
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(latents, mask)
@@ -193,13 +183,6 @@ def masked_median(x: Tensor, mask: Tensor) -> Tensor:
     low = ordered.gather(1, (count - 1) // 2)
     high = ordered.gather(1, count // 2)
     return ((low + high) / 2).squeeze(1)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, heads: int) -> Tensor:
-    """Multihead attention of (B, K, D) over (B, S, D); `mask` (B, S) is False for padding."""
-    q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    attn_mask = None if mask is None else mask[:, None, None]
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask).transpose(1, 2).flatten(2)
 
 
 def heads_for(width: int) -> int:

@@ -12,6 +12,7 @@ from PIL.Image import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from methods.backbone.attention.token_layers import ImageTokens
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import central_square
 from methods.backbone.prior_prompts import generate_with_class_images
@@ -19,8 +20,7 @@ from methods.compute.loading import read_tensors
 from methods.encoders.clip_vision import encoder_files, encoder_folder, encoder_names, open_encoder
 from methods.errors import MethodError
 from methods.interface import MethodBase
-from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
-from methods.leave_one_out.cross_attention import guidance_batch
+from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
 from methods.leave_one_out.tuning import Tuning, tune
 from methods.setting_checks import Count, CountOrZero, Rate, Scale, check_settings
@@ -138,8 +138,8 @@ class LeaveOneOut(MethodBase):
 
     def _checked(self, backbone: Backbone) -> LeaveOneOutNetwork:
         """Load the trained network; raises MethodError if aggregator or backbone differ."""
-        # First, because no weights help where the family has no cross-attention.
-        _ = backbone.attention
+        # First, because no weights help where the family has no layers for them.
+        _ = backbone.adapter_attention
         config = read_config(self.file)
         if config.aggregator != self.aggregator:
             raise MethodError(f"{self.file}: weights of {config.aggregator!r}, expected {self.aggregator!r}")
@@ -181,21 +181,23 @@ class PersonalisedSet:
     def _generate(self, requests: Sequence[Request]) -> list[Image]:
         prompts = [request.prompt(self.phrase) for request in requests]
         aggregated = [self.aggregate(prompt) for prompt in prompts]
-        unconditional = AggregatedTokens(self.network.nothing, None)
+        unconditional = ImageTokens(self.network.nothing, None)
         backbone = self.backbone
-        with backbone.clean(), self.network.adapter.attached(backbone.attention, scale=self.scale) as slot:
+        attention = backbone.adapter_attention
+        with backbone.clean(), self.network.adapter.attached(attention, scale=self.scale) as slot:
 
             def fill(rows: Sequence[int]) -> Mapping[str, Any]:
                 tokens = stacked([aggregated[row] for row in rows])
                 if backbone.is_guided:
-                    tokens = guidance_batch(stacked([unconditional] * len(rows)), tokens)
-                slot.aggregated = tokens
+                    slot.fill(*attention.guidance_passes(stacked([unconditional] * len(rows)), tokens))
+                else:
+                    slot.fill(tokens)
                 return {}
 
             return backbone.generate(prompts, [request.seed for request in requests], before=fill)
 
     @torch.no_grad()
-    def aggregate(self, prompt: str) -> AggregatedTokens:
+    def aggregate(self, prompt: str) -> ImageTokens:
         """Aggregate for one prompt. Prompts are not batched, so that results do not depend on the batch."""
         # A network trained without captions gets the empty sentence.
         features = _pooled(self.backbone, ["" if self.network.config.captions == "blank" else prompt])
@@ -203,16 +205,21 @@ class PersonalisedSet:
         return self.network.aggregate(self.tokens[None], self.captions[None], features, mask)
 
 
-def stacked(rows: Sequence[AggregatedTokens]) -> AggregatedTokens:
+def stacked(rows: Sequence[ImageTokens]) -> ImageTokens:
     """Concatenate single rows, which have the same number of tokens, to one batch."""
     masks = [row.mask for row in rows if row.mask is not None]
-    return AggregatedTokens(torch.cat([row.tokens for row in rows]), torch.cat(masks) if masks else None)
+    return ImageTokens(torch.cat([row.tokens for row in rows]), torch.cat(masks) if masks else None)
 
 
 def _pooled(backbone: Backbone, sentences: Sequence[str]) -> Tensor:
-    return torch.cat([backbone.encode_text([sentence]).pooled for sentence in sentences]).float()
+    """The pooled features of N sentences, (N, C), float32, each computed once per run."""
+    known: dict[str, Tensor] = backbone.cache.setdefault(("pooled features",), {})
+    for sentence in sentences:
+        if sentence not in known:
+            known[sentence] = backbone.encode_text([sentence]).pooled.float()
+    return torch.cat([known[sentence] for sentence in sentences])
 
 
 def _load_network(path: Path, backbone: Backbone) -> LeaveOneOutNetwork:
     """Not cached, because tuning changes the network in place."""
-    return load_network(path, backbone.attention).to(backbone.device)
+    return load_network(path, backbone.adapter_attention).to(backbone.device)

@@ -1,4 +1,4 @@
-"""The trainable part of leave-one-out, from patch tokens to the U-Net's cross-attention; and its file."""
+"""The trainable part of leave-one-out, from patch tokens to the backbone's attention; and its file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from methods.backbone.attention.unet import UNetAttention
+from methods.backbone.attention.interface import AdapterAttention
+from methods.backbone.attention.token_layers import ImageTokens
 from methods.compute.atomic_io import atomic_file
 from methods.compute.loading import first_line, read_tensors
 from methods.encoders.resampler import new_resampler
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens, Aggregator
-from methods.leave_one_out.cross_attention import Adapter
+from methods.leave_one_out.adapter import Adapter
+from methods.leave_one_out.aggregators import AGGREGATORS, Aggregator
 
 OLD_NAMES = {"lean": "timestep_power"}
 """Setting names in files of version 0.1."""
@@ -32,7 +33,8 @@ class NetworkConfig:
     patch_width: int
     caption_width: int
     width: int
-    """Width of the U-Net's cross-attention."""
+    """Width of the image tokens that the backbone's layers read: of the text's in a U-Net's cross-attention,
+    of the whole network in a transformer."""
     tokens: int = 8
     """Tokens per photograph."""
     hidden: int = 128
@@ -47,7 +49,7 @@ class NetworkConfig:
     timestep_power: float = 1.0
     """`noising` to `timestep_power`: the training objective, see `Objective`."""
     family: str = "sd1"
-    """Family of the backbone: sd1, sd2 or sdxl."""
+    """Family of the backbone."""
     backbone: str = ""
     """Digest of the backbone used in training."""
     encoder: str = ""
@@ -67,7 +69,7 @@ class NetworkConfig:
 class LeaveOneOutNetwork(nn.Module):
     """All trainable parameters; the backbone and the image encoder are frozen."""
 
-    def __init__(self, config: NetworkConfig, attention: UNetAttention) -> None:
+    def __init__(self, config: NetworkConfig, attention: AdapterAttention) -> None:
         super().__init__()
         if config.aggregator not in AGGREGATORS:
             raise MethodError(f"unknown aggregator {config.aggregator!r}; known: {', '.join(AGGREGATORS)}")
@@ -113,9 +115,9 @@ class LeaveOneOutNetwork(nn.Module):
         shaped: Tensor = tokens.unflatten(0, patches.shape[:2])
         return shaped
 
-    def aggregate(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> AggregatedTokens:
+    def aggregate(self, tokens: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> ImageTokens:
         """G: the tokens of a set of photographs for a prompt."""
-        aggregated: AggregatedTokens = self.aggregator(tokens, captions, prompt, mask)
+        aggregated: ImageTokens = self.aggregator(tokens, captions, prompt, mask)
         return aggregated
 
     def blend(self, latents: Tensor, captions: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
@@ -123,7 +125,7 @@ class LeaveOneOutNetwork(nn.Module):
         aggregator: Aggregator = self.aggregator  # type: ignore[assignment]  # true of all in AGGREGATORS
         return aggregator.blend(latents, captions, prompt, mask)
 
-    def drop_photos(self, aggregated: AggregatedTokens, dropped: Tensor) -> AggregatedTokens:
+    def drop_photos(self, aggregated: ImageTokens, dropped: Tensor) -> ImageTokens:
         """Replace the rows in `dropped` (B,) by the learned unconditional tokens."""
         tokens, mask = aggregated
         count = self.nothing.shape[1]
@@ -132,10 +134,10 @@ class LeaveOneOutNetwork(nn.Module):
         unconditional[:, :count] = self.nothing.to(tokens.dtype)
         tokens = torch.where(dropped[:, None, None], unconditional, tokens)
         if mask is None and tokens.shape[1] == count:
-            return AggregatedTokens(tokens, None)
+            return ImageTokens(tokens, None)
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if mask is None else mask
         first = torch.arange(tokens.shape[1], device=tokens.device) < count
-        return AggregatedTokens(tokens, torch.where(dropped[:, None], first, mask))
+        return ImageTokens(tokens, torch.where(dropped[:, None], first, mask))
 
 
 class _Shortcut(nn.Module):
@@ -190,12 +192,12 @@ def read_config(path: Path) -> NetworkConfig:
         ) from error
 
 
-def load_network(path: Path, attention: UNetAttention) -> LeaveOneOutNetwork:
+def load_network(path: Path, attention: AdapterAttention) -> LeaveOneOutNetwork:
     """Load a network in float32; raises MethodError if it does not fit the backbone's attention."""
     config = read_config(path)
-    if config.width != attention.width:
+    if config.width != attention.token_width:
         raise MethodError(
-            f"{path}: made for cross-attention {config.width} wide, this backbone's is {attention.width}"
+            f"{path}: made for image tokens {config.width} wide, this backbone's are {attention.token_width}"
         )
     # Initialisation must not advance the caller's random generator.
     with torch.random.fork_rng():

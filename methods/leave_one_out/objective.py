@@ -4,7 +4,8 @@
 
 j is uniform over the person's photographs, t uniform on the schedule, c_t the text features of caption j, c_i
 the features of the remaining photographs and captions. For a v-prediction backbone the residual is that of v,
-which for a given X_t is the residual of eps divided by alpha_t.
+which for a given X_t is the residual of eps divided by alpha_t. For rectified flow it is that of the velocity
+eps - X, which is the residual of eps divided by 1 - t.
 """
 
 from __future__ import annotations
@@ -162,11 +163,11 @@ def _largest_set(features: TrainingFeatures, objective: Objective) -> int:
 def leave_one_out_loss(
     network: LeaveOneOutNetwork, batch: Batch, backbone: Backbone, noising: Noising
 ) -> Tensor:
-    """Loss of each row, (B,), averaged over its latent. The adapter must be attached to the U-Net."""
+    """Loss of each row, (B,), averaged over its latent. The adapter must be attached to the backbone."""
     noise, t, eps = backbone.noise, batch.t, batch.eps
     tokens = network.tokens_of(batch.patches)
     aggregated = network.aggregate(tokens, batch.captions, batch.text.pooled, batch.mask)
-    network.adapter.slot.aggregated = network.drop_photos(aggregated, batch.dropped)
+    network.adapter.slot.fill(network.drop_photos(aggregated, batch.dropped))
     clean = clean_latents(network, batch, noising)
     predicted = backbone.predict(
         noise.add(clean, eps, t), t, backbone.conditioning(batch.text, batch.time_ids)

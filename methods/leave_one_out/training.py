@@ -83,6 +83,8 @@ def train_leave_one_out(
     `work` contains the cached features, the checkpoint to resume from, and the loss curve (`<out>.csv`). Runs
     on the backbone's device, in every process of the launch, and restores the backbone.
     """
+    # First, because features take long to compute.
+    _ = backbone.adapter_attention
     encoder = open_encoder(training.encoder, backbone.device)
     features = training_features(data, work, backbone=backbone, encoder=encoder, progress=progress)
     validation = (
@@ -119,7 +121,7 @@ def network_config(
         **settings,
         patch_width=encoder.width,
         caption_width=features.pooled.shape[1],
-        width=backbone.attention.width,
+        width=backbone.adapter_attention.token_width,
         family=backbone.family,
         backbone=backbone.digest,
         encoder=encoder.name,
@@ -143,11 +145,11 @@ def _initialise(
 ) -> LeaveOneOutNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = LeaveOneOutNetwork(config, backbone.attention)
+        network = LeaveOneOutNetwork(config, backbone.adapter_attention)
     if training.start is None:
         network.zero_init()
     else:
-        network.load_matching_weights(load_network(training.start, backbone.attention))
+        network.load_matching_weights(load_network(training.start, backbone.adapter_attention))
     # Trained parameters are in single precision even if the backbone is in half.
     return network.float().to(backbone.device)
 
@@ -175,7 +177,7 @@ def _minimise(
 
     evaluation = None if validation is None else PeriodicEvaluation(training.validate_every, evaluate)
     checkpointing = gradient_checkpointing(backbone.network, enabled=schedule.gradient_checkpointing)
-    with checkpointing, network.adapter.attached(backbone.attention, scale=1.0):
+    with checkpointing, network.adapter.attached(backbone.adapter_attention, scale=1.0):
         optimize(
             network,
             loss,
@@ -206,7 +208,7 @@ def validation_losses(
     """Mean loss over fixed samples with uniform t: `loss`, and `without`, the loss of the backbone alone.
 
     At most `batches` batches of 64 rows, and no more rows than there are photographs. The difference is the
-    gain from the photographs. The adapter may or may not be attached to the U-Net.
+    gain from the photographs. The adapter may or may not be attached to the backbone.
     """
     everything = replace(objective, drop_image=0.0, drop_text=0.0, drop_both=0.0, timestep_power=1.0)
     sums = {"loss": 0.0, "without": 0.0}
@@ -216,7 +218,7 @@ def validation_losses(
         generator = seeded_generator(index)
         batch = draw_batch(features, everything, backbone.noise, size, generator, backbone.device)
         for name, scale in (("loss", 1.0), ("without", 0.0)):
-            with autocast(backbone.device), network.adapter.attached(backbone.attention, scale=scale):
+            with autocast(backbone.device), network.adapter.attached(backbone.adapter_attention, scale=scale):
                 rows = leave_one_out_loss(network, batch, backbone, objective.noising)
             sums[name] += rows.mean().item() / batches
     return sums

@@ -48,7 +48,7 @@ def tune(
     half = backbone.dtype is not torch.float32
     scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.dtype is torch.float16)
     losses, skipped = torch.zeros(tuning.steps, device=backbone.device), 0
-    with backbone.clean(), network.adapter.attached(backbone.attention, scale=1.0):
+    with backbone.clean(), network.adapter.attached(backbone.adapter_attention, scale=1.0):
         for step in range(tuning.steps):
             generator = seeded_generator(seed, step)
             batch = draw_batch(features, objective, backbone.noise, tuning.batch, generator, backbone.device)

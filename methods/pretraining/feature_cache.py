@@ -46,6 +46,8 @@ def cache_key(data: TrainingSet, backbone: Backbone, encoder: ImageEncoder, vari
         settings += (scale.mean.flatten().tolist(), scale.deviation.flatten().tolist())
     if backbone.spec.clip_skip is not None:
         settings += ("clip_skip", backbone.spec.clip_skip)
+    if backbone.spec.max_sequence_length is not None:
+        settings += ("max_sequence_length", backbone.spec.max_sequence_length)
     vocabulary = sorted(backbone.text_encoders[0].tokenizer.get_vocab().items())
     digest = hashlib.sha256(repr((settings, vocabulary)).encode())
     for part in (*backbone.encoder_networks, encoder.model):

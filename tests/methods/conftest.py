@@ -21,7 +21,6 @@ from methods.encoders.resampler import new_resampler
 from methods.interface import Checkpoints
 from methods.ip_adapter.training import TrainableAdapter, save_adapter
 from methods.leave_one_out.aggregators import AGGREGATORS
-from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
 from methods.subject import Photo, Subject
 from methods.tiny_sd.tokenizer import learn_tokenizer
 
@@ -40,7 +39,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from tiny_adapters import write_checkpoint, write_faces  # isort: skip
+from tiny_adapters import leave_one_out_settings, write_checkpoint, write_faces  # isort: skip
 from tiny_pipelines import FAMILIES, SmallFolders  # isort: skip
 from tiny_transformers import FLOW_FAMILIES, FlowFolders  # isort: skip
 
@@ -255,22 +254,8 @@ def settings(
         adapter = TrainableAdapter(shared_backbone.attention, resampler, 3)
         save_adapter(folder / "ip.safetensors", adapter.published(), {"backbone": shared_backbone.digest})
         for name in AGGREGATORS:
-            config = NetworkConfig(
-                name,
-                patch_width=encoder.width,
-                caption_width=WIDTH,
-                width=WIDTH,
-                tokens=3,
-                hidden=64,
-                shortcut=name == "max",
-                backbone=shared_backbone.digest,
-                encoder=encoder.name,
-                encoder_digest=encoder.digest,
-            )
-            network = LeaveOneOutNetwork(config, shared_backbone.attention)
             file = folder / f"{name}.safetensors"
-            save_network(file, network, config, dtype=torch.float32)
-            chosen[f"loo-{name}"] = {"aggregator": name, "network": str(file), "encoder": str(clip_folder)}
+            chosen[f"loo-{name}"] = leave_one_out_settings(name, shared_backbone, clip_folder, file)
     return chosen
 
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL.Image import Image
 from safetensors import safe_open
-from tiny_transformers import IN_CONTEXT, TRANSFORMERS, FlowFolders
+from tiny_adapters import leave_one_out_settings
+from tiny_transformers import FLOW_FAMILIES, IN_CONTEXT, TRANSFORMERS, FlowFolders
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import METHODS, make
@@ -37,6 +38,7 @@ every_method = pytest.mark.parametrize(
     [
         *((IN_CONTEXT.get(name, "sd1"), name) for name in METHODS),
         *((family, name) for family in TRANSFORMERS for name in TRANSFORMER_METHODS),
+        *((family, "loo-caption-attention") for family in FLOW_FAMILIES),
     ],
 )
 with_checkpoints = pytest.mark.parametrize(
@@ -57,17 +59,29 @@ def family() -> str:
 
 @pytest.fixture
 def family_settings(
-    family: str, settings: Settings, flow_folders: FlowFolders, subject: Subject, shared_folder: Path
+    family: str,
+    settings: Settings,
+    flow_folders: FlowFolders,
+    subject: Subject,
+    clip_folder: Path,
+    shared_folder: Path,
 ) -> Settings:
     """Settings of each method for the family's tiny backbone."""
     if family not in TRANSFORMERS:
         return settings
-    loras = shared_folder / family
+    backbone, loras = flow_folders.backbone(family), shared_folder / family
     if not loras.is_dir():
         (loras / subject.id).mkdir(parents=True)
         trained = make("dreambooth-lora", {"steps": 2, "learning_rate": 2e-2})
-        trained.fit(subject, loras / subject.id, backbone=flow_folders.backbone(family), seed=9)
-    return {**settings, "lora-folder": {"path": str(loras)}}
+        trained.fit(subject, loras / subject.id, backbone=backbone, seed=9)
+    chosen: Settings = {**settings, "lora-folder": {"path": str(loras)}}
+    if family in FLOW_FAMILIES:
+        with torch.random.fork_rng():
+            torch.manual_seed(2)
+            chosen["loo-caption-attention"] = leave_one_out_settings(
+                "caption-attention", backbone, clip_folder, shared_folder / f"{family}.safetensors"
+            )
+    return chosen
 
 
 @pytest.fixture(scope="module")

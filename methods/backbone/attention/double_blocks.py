@@ -1,14 +1,19 @@
-"""The attention of FLUX.1's double blocks, to which an IP-Adapter adds image tokens."""
+"""The attention of FLUX.1's double blocks, to which adapters add image tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
+from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 from torch import Tensor, nn
 
 from methods.backbone.attention.interface import AdapterAttention
+from methods.backbone.attention.token_layers import ImageTokens, TokenLayer, TokenSlot, image_queries
+
+OWN: Final = FluxAttnProcessor()
+"""The backbone's own attention."""
 
 
 class DoubleBlockAttention(AdapterAttention):
@@ -17,6 +22,10 @@ class DoubleBlockAttention(AdapterAttention):
     layouts: ClassVar[frozenset[str]] = frozenset({"double-blocks"})
     blocks: ClassVar[Mapping[str, int]] = {}
     projects_in_every_step: ClassVar[bool] = True
+
+    @property
+    def network(self) -> Any:
+        return self.pipe.transformer
 
     @property
     def width(self) -> int:
@@ -75,3 +84,44 @@ class DoubleBlockAttention(AdapterAttention):
         """
         negative = images[:1] if len(images) == 2 else torch.zeros_like(images)
         return {"ip_adapter_image_embeds": [images[-1:]], "negative_ip_adapter_image_embeds": [negative]}
+
+    @property
+    def token_width(self) -> int:
+        return self.inner_width
+
+    def token_layers(self, slot: TokenSlot) -> dict[str, TokenLayer]:
+        modules = {
+            name: self.network.get_submodule(name.removesuffix(".processor")) for name in self.processor_names
+        }
+        return {name: DoubleBlockTokens(slot, module) for name, module in modules.items()}
+
+    def guidance_passes(
+        self, unconditional: ImageTokens, conditional: ImageTokens
+    ) -> tuple[ImageTokens, ...]:
+        """With `true_cfg_scale` the pipeline computes two passes, the conditional one first."""
+        return conditional, unconditional
+
+
+class DoubleBlockTokens(TokenLayer):
+    """A double block's attention, and scaled attention of the latents' queries to the image tokens.
+
+    As in diffusers' FluxIPAdapterAttnProcessor, queries are normalised without rotary embedding, and the
+    block adds the result after its feed-forward network, without `to_out` and gate. Keys are normalised as
+    the text's, which they are not there.
+    """
+
+    def __init__(self, slot: TokenSlot, attn: Any) -> None:
+        super().__init__(slot, attn.add_k_proj, attn.add_v_proj, attn.norm_added_k)
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, ...]:
+        latents, text = OWN(attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb)
+        if not self.is_active:
+            return latents, text
+        return latents, text, self.attended(image_queries(attn, hidden_states), attn.heads)

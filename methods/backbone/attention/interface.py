@@ -1,13 +1,16 @@
-"""The attention layers to which an IP-Adapter adds image tokens, for every family that has them."""
+"""The attention layers to which adapters add image tokens, for every family that has them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+
+from methods.backbone.attention.token_layers import ImageTokens, TokenLayer, TokenSlot, guidance_batch
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,13 @@ class AdapterAttention(ABC):
 
     @property
     @abstractmethod
+    def network(self) -> Any:
+        """The network with the layers."""
+
+    @property
+    @abstractmethod
     def width(self) -> int:
-        """Width of an adapter's image tokens."""
+        """Width of an IP-Adapter's image tokens."""
 
     @property
     @abstractmethod
@@ -70,3 +78,35 @@ class AdapterAttention(ABC):
         `images` are the unconditional and the conditional image tokens or features, in this order; without
         guidance the conditional ones alone.
         """
+
+    @abstractmethod
+    def token_layers(self, slot: TokenSlot) -> dict[str, TokenLayer]:
+        """New processors for image tokens of each row, which they read from `slot`.
+
+        By the names of the layers that read the text, in diffusers' order.
+        """
+
+    @property
+    @abstractmethod
+    def token_width(self) -> int:
+        """Width of the image tokens that `token_layers` read."""
+
+    def guidance_passes(
+        self, unconditional: ImageTokens, conditional: ImageTokens
+    ) -> tuple[ImageTokens, ...]:
+        """The image tokens of the pipeline's passes in one step of classifier-free guidance."""
+        return (guidance_batch(unconditional, conditional),)
+
+    def module(self, name: str) -> Any:
+        """The attention module of a processor's name."""
+        return self.network.get_submodule(name.removesuffix(".processor"))
+
+    @contextmanager
+    def replaced(self, processors: Mapping[str, Any]) -> Iterator[None]:
+        """Use other processors for the layers of these names; the previous ones return on exit."""
+        before = dict(self.network.attn_processors)
+        self.network.set_attn_processor({name: processors.get(name, own) for name, own in before.items()})
+        try:
+            yield
+        finally:
+            self.network.set_attn_processor(before)

@@ -1,14 +1,20 @@
-"""The joint attention of Stable Diffusion 3's transformer, to which an IP-Adapter adds image tokens."""
+"""The joint attention of Stable Diffusion 3's transformer, to which adapters add image tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+import torch.nn.functional as F
+from diffusers.models.attention_processor import JointAttnProcessor2_0
 from torch import Tensor, nn
 
 from methods.backbone.attention.interface import AdapterAttention
+from methods.backbone.attention.token_layers import TokenLayer, TokenSlot, image_queries
+
+OWN: Final = JointAttnProcessor2_0()
+"""The backbone's own attention."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,10 @@ class JointAttention(AdapterAttention):
     layouts: ClassVar[frozenset[str]] = frozenset({"time-resampler"})
     blocks: ClassVar[Mapping[str, int]] = {}
     projects_in_every_step: ClassVar[bool] = True
+
+    @property
+    def network(self) -> Any:
+        return self.pipe.transformer
 
     @property
     def width(self) -> int:
@@ -37,10 +47,6 @@ class JointAttention(AdapterAttention):
         for module in (transformer.image_proj, *transformer.attn_processors.values()):
             if isinstance(module, nn.Module):
                 module.requires_grad_(False).eval()
-
-    def module(self, name: str) -> Any:
-        """The attention module of a processor's name."""
-        return self.pipe.transformer.get_submodule(name.removesuffix(".processor"))
 
     def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
         self.pipe.transformer.set_attn_processor(dict(processors))
@@ -62,3 +68,38 @@ class JointAttention(AdapterAttention):
     def image_arguments(self, images: Tensor) -> dict[str, Any]:
         """`images` are features, (2 or 1, L, E)."""
         return {"ip_adapter_image_embeds": images}
+
+    @property
+    def token_width(self) -> int:
+        return self.width
+
+    def token_layers(self, slot: TokenSlot) -> dict[str, TokenLayer]:
+        """Of the joint attention only: the second one of SD 3.5 medium's blocks reads no text."""
+        names = [name for name in self.processor_names if name.endswith(".attn.processor")]
+        return {name: JointTokens(slot, self.module(name)) for name in names}
+
+
+class JointTokens(TokenLayer):
+    """Joint attention, plus scaled attention of the latents' queries to the image tokens.
+
+    As in diffusers' SD3IPAdapterJointAttnProcessor2_0, queries and keys are normalised, the sum is projected
+    by `to_out`, and the block's gate applies to it. Unlike there, these queries attend to the image tokens
+    alone, so zero values have no effect, and the tokens do not depend on the timestep.
+    """
+
+    def __init__(self, slot: TokenSlot, attn: Any) -> None:
+        super().__init__(slot, attn.add_k_proj, attn.add_v_proj, attn.norm_added_k)
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        latents, text = OWN(attn, hidden_states, encoder_hidden_states, attention_mask)
+        if self.is_active:
+            image = self.attended(image_queries(attn, hidden_states), attn.heads)
+            # `to_out` is linear: its bias has been added.
+            latents = latents + F.linear(image, attn.to_out[0].weight)
+        return latents, text

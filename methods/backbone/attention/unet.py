@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from methods.backbone.attention.interface import AdapterAttention
+from methods.backbone.attention.token_layers import TokenLayer, TokenSlot, attend
+from methods.errors import MethodError
 
 
 @dataclass(frozen=True)
@@ -19,21 +20,25 @@ class UNetAttention(AdapterAttention):
     layouts: ClassVar[frozenset[str]] = frozenset({"base", "plus", "full-face", "faceid", "faceid-plus"})
 
     @property
+    def network(self) -> Any:
+        return self.pipe.unet
+
+    @property
     def width(self) -> int:
         """Width of the text tokens that cross-attention reads, and of an adapter's image tokens."""
-        width: int = self._unet.config.cross_attention_dim
+        width: int = self.network.config.cross_attention_dim
         return width
 
     @property
     def processor_names(self) -> list[str]:
         """Names of all processors in diffusers' order, which numbers the layers of published adapters."""
-        return list(self._unet.attn_processors)
+        return list(self.network.attn_processors)
 
     @property
     def cross_attention(self) -> dict[str, Any]:
         """The cross-attention modules by the names of their processors, in diffusers' order."""
         names = [name for name in self.processor_names if name.endswith("attn2.processor")]
-        return {name: self._unet.get_submodule(name.removesuffix(".processor")) for name in names}
+        return {name: self.module(name) for name in names}
 
     @property
     def blocks(self) -> dict[str, int]:
@@ -45,21 +50,21 @@ class UNetAttention(AdapterAttention):
             transformers.setdefault(block, set()).add(rest.partition(".")[0])
         return {block: len(numbers) for block, numbers in transformers.items()}
 
-    @contextmanager
-    def replaced(self, processors: Mapping[str, Any]) -> Iterator[None]:
-        """Use other processors for the layers of these names; the previous ones return on exit."""
-        before = dict(self._unet.attn_processors)
-        self._unet.set_attn_processor({name: processors.get(name, own) for name, own in before.items()})
-        try:
-            yield
-        finally:
-            self._unet.set_attn_processor(before)
+    @property
+    def token_width(self) -> int:
+        return self.width
+
+    def token_layers(self, slot: TokenSlot) -> dict[str, TokenLayer]:
+        return {
+            name: CrossAttentionTokens(slot, module.to_k, module.to_v)
+            for name, module in self.cross_attention.items()
+        }
 
     def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
-        own = self._unet.attn_processors
-        self._unet.set_attn_processor({name: processors.get(name, kept) for name, kept in own.items()})
-        self._unet.encoder_hid_proj = projection
-        self._unet.config.encoder_hid_dim_type = "ip_image_proj"
+        own = self.network.attn_processors
+        self.network.set_attn_processor({name: processors.get(name, kept) for name, kept in own.items()})
+        self.network.encoder_hid_proj = projection
+        self.network.config.encoder_hid_dim_type = "ip_image_proj"
 
     def load_ip_adapter(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Add a published IP-Adapter, frozen, with diffusers' loader, and its LoRA where it has one."""
@@ -70,7 +75,7 @@ class UNetAttention(AdapterAttention):
             image_encoder_folder=None,
         )
         self.projection.requires_grad_(False).eval()
-        for processor in self._unet.attn_processors.values():
+        for processor in self.network.attn_processors.values():
             if isinstance(processor, nn.Module):
                 processor.requires_grad_(False).eval()
 
@@ -86,7 +91,7 @@ class UNetAttention(AdapterAttention):
     @property
     def projection(self) -> Any:
         """The module that computes image tokens from image features; None without an IP-Adapter."""
-        return self._unet.encoder_hid_proj
+        return self.network.encoder_hid_proj
 
     @property
     def projection_layer(self) -> Any:
@@ -102,8 +107,33 @@ class UNetAttention(AdapterAttention):
 
     def skip_projection(self) -> None:
         """Accept image tokens in place of image features."""
-        self._unet.encoder_hid_proj = nn.Identity()
+        self.network.encoder_hid_proj = nn.Identity()
 
-    @property
-    def _unet(self) -> Any:
-        return self.pipe.unet
+
+class CrossAttentionTokens(TokenLayer):
+    """Cross-attention to the text plus scaled cross-attention of the same queries to the image tokens."""
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        if hidden_states.dim() != 3 or encoder_hidden_states is None or attention_mask is not None:
+            raise MethodError("leave-one-out: this U-Net's cross-attention differs from SD 1.5's")
+        query = attn.to_q(hidden_states)
+        text = (
+            attn.norm_encoder_hidden_states(encoder_hidden_states)
+            if attn.norm_cross
+            else encoder_hidden_states
+        )
+        output = attend(query, attn.to_k(text), attn.to_v(text), None, attn.heads)
+        if self.is_active:
+            output = output + self.attended(query, attn.heads)
+        output = attn.to_out[1](attn.to_out[0](output))
+        if attn.residual_connection:
+            output = output + hidden_states
+        rescaled: Tensor = output / attn.rescale_output_factor
+        return rescaled

@@ -168,12 +168,15 @@ class Denoiser(ABC):
 
     @property
     def adapter_attention(self) -> AdapterAttention:
-        """The attention layers for IP-Adapters; raises MethodError for a family without them."""
-        return self.attention
+        """The attention layers for adapters; raises MethodError for a family without them."""
+        raise MethodError(
+            f"backbone: {type(self).__name__} has no layers for image tokens; "
+            "use a backbone of the families sd1, sd2, sdxl, sd3 or flux"
+        )
 
     @property
     def attention(self) -> UNetAttention:
-        """The attention layers for adapters; raises MethodError for a family without them."""
+        """The attention layers of a U-Net; raises MethodError for another network."""
         raise MethodError(
             f"backbone: {type(self).__name__} has no layers for this adapter; "
             "use a backbone of the families sd1, sd2 or sdxl"

@@ -73,6 +73,10 @@ class UNetDenoiser(Denoiser):
         }
 
     @property
+    def adapter_attention(self) -> UNetAttention:
+        return self.attention
+
+    @property
     def attention(self) -> UNetAttention:
         return UNetAttention(self.pipe)
 

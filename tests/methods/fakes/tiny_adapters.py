@@ -18,6 +18,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from methods.backbone.backbone import Backbone
+from methods.encoders.clip_vision import open_encoder
+from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
+
 State = dict[str, Tensor]
 
 FACE: Final = 512
@@ -35,6 +39,25 @@ PUBLISHED: Final = {
     "faceid-plusv2": "ip-adapter-faceid-plusv2_sd15.bin",
 }
 """A published file name of each kind."""
+
+
+def leave_one_out_settings(aggregator: str, backbone: Backbone, clip: Path, file: Path) -> dict[str, object]:
+    """Write an untrained network of leave-one-out; returns the settings of the method that read it."""
+    encoder, attention = open_encoder(clip, backbone.device), backbone.adapter_attention
+    config = NetworkConfig(
+        aggregator,
+        patch_width=encoder.width,
+        caption_width=backbone.encode_text(["a man"]).pooled.shape[1],
+        width=attention.token_width,
+        tokens=3,
+        hidden=64,
+        shortcut=aggregator == "max",
+        backbone=backbone.digest,
+        encoder=encoder.name,
+        encoder_digest=encoder.digest,
+    )
+    save_network(file, LeaveOneOutNetwork(config, attention), config, dtype=torch.float32)
+    return {"aggregator": aggregator, "network": str(file), "encoder": str(clip)}
 
 
 def write_checkpoint(folder: Path, kind: str, unet: Any, *, clip: Any, seed: int = 0) -> Path:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from methods import catalog
-from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens, CaptionAttention, masked_median
+from methods.backbone.attention.token_layers import ImageTokens
+from methods.leave_one_out.aggregators import AGGREGATORS, CaptionAttention, masked_median
 
 WIDTH, CAPTION, TOKENS = 24, 10, 3
 
@@ -31,7 +32,7 @@ def random_set(n: int, rows: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch
     return tokens, captions, prompt, torch.ones(rows, n, dtype=torch.bool)
 
 
-def attend_to(aggregated: AggregatedTokens) -> torch.Tensor:
+def attend_to(aggregated: ImageTokens) -> torch.Tensor:
     """Attention output of fixed queries: all that a U-Net can observe of the tokens."""
     query = torch.randn(1, 5, WIDTH, generator=torch.Generator().manual_seed(9)).expand(
         len(aggregated.tokens), -1, -1

@@ -9,14 +9,13 @@ from typing import Literal
 import pytest
 import torch
 
+from methods.backbone.attention.token_layers import ImageTokens, guidance_batch
 from methods.backbone.backbone import Backbone
 from methods.backbone.spec import BackboneSpec
 from methods.catalog import make
 from methods.compute.seeding import seeded_generator
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import AggregatedTokens
-from methods.leave_one_out.cross_attention import guidance_batch
 from methods.leave_one_out.method import LeaveOneOut
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, save_network
 from methods.leave_one_out.objective import Objective, draw_batch, leave_one_out_loss
@@ -41,16 +40,12 @@ def network_of(settings: Settings, backbone: Backbone, name: str = "mean") -> Le
 
 
 def test_guidance_batch_has_unconditional_rows_first_and_is_padded() -> None:
-    both = guidance_batch(
-        AggregatedTokens(torch.zeros(2, 3, 4), None), AggregatedTokens(torch.ones(2, 6, 4), None)
-    )
+    both = guidance_batch(ImageTokens(torch.zeros(2, 3, 4), None), ImageTokens(torch.ones(2, 6, 4), None))
     assert both.tokens.shape == (4, 6, 4)
     assert both.mask is not None
     assert both.mask.sum(1).tolist() == [3, 3, 6, 6]
     assert (
-        guidance_batch(
-            AggregatedTokens(torch.zeros(2, 3, 4), None), AggregatedTokens(torch.ones(2, 3, 4), None)
-        ).mask
+        guidance_batch(ImageTokens(torch.zeros(2, 3, 4), None), ImageTokens(torch.ones(2, 3, 4), None)).mask
         is None
     )
 
@@ -59,7 +54,7 @@ def test_adapter_with_scale_zero_gives_the_backbone_image(settings: Settings, ba
     network = network_of(settings, backbone)
     expected = backbone.generate(["a photo of a man"], [1])[0].tobytes()
     with backbone.clean(), network.adapter.attached(backbone.attention, scale=0.0) as slot:
-        slot.aggregated = AggregatedTokens(torch.ones(4, 3, backbone.attention.width), None)
+        slot.fill(ImageTokens(torch.ones(4, 3, backbone.attention.width), None))
         assert backbone.generate(["a photo of a man"], [1])[0].tobytes() == expected
 
 

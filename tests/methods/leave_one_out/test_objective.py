@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from methods.backbone.attention.token_layers import ImageTokens
 from methods.backbone.backbone import Backbone
 from methods.backbone.noise_schedule import VariancePreserving
 from methods.encoders.clip_vision import open_encoder
 from methods.errors import MethodError
-from methods.leave_one_out.aggregators import AGGREGATORS, AggregatedTokens
+from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network
 from methods.leave_one_out.objective import Batch, Objective, clean_latents, draw_batch, leave_one_out_loss
 from methods.pretraining.dataset import TrainingSet
@@ -59,7 +60,7 @@ def loss_of(network: LeaveOneOutNetwork, batch: Batch, backbone: Backbone, noisi
         return leave_one_out_loss(network, batch, backbone, noising)  # type: ignore[arg-type]
 
 
-def conditioning(network: LeaveOneOutNetwork, batch: Batch) -> AggregatedTokens:
+def conditioning(network: LeaveOneOutNetwork, batch: Batch) -> ImageTokens:
     return network.aggregate(network.tokens_of(batch.patches), batch.captions, batch.text.pooled, batch.mask)
 
 
@@ -78,7 +79,7 @@ def test_loss_equals_the_formula(
         person = torch.stack(
             [network.tokens_of(batch.patches[:, i : i + 1])[:, 0] for i in range(batch.mask.shape[1])]
         )
-        slot.aggregated = AggregatedTokens(person.mean(dim=0), None)
+        slot.fill(ImageTokens(person.mean(dim=0), None))
         predicted = backbone.network(x_t, batch.t, encoder_hidden_states=batch.text.tokens).sample
     target = batch.eps if prediction == "epsilon" else alpha * batch.eps - sigma * x
     formula = (target - predicted).square().flatten(1).mean(dim=1)

@@ -47,3 +47,5 @@ def test_no_module_outside_the_families_compares_families() -> None:
 def test_missing_attention_is_one_line_that_names_the_families_with_it(backbone: Backbone) -> None:
     with pytest.raises(MethodError, match=r"no layers for this adapter.* sd1, sd2 or sdxl"):
         Denoiser.attention.fget(backbone.denoiser)  # type: ignore[attr-defined]
+    with pytest.raises(MethodError, match=r"no layers for image tokens.* sd1, sd2, sdxl, sd3 or flux"):
+        Denoiser.adapter_attention.fget(backbone.denoiser)  # type: ignore[attr-defined]
