@@ -20,13 +20,13 @@ from bench.runs.row_methods import build_method, method_labels
 from bench.suite.suite import NO_BACKBONE, Suite, open_suite
 from bench.torchvision_compat import ensure_torchvision_imports
 from bench.working_folder import working_folder
-from methods.backbone.spec import EMBEDDED, BackboneSpec
+from methods.backbone.spec import EMBEDDED, EMBEDDED_FLOW, SHIPPED_BACKBONES, BackboneSpec
 from methods.errors import MethodError
 from methods.interface import required_files
 from metrics.interface import MetricError
 
 SHIPPED_WEIGHTS: Final = Path(methods.catalog.__file__).parent / "weights"
-"""The shipped weights; all but the image encoder fit the embedded backbone only."""
+"""The shipped weights; all but the image encoder fit one of the shipped backbones only."""
 
 
 def examine(suite: Suite, labels: Sequence[str]) -> list[Finding]:
@@ -135,10 +135,14 @@ def method_findings(label: str, suite: Suite) -> list[Finding]:
 def _file_finding(label: str, what: str, path: Path, spec: BackboneSpec) -> Finding:
     """Check one file or folder of a method."""
     path = path.expanduser().absolute()
-    embedded = spec.path in (EMBEDDED, NO_BACKBONE) or path.is_relative_to(SHIPPED_WEIGHTS / "clip")
-    if path.is_relative_to(SHIPPED_WEIGHTS) and not embedded:
-        reason = f"{what}: the shipped one fits the embedded backbone only, not {spec.path}"
-        remedy = f"train or download one and set its path in [methods.{label}]"
+    flow = path.stem.endswith(EMBEDDED_FLOW.removeprefix(EMBEDDED))
+    fitting = EMBEDDED_FLOW if flow else EMBEDDED
+    fits = spec.path in (fitting, NO_BACKBONE) or path.is_relative_to(SHIPPED_WEIGHTS / "clip")
+    if path.is_relative_to(SHIPPED_WEIGHTS) and not fits:
+        reason = f"{what}: the shipped one fits the {fitting} backbone only, not {spec.path}"
+        train = f"train or download one and set its path in [methods.{label}]"
+        ships = spec.path in SHIPPED_BACKBONES
+        remedy = f"set it to {spec.path!r} in [methods.{label}]" if ships else train
         return missing("method", label, f"{reason}; {remedy}")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         remedy = f"create it, or set another path in [methods.{label}]"

@@ -134,7 +134,7 @@ class DatasetOptions:
         int | None,
         typer.Option(
             help="Width and height in pixels of the dataset's images.",
-            show_default="64 if embedded, else 512",
+            show_default="64 if embedded or embedded-flow, else 512",
         ),
     ] = None
 
@@ -143,9 +143,10 @@ class DatasetOptions:
 class AdapterOptions:
     """The frozen networks of an adapter, and its weight files."""
 
-    base: Annotated[str, typer.Option(help="The backbone: `embedded`, a folder, or owner/name@commit.")] = (
-        EMBEDDED
-    )
+    base: Annotated[
+        str,
+        typer.Option(help="The backbone: `embedded`, `embedded-flow`, a folder, or owner/name@commit."),
+    ] = EMBEDDED
     dtype: Annotated[
         BackboneDtype, typer.Option(help="Precision of the backbone's weights, which are frozen.")
     ] = BackboneDtype.fp32
@@ -169,12 +170,13 @@ class IPAdapterOptions:
     """Settings of `ip-adapter`, in the order of the model card."""
 
     layout: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="`plus`, patches through a Resampler, or `base`, one embedding to 4 tokens; for "
-            "Stable Diffusion 3 `time-resampler`, for FLUX.1 `double-blocks`."
+            "Stable Diffusion 3 `time-resampler`, for FLUX.1 `double-blocks`.",
+            show_default="plus; time-resampler for embedded-flow",
         ),
-    ] = "plus"
+    ] = None
     condition: Annotated[
         str,
         typer.Option(

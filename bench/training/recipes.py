@@ -1,6 +1,7 @@
 """One function for each `bench train` command."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -91,8 +92,9 @@ def train_ip_adapter(
     """Train an IP-Adapter; returns the weight file."""
     from methods.encoders.clip_vision import EMBEDDED_CLIP
     from methods.ip_adapter.training import SCHEDULE, IPAdapterTraining
-    from methods.recipes.adapters import make_adapter
+    from methods.recipes.adapters import default_layout, make_adapter
 
+    settings = replace(settings, layout=settings.layout or default_layout(adapter.base))
     training = IPAdapterTraining(
         settings.layout,  # type: ignore[arg-type]
         settings.condition,  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from bench.suite.suite import DatasetSettings
 from bench.suite.toml_schema import read_table
 from bench.training.dataset import open_training_split
 from bench.training.options import DatasetOptions
-from methods.backbone.spec import EMBEDDED
+from methods.backbone.spec import SHIPPED_BACKBONES
 from methods.errors import MethodError
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def adapter_workspace(
     path = "" if options.root is None else str(options.root)
     table = {"kind": options.dataset, "path": path, "pictures": options.pictures}
     settings = replace(read_table(table, DatasetSettings, "bench train"), identities=options.people)
-    split = open_training_split(settings, Path(), options.side or (64 if base == EMBEDDED else 512))
+    side = options.side or (64 if base in SHIPPED_BACKBONES else 512)
+    split = open_training_split(settings, Path(), side)
     for line in split.remarks:
         notice(f"dataset: {line}")
     out = ROOT / "adapters" / split.name if paths.out == WEIGHTS else paths.out

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from methods.backbone.families.catalog import PIPELINES, STEMS
 from methods.backbone.families.single_file import EXAMPLE_CONFIGS, checkpoint_family, config_family
-from methods.backbone.spec import EMBEDDED, BackboneSpec
+from methods.backbone.spec import EMBEDDED_FLOW, SHIPPED_BACKBONES, BackboneSpec
 from methods.compute.hub import is_hub_id, snapshot
 from methods.errors import MethodError
 from methods.shipped import WEIGHTS
@@ -147,15 +147,16 @@ def weight_files(part: Path, stem: str, variant: str | None) -> tuple[Path, ...]
 
 
 def _folder(spec: BackboneSpec, fetch: bool) -> Path:
-    folder = WEIGHTS / EMBEDDED if spec.path == EMBEDDED else Path(spec.path).expanduser()
+    folder = (WEIGHTS if spec.path in SHIPPED_BACKBONES else Path()) / Path(spec.path).expanduser()
     if (folder / "model_index.json").is_file():
         return folder
     if folder.exists():
         raise MethodError(
             f"{folder}: no model_index.json; expected a Stable Diffusion folder in diffusers' layout"
         )
-    if spec.path == EMBEDDED:
-        raise MethodError(f"{folder}: the embedded backbone is missing; make it with 'bench train backbone'")
+    if spec.path in SHIPPED_BACKBONES:
+        made_by = "bench train backbone" + (" --family flow" if spec.path == EMBEDDED_FLOW else "")
+        raise MethodError(f"{folder}: the backbone {spec.path} is missing; make it with '{made_by}'")
     if not is_hub_id(spec.path):
         raise MethodError(
             f"{folder}: no such folder; give a Stable Diffusion folder, a hub id, a .safetensors file, "

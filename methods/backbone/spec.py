@@ -9,6 +9,9 @@ from methods.setting_checks import Bounds, Share
 
 EMBEDDED: Final = "embedded"
 """Setting value for the backbone, encoder or adapter that ships with the package."""
+EMBEDDED_FLOW: Final = "embedded-flow"
+"""Setting value for the backbone with a transformer and rectified flow, and for its adapters."""
+SHIPPED_BACKBONES: Final = (EMBEDDED, EMBEDDED_FLOW)
 
 Family = Literal["sd1", "sd2", "sdxl", "sd3", "flux", "flux2"]
 """Stable Diffusion 1.x, 2.x, XL, 3 and 3.5, FLUX.1, or FLUX.2 klein."""
@@ -22,7 +25,7 @@ class BackboneSpec:
 
     path: str = EMBEDDED
     """A folder of Stable Diffusion (1, 2, XL, 3, 3.5), FLUX.1 or FLUX.2 klein in diffusers' layout, a hub id,
-    a single `.safetensors` file (of 1, 2 or XL), or `embedded` for the one that ships with the package."""
+    a single `.safetensors` file (of 1, 2 or XL), or `embedded` or `embedded-flow`, which ship."""
     revision: str | None = None
     """The hub's commit, 40 digits; required for a hub id, ignored for a folder."""
     variant: str | None = None

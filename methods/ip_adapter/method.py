@@ -12,7 +12,6 @@ from PIL.Image import Image
 
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import central_square
-from methods.backbone.spec import EMBEDDED
 from methods.encoders.clip_vision import (
     ImageEncoder,
     encoder_files,
@@ -33,7 +32,7 @@ from methods.ip_adapter.block_scales import BlockScales, check_block_scales
 from methods.ip_adapter.checkpoint import PublishedAdapter, read_adapter
 from methods.ip_adapter.inference import ImageFeatures, PersonalisedImages, adapted
 from methods.setting_checks import DetectorSize, Scale, check_settings
-from methods.shipped import WEIGHTS
+from methods.shipped import adapter_path
 from methods.subject import Subject
 from methods.trained_on import training_data_of
 
@@ -52,7 +51,8 @@ class IPAdapter(MethodBase):
     name: ClassVar[str] = "ip-adapter"
 
     adapter: str = "embedded"
-    """Weights in the published layout, `.safetensors` or `.bin`; `embedded` for the built-in ones."""
+    """Weights in the published layout, `.safetensors` or `.bin`; `embedded` for the built-in ones,
+    `embedded-flow` for those of the backbone of this name."""
     encoder: str = "embedded"
     """Folder of the CLIPVisionModelWithProjection that the adapter was trained with; `embedded` for
     the built-in one."""
@@ -82,9 +82,7 @@ class IPAdapter(MethodBase):
     @property
     def adapter_file(self) -> Path:
         """Path of the weights."""
-        if self.adapter == EMBEDDED:
-            return WEIGHTS / "ip-adapter.safetensors"
-        return Path(self.adapter).expanduser()
+        return adapter_path(self.name, self.adapter)
 
     @property
     def conditioning_encoders(self) -> frozenset[str]:

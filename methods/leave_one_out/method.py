@@ -16,6 +16,7 @@ from methods.backbone.attention.token_layers import ImageTokens
 from methods.backbone.backbone import Backbone
 from methods.backbone.images import central_square
 from methods.backbone.prior_prompts import generate_with_class_images
+from methods.backbone.spec import EMBEDDED
 from methods.compute.loading import read_tensors
 from methods.encoders.clip_vision import encoder_files, encoder_folder, encoder_names, open_encoder
 from methods.errors import MethodError
@@ -24,7 +25,7 @@ from methods.leave_one_out.aggregators import AGGREGATORS
 from methods.leave_one_out.network import LeaveOneOutNetwork, load_network, read_config, save_network
 from methods.leave_one_out.tuning import Tuning, tune
 from methods.setting_checks import Count, CountOrZero, Rate, Scale, check_settings
-from methods.shipped import WEIGHTS
+from methods.shipped import adapter_path
 from methods.subject import SLOT, Photo, Request, Subject, Wording
 from methods.trained_on import training_data_of
 
@@ -38,7 +39,8 @@ class LeaveOneOut(MethodBase):
 
     aggregator: str = "mean"
     network: str = ""
-    """Path of the trained weights; empty for the built-in ones of this aggregator."""
+    """Path of the trained weights; empty for the built-in ones of this aggregator, `embedded-flow` for those
+    of the backbone of this name."""
     encoder: str = "embedded"
     """Folder of the image encoder used in training; `embedded` for the built-in one."""
     scale: Scale = 1.0
@@ -66,8 +68,7 @@ class LeaveOneOut(MethodBase):
     @property
     def file(self) -> Path:
         """Path of the trained weights."""
-        shipped = WEIGHTS / f"loo-{self.aggregator}.safetensors"
-        return Path(self.network).expanduser() if self.network else shipped
+        return adapter_path(self.name, self.network or EMBEDDED)
 
     @property
     def conditioning_encoders(self) -> frozenset[str]:

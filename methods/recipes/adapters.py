@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from methods.backbone.backbone import Backbone
-from methods.backbone.spec import EMBEDDED, BackboneSpec, Dtype
+from methods.backbone.spec import EMBEDDED, EMBEDDED_FLOW, SHIPPED_BACKBONES, BackboneSpec, Dtype
 from methods.compute.precision import autocast_dtype
 from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.errors import MethodError
@@ -20,6 +21,7 @@ from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.loop import Schedule
 from methods.recipes.model_card import ModelCard
 from methods.recipes.workspace import TrainingWorkspace
+from methods.shipped import adapter_name
 
 AdapterTraining = IPAdapterTraining | LeaveOneOutTraining
 
@@ -58,15 +60,15 @@ def make_adapter(
 ) -> Path:
     """Train and write `<weights>/<name>.safetensors`, and its model card with the loss on unseen people.
 
-    `base` is the backbone: `embedded`, a folder, or `owner/name@commit`; `dtype` is the precision of its
-    weights. `command` is the command line for the card. Without `name`, the file name lists all settings that
-    are not the default.
+    `base` is the backbone: `embedded`, `embedded-flow`, a folder, or `owner/name@commit`; `dtype` is the
+    precision of its weights. `command` is the command line for the card. Without `name`, the file name lists
+    all settings that are not the default.
     """
     # First: from then on `cuda` is this process's own GPU.
     group = DistributedGroup.current()
     if isinstance(training, LeaveOneOutTraining) and training.aggregator not in AGGREGATORS:
         raise MethodError(f"aggregator {training.aggregator!r}: expected one of {', '.join(AGGREGATORS)}")
-    out = workspace.weights / f"{name or default_name(training)}.safetensors"
+    out = workspace.weights / f"{name or default_name(training, base)}.safetensors"
     _check_precision(dtype, schedule, workspace)
     settings = adapter_settings(training)
     if training.encoder == EMBEDDED_CLIP:
@@ -112,17 +114,27 @@ def adapter_settings(training: AdapterTraining) -> dict[str, object]:
     return {**asdict(training.objective), **own}
 
 
-def default_name(training: AdapterTraining) -> str:
-    """`loo-mean`, or `loo-mean-no-leave-out-tokens-16` with settings that are not the default."""
+def default_layout(base: str) -> Literal["plus", "time-resampler"]:
+    """The layout of an IP-Adapter for this backbone, if none is chosen."""
+    return "time-resampler" if base == EMBEDDED_FLOW else "plus"
+
+
+def default_name(training: AdapterTraining, base: str = EMBEDDED) -> str:
+    """`loo-mean`, or `loo-mean-no-leave-out-tokens-16` with settings that are not the default.
+
+    For `embedded-flow`, `loo-mean-flow`: the names by which methods find weights that ship.
+    """
+    shipped = base if base in SHIPPED_BACKBONES else EMBEDDED
     if isinstance(training, IPAdapterTraining):
-        changed = _changed_settings(training, IPAdapterTraining())
+        changed = _changed_settings(training, IPAdapterTraining(default_layout(base)))
         # Numbers need the name of their setting; the words explain themselves.
         parts = [
             str(value) if isinstance(value, str) else f"{name}-{value:g}" for name, value in changed.items()
         ]
-        return "-".join(["ip-adapter", *parts])
+        return "-".join([adapter_name("ip-adapter", shipped), *parts])
     changed = _changed_settings(training, LeaveOneOutTraining(training.aggregator))
-    return "-".join(["loo", training.aggregator, *(_name_part(*item) for item in changed.items())])
+    name = adapter_name(f"loo-{training.aggregator}", shipped)
+    return "-".join([name, *(_name_part(*item) for item in changed.items())])
 
 
 def _changed_settings(training: AdapterTraining, default: AdapterTraining) -> dict[str, object]:
@@ -144,15 +156,17 @@ def _encoder(workspace: TrainingWorkspace) -> Path:
 
 
 def _backbone(base: str, dtype: Dtype, workspace: TrainingWorkspace) -> Backbone:
-    """The built-in backbone (from the output folder if it is there) or a custom one."""
-    own = workspace.weights / "embedded"
-    path = str(own) if base == EMBEDDED and own.is_dir() else base
+    """A built-in backbone (from the output folder if it is there) or a custom one."""
+    own = workspace.weights / base
+    path = str(own) if base in SHIPPED_BACKBONES and own.is_dir() else base
     name, _, commit = ("", "", "") if Path(path).exists() else path.partition("@")
     spec = BackboneSpec(
         path=name or path,
         revision=commit or None,
         dtype=dtype,
         device=workspace.device.type,  # type: ignore[arg-type]
+        # It has no T5, and suites leave out the zeros that stand for its tokens.
+        max_sequence_length=0 if base == EMBEDDED_FLOW else None,
     )
     return Backbone.open(spec)
 

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from methods.backbone.locate import locate_checkpoint
-from methods.backbone.spec import EMBEDDED, BackboneSpec
+from methods.backbone.spec import EMBEDDED, EMBEDDED_FLOW, BackboneSpec
 from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.loop import PeriodicEvaluation, Schedule, optimize
@@ -27,8 +27,6 @@ from methods.tiny_sd.transformer import (
     velocity_error,
 )
 
-FLOW: Final = "embedded-flow"
-"""Folder of the pipeline, in the folder of the weights."""
 SUMMARY: Final = (
     "A complete pipeline in diffusers' layout at 64 px: the autoencoder and the text encoder of the tiny "
     "Stable Diffusion, and a transformer trained from scratch on rendered people by rectified flow. It "
@@ -77,7 +75,7 @@ def make_flow_backbone(workspace: TrainingWorkspace, schedule: Schedule, *, comm
         device=workspace.device,
         evaluation=PeriodicEvaluation(EVALUATE_EVERY, lambda: {"unseen": error()}),
     )
-    folder = workspace.weights / FLOW
+    folder = workspace.weights / EMBEDDED_FLOW
     if DistributedGroup.current().is_main:
         attributes.save(workspace.checkpoints / attributes_file)
         transformer.save_pretrained(emptied(workspace.checkpoints / "transformer"))

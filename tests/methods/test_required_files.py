@@ -10,6 +10,8 @@ from methods.backbone.spec import BackboneSpec
 from methods.catalog import locate_backbone, make, self_contained
 from methods.errors import MethodError
 from methods.interface import required_files
+from methods.ip_adapter.checkpoint import read_adapter
+from methods.leave_one_out.network import read_config
 
 
 @pytest.mark.parametrize("name", self_contained())
@@ -39,3 +41,32 @@ def test_shipped_backbone_is_found_and_an_incomplete_one_is_refused(tmp_path: Pa
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     with pytest.raises(MethodError, match=str(tmp_path)):
         locate_backbone(BackboneSpec(path=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "file"),
+    [
+        ("loo-attention", "network", "loo-attention-flow.safetensors"),
+        ("ip-adapter", "adapter", "ip-adapter-flow.safetensors"),
+    ],
+)
+def test_missing_weights_of_a_shipped_backbone_are_refused_by_name(
+    name: str, setting: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("methods.shipped.WEIGHTS", tmp_path)
+    (path, _) = make(name, {setting: "embedded-flow"}).required_files.values()
+    assert path == tmp_path / file
+    read = read_config if setting == "network" else read_adapter
+    with pytest.raises(MethodError, match=f"{file}: no such weights; train them with 'bench train") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_shipped_backbone_names_the_command_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("methods.backbone.locate.WEIGHTS", tmp_path)
+    for path, command in (("embedded", "backbone'"), ("embedded-flow", "backbone --family flow'")):
+        expected = f"{path}: the backbone {path} is missing; make it with 'bench train {command}"
+        with pytest.raises(MethodError, match=expected):
+            locate_backbone(BackboneSpec(path=path))

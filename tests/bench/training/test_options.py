@@ -20,6 +20,7 @@ from methods.errors import MethodError
 from methods.ip_adapter.training import IPAdapterTraining
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import SCHEDULE, LeaveOneOutTraining
+from methods.recipes.adapters import default_layout
 
 RENDERED = DatasetOptions()
 
@@ -43,7 +44,7 @@ def test_loo_command_contains_only_changed_settings() -> None:
 
 
 def test_ip_adapter_command_contains_all_settings() -> None:
-    settings = IPAdapterOptions(condition="other", tokens=3)
+    settings = IPAdapterOptions("plus", condition="other", tokens=3)
     assert ip_adapter_command(settings, AdapterOptions(), RENDERED) == (
         "bench train ip-adapter --layout plus --condition other --tokens 3 --hidden 128 --timestep-power 1.0 "
         "--summary-loss-weight 0.0"
@@ -58,7 +59,7 @@ def test_precisions_of_the_backbone_are_those_of_its_settings() -> None:
 
 def test_default_options_are_the_default_settings_of_the_methods() -> None:
     ip_adapter, loo = IPAdapterTraining(), LeaveOneOutTraining("mean")
-    assert vars(IPAdapterOptions()).items() <= vars(ip_adapter).items()
+    assert vars(IPAdapterOptions(default_layout("embedded"))).items() <= vars(ip_adapter).items()
     assert vars(LeaveOneOutOptions()).items() <= (vars(Objective()) | vars(loo)).items()
 
 

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 import torch
 
+from methods.backbone.backbone import Backbone
+from methods.backbone.spec import BackboneSpec
+from methods.catalog import make
 from methods.errors import MethodError
 from methods.ip_adapter.training import SCHEDULE, IPAdapterTraining
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import LeaveOneOutTraining
 from methods.pretraining.distributed import DistributedGroup
-from methods.recipes.adapters import default_name, make_adapter
+from methods.recipes.adapters import _backbone, default_name, make_adapter
+from methods.shipped import WEIGHTS
 
 
 def test_default_name_lists_changed_settings() -> None:
@@ -26,6 +30,34 @@ def test_default_name_lists_changed_settings() -> None:
     assert default_name(IPAdapterTraining("base", "other", timestep_power=2.0)) == (
         "ip-adapter-base-other-timestep_power-2"
     )
+
+
+@pytest.mark.parametrize("training", [LeaveOneOutTraining("mean"), IPAdapterTraining("time-resampler")])
+def test_default_name_for_a_shipped_backbone_is_that_of_the_method_s_weights(training: Any) -> None:
+    name = default_name(training, "embedded-flow")
+    changed = default_name(replace(training, tokens=16), "embedded-flow")
+    method, setting = ("loo-mean", "network") if name.startswith("loo") else ("ip-adapter", "adapter")
+    assert (name, changed) == (f"{method}-flow", f"{method}-flow-tokens-16")
+    assert make(method, {setting: "embedded-flow"}).weights[0] == WEIGHTS / f"{name}.safetensors"
+    assert make(method, {setting: "embedded"}).weights[0] == WEIGHTS / f"{method}.safetensors"
+    assert make(method).weights[0] == WEIGHTS / f"{method}.safetensors"
+
+
+def test_shipped_backbones_are_taken_from_the_output_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And without T5, no zeros stand for its tokens, as in the suites."""
+    specs: list[BackboneSpec] = []
+    monkeypatch.setattr(Backbone, "open", specs.append)
+    workspace: Any = SimpleNamespace(weights=tmp_path, device=torch.device("cpu"))
+    (tmp_path / "own").mkdir()
+    for base in ("embedded-flow", "embedded", "own"):
+        _backbone(base, "fp32", workspace)
+        (tmp_path / base).mkdir(exist_ok=True)
+        _backbone(base, "fp32", workspace)
+    flow, unet = str(tmp_path / "embedded-flow"), str(tmp_path / "embedded")
+    assert [spec.path for spec in specs] == ["embedded-flow", flow, "embedded", unet, "own", "own"]
+    assert [spec.max_sequence_length for spec in specs] == [0, 0, None, None, None, None]
 
 
 def test_each_process_chooses_its_gpu_before_the_backbone_is_loaded(
