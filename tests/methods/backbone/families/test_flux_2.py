@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import Flux2KleinPipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
+from diffusers.training_utils import compute_density_for_timestep_sampling
+from peft import LoraConfig
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -22,8 +24,12 @@ from tiny_transformers import SETTINGS, FlowFolders, spec_of
 from methods.backbone.backbone import Backbone
 from methods.backbone.locate import locate_checkpoint
 from methods.backbone.rectified_flow import RectifiedFlow
+from methods.catalog import make
+from methods.compute.seeding import seeded_generator
 from methods.dreambooth_lora.method import DreamBoothLora
 from methods.errors import MethodError
+from methods.finetuning.instance_images import EpochShuffler
+from methods.interface import Checkpoints
 from methods.lora.checkpoint import FILE
 from methods.subject import Request, Subject
 from methods.textual_inversion.embeddings import FILES
@@ -211,3 +217,72 @@ def test_diffusers_generates_the_same_image_from_a_trained_lora(
         layers = {name.partition(".lora_")[0] for name in stored.keys()}  # noqa: SIM118
     assert {"transformer.single_transformer_blocks.1.attn.to_out"} <= layers
     assert {"transformer.transformer_blocks.0.attn.to_out.0"} <= layers
+
+
+def official_losses(klein: Backbone, subject: Subject, method: DreamBoothLora) -> list[float]:
+    """The loop of diffusers' train_dreambooth_lora_flux2_klein.py, with this project's random numbers.
+
+    With the pipeline's layers of Qwen3; the script has those of FLUX.2 dev.
+    """
+    pipe = plain_pipeline(klein.folder)
+    scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(klein.folder, subfolder="scheduler")
+    pipe.vae.requires_grad_(False)
+    transformer = pipe.transformer.requires_grad_(False)
+    torch.manual_seed(1)
+    single = [f"single_transformer_blocks.{i}.attn.to_out" for i in range(24)]
+    targets = ["to_k", "to_q", "to_v", "to_out.0", "to_qkv_mlp_proj", *single]
+    config = LoraConfig(
+        r=method.rank, lora_alpha=method.rank, init_lora_weights="gaussian", target_modules=targets
+    )
+    transformer.add_adapter(config, "person")
+    parameters = [p for p in transformer.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=method.learning_rate, weight_decay=method.weight_decay)
+    mean = pipe.vae.bn.running_mean.view(1, -1, 1, 1)
+    deviation = torch.sqrt(pipe.vae.bn.running_var.view(1, -1, 1, 1) + pipe.vae.config.batch_norm_eps)
+    order, losses = EpochShuffler(len(subject.references), seed=1), []
+    for step in range(method.steps):
+        (row,) = order.rows(step, 1)
+        photo, generator = subject.references[row], seeded_generator(1, step)
+        pixels = pipe.image_processor.preprocess(photo.image.convert("RGB").resize((SIDE, SIDE), 3))
+        patches = pipe._patchify_latents(pipe.vae.encode(pixels).latent_dist.mode())
+        model_input = (patches - mean) / deviation
+        prompt = photo.caption.replace("{subject}", "sks woman")
+        with torch.no_grad():
+            embeds, text_ids = pipe.encode_prompt([prompt], max_sequence_length=TOKENS)
+        ids = pipe._prepare_latent_ids(model_input)
+        u = compute_density_for_timestep_sampling("none", 1, 0.0, 1.0, 1.29, generator=generator)
+        timesteps = scheduler.timesteps[(u * 1000).long()]
+        noise = torch.randn(model_input.shape, generator=generator)
+        sigmas = scheduler.sigmas[(scheduler.timesteps == timesteps).nonzero().item()]
+        noisy = (1.0 - sigmas) * model_input + sigmas * noise
+        prediction = transformer(
+            hidden_states=pipe._pack_latents(noisy),
+            timestep=timesteps / 1000,
+            guidance=None,
+            encoder_hidden_states=embeds,
+            txt_ids=text_ids,
+            img_ids=ids,
+            return_dict=False,
+        )[0]
+        prediction = pipe._unpack_latents_with_ids(prediction, ids)
+        loss = ((prediction - (noise - model_input)) ** 2).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+def test_losses_of_the_preset_are_those_of_the_official_script(
+    subject: Subject, klein: Backbone, tmp_path: Path
+) -> None:
+    """With a higher rate than the preset's, so that the weights change, and one photograph per step."""
+    changes = {"steps": 4, "learning_rate": 1e-2, "accumulation": 1, "mixed_precision": "no"}
+    shown = {"captions": "per-photo", "crop": "squeeze", "rank": 2}
+    method = make("dreambooth-lora", {"preset": "diffusers-readme-flux2", **changes, **shown})
+    assert isinstance(method, DreamBoothLora)
+    losses = method.learn(subject, Checkpoints({method.steps: tmp_path}), backbone=klein, seed=1)
+    expected = official_losses(klein, subject, method)
+    assert torch.allclose(losses, torch.tensor(expected), rtol=1e-3)
+    assert len({round(loss, 4) for loss in expected}) == method.steps
