@@ -83,7 +83,7 @@ class RunSession:
     @cached_property
     def workers(self) -> int:
         """Number of processes that generate images; the default depends on the memory that is free now."""
-        return self.planned.options.workers or default_workers(self.backbone)
+        return self.planned.options.workers or default_workers(self.backbone, self.methods.values())
 
     @property
     def floor(self) -> str:

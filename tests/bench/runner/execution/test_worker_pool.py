@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import psutil
 import pytest
+from fake_method import FakeMethod
 
 from bench.errors import ExitStatus
 from bench.runner.backbone_source import BackboneSource, environment
@@ -20,6 +23,7 @@ from bench.runner.execution.worker_pool import WorkerPool
 from bench.runs.run_folder import RunFolder
 from methods.backbone.spec import BackboneSpec
 from methods.errors import MethodError
+from methods.interface import MethodBase
 
 Bench = Callable[..., int]
 ROOT = Path(__file__).parents[4]
@@ -160,6 +164,38 @@ def test_default_number_of_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     assert default_workers(source("cpu", tmp_path, free // 5)) == 2
     assert default_workers(source("cuda", tmp_path)) == 3
+
+
+@dataclass(frozen=True)
+class WithNetworks(MethodBase):
+    """A method with networks of its own, or with images made elsewhere."""
+
+    name: ClassVar[str] = "with-networks"
+    file: Path
+    has_costs: bool = True  # type: ignore[misc]
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        return (self.file,)
+
+
+def test_networks_of_a_method_count_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(worker_count, "cores", lambda: 64)
+    monkeypatch.setattr(worker_count, "gpu_count", lambda: 0)
+    free = 20 * 2**30
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    file = tmp_path / "networks"
+    with file.open("wb") as stream:
+        stream.truncate(free // 5)
+    plain: Any = FakeMethod()
+    networks, images = WithNetworks(file), WithNetworks(file, has_costs=False)
+    assert default_workers(None, [plain, images]) == 13
+    assert default_workers(None, [plain, networks]) == 2
+    # The method, not the run, chooses the device: several workers would share one GPU.
+    monkeypatch.setattr(worker_count, "gpu_count", lambda: 4)
+    assert default_workers(None, [plain, networks]) == 1
+    assert default_workers(None, [plain, images]) == 13
+    assert default_workers(source("cuda", tmp_path), [networks]) == 4
 
 
 def test_control_group_limits_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

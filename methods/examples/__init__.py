@@ -1,0 +1,1 @@
+"""Methods from outside the catalogue, written as a package of its own would write them."""
