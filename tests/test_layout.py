@@ -29,7 +29,6 @@ TESTED_INDIRECTLY = {
         "methods.backbone.state_guard",
     },
     "methods/backbone/test_families.py": {
-        "methods.backbone.families.single_file",
         "methods.backbone.families.stable_diffusion",
         "methods.backbone.families.stable_diffusion_xl",
         "methods.backbone.attention.unet",

@@ -10,6 +10,7 @@ from diffusers import ModelMixin, TorchAoConfig
 
 from methods.backbone.families.catalog import denoiser_class, networks_of
 from methods.backbone.families.interface import Denoiser
+from methods.backbone.families.single_file import check_transformer
 from methods.backbone.locate import CheckpointLocation
 from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
@@ -24,7 +25,7 @@ def load_pipeline(source: CheckpointLocation, dtype: torch.dtype, quantization: 
     if quantization is not None and family.part != "transformer":
         raise MethodError(f"backbone: quantization = {quantization!r} is for transformers; leave it out")
     with quiet():
-        if source.single is None:
+        if source.single is None or family.part == "transformer":
             pipe = _from_folder(source, family, dtype, quantization)
         else:
             pipe = _from_single_file(source, family, dtype)
@@ -45,6 +46,8 @@ def _from_folder(
     for name, cls in family.networks.items():
         if name == "vae":
             parts[name] = _load_vae(source, family, dtype)
+        elif source.in_single_file(name):
+            parts[name] = _load_transformer_file(source, cls, dtype, quantization)
         elif name in source.parts:
             options = quantization_options(quantization) if name == family.part else {}
             parts[name] = _load_network(folder, name, cls, dtype, variant=variant, **options)
@@ -71,17 +74,41 @@ def _from_single_file(source: CheckpointLocation, family: type[Denoiser], dtype:
             **family.disabled,
         )
     except LOAD_FAULTS as error:
-        raise MethodError(
-            f"{source.single}: cannot be loaded ({first_line(error)}); is config {folder} of the same model?"
-        ) from error
+        raise MethodError(_single_file_error(source, error)) from error
     for part, module in networks_of(pipe).items():
-        # Weights missing in the file stay on the meta device.
-        if missing := sorted(name for name, p in module.named_parameters() if p.is_meta):
-            raise MethodError(
-                f"{source.single}: {len(missing)} weights of {part} are missing, such as {missing[0]}; "
-                "get the whole file again"
-            )
+        _check_complete(source.single, part, module)
     return pipe
+
+
+def _load_transformer_file(
+    source: CheckpointLocation, cls: Any, dtype: torch.dtype, quantization: str | None
+) -> Any:
+    """The transformer of a single file, with the config of the folder that has the other parts."""
+    assert source.single is not None
+    if quantization is not None:
+        raise MethodError(f"{source.single}: quantization is for a folder; leave it out for a single file")
+    options = {"subfolder": "transformer", "torch_dtype": dtype, "local_files_only": True}
+    try:
+        module = cls.from_single_file(str(source.single), config=str(source.folder), **options)
+    except (*LOAD_FAULTS, IndexError) as error:
+        raise MethodError(_single_file_error(source, error)) from error
+    _check_complete(source.single, "transformer", module)
+    check_transformer(source.single, sum(tensor.numel() for tensor in module.state_dict().values()))
+    return module
+
+
+def _check_complete(file: Path | None, part: str, module: Any) -> None:
+    """Raise MethodError for weights that the file does not have: they stay on the meta device."""
+    if missing := sorted(name for name, p in module.named_parameters() if p.is_meta):
+        raise MethodError(
+            f"{file}: {len(missing)} weights of {part} are missing, such as {missing[0]}; "
+            "get the whole file again"
+        )
+
+
+def _single_file_error(source: CheckpointLocation, error: BaseException) -> str:
+    reason = first_line(error)
+    return f"{source.single}: cannot be loaded ({reason}); is config {source.folder} of the same model?"
 
 
 def _load_vae(source: CheckpointLocation, family: type[Denoiser], dtype: torch.dtype) -> Any:
@@ -93,7 +120,7 @@ def _load_vae(source: CheckpointLocation, family: type[Denoiser], dtype: torch.d
         raise MethodError(_load_error(source.vae_config, error)) from error
     if source.vae is not None:
         return _load_network(source.vae.parent, source.vae.name, cls, dtype)
-    if source.single is None:
+    if not source.in_single_file("vae"):
         return _load_network(source.folder, "vae", cls, dtype, variant=source.variant)
     return cls.from_single_file(
         str(source.single),

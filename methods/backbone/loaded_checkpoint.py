@@ -31,7 +31,7 @@ class LoadedCheckpoint:
 
     @property
     def folder(self) -> Path:
-        """The folder of the configs and tokenizers, and of the weights unless they are a single file."""
+        """The folder of the configs and tokenizers, and of the weights that are not in a single file."""
         return self.source.folder
 
     @property

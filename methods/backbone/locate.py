@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -27,13 +28,13 @@ class CheckpointLocation:
     """The files of one backbone."""
 
     folder: Path
-    """Folder of the configs and tokenizers, and of the weights unless there is a single file."""
+    """Folder of the configs and tokenizers, and of the weights that are not in a single file."""
     pipeline: str
     """The class name in model_index.json."""
     parts: tuple[str, ...]
     """The parts of the pipeline that the checkpoint has, such as `unet`, `vae`, `tokenizer`."""
     single: Path | None = None
-    """The one file with all weights, under the original names."""
+    """The file with all weights, or those of the transformer, under the original names."""
     variant: str | None = None
     vae: Path | None = None
     """Folder of an autoencoder that replaces the checkpoint's own."""
@@ -56,9 +57,12 @@ class CheckpointLocation:
     @property
     def weights(self) -> tuple[Path, ...]:
         """The weight files that are loaded, and no others."""
-        if self.single is not None:
-            return (self.single, *(() if self.vae is None else self.part_files("vae")))
-        return tuple(path for part in self.parts if part in STEMS for path in self.part_files(part))
+        networks = [part for part in self.parts if part in STEMS]
+        return tuple(dict.fromkeys(path for part in networks for path in self.part_files(part)))
+
+    def in_single_file(self, part: str) -> bool:
+        """Whether a network is read from the single file: of a transformer's pipeline only that itself."""
+        return self.single is not None and (part == "transformer" or "transformer" not in self.parts)
 
     def part_files(self, part: str) -> tuple[Path, ...]:
         """The weight files of one part's network, or all files of a tokenizer or scheduler.
@@ -67,6 +71,8 @@ class CheckpointLocation:
         """
         if part == "vae" and self.vae is not None:
             return weight_files(self.vae, STEMS["vae"], None)
+        if self.single is not None and part in STEMS and self.in_single_file(part):
+            return (self.single,)
         folder = self.folder / part
         if not folder.is_dir():
             raise MethodError(f"{folder}: no such folder; get the backbone again, with all its parts")
@@ -107,7 +113,7 @@ def locate_checkpoint(spec: BackboneSpec, *, fetch: bool, check: bool = True) ->
     location = _locate(spec, fetch)
     if spec.vae is not None:
         location = replace(location, vae=_vae(spec.vae, fetch))
-    if check and location.single is None:
+    if check:
         for part in location.parts:
             location.part_files(part)
     return location
@@ -118,9 +124,7 @@ def _locate(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
     if path.suffix in (".safetensors", ".ckpt", ".pt", ".pth", ".bin") and not path.is_dir():
         return _single_file(spec, fetch)
     if spec.config is not None:
-        raise MethodError(
-            f"backbone {spec.path}: config is only for a single .safetensors file; leave it out"
-        )
+        raise MethodError(f"{spec.path}: config is only for a single .safetensors file; leave it out")
     folder = _folder(spec, fetch)
     return CheckpointLocation(folder, *_pipeline(folder, t5=spec.t5), variant=spec.variant)
 
@@ -151,17 +155,12 @@ def _folder(spec: BackboneSpec, fetch: bool) -> Path:
     if (folder / "model_index.json").is_file():
         return folder
     if folder.exists():
-        raise MethodError(
-            f"{folder}: no model_index.json; expected a Stable Diffusion folder in diffusers' layout"
-        )
+        raise MethodError(f"{folder}: no model_index.json; expected a folder in diffusers' layout")
     if spec.path in SHIPPED_BACKBONES:
         made_by = "bench train backbone" + (" --family flow" if spec.path == EMBEDDED_FLOW else "")
         raise MethodError(f"{folder}: the backbone {spec.path} is missing; make it with '{made_by}'")
     if not is_hub_id(spec.path):
-        raise MethodError(
-            f"{folder}: no such folder; give a Stable Diffusion folder, a hub id, a .safetensors file, "
-            "or 'embedded'"
-        )
+        raise MethodError(f"{folder}: no such folder; give one, a hub id, a .safetensors file, or 'embedded'")
     return snapshot(spec.path, spec.revision, ["model_index.json", *_patterns(spec.variant)], fetch)
 
 
@@ -172,7 +171,7 @@ def _single_file(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
             f"{file}: only .safetensors checkpoints are supported, because a pickle can run code; convert it"
         )
     if not file.is_file():
-        raise MethodError(f"{file}: no such file; expected a Stable Diffusion checkpoint")
+        raise MethodError(f"{file}: no such file; expected a checkpoint")
     if spec.variant is not None:
         raise MethodError(f"{file}: a single file has no variants; leave variant out")
     family = checkpoint_family(file)
@@ -181,8 +180,8 @@ def _single_file(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
             f"{file}: a single file of {family} contains no configs and no tokenizer; set config to the "
             f"folder or the hub id of the model that it was made from, such as {EXAMPLE_CONFIGS[family]}"
         )
-    folder = _configs(spec.config, fetch)
-    pipeline, parts = _pipeline(folder)
+    folder = _configs(spec.config, fetch, weights=family in ("sd3", "flux"))
+    pipeline, parts = _pipeline(folder, t5=spec.t5)
     expected = config_family(pipeline, _json(folder / parts[0] / "config.json"))
     if family != expected:
         raise MethodError(f"{file}: the file is of {family}, but config {spec.config} is of {expected}")
@@ -205,7 +204,8 @@ def _vae(vae: str, fetch: bool) -> Path:
     )
 
 
-def _configs(config: str, fetch: bool) -> Path:
+def _configs(config: str, fetch: bool, *, weights: bool) -> Path:
+    """The folder of a single file's configs; `weights`: with the weights of all but the transformer."""
     folder = Path(config).expanduser()
     if (folder / "model_index.json").is_file():
         return folder
@@ -215,15 +215,15 @@ def _configs(config: str, fetch: bool) -> Path:
             f"config {config}: no model_index.json there; expected a folder in diffusers' layout "
             "or a hub id with its commit, 'owner/name@commit'"
         )
-    patterns = ["model_index.json", *(f"{part}/*{end}" for part in PARTS for end in CONFIGS)]
-    return snapshot(path, revision or None, patterns, fetch)
+    stems = {part: stem for part, stem in STEMS.items() if part != "transformer"} if weights else {}
+    return snapshot(path, revision or None, ["model_index.json", *_patterns(None, stems)], fetch)
 
 
-def _patterns(variant: str | None) -> list[str]:
-    """Return the patterns of the files to download."""
+def _patterns(variant: str | None, stems: Mapping[str, str] = STEMS) -> list[str]:
+    """Return the patterns of the files to download: configs of all parts, weights of those in `stems`."""
     infix = f".{variant}" if variant else ""
     patterns = [f"{part}/*{end}" for part in PARTS for end in CONFIGS]
-    for part, stem in STEMS.items():
+    for part, stem in stems.items():
         patterns += [f"{part}/{stem}{infix}.safetensors", f"{part}/{stem}{infix}-*-of-*.safetensors"]
     return patterns
 

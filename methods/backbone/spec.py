@@ -25,14 +25,16 @@ class BackboneSpec:
 
     path: str = EMBEDDED
     """A folder of Stable Diffusion (1, 2, XL, 3, 3.5), FLUX.1 or FLUX.2 klein in diffusers' layout, a hub id,
-    a single `.safetensors` file (of 1, 2 or XL), or `embedded` or `embedded-flow`, which ship."""
+    a single `.safetensors` file (not of FLUX.2; of SD 3 and FLUX.1 only the transformer is read), or `embedded`
+    or `embedded-flow`, which ship."""
     revision: str | None = None
     """The hub's commit, 40 digits; required for a hub id, ignored for a folder."""
     variant: str | None = None
     """Variant of the weight files, such as `fp16` for `model.fp16.safetensors`; None: no variant."""
     config: str | None = None
     """For a single file: the folder, or hub id and commit (`owner/name@commit`), of the model it was made
-    from. Supplies configs, tokenizers and scheduler, including the U-Net's prediction type."""
+    from. Supplies configs, tokenizers and scheduler, including the U-Net's prediction type; for SD 3 and
+    FLUX.1 the autoencoder and the text encoders, too."""
     vae: str | None = None
     """Folder, or hub id and commit (`owner/name@commit`), of another autoencoder, such as an SDXL one for
     half precision; None: the checkpoint's own."""

@@ -223,7 +223,10 @@ def test_incomplete_checkpoint_is_refused(single: Path, tiny_pipelines: SmallFol
     assert_refused(cut, "not a complete safetensors file", config=config)
     assert_refused(tmp_path / "none.safetensors", "no such file", config=config)
     assert_refused(tmp_path / "old.ckpt", "only .safetensors", config=config)
-    assert_refused(tiny_pipelines["sdxl"] / "unet" / "diffusion_pytorch_model.safetensors", "neither an SD 1")
+    assert_refused(
+        tiny_pipelines["sdxl"] / "unet" / "diffusion_pytorch_model.safetensors",
+        "neither a checkpoint of SD 1",
+    )
     assert_refused(single, "no variants", config=config, variant="fp16")
     assert_refused(tiny_pipelines["sdxl"], "config is only for a single", config=config)
 
