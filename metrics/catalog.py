@@ -10,21 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from metrics.encoders.runtime.feature_store import FeatureStore
 from metrics.encoders.runtime.image_cache import ImageCache
-from metrics.interface import (
-    Better,
-    Features,
-    MetricBase,
-    MetricError,
-    RealPhoto,
-    SampleMetric,
-    Score,
-    SetMetric,
-)
+from metrics.interface import Better, MetricError, SampleMetric, SetMetric, optional_member
 from metrics.networks import ENCODERS as ENCODERS
 from metrics.networks import Kind
 from metrics.scores import copying, distribution, diversity, identity, prior_drift, prompt_match
@@ -146,40 +134,12 @@ def open_encoder(name: str) -> Any:
     return _Encoders({})[name]
 
 
-def of_priors(metric: SampleMetric) -> bool:
-    """Whether a metric scores class images (see `MetricBase.of_priors`)."""
-    return bool(_optional(metric, "of_priors"))
-
-
 def of_people(metric: SampleMetric) -> bool:
     """Whether a metric applies to people only: it uses a face network, or sets `MetricBase.of_people`."""
     entry = METRICS.get(f"{metric.name}@{metric.encoder}")
     if entry is None:
-        return bool(_optional(metric, "of_people"))
+        return bool(optional_member(metric, "of_people"))
     return any({"face", "detector"} & ENCODERS[name].serves for name in (entry.encoder, *entry.parts))
-
-
-def needs_backbone(metric: SampleMetric) -> bool:
-    """Whether a metric reads the backbone's image of subject images (see `MetricBase.needs_backbone`)."""
-    return bool(_optional(metric, "needs_backbone"))
-
-
-def calibration(metric: SampleMetric, real: Sequence[RealPhoto]) -> dict[str, float | None]:
-    """What a metric derives from real photographs (see `MetricBase.calibration`); empty for most."""
-    own = getattr(metric, "calibration", None)
-    return {} if own is None else dict(own(real))
-
-
-def measure_rest(metric: SetMetric, generated: Features, real: Features, rest: NDArray[np.bool_]) -> Score:
-    """The score of the rows `rest` of a set (see `MetricBase.measure_rest`)."""
-    own = getattr(metric, "measure_rest", None)
-    score: Score = metric.measure(generated[rest], real) if own is None else own(generated, real, rest)
-    return score
-
-
-def _optional(metric: SampleMetric, member: str) -> Any:
-    """An optional member, with its default for classes that do not derive from `MetricBase`."""
-    return getattr(metric, member, getattr(MetricBase, member))
 
 
 def examine(

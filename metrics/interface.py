@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,3 +162,31 @@ class MetricBase:
 
 class MetricError(Exception):
     """A metric cannot be computed. The message names what is missing, where it was searched, and a remedy."""
+
+
+def of_priors(metric: SampleMetric) -> bool:
+    """Whether a metric scores class images (see `MetricBase.of_priors`)."""
+    return bool(optional_member(metric, "of_priors"))
+
+
+def needs_backbone(metric: SampleMetric) -> bool:
+    """Whether a metric reads the backbone's image of subject images (see `MetricBase.needs_backbone`)."""
+    return bool(optional_member(metric, "needs_backbone"))
+
+
+def calibration(metric: SampleMetric, real: Sequence[RealPhoto]) -> dict[str, float | None]:
+    """What a metric derives from real photographs (see `MetricBase.calibration`); empty for most."""
+    own = getattr(metric, "calibration", None)
+    return {} if own is None else dict(own(real))
+
+
+def measure_rest(metric: SetMetric, generated: Features, real: Features, rest: NDArray[np.bool_]) -> Score:
+    """The score of the rows `rest` of a set (see `MetricBase.measure_rest`)."""
+    own = getattr(metric, "measure_rest", None)
+    score: Score = metric.measure(generated[rest], real) if own is None else own(generated, real, rest)
+    return score
+
+
+def optional_member(metric: SampleMetric, member: str) -> Any:
+    """An optional member, with its default for classes that do not derive from `MetricBase`."""
+    return getattr(metric, member, getattr(MetricBase, member))

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bench.analysis.scored_rows import clusters_of
-from bench.analysis.statistics import LEVEL, Estimate, Pair, PairedDifference, holm, holm_levels, pair_means
+from bench.analysis.holm import holm, holm_levels
+from bench.analysis.scored_rows import clusters_of, pair_means
+from bench.analysis.statistics import LEVEL, Estimate, Pair, PairedDifference
 from bench.runs.records.tables import ScoreRow
 
 ALPHA: Final = 1 - LEVEL

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from bench.analysis.columns import ImageColumn
-from bench.analysis.statistics import kendall_tau
+from bench.analysis.statistics import Floats
 from bench.runs.finished_run import Column
 from metrics.catalog import ENCODERS
 
@@ -63,3 +63,11 @@ def _higher_of_separable_pairs(column: ImageColumn, methods: set[str]) -> dict[f
 def _is_face_network(encoder: str) -> bool:
     """Custom encoders of an identity metric count as face networks."""
     return encoder not in ENCODERS or "face" in ENCODERS[encoder].serves
+
+
+def kendall_tau(x: Floats, y: Floats) -> float:
+    """Kendall's tau-b (1945) of two vectors of means; NaN where one of them ties all methods."""
+    above = np.triu_indices(len(x), 1)
+    signs = [np.sign(z[above[0]] - z[above[1]]) for z in (x, y)]
+    pairs = float(np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum()))
+    return float((signs[0] * signs[1]).sum() / pairs) if pairs else float("nan")

@@ -1,11 +1,11 @@
 """One row of the comparison table in one column: its scores, their people and prompts, its mean."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.analysis.statistics import Estimate, Pair, estimate, pair_means
+from bench.analysis.statistics import Estimate, Pair, estimate
 from bench.runs.finished_run import Column, FinishedRun, OverlapKind
 from bench.runs.records.tables import ScoreRow
 from bench.suite.prompts import PRIOR
@@ -64,3 +64,11 @@ def scored(rows: Iterable[ScoreRow]) -> list[tuple[ScoreRow, float]]:
 def clusters_of(row: ScoreRow) -> Pair:
     """The person and prompt of an image; prompts that differ from person to person count as one."""
     return row.identity, row.category if row.category in ONE_PROMPT else row.prompt
+
+
+def pair_means(values: Sequence[float], pairs: Sequence[Pair]) -> dict[Pair, float]:
+    """The mean over the samples of each (identity, prompt)."""
+    found: dict[Pair, list[float]] = {}
+    for value, pair in zip(values, pairs, strict=True):
+        found.setdefault(pair, []).append(value)
+    return {pair: sum(members) / len(members) for pair, members in found.items()}

@@ -10,7 +10,7 @@ Method, in ten lines:
 6. Skewness is corrected by Hall's (1992) cubic transformation, so that the interval may be asymmetric.
 7. A share of images has Wilson's (1927) interval at the effective number of images.
 8. Fewer than five people get no interval and no verdict.
-9. Compared differences are corrected by Holm (1979); their intervals have the level that Holm tested them at.
+9. Compared differences are corrected by Holm (1979), see `holm.py`; their intervals have the level it tested.
 10. `fixed_prompts=True` takes the prompts as given: only people vary.
 """
 
@@ -145,42 +145,6 @@ def spread_of_difference(
     return PairedDifference(mean, len(x), spread)
 
 
-def pair_means(values: Sequence[float], pairs: Sequence[Pair]) -> dict[Pair, float]:
-    """The mean over the samples of each (identity, prompt)."""
-    found: dict[Pair, list[float]] = {}
-    for value, pair in zip(values, pairs, strict=True):
-        found.setdefault(pair, []).append(value)
-    return {pair: sum(members) / len(members) for pair, members in found.items()}
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down correction: the adjusted p-values, in the order given."""
-    adjusted = [1.0] * len(p)
-    running = 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        running = max(running, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = running
-    return adjusted
-
-
-def holm_levels(p: Sequence[float], level: float = LEVEL) -> list[float]:
-    """The level of the interval that excludes 0 exactly where Holm's correction rejects, in the order given.
-
-    Holm compares the i-th smallest of m p-values with alpha / (m - i + 1) and stops at the first that is
-    larger; every later one has the interval of the one that stopped it.
-    """
-    alpha, count = 1 - level, len(p)
-    levels = [0.0] * count
-    divisor = count
-    stopped = False
-    for rank, i in enumerate(sorted(range(count), key=lambda i: p[i])):
-        if not stopped:
-            divisor = count - rank
-            stopped = p[i] > alpha / divisor
-        levels[i] = 1 - alpha / divisor
-    return levels
-
-
 def jackknife(whole: float, without: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
     """Interval of a statistic from its values with one identity left out at a time (Efron & Stein 1981).
 
@@ -193,14 +157,6 @@ def jackknife(whole: float, without: Sequence[float], level: float = LEVEL) -> t
     error = float(np.sqrt((g - 1) / g * ((spread - spread.mean()) ** 2).sum()))
     width = error * float(stdtrit(g - 1, (1 + level) / 2))
     return whole - width, whole + width
-
-
-def kendall_tau(x: Floats, y: Floats) -> float:
-    """Kendall's tau-b (1945) of two vectors of means; NaN where one of them ties all methods."""
-    above = np.triu_indices(len(x), 1)
-    signs = [np.sign(z[above[0]] - z[above[1]]) for z in (x, y)]
-    pairs = float(np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum()))
-    return float((signs[0] * signs[1]).sum() / pairs) if pairs else float("nan")
 
 
 @lru_cache(maxsize=64)

@@ -39,8 +39,8 @@ from bench.scoring.score_digest import score_digest
 from bench.scoring.set_scores import RealPhotos, SetImage, SetSubject, set_rows
 from bench.scoring.suite_metrics import Metrics, title
 from bench.suite.prompts import PRIOR
-from metrics.catalog import calibration, needs_backbone, of_people
-from metrics.interface import RealPhoto, SampleMetric, Score
+from metrics.catalog import of_people
+from metrics.interface import RealPhoto, SampleMetric, Score, calibration, needs_backbone
 
 NO_PERSON: Final = "not a person"
 ADDED: Final = "added"

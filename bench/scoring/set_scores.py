@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from bench.runs.records.tables import REAL_SET_SAME, SetRow
-from metrics.catalog import measure_rest
-from metrics.interface import Features, Score, SetMetric
+from metrics.interface import Features, Score, SetMetric, measure_rest
 
 T = TypeVar("T")
 MAX_OPEN: Final = 64

@@ -8,8 +8,8 @@ from typing import Any, Final
 from bench.runs.fingerprint import digest_of
 from bench.runs.source_code.digests import definition_digests
 from bench.suite.suite import Suite
-from metrics.catalog import make, of_priors
-from metrics.interface import MetricError, SampleMetric, SetMetric
+from metrics.catalog import make
+from metrics.interface import MetricError, SampleMetric, SetMetric, of_priors
 
 Metric = SampleMetric | SetMetric
 PACKAGE: Final = "metrics"

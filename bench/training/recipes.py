@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.progress import reporting
+from bench.training.card_commands import ip_adapter_command, loo_command
 from bench.training.options import (
     AdapterOptions,
     BackboneFamily,
@@ -14,8 +15,6 @@ from bench.training.options import (
     LeaveOneOutOptions,
     ScheduleOptions,
     TinySdOptions,
-    ip_adapter_command,
-    loo_command,
 )
 from bench.training.workspace import TrainingPaths, adapter_workspace, rendered_workspace, torch_device
 

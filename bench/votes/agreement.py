@@ -14,7 +14,8 @@ from statistics import fmean
 import numpy as np
 
 from bench.analysis.comparison_table import ComparisonTable
-from bench.analysis.statistics import Estimate, Pair, kendall_tau
+from bench.analysis.rank_agreement import kendall_tau
+from bench.analysis.statistics import Estimate, Pair
 from bench.runs.finished_run import Column, FinishedRun
 from bench.votes.answers import Vote
 from bench.votes.clusters import clustered_estimate

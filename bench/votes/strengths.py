@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.contrasts import ALPHA, Verdict
-from bench.analysis.statistics import LEVEL, Estimate, Pair, holm, holm_levels
+from bench.analysis.holm import holm, holm_levels
+from bench.analysis.statistics import LEVEL, Estimate, Pair
 from bench.votes.clusters import clustered_estimate
 
 PRIOR_SD: Final = 3.0

@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.statistics import LEVEL, Pair, estimate, holm, paired_difference
+from bench.analysis.holm import holm
+from bench.analysis.statistics import LEVEL, Pair, estimate, paired_difference
 from bench.atomic_io import write_text
 from bench.markdown import table
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import pytest
 
-from metrics.catalog import ENCODERS, METRICS, examine, make, of_people, of_priors
-from metrics.interface import Better, MetricBase, MetricError, RealPhoto, Sample, Score
+from metrics.catalog import ENCODERS, METRICS, examine, make, of_people
+from metrics.interface import Better, MetricBase, MetricError, RealPhoto, Sample, Score, of_priors
 
 
 @dataclass(frozen=True)

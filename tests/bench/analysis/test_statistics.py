@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, t
 
+from bench.analysis.holm import holm, holm_levels
+from bench.analysis.rank_agreement import kendall_tau
+from bench.analysis.scored_rows import pair_means
 from bench.analysis.statistics import (
     LEVEL,
     MIN_PEOPLE,
     Pair,
     estimate,
-    holm,
-    holm_levels,
     jackknife,
-    kendall_tau,
-    pair_means,
     paired_difference,
 )
 

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from bench.training.card_commands import ip_adapter_command, loo_command
 from bench.training.options import (
     AdapterOptions,
     BackboneDtype,
@@ -12,8 +13,6 @@ from bench.training.options import (
     IPAdapterOptions,
     LeaveOneOutOptions,
     ScheduleOptions,
-    ip_adapter_command,
-    loo_command,
 )
 from methods.backbone.spec import Dtype
 from methods.errors import MethodError

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from metrics.catalog import make, needs_backbone, of_priors
-from metrics.interface import Sample, SampleMetric, Score
+from metrics.catalog import make
+from metrics.interface import Sample, SampleMetric, Score, needs_backbone, of_priors
 from metrics.scores.prior_drift import NO_OWN, Bleed, Drift
 from metrics.statistics.pairwise_distance import squared_distances
 
