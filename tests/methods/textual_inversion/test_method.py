@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
 from PIL.Image import Image
+from plain_pipeline import first_image, plain_pipeline
 from safetensors.torch import load_file
 from tiny_pipelines import SmallFolders
 
@@ -33,19 +33,10 @@ REQUEST = Request("a photo of {subject}, smiling", 3)
 
 def diffusers_image(folder: Path, fit: Path) -> Image:
     """The image of diffusers' pipeline with its own loader."""
-    pipe = DiffusionPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None)
-    pipe.set_progress_bar_config(disable=True)
+    pipe = plain_pipeline(folder)
     for name, (tokenizer, encoder, *_) in zip(FILES, text_encoders_of(pipe), strict=False):
         pipe.load_textual_inversion(fit, weight_name=name, tokenizer=tokenizer, text_encoder=encoder)
-    image: Image = pipe(
-        ["a photo of <person>, smiling"] * 2,
-        num_inference_steps=2,
-        guidance_scale=3.0,
-        height=64,
-        width=64,
-        generator=[torch.Generator().manual_seed(3) for _ in range(2)],
-    ).images[0]
-    return image
+    return first_image(pipe, "a photo of <person>, smiling")
 
 
 def test_diffusers_generates_the_same_image(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
 from PIL.Image import Image
+from plain_pipeline import first_image, plain_pipeline
 from safetensors.torch import load_file
 from tiny_transformers import FlowFolders, spec_of
 from torch import Tensor
@@ -29,23 +29,14 @@ REQUEST = Request("a photo of {subject}, smiling", 3)
 
 def diffusers_image(folder: Path, fit: Path) -> Image:
     """The image of diffusers' pipeline with its own loaders, as the script's model card shows them."""
-    pipe = DiffusionPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None)
-    pipe.set_progress_bar_config(disable=True)
+    pipe = plain_pipeline(folder)
     pipe.load_lora_weights(fit, weight_name=FILE)
     embeddings = load_file(fit / EMBEDDINGS)
     for name, (tokenizer, encoder, *_) in zip(("clip_l", "clip_g"), text_encoders_of(pipe), strict=False):
         pipe.load_textual_inversion(
             embeddings[name], token=["<s0>", "<s1>"], tokenizer=tokenizer, text_encoder=encoder
         )
-    image: Image = pipe(
-        ["a photo of <s0><s1> woman, smiling"] * 2,
-        num_inference_steps=2,
-        guidance_scale=3.0,
-        height=64,
-        width=64,
-        generator=[torch.Generator().manual_seed(3) for _ in range(2)],
-    ).images[0]
-    return image
+    return first_image(pipe, "a photo of <s0><s1> woman, smiling")
 
 
 def test_diffusers_generates_the_same_image(
