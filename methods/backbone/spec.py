@@ -25,8 +25,8 @@ class BackboneSpec:
 
     path: str = EMBEDDED
     """A folder of Stable Diffusion (1, 2, XL, 3, 3.5), FLUX.1 or FLUX.2 klein in diffusers' layout, a hub id,
-    a single `.safetensors` file (not of FLUX.2; of SD 3 and FLUX.1 only the transformer is read), or `embedded`
-    or `embedded-flow`, which ship."""
+    a single `.safetensors` file (not of FLUX.2; of SD 3 and FLUX.1 only the transformer is read), or
+    `embedded` or `embedded-flow`, which ship."""
     revision: str | None = None
     """The hub's commit, 40 digits; required for a hub id, ignored for a folder."""
     variant: str | None = None
