@@ -1,5 +1,6 @@
 """`bench train ip-adapter` and `loo` on a custom dataset: two steps, and the origin in the weights."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from bench.runs.training_overlap import overlapping_names
 from bench.suite.suite import DatasetSettings
 from methods.catalog import make
 from methods.interface import trained_on
+from methods.leave_one_out.network import read_config
+
+sys.path.append(str(Path(__file__).parents[2] / "methods" / "fakes"))
+from tiny_pipelines import SIDE
+from tiny_transformers import WRITERS
 
 Bench = Callable[..., int]
 FILE = {"ip-adapter": "adapter", "loo-mean": "network"}
@@ -54,6 +60,19 @@ def test_two_steps_on_a_folder_write_weights_and_card(
     # Another dataset's checkpoint must never be resumed.
     assert [path.name.startswith("folder-crowd-") for path in (folder.parent / "work").iterdir()] == [True]
     assert list((folder.parent / "work").glob(f"*/{name}.pt"))
+
+
+def test_leave_one_out_on_a_transformer_is_trained_and_resumed(folder: Path, bench: Bench) -> None:
+    here = folder.parent
+    WRITERS["sd3"](here / "backbone")
+    options = ("--base", "backbone", "--dataset", "folder", "--root", "crowd", "--side", SIDE, "--batch", 2)
+    words = ("train", "loo", "--aggregator", "mean", *options, "--checkpoints", "work", "--out", "made")
+    for steps in (1, 2):
+        assert bench(*words, "--steps", steps, "--device", "cpu") == 0
+    config = read_config(here / "made" / "loo-mean.safetensors")
+    assert (config.family, config.steps) == ("sd3", 2)
+    (curve,) = (here / "work").glob("*/loo-mean.csv")
+    assert [line.partition(",")[0] for line in curve.read_text().splitlines()] == ["step", "1", "2"]
 
 
 @pytest.mark.parametrize("family", ["unet", "flow"])
