@@ -114,9 +114,9 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
     ),
     "diffusers-readme-flux2": Preset(
         "diffusers examples/dreambooth/README_flux2.md (commit 58eb52c), the commands for FLUX.2 klein 4B and "
-        "9B and the defaults of train_dreambooth_lora_flux2_klein.py; without its 8-bit optimiser, and in bf16 "
-        "in place of fp8; text from layers 9, 18 and 27 of Qwen3 as in the pipeline, where the script has "
-        "FLUX.2 dev's 10, 20 and 30",
+        "9B and the defaults of train_dreambooth_lora_flux2_klein.py; without its 8-bit optimiser, in bf16 in "
+        "place of fp8; text from layers 9, 18 and 27 of Qwen3 as in the pipeline, where the script has those "
+        "of FLUX.2 dev, 10, 20 and 30",
         {
             "latents": "mode",
             "weight_decay": 1e-4,
