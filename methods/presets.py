@@ -113,10 +113,10 @@ DREAMBOOTH: Final[dict[str, Preset]] = {
         _AI_TOOLKIT,
     ),
     "diffusers-readme-flux2": Preset(
-        "diffusers examples/dreambooth/README_flux2.md (commit 58eb52c), the commands for FLUX.2 klein 4B and "
-        "9B and the defaults of train_dreambooth_lora_flux2_klein.py; without its 8-bit optimiser, in bf16 in "
-        "place of fp8; text from layers 9, 18 and 27 of Qwen3 as in the pipeline, where the script has those "
-        "of FLUX.2 dev, 10, 20 and 30",
+        "diffusers examples/dreambooth/README_flux2.md (commit 58eb52c), the commands for FLUX.2 klein 4B "
+        "and 9B and the defaults of train_dreambooth_lora_flux2_klein.py; without its 8-bit optimiser, in "
+        "bf16 in place of fp8; text from layers 9, 18 and 27 of Qwen3 as in the pipeline, where the script "
+        "has those of FLUX.2 dev, 10, 20 and 30",
         {
             "latents": "mode",
             "weight_decay": 1e-4,
