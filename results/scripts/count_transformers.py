@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final
 
+import adapter_training
 import published_networks as published
 import torch
+from adapter_training import AdapterTraining
 from published_networks import FLUX, SD3, SIDE, empty, gigabytes, tflop
 from torch import Tensor, nn
 
@@ -155,6 +157,14 @@ class Count:
             for part in self.encoders
         }
 
+    @cached_property
+    def adapters(self) -> dict[str, AdapterTraining]:
+        """The trainings of adapters, once for all people, by the name of their weights."""
+        inputs = self._inputs(context=False)
+        text = inputs["encoder_hidden_states"].numel() + inputs["pooled_projections"].numel()
+        image = adapter_training.Image(self.forward, sum(self.activations), 16 * LATENT**2, text)
+        return adapter_training.trainings(self.suite.needs.sources, self.networks["transformer"], image)
+
     # Inputs
 
     def _is_t5(self, part: str) -> bool:
@@ -206,7 +216,11 @@ class Count:
         training = max((fit.memory for fit in self.fits.values()), default=0.0)
         # One network at a time is on the GPU; training encoders or embeddings excludes it.
         largest = max(map(gigabytes, self.networks.values()))
+        adapters = {
+            f"training of {name}": self.weights + training.memory for name, training in self.adapters.items()
+        }
         return {
+            **adapters,
             "sampling": self.weights + sampling,
             "training": self.weights + training,
             "sampling with cpu_offload": largest + sampling,
@@ -231,6 +245,11 @@ class Count:
         return images + self.people * sum(fit.file for fit in self.fits.values())
 
     @property
+    def features(self) -> float:
+        """Gigabytes of the features that the trainings of adapters share."""
+        return max((training.disk for training in self.adapters.values()), default=0.0)
+
+    @property
     def hours(self) -> dict[str, float]:
         class_images = max((fit.class_images for fit in self.fits.values()), default=0)
         return {
@@ -252,6 +271,11 @@ def summary(count: Count) -> str:
         lines.append(
             f"  {label}: {fit.tflop / 1000:.0f} PFLOP, {fit.seconds / 60:.0f} min per person, "
             f"{fit.memory:.1f} GB beside the weights, {fit.file * 1000:.0f} MB stored"
+        )
+    for label, training in count.adapters.items():
+        lines.append(
+            f"  {label}: {training.parameters:,} parameters, {training.photographs:,} photographs, "
+            f"{training.hours(TRAINING):.1f} h once, at most {training.disk:.0f} GB of features"
         )
     lines += [f"  memory, {state}: {size:.1f} GB" for state, size in count.memory.items()]
     lines += [f"  {phase}: {hours:.1f} h" for phase, hours in count.hours.items()]

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 from torch import nn
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
 from bench.suite.suite import open_suite
 
@@ -100,11 +105,46 @@ def test_header_states_the_counted_numbers(name: str) -> None:
     if counted.fits:
         stated += [f"{hours['fitting']:.1f} h", f"Training takes {counted.memory['training']:.1f} GB"]
         stated += [f"{fit.seconds / 60:.0f}" for fit in counted.fits.values()]
+    for name, training in counted.adapters.items():
+        hours, memory = training.hours(script.TRAINING), counted.memory[f"training of {name}"]
+        stated += [
+            f"{hours:.1f} h for each of two adapters",
+            f"{memory:.1f}",
+            f"adapters ({training.disk:.0f})",
+        ]
+        assert f"Each sees {training.photographs:,} photographs" in file.text
+        beside = f"{memory:.1f} GB of memory, {hours:.1f} hours each; at most {training.disk:.0f} GB"
+        assert beside in file.text
     assert [text for text in stated if text not in head] == []
+
+
+@pytest.mark.parametrize("name", SUITES[:2])
+def test_leave_one_out_and_its_control_are_trained_alike(name: str) -> None:
+    trained = count(name).adapters
+    control, others = (dict(trained[row].options) for row in ("ip-control", "ip-leave-one-out"))
+    assert (control.pop("condition"), others.pop("condition")) == ("self", "others")
+    assert {**control, "name": ""} == {**others, "name": ""}
+    rows = open_suite(name).suite.methods
+    for row, own in trained.items():
+        assert rows[row]["adapter"] == f"{own.options['out']}/{row}.safetensors"
+        assert rows[row]["encoder"] == own.options["encoder"]
+    backbone = open_suite(name).suite.backbone
+    assert control["base"] == f"{backbone.path}@{backbone.revision}"
+    assert control["dtype"] == backbone.dtype
+
+
+def test_memory_of_an_adapter_for_sd35_is_that_of_its_layers_and_its_encoder() -> None:
+    size = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 14}
+    config = SiglipVisionConfig(**size, num_attention_heads=16, image_size=384)
+    tower = networks.build({"": lambda: SiglipVisionModel(config)})[""]
+    adapter = count("celeba-sd35").adapters["ip-control"].parameters
+    gigabytes = (2 * adapter + 4 * networks.parameters(tower)) / 1e9
+    assert f"an adapter and its encoder {gigabytes:.1f} more" in open_suite("celeba-sd35").text
 
 
 @pytest.mark.parametrize("name", SUITES)
 def test_needs_cover_what_is_counted(name: str) -> None:
     counted, needs = count(name), open_suite(name).suite.needs
-    assert counted.disk <= needs.disk < counted.disk + 1
+    disk = counted.disk + counted.features
+    assert disk <= needs.disk < disk + 1
     assert HEADROOM * max(counted.memory.values()) <= needs.gpu_memory

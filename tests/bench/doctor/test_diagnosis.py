@@ -94,8 +94,8 @@ ADAPTERS = {
     "celeba-sdxl": {"ip-adapter", "loo-mean"},
     "openpeople-sd15": {"ip-adapter", "loo-mean"},
     "dreambench-sd15": {"ip-adapter", "loo-mean"},
-    "celeba-flux": {"ip-adapter"},
-    "celeba-sd35": set(),
+    "celeba-flux": {"ip-adapter", "ip-control", "ip-leave-one-out"},
+    "celeba-sd35": {"ip-control", "ip-leave-one-out"},
     "celeba-kontext": set(),
 }
 """Rows that need files, by suite."""

@@ -15,8 +15,12 @@ from bench.suite.suite import open_suite
 
 sys.path.append(str(Path(__file__).parents[2] / "methods" / "fakes"))
 from tiny_pipelines import SIDE
-from tiny_transformers import CLIP_EMBEDDING, WRITERS, write_flux_adapter
+from tiny_transformers import CLIP_EMBEDDING, WRITERS, spec_of, write_flux_adapter
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
+
+from methods.backbone.backbone import Backbone
+from methods.encoders.clip_vision import open_encoder
+from methods.ip_adapter.training import IPAdapterTraining, new_adapter, save_adapter
 
 LAYOUTS = {"celeba-sd35": "sd3", "celeba-flux": "flux", "celeba-kontext": "flux-kontext"}
 PARTS = {
@@ -46,16 +50,35 @@ SMALL = {
 """Changes of a suite's text that leave rows, presets and families as they are."""
 
 
-def write_adapter_and_encoder(models: Path) -> None:
-    """An adapter in XLabs' layout, and a whole CLIP, as the suite's commands download them."""
-    adapter = models / "flux-ip-adapter-v2" / "ip_adapter.safetensors"
-    adapter.parent.mkdir(parents=True)
-    write_flux_adapter(adapter, blocks=2)
+ENCODERS = {"celeba-sd35": "siglip-so400m-patch14-384", "celeba-flux": "clip-vit-large-patch14"}
+TRAININGS = {
+    "celeba-sd35": IPAdapterTraining("time-resampler", tokens=2, hidden=64),
+    "celeba-flux": IPAdapterTraining("double-blocks", tokens=4),
+}
+
+
+def write_adapters(models: Path, name: str, backbone: Path) -> None:
+    """The adapters of a suite as its commands download and train them, untrained, and an encoder."""
+    encoder = models / ENCODERS[name]
+    write_encoder(encoder)
+    if name == "celeba-flux":
+        published = models / "flux-ip-adapter-v2" / "ip_adapter.safetensors"
+        published.parent.mkdir(parents=True)
+        write_flux_adapter(published, blocks=2)
+    opened = Backbone.open(spec_of(backbone))
+    adapter = new_adapter(TRAININGS[name], opened, open_encoder(encoder, opened.device))
+    for row in ("ip-control", "ip-leave-one-out"):
+        path = models / name.replace("celeba", "loo") / f"{row}.safetensors"
+        save_adapter(path, adapter.published(), {"backbone": opened.digest})
+
+
+def write_encoder(folder: Path) -> None:
+    """A whole CLIP."""
     tower = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
     vision = CLIPVisionConfig(**tower, image_size=16, patch_size=8, projection_dim=CLIP_EMBEDDING)
     text = CLIPTextConfig(**tower)
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=CLIP_EMBEDDING)
-    CLIPModel(config).save_pretrained(models / "clip-vit-large-patch14")
+    CLIPModel(config).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +99,8 @@ def small(tmp_path: Path, folders: Path, celeba: WriteCelebA) -> Callable[[str],
         for pattern, new in SMALL.items():
             text = re.sub(pattern, new, text)
         text = re.sub(r'path = "\S+/\S+"\nrevision = ".*"', f'path = "{folders / LAYOUTS[name]}"', text)
-        if name == "celeba-flux":
-            write_adapter_and_encoder(tmp_path / "models")
+        if name in ENCODERS:
+            write_adapters(tmp_path / "models", name, folders / LAYOUTS[name])
         file = tmp_path / f"{name}.toml"
         file.write_text(text.replace("data/celeba", str(people)))
         return file
