@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from methods.backbone.spec import BackboneSpec
+from methods.backbone.spec import BackboneSpec, TextLimit
 from methods.errors import MethodError
 from methods.interface import Method, MethodBase
 from methods.presets import DREAMBOOTH, TEXTUAL_INVERSION, TI_LORA, Preset
@@ -213,11 +213,11 @@ def backbone_parts(spec: BackboneSpec) -> dict[str, tuple[Path, ...] | MethodErr
     return parts
 
 
-def excess_tokens(folder: Path, texts: Sequence[str]) -> list[int]:
-    """Return how many tokens of each text the backbone in `folder` cuts off; 0 if the text fits."""
+def excess_tokens(folder: Path, limits: Sequence[TextLimit], texts: Sequence[str]) -> list[dict[str, int]]:
+    """Return how many tokens of each text each text encoder in `folder` cuts off; 0 if the text fits."""
     from methods.compute.token_counts import excess_tokens
 
-    return excess_tokens(folder, texts)
+    return excess_tokens(folder, limits, texts)
 
 
 def device_of(spec: BackboneSpec) -> Literal["cpu", "cuda"]:

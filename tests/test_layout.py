@@ -34,11 +34,7 @@ TESTED_INDIRECTLY = {
         "methods.backbone.attention.unet",
         "methods.compute.loading",
     },
-    "methods/backbone/families/test_flow_families.py": {
-        "methods.backbone.families.flow_transformer",
-        "methods.backbone.families.flux",
-        "methods.backbone.families.stable_diffusion_3",
-    },
+    "methods/backbone/families/test_flow_families.py": {"methods.backbone.families.flow_transformer"},
     "methods/lora/test_pretrained.py": {"methods.backbone.families.lora_files"},
     "methods/test_contract.py": {"methods.baselines.photo_copy", "methods.baselines.text_only"},
     "methods/dreambooth_lora/test_method.py": {"methods.dreambooth_lora.training"},

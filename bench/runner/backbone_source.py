@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from bench.suite.suite import NO_BACKBONE
 from bench.torchvision_compat import ensure_torchvision_imports
-from methods.backbone.spec import BackboneSpec
+from methods.backbone.spec import BackboneSpec, TextLimit
 from methods.catalog import device_of, excess_tokens, locate_backbone, open_backbone
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -30,15 +30,16 @@ class BackboneSource:
     files: tuple[Path, ...]
     denoiser: str
     """The class of the backbone's family, `module:Class`."""
+    text_limits: tuple[TextLimit, ...]
 
     @property
     def file_bytes(self) -> int:
         """Size of all files."""
         return sum(path.stat().st_size for path in self.files)
 
-    def excess_tokens(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens of each text the backbone cuts off; 0 if the text fits."""
-        return excess_tokens(self.folder, texts)
+    def excess_tokens(self, texts: Sequence[str]) -> list[dict[str, int]]:
+        """How many tokens of each text each text encoder cuts off; 0 if the text fits."""
+        return excess_tokens(self.folder, self.text_limits, texts)
 
 
 def find_backbone(spec: BackboneSpec, device: Device) -> BackboneSource | None:
@@ -50,7 +51,14 @@ def find_backbone(spec: BackboneSpec, device: Device) -> BackboneSource | None:
         return None
     chosen = spec if device == "auto" else replace(spec, device=device)
     location = locate_backbone(chosen, fetch=True)
-    return BackboneSource(chosen, device_of(chosen), location.folder, location.files(), location.denoiser)
+    return BackboneSource(
+        chosen,
+        device_of(chosen),
+        location.folder,
+        location.files(),
+        location.denoiser,
+        location.text_limits(chosen.max_sequence_length),
+    )
 
 
 def opened(source: BackboneSource | None) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from methods.backbone.families.catalog import PIPELINES, STEMS
 from methods.backbone.families.single_file import EXAMPLE_CONFIGS, checkpoint_family, config_family
-from methods.backbone.spec import EMBEDDED_FLOW, SHIPPED_BACKBONES, BackboneSpec
+from methods.backbone.spec import EMBEDDED_FLOW, SHIPPED_BACKBONES, BackboneSpec, TextLimit
 from methods.compute.hub import is_hub_id, snapshot
 from methods.errors import MethodError
 from methods.shipped import WEIGHTS
@@ -43,6 +43,10 @@ class CheckpointLocation:
     def denoiser(self) -> str:
         """The class of the family, `module:Class`."""
         return PIPELINES[self.pipeline].denoiser
+
+    def text_limits(self, max_sequence_length: int | None) -> tuple[TextLimit, ...]:
+        """How much of a prompt each text encoder reads, with this setting of the spec."""
+        return PIPELINES[self.pipeline].text_limits(self.parts, max_sequence_length)
 
     @property
     def vae_config(self) -> Path:

@@ -80,3 +80,17 @@ class BackboneSpec:
     """Keep each network on the GPU only while it runs: for small GPUs, slower."""
     compile: bool = False
     """Sample with a compiled network (`torch.compile`): minutes of start-up, then faster."""
+
+
+@dataclass(frozen=True)
+class TextLimit:
+    """How much of a prompt one text encoder reads."""
+
+    encoder: str
+    """`CLIP`, `T5` or `Qwen3`."""
+    tokenizer: str
+    """Its folder."""
+    tokens: int | None = None
+    """Tokens unless the backbone's max_sequence_length replaces them; None: as in the tokenizer's config."""
+    is_chat: bool = False
+    """Whether the prompt follows the beginning of the tokenizer's chat template, which counts, too."""

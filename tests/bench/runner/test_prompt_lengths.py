@@ -53,9 +53,15 @@ class Broken(Worded):
         raise MethodError("no such file")
 
 
-def excess(texts: Sequence[str]) -> list[int]:
-    """One token per word."""
-    return [max(0, len(text.split()) - LIMIT) for text in texts]
+def excess(texts: Sequence[str]) -> list[dict[str, int]]:
+    """One token per word, and one text encoder."""
+    return [{"CLIP": max(0, len(text.split()) - LIMIT)} for text in texts]
+
+
+def excess_of_two(texts: Sequence[str]) -> list[dict[str, int]]:
+    """A second text encoder reads three words more."""
+    limits = {"CLIP": LIMIT, "T5": LIMIT + 3}
+    return [{name: max(0, len(text.split()) - most) for name, most in limits.items()} for text in texts]
 
 
 def task(method: Any, templates: Sequence[str], caption: str = "{subject}", row: str = "m") -> GroupTask:
@@ -89,6 +95,19 @@ def test_prompt_that_only_the_phrase_of_one_row_makes_too_long_is_refused() -> N
     assert lines(Worded(), prompt) == lines(Silent("a b c d"), prompt) == lines(Broken(), prompt) == []
     with pytest.raises(SuiteError, match="prompt 'p0': row m: the text encoder cuts off the subject, 1 tok"):
         lines(Worded("sks old woman"), prompt)
+
+
+def test_text_that_another_encoder_reads_is_a_remark() -> None:
+    words = "one two three four five six seven eight"
+    late = check_lengths([task(Worded(), [f"{words} {{subject}}"])], excess_of_two)
+    assert late == ["prompt 'p0': CLIP cuts off the end, at most 2 tokens, which T5 reads; rows: m"]
+    both = check_lengths([task(Worded(), [f"{{subject}} {words} nine ten"])], excess_of_two)
+    assert both == [
+        "prompt 'p0': CLIP cuts off the end, at most 4 tokens and T5 cuts off the end, at most 1 tokens, "
+        "which have no effect; rows: m"
+    ]
+    with pytest.raises(SuiteError, match="row m: all text encoders cut off the subject, 1 tokens too late"):
+        check_lengths([task(Worded(), [f"{words} nine ten {{subject}}"])], excess_of_two)
 
 
 def test_recaption_is_named_with_its_person() -> None:

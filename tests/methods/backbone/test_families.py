@@ -168,11 +168,15 @@ def test_empty_prompt_gives_the_unconditional_features(family_backbone: Backbone
 
 
 def test_excess_tokens_are_those_without_effect(family_backbone: Backbone) -> None:
-    words = ["a"] * 200
-    excess = excess_tokens(family_backbone.folder, [" ".join(words), "a"])
-    assert excess[0] > excess[1] == 0
-    fitting = words[: -excess[0]]
-    assert excess_tokens(family_backbone.folder, [" ".join(fitting)]) == [0]
+    words, limits = ["a"] * 200, family_backbone.source.text_limits(None)
+
+    def excess(*texts: str) -> list[int]:
+        return [found["CLIP"] for found in excess_tokens(family_backbone.folder, limits, texts)]
+
+    lost, none = excess(" ".join(words), "a")
+    assert lost > none == 0
+    fitting = words[:-lost]
+    assert excess(" ".join(fitting)) == [0]
     last, beyond, plain = (
         family_backbone.encode_text([" ".join(text)]).tokens
         for text in ([*fitting[:-1], "man"], [*fitting, "man"], fitting)

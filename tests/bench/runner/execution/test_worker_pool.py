@@ -153,7 +153,7 @@ def source(device: str, tmp_path: Path, size: int = 0) -> BackboneSource:
     weights = tmp_path / "weights"
     with weights.open("wb") as file:
         file.truncate(size)
-    return BackboneSource(BackboneSpec(), device, tmp_path, (weights,), "")  # type: ignore[arg-type]
+    return BackboneSource(BackboneSpec(), device, tmp_path, (weights,), "", ())  # type: ignore[arg-type]
 
 
 def test_default_number_of_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
