@@ -22,6 +22,8 @@ from methods.pretraining.features import TrainingFeatures
 WHOLE = slice(None)
 """All rows of a batch."""
 LAYOUTS = ("base", "plus", "time-resampler", "double-blocks")
+RESAMPLERS = ("plus", "time-resampler")
+"""Layouts with a Resampler of the patch tokens."""
 SET_LAYOUTS = ("time-resampler", "double-blocks")
 """Layouts that are trained with several photographs, too."""
 LARGEST_SET = 6
@@ -50,8 +52,8 @@ class IPAdapterTraining:
     timestep_power: float = 1.0
     """Timesteps are sampled with density t^(timestep_power - 1); 1 is uniform, as published."""
     summary_loss_weight: float = 0.0
-    """Weight of an auxiliary loss (`Summary`) for the Plus layout, whose Resampler learns identity slowly;
-    0 as published."""
+    """Weight of an auxiliary loss (`Summary`) for a Resampler, which learns identity slowly; 0 as
+    published."""
     drop_image: float = 0.05
     drop_text: float = 0.05
     drop_both: float = 0.05
@@ -83,10 +85,10 @@ class IPAdapterTraining:
                 f"{self.timestep_power}; expected at least 1 token, hidden a multiple of {HEAD}, and "
                 "timestep_power above 0"
             )
-        if self.summary_loss_weight < 0 or (self.summary_loss_weight and self.layout != "plus"):
+        if self.summary_loss_weight < 0 or (self.summary_loss_weight and self.layout not in RESAMPLERS):
             raise MethodError(
                 f"ip-adapter: summary_loss_weight {self.summary_loss_weight} with layout {self.layout}; "
-                "expected at least 0, and 0 for other layouts than plus"
+                f"expected at least 0, and 0 for other layouts than {' and '.join(RESAMPLERS)}"
             )
 
     @property
@@ -175,15 +177,19 @@ class Summary(nn.Module):
     def __init__(self, patches: Tensor, *, tokens: int, width: int) -> None:
         """`patches` (N, L, E) of sample photographs determine the mean and deviation of the targets."""
         super().__init__()
+        self.length = patches.shape[1]
         summaries = summarise(patches.float())
         self.register_buffer("mean", summaries.mean(0), persistent=False)
         self.register_buffer("deviation", summaries.std(0) + 1e-6, persistent=False)
         self.readout = nn.Linear(tokens * width, summaries.shape[1])
 
     def forward(self, tokens: Tensor, patches: Tensor) -> Tensor:
-        """Mean squared error for (B, T, D) tokens of (B, L, E) patches; about 1 for uninformative tokens."""
+        """Mean squared error for (B, T, D) tokens of one photograph's patches, (B, L, E), or of k in one
+        sequence, (B, k L, E), whose summaries are averaged; about 1 for uninformative tokens."""
+        summaries = summarise(patches.unflatten(1, (-1, self.length)).flatten(0, 1))
+        summaries = summaries.unflatten(0, (len(patches), -1)).mean(1)
         # Clamped because the summary of the all-zero image is far from that of every photograph.
-        target = ((summarise(patches) - self.mean) / self.deviation).clamp(-MAX_DEVIATION, MAX_DEVIATION)
+        target = ((summaries - self.mean) / self.deviation).clamp(-MAX_DEVIATION, MAX_DEVIATION)
         error: Tensor = (self.readout(tokens.flatten(1)).float() - target).square().mean()
         return error
 

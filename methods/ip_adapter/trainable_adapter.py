@@ -38,6 +38,11 @@ class TrainableAdapter(nn.Module):
         placed = dict(zip(self.names, self.layers, strict=True))
         attention.attach(placed, MultiIPAdapterImageProjection([self.projection]))
 
+    def image_tokens(self, images: Tensor, t: Tensor) -> Tensor:
+        """The tokens (B, T, D) of the encoder's outputs; they do not depend on the timesteps."""
+        tokens: Tensor = self.projection(images)
+        return tokens
+
     def set_scale(self, scale: float) -> None:
         """Set the weight of the image tokens; 1 initially."""
         for layer in self.layers:

@@ -51,6 +51,11 @@ class TrainableJointAdapter(nn.Module):
         """Attach the modules to the transformer as diffusers' loader does."""
         attention.attach(dict(zip(self.names, self.layers, strict=True)), self.projection)
 
+    def image_tokens(self, images: Tensor, t: Tensor) -> Tensor:
+        """The tokens (B, T, D) of patch tokens (B, L, E) at the timesteps t (B,)."""
+        tokens: Tensor = self.projection(images, t)[0]
+        return tokens
+
     def set_scale(self, scale: float) -> None:
         """Set the weight of the image tokens; 1 initially."""
         for layer in self.layers:

@@ -213,7 +213,7 @@ def _minimise(
         denoising = ip_adapter_loss(batch, backbone, t=t, eps=eps)
         if summary is None:
             return denoising
-        auxiliary: Tensor = summary(adapter.projection(batch[2]), batch[2])
+        auxiliary: Tensor = summary(adapter.image_tokens(batch.images, t), batch.images)
         return denoising + training.summary_loss_weight * auxiliary
 
     with gradient_checkpointing(backbone.network, enabled=schedule.gradient_checkpointing):

@@ -159,6 +159,9 @@ def test_summary_is_the_standardised_class_token_and_mean_patch() -> None:
         summary.readout.weight.copy_(torch.eye(8))
         assert summary(standardised.view(50, 2, 4), patches) < 1e-9
         assert summary(torch.zeros(50, 2, 4), patches).item() == pytest.approx(49 / 50, rel=1e-3)
+        # Photographs in one sequence have the mean of their summaries.
+        pairs = standardised.unflatten(0, (25, 2)).mean(1).view(25, 2, 4)
+        assert summary(pairs, patches.view(25, 10, 4)) < 1e-9
         # The target is clamped to 4 deviations for any outlier, so the squared error is 16.
         assert summary(torch.zeros(1, 2, 4), torch.full((1, 5, 4), 1e6)).item() == pytest.approx(16)
 
@@ -180,6 +183,7 @@ def test_invalid_settings_are_refused() -> None:
         {"timestep_power": 0.0},
         {"summary_loss_weight": -1.0},
         {"summary_loss_weight": 0.5, "layout": "base"},
+        {"summary_loss_weight": 0.5, "layout": "double-blocks"},
     ):
         with pytest.raises(MethodError, match=f"{next(iter(wrong))} "):
             IPAdapterTraining(**wrong)  # type: ignore[arg-type]

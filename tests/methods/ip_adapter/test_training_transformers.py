@@ -95,6 +95,23 @@ def test_trained_file_is_used_by_the_method_and_lowers_the_loss(
     assert losses["loss"] < 0.98 * start_losses["loss"]
 
 
+@pytest.mark.parametrize("condition", ["self", "others"])
+def test_summary_loss_also_teaches_the_resampler_that_reads_the_timestep(
+    condition: Any, people: Any, flow_folders: FlowFolders, clip_folder: Path, tmp_path: Path
+) -> None:
+    plain = replace(TRAININGS["sd3"], encoder=clip_folder, condition=condition)
+
+    def losses(weight: float) -> tuple[float, float]:
+        training = replace(plain, summary_loss_weight=weight)
+        out, _ = trained(training, people, flow_folders.backbone("sd3"), tmp_path / str(weight))
+        first, *_, last = (out.parent / f"{out.stem}.csv").read_text().splitlines()[1:]
+        return float(first.split(",")[1]), float(last.split(",")[1])
+
+    (first, last), (plain_first, plain_last) = losses(2.0), losses(0.0)
+    assert 1 < first - plain_first < 4
+    assert last - plain_last < 0.8 * (first - plain_first)
+
+
 def test_trained_modules_compute_what_the_loaded_file_computes(
     training: IPAdapterTraining, backbone: Backbone, clip_folder: Path, tmp_path: Path
 ) -> None:
