@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from diffusers.models.attention_processor import SD3IPAdapterJointAttnProcessor2_0
 from diffusers.models.embeddings import IPAdapterTimeImageProjection
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from methods.backbone.attention.interface import AdapterAttention
-from methods.backbone.attention.joint import JointAttention
+from methods.backbone.attention.joint import OWN, JointAttention
 from methods.ip_adapter.checkpoint import PublishedAdapter
 from methods.ip_adapter.trainable_adapter import copy_published
 
@@ -76,7 +75,10 @@ class TrainableJointAdapter(nn.Module):
 
 
 class _JointLayer(SD3IPAdapterJointAttnProcessor2_0):  # type: ignore[misc]  # diffusers is untyped
-    """diffusers' layer, with a kernel whose output has the memory layout that it assumes."""
+    """diffusers' layer in operations whose backward pass is fast on every attention kernel.
+
+    diffusers' own needs the flash kernel, whose backward pass on a CPU takes longer than all the rest.
+    """
 
     def __call__(
         self,
@@ -88,11 +90,27 @@ class _JointLayer(SD3IPAdapterJointAttnProcessor2_0):  # type: ignore[misc]  # d
         temb: Tensor | None = None,
     ) -> Any:
         # By name: diffusers passes on only what the signature has.
-        kernel = SDPBackend.FLASH_ATTENTION if hidden_states.device.type == "cpu" else None
-        with nullcontext() if kernel is None else sdpa_kernel(kernel):
-            return super().__call__(
-                attn, hidden_states, encoder_hidden_states, attention_mask, ip_hidden_states, temb
-            )
+        result = OWN(attn, hidden_states, encoder_hidden_states, attention_mask)
+        if ip_hidden_states is None or self.scale == 0:
+            return result
+        latents, *text = result if isinstance(result, tuple) else (result,)
+        image = self._image_attention(attn, hidden_states, self.norm_ip(ip_hidden_states, temb=temb))
+        # `to_out` is linear: its bias has been added.
+        latents = latents + self.scale * F.linear(image, attn.to_out[0].weight)
+        return (latents, *text) if text else latents
+
+    def _image_attention(self, attn: Any, latents: Tensor, image: Tensor) -> Tensor:
+        """Attention of the latents' queries (B, S, D) to the latents and the image tokens: (B, S, D)."""
+
+        def heads(projected: Tensor) -> Tensor:
+            split: Tensor = projected.unflatten(2, (attn.heads, -1))
+            return split.transpose(1, 2)
+
+        queries = self.norm_q(heads(attn.to_q(latents)))
+        keys = [self.norm_k(heads(attn.to_k(latents))), self.norm_ip_k(heads(self.to_k_ip(image)))]
+        values = [heads(attn.to_v(latents)), heads(self.to_v_ip(image))]
+        attended: Tensor = F.scaled_dot_product_attention(queries, torch.cat(keys, 2), torch.cat(values, 2))
+        return attended.transpose(1, 2).flatten(2)
 
 
 def _layer(attention: JointAttention, name: str, hidden: int) -> _JointLayer:
