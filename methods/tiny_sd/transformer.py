@@ -17,7 +17,7 @@ from methods.pretraining.loop import RowLoss, Schedule
 from methods.tiny_sd.attribute_tokens import AttributeConditioning
 from methods.tiny_sd.encoded_set import EncodedSet, FrozenParts, face_weight, unseen_inputs
 
-SCHEDULE = Schedule(steps=12_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.6)
+SCHEDULE = Schedule(steps=6_000, batch=64, learning_rate=1e-3, warm_up=200, decay_from=0.6)
 CONTINUED_SCHEDULE = Schedule(steps=6_000, batch=64, learning_rate=6e-4, warm_up=200, decay_from=0.3, seed=1)
 """For training that starts from a finished network; another seed, so that the noise is not repeated."""
 CAPTION_LENGTH: Final = 36

@@ -29,7 +29,7 @@ STUDY = (
 )
 NAMES = (
     *("celeba-flux", "celeba-kontext", "celeba-sd15", "celeba-sd35", "celeba-sdxl", "dreambench-sd15"),
-    *("openpeople-sd15", "personalisation", "smoke", *STUDY, "tiny"),
+    *("openpeople-sd15", "personalisation", "smoke", *STUDY, "tiny", "tiny-flow"),
 )
 ROOT = Path(__file__).parents[3]
 REAL = tuple(name for name in NAMES if name.startswith(("celeba", "dreambench", "openpeople")))
