@@ -69,7 +69,7 @@ class TrainingResult:
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    file = open_suite("tiny")
+    file = open_suite("tiny-unet")
     people = open_people(file.suite.dataset, file.base)
     return next(who for who in people.chosen if who.noun == "woman").subject
 

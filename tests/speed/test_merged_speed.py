@@ -27,7 +27,7 @@ ROUNDS = 3
 @pytest.mark.usefixtures("one_thread")
 def test_merged_lora_trains_faster_than_peft(benchmark: Any, tmp_path: Path) -> None:
     """Compares CPU time of a single thread, which hardly depends on the load of the machine."""
-    file = open_suite("tiny")
+    file = open_suite("tiny-unet")
     subject = open_people(file.suite.dataset, file.base).chosen[0].subject
     backbone = Backbone.open(BackboneSpec(device="cpu", steps=1, batch=14))
     merged = DreamBoothLora(**{**DREAMBOOTH["embedded"].settings, "steps": STEPS})

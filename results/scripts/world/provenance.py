@@ -19,7 +19,7 @@ from metrics.encoders.runtime.weight_files import packaged, sha256
 from world.people import SEED, RenderedPeople
 from world.statistics import REPLICATES
 
-SUITE: Final = "tiny"
+SUITE: Final = "tiny-unet"
 """Images are generated with the backbone settings of this suite."""
 PHOTOS_PER_PERSON: Final = 4
 """Photographs of each person that are encoded and decoded by the autoencoder."""

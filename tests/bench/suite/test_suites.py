@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bench.doctor.diagnosis import dataset_findings
 from bench.doctor.finding import State
 from bench.errors import SuiteError
 from bench.runs.row_methods import build_method, method_labels
-from bench.suite.suite import BUILT_IN, SuiteFile, open_suite, read_suite, suite_names
+from bench.suite.suite import BUILT_IN, Suite, SuiteFile, open_suite, read_suite, suite_names
 from methods.catalog import AGGREGATORS, METHODS
 from metrics.catalog import ENCODERS, METRICS
 
@@ -29,7 +30,7 @@ STUDY = (
 )
 NAMES = (
     *("celeba-flux", "celeba-kontext", "celeba-sd15", "celeba-sd35", "celeba-sdxl", "dreambench-sd15"),
-    *("openpeople-sd15", "personalisation", "smoke", *STUDY, "tiny", "tiny-flow"),
+    *("openpeople-sd15", "personalisation", "smoke", *STUDY, "tiny", "tiny-unet"),
 )
 ROOT = Path(__file__).parents[3]
 REAL = tuple(name for name in NAMES if name.startswith(("celeba", "dreambench", "openpeople")))
@@ -182,6 +183,17 @@ def test_suites_on_celeba_with_10_people_have_the_same_people_prompts_and_metric
     """Their runs can be joined in a leaderboard."""
     suites = [open_suite(name).suite for name in ("celeba-sdxl", *FLOW)]
     assert len({(repr(s.dataset), repr(s.prompts), s.metrics, s.samples) for s in suites}) == 1
+
+
+def test_the_built_in_benchmark_differs_between_its_backbones_by_the_backbone_only() -> None:
+    transformer, unet = (open_suite(name).suite for name in ("tiny", "tiny-unet"))
+    own = {"name", "about", "backbone", "methods", "needs"}
+    shared = {field.name for field in fields(Suite)} - own
+    assert {name: getattr(transformer, name) for name in shared} == {
+        name: getattr(unet, name) for name in shared
+    }
+    assert (transformer.backbone.path, unet.backbone.path) == ("embedded-flow", "embedded")
+    assert transformer.backbone.resolution == unet.backbone.resolution
 
 
 def test_face_suites_have_two_independent_face_networks() -> None:
