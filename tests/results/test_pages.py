@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 RESULTS = Path(__file__).parents[2] / "results"
-PAGES = ("README.md", "study.md", "reproduction/README.md", "world/README.md")
+PAGES = ("README.md", "study.md", "reproduction/README.md", "world/README.md", "backbones/README.md")
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.analysis.comparison_table import compare
 from bench.report.html.table_data import table_data
 from bench.reporting import render_report
@@ -38,8 +40,24 @@ def test_every_cell_of_the_readmes_table_is_in_the_runs_report() -> None:
     assert {place: report.get(place) for place in shown} == shown
 
 
-def test_the_committed_report_is_what_its_tables_give() -> None:
-    assert render_report(RUN, "markdown") == (RUN / "report.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("run", [RUN, ROOT / "results" / "tiny-unet"])
+def test_the_committed_reports_are_what_their_tables_give(run: Path) -> None:
+    assert render_report(run, "markdown") == (run / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_comparison_of_the_backbones_has_the_numbers_of_both_runs() -> None:
+    page = (ROOT / "results" / "backbones" / "README.md").read_text(encoding="utf-8")
+    unet, transformer = (
+        tables((ROOT / "results" / run / "report.md").read_text(encoding="utf-8"))
+        for run in ("tiny-unet", "showcase")
+    )
+    lines = [line.strip("| ").split(" | ") for line in page.partition("| row |")[2].splitlines()[2:]]
+    rows = [line for line in lines if len(line) == 7]
+    assert len(rows) == 8
+    for name, *shown in rows:
+        columns = ("identity (sface) ↑", "prompt-match (attributes) ↑", "fit s")
+        cells = [report[name, column] for column in columns for report in (unet, transformer)]
+        assert shown == [cell.split()[0] for cell in cells]
 
 
 def test_the_committed_page_has_the_numbers_of_the_runs_tables() -> None:
