@@ -28,7 +28,7 @@ MIXED = [
     )
     for preset, chosen in presets.items()
     # Those for backbones with a transformer name their family.
-    if "mixed_precision" in chosen.settings and not preset.endswith(("-sd3", "-flux"))
+    if "mixed_precision" in chosen.settings and not preset.endswith(("-sd3", "-flux", "-flow"))
 ]
 OWN = {
     "dreambooth-lora": {"class_pictures": 2},

@@ -161,7 +161,7 @@ def test_settings_of_transformers_are_refused_for_u_nets(setting: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("ip-adapter", "its layout is plus, and a backbone of"), ("loo-mean", "families sd1, sd2 or sdxl")],
+    [("ip-adapter", "its layout is plus, and a backbone of"), ("loo-mean", "trained with backbone")],
 )
 def test_adapters_for_u_nets_are_refused_in_one_line(
     name: str,
