@@ -17,7 +17,30 @@ from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter
 
 
-class TrainableAdapter(nn.Module):
+class ProjectedAdapter(nn.Module):
+    """A projection whose tokens do not depend on the timestep, and the layers that read them, by name."""
+
+    projection: nn.Module
+    names: list[str]
+    layers: nn.ModuleList
+
+    def attach(self, attention: AdapterAttention) -> None:
+        """Attach the modules to the backbone as diffusers' loader does."""
+        placed = dict(zip(self.names, self.layers, strict=True))
+        attention.attach(placed, MultiIPAdapterImageProjection([self.projection]))
+
+    def image_tokens(self, images: Tensor, t: Tensor) -> Tensor:
+        """The tokens (B, T, D) of the encoder's outputs; they do not depend on the timesteps."""
+        tokens: Tensor = self.projection(images)
+        return tokens
+
+    def set_scale(self, scale: float) -> None:
+        """Set the weight of the image tokens; 1 initially."""
+        for layer in self.layers:
+            layer.scale = [scale]  # type: ignore[assignment]  # torch types every attribute as a module
+
+
+class TrainableAdapter(ProjectedAdapter):
     """The image projection, and the keys and values of every cross-attention layer."""
 
     def __init__(self, attention: UNetAttention, projection: nn.Module, tokens: int) -> None:
@@ -32,21 +55,6 @@ class TrainableAdapter(nn.Module):
                 layer.to_k_ip[0].weight.copy_(key.weight)
                 layer.to_v_ip[0].weight.copy_(value.weight)
             self.layers.append(layer)
-
-    def attach(self, attention: AdapterAttention) -> None:
-        """Attach the modules to the U-Net as diffusers' loader does."""
-        placed = dict(zip(self.names, self.layers, strict=True))
-        attention.attach(placed, MultiIPAdapterImageProjection([self.projection]))
-
-    def image_tokens(self, images: Tensor, t: Tensor) -> Tensor:
-        """The tokens (B, T, D) of the encoder's outputs; they do not depend on the timesteps."""
-        tokens: Tensor = self.projection(images)
-        return tokens
-
-    def set_scale(self, scale: float) -> None:
-        """Set the weight of the image tokens; 1 initially."""
-        for layer in self.layers:
-            layer.scale = [scale]  # type: ignore[assignment]  # torch types every attribute as a module
 
     def published(self) -> dict[str, Tensor]:
         """Tensors by their published names: `image_proj.*`, `ip_adapter.{1,3,5,..}.to_k_ip.weight`."""

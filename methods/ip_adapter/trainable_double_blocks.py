@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
+from diffusers.models.embeddings import ImageProjection
 from diffusers.models.transformers.transformer_flux import FluxIPAdapterAttnProcessor
 from torch import Tensor, nn
 
 from methods.backbone.attention.double_blocks import DoubleBlockAttention
-from methods.backbone.attention.interface import AdapterAttention
 from methods.encoders.resampler import published_base
 from methods.errors import MethodError
 from methods.ip_adapter.checkpoint import PublishedAdapter, xlabs_name
-from methods.ip_adapter.trainable_adapter import copy_published
+from methods.ip_adapter.trainable_adapter import ProjectedAdapter, copy_published
 
 SIXTEEN_TOKENS: Final = 65_536
 """Outputs of the projection from which diffusers' loader infers 16 tokens; it infers 4 from all others."""
 
 
-class TrainableDoubleBlockAdapter(nn.Module):
+class TrainableDoubleBlockAdapter(ProjectedAdapter):
     """The projection of an embedding to tokens, and the keys and values of every double block.
 
     Keys and values start at zero as in XLabs-AI/x-flux (47495425, src/flux/modules/layers.py), so that the
@@ -37,21 +36,6 @@ class TrainableDoubleBlockAdapter(nn.Module):
         self.projection = ImageProjection(embedding_width, attention.width, tokens)
         self.names = attention.processor_names
         self.layers = nn.ModuleList(_layer(attention, tokens) for _ in self.names)
-
-    def attach(self, attention: AdapterAttention) -> None:
-        """Attach the modules to the transformer as diffusers' loader does."""
-        placed = dict(zip(self.names, self.layers, strict=True))
-        attention.attach(placed, MultiIPAdapterImageProjection([self.projection]))
-
-    def image_tokens(self, images: Tensor, t: Tensor) -> Tensor:
-        """The tokens (B, T, D) of the encoder's outputs; they do not depend on the timesteps."""
-        tokens: Tensor = self.projection(images)
-        return tokens
-
-    def set_scale(self, scale: float) -> None:
-        """Set the weight of the image tokens; 1 initially."""
-        for layer in self.layers:
-            layer.scale = [scale]  # type: ignore[assignment]  # torch types every attribute as a module
 
     def published(self) -> dict[str, Tensor]:
         """Tensors by their published names: `ip_adapter_proj_model.*`, `double_blocks.{0,1,..}.*`."""

@@ -55,8 +55,7 @@ class DoubleBlockAttention(AdapterAttention):
                 module.requires_grad_(False).eval()
 
     def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
-        own = self.pipe.transformer.attn_processors
-        self.pipe.transformer.set_attn_processor({name: processors.get(name, own[name]) for name in own})
+        self.place(processors)
         self.pipe.transformer.encoder_hid_proj = projection
 
     def with_images(self, conditioning: Mapping[str, Any], images: Tensor) -> dict[str, Any]:
@@ -90,10 +89,7 @@ class DoubleBlockAttention(AdapterAttention):
         return self.inner_width
 
     def token_layers(self, slot: TokenSlot) -> dict[str, TokenLayer]:
-        modules = {
-            name: self.network.get_submodule(name.removesuffix(".processor")) for name in self.processor_names
-        }
-        return {name: DoubleBlockTokens(slot, module) for name, module in modules.items()}
+        return {name: DoubleBlockTokens(slot, self.module(name)) for name in self.processor_names}
 
     def guidance_passes(
         self, unconditional: ImageTokens, conditional: ImageTokens

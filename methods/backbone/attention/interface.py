@@ -101,11 +101,16 @@ class AdapterAttention(ABC):
         """The attention module of a processor's name."""
         return self.network.get_submodule(name.removesuffix(".processor"))
 
+    def place(self, processors: Mapping[str, Any]) -> None:
+        """Use these processors for the layers of their names; the other layers keep theirs."""
+        own = self.network.attn_processors
+        self.network.set_attn_processor({name: processors.get(name, kept) for name, kept in own.items()})
+
     @contextmanager
     def replaced(self, processors: Mapping[str, Any]) -> Iterator[None]:
         """Use other processors for the layers of these names; the previous ones return on exit."""
         before = dict(self.network.attn_processors)
-        self.network.set_attn_processor({name: processors.get(name, own) for name, own in before.items()})
+        self.place(processors)
         try:
             yield
         finally:

@@ -49,7 +49,7 @@ class JointAttention(AdapterAttention):
                 module.requires_grad_(False).eval()
 
     def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
-        self.pipe.transformer.set_attn_processor(dict(processors))
+        self.place(processors)
         self.pipe.transformer.image_proj = projection
 
     def with_images(self, conditioning: Mapping[str, Any], images: Tensor) -> dict[str, Any]:

@@ -61,8 +61,7 @@ class UNetAttention(AdapterAttention):
         }
 
     def attach(self, processors: Mapping[str, Any], projection: nn.Module) -> None:
-        own = self.network.attn_processors
-        self.network.set_attn_processor({name: processors.get(name, kept) for name, kept in own.items()})
+        self.place(processors)
         self.network.encoder_hid_proj = projection
         self.network.config.encoder_hid_dim_type = "ip_image_proj"
 
