@@ -12,6 +12,7 @@ from bench.training.options import (
     AdapterOptions,
     BackboneFamily,
     DatasetOptions,
+    DecoderOptions,
     Device,
     DeviceOption,
     IPAdapterOptions,
@@ -24,8 +25,9 @@ from bench.training.workspace import CHECKPOINTS, ENCODERS, PEOPLE, TrainingPath
 app = typer.Typer(
     help="""Train the built-in synthetic benchmark: photographs, backbone, adapters, evaluation networks.
 
-In this order: people, clip, autoencoder, backbone, ip-adapter, loo (per aggregator), encoders. Every command
-resumes from its last checkpoint, and uses a GPU if there is one.
+In this order: people, clip, autoencoder, backbone, ip-adapter, loo (per aggregator), encoders; before
+`backbone --family flow`, decoder. Every command resumes from its last checkpoint, and uses a GPU if there is
+one.
 """,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -91,9 +93,20 @@ def backbone(
     """Train the U-Net on CLIP and autoencoder, and write a Stable Diffusion folder.
 
     With `--family flow`, train a transformer by rectified flow on the autoencoder and text encoder of the
-    U-Net's folder, and write a Stable Diffusion 3 folder. On several GPUs as `loo`.
+    U-Net's folder, and write a Stable Diffusion 3 folder. If `decoder` was trained in --checkpoints, the
+    folder has that decoder. On several GPUs as `loo`.
     """
     print(recipes.train_backbone(paths, options, family))
+
+
+@app.command()
+@grouped_options
+def decoder(paths: TrainingPaths, options: DecoderOptions) -> None:
+    """Train the autoencoder's decoder further, for sharper images; then run `backbone --family flow`.
+
+    The latents stay as they are. The U-Net's folder, `embedded` in --out, is read, not changed.
+    """
+    print(recipes.train_decoder(paths, options))
 
 
 @app.command(name="ip-adapter")

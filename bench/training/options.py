@@ -48,6 +48,9 @@ Steps = Annotated[
 Batch = Annotated[
     int | None, typer.Option(help="Photographs per step (default: the recipe's).", show_default=False)
 ]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Learning rate (default: the recipe's).", show_default=False)
+]
 DeviceOption = Annotated[Device, typer.Option(help="Where the networks are trained.")]
 TimestepPower = Annotated[
     float, typer.Option(help="Noise steps t are sampled with density t^(power - 1); 1 is uniform.")
@@ -60,9 +63,7 @@ class ScheduleOptions:
 
     steps: Steps = None
     batch: Batch = None
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Learning rate (default: the recipe's).", show_default=False)
-    ] = None
+    learning_rate: LearningRate = None
     accumulate: Annotated[
         int, typer.Option(help="Pieces of a batch that are computed in sequence, to save memory.")
     ] = 1
@@ -94,7 +95,20 @@ class ScheduleOptions:
 
 
 @dataclass(frozen=True)
-class TinySdOptions:
+class DecoderOptions:
+    """Options of `decoder`."""
+
+    steps: Steps = None
+    batch: Batch = None
+    learning_rate: LearningRate = None
+    device: DeviceOption = Device.auto
+
+    def applied_to(self, schedule: "Schedule") -> "Schedule":
+        return ScheduleOptions(self.steps, self.batch, self.learning_rate).applied_to(schedule)
+
+
+@dataclass(frozen=True)
+class TinySdOptions(DecoderOptions):
     """Options of `clip`, `autoencoder` and `backbone`."""
 
     start: Annotated[
@@ -104,12 +118,6 @@ class TinySdOptions:
             show_default=False,
         ),
     ] = None
-    steps: Steps = None
-    batch: Batch = None
-    device: DeviceOption = Device.auto
-
-    def applied_to(self, schedule: "Schedule") -> "Schedule":
-        return ScheduleOptions(self.steps, self.batch).applied_to(schedule)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from bench.training.options import (
     AdapterOptions,
     BackboneFamily,
     DatasetOptions,
+    DecoderOptions,
     IPAdapterOptions,
     LeaveOneOutOptions,
     ScheduleOptions,
@@ -61,6 +62,17 @@ def train_autoencoder(paths: TrainingPaths, options: TinySdOptions) -> Path:
     with reporting("autoencoder") as report:
         workspace = rendered_workspace(paths, options.device.value, report, start=options.start)
         return make_autoencoder(workspace, schedule, decoder, command="bench train autoencoder")
+
+
+def train_decoder(paths: TrainingPaths, options: DecoderOptions) -> Path:
+    """Train the decoder of the U-Net's pipeline further; returns the autoencoder's folder."""
+    from methods.recipes.tiny_decoder import make_sharp_decoder
+    from methods.tiny_sd.autoencoder import SHARPENING_SCHEDULE
+
+    schedule = options.applied_to(SHARPENING_SCHEDULE)
+    with reporting("decoder") as report:
+        workspace = rendered_workspace(paths, options.device.value, report)
+        return make_sharp_decoder(workspace, schedule, command="bench train decoder")
 
 
 def train_backbone(paths: TrainingPaths, options: TinySdOptions, family: BackboneFamily) -> Path:

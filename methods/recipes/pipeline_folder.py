@@ -1,4 +1,4 @@
-"""Writes trained networks as folders that diffusers' pipelines load."""
+"""Finds the U-Net's pipeline, and writes trained networks as folders that diffusers' pipelines load."""
 
 from __future__ import annotations
 
@@ -16,10 +16,19 @@ from diffusers import (
 )
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from methods.backbone.locate import locate_checkpoint
+from methods.backbone.spec import EMBEDDED, BackboneSpec
 from methods.compute.loading import quiet
 from methods.tiny_sd.encoded_set import FrozenParts
 from methods.tiny_sd.transformer import new_flow_scheduler
 from methods.tiny_sd.unet import new_scheduler
+
+
+def unet_pipeline(weights: Path) -> Path:
+    """The folder of the U-Net's pipeline in `weights`; the one that ships if there is none."""
+    folder = weights / EMBEDDED
+    path = str(folder) if folder.is_dir() else EMBEDDED
+    return locate_checkpoint(BackboneSpec(path=path), fetch=False).folder
 
 
 def save_stable_diffusion(folder: Path, parts: FrozenParts, unet: UNet2DConditionModel) -> None:

@@ -10,13 +10,14 @@ from diffusers import AutoencoderKL, SD3Transformer2DModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from methods.backbone.locate import locate_checkpoint
-from methods.backbone.spec import EMBEDDED, EMBEDDED_FLOW, BackboneSpec
+from methods.backbone.spec import EMBEDDED_FLOW
 from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.loop import PeriodicEvaluation, Schedule, optimize
 from methods.recipes.model_card import ModelCard
-from methods.recipes.pipeline_folder import save_stable_diffusion_3
+from methods.recipes.pipeline_folder import save_stable_diffusion_3, unet_pipeline
+from methods.recipes.tiny_decoder import sharpest_autoencoder
+from methods.recipes.tiny_sd import reconstruction_psnr
 from methods.recipes.workspace import TrainingWorkspace, emptied, require_network
 from methods.tiny_sd.attribute_tokens import ATTRIBUTES_FILE
 from methods.tiny_sd.encoded_set import FrozenParts
@@ -42,11 +43,12 @@ EVALUATE_EVERY: Final = 500
 def make_flow_backbone(workspace: TrainingWorkspace, schedule: Schedule, *, command: str) -> Path:
     """Train the transformer; write `<weights>/embedded-flow`, a complete Stable Diffusion 3 pipeline.
 
-    Autoencoder, text encoder and tokenizer are those of the U-Net's pipeline. Processes started by
+    Autoencoder, text encoder and tokenizer are those of the U-Net's pipeline; if `make_sharp_decoder` has
+    trained a decoder in the folder of the checkpoints, the pipeline gets that one. Processes started by
     `accelerate launch` share each batch. `command` is the command line for the card.
     """
     checkpoint = workspace.checkpoints / "transformer.pt"
-    parts = frozen_parts(workspace.weights / EMBEDDED)
+    parts = frozen_parts(workspace)
     start = workspace.start and SD3Transformer2DModel.from_pretrained(
         require_network(workspace.start / "transformer", "backbone")
     )
@@ -84,7 +86,10 @@ def make_flow_backbone(workspace: TrainingWorkspace, schedule: Schedule, *, comm
             command,
             SUMMARY,
             workspace.training_summary(schedule, checkpoint),
-            {"velocity error": error()},
+            {
+                "velocity error": error(),
+                "autoencoder's PSNR in dB": reconstruction_psnr(parts.autoencoder, workspace),
+            },
         )
         save_stable_diffusion_3(emptied(folder), parts, transformer)
         card.write(folder / "CARD.md")
@@ -92,12 +97,11 @@ def make_flow_backbone(workspace: TrainingWorkspace, schedule: Schedule, *, comm
     return folder
 
 
-def frozen_parts(pipeline: Path) -> FrozenParts:
-    """The parts of the U-Net's pipeline, which ships if the folder is missing."""
-    path = str(pipeline) if pipeline.is_dir() else EMBEDDED
-    folder = locate_checkpoint(BackboneSpec(path=path), fetch=False).folder
+def frozen_parts(workspace: TrainingWorkspace) -> FrozenParts:
+    """The parts of the U-Net's pipeline, with the sharper decoder if that has been trained."""
+    folder = unet_pipeline(workspace.weights)
     return FrozenParts(
-        AutoencoderKL.from_pretrained(folder / "vae"),
+        sharpest_autoencoder(workspace, AutoencoderKL.from_pretrained(folder / "vae")),
         CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32),
         CLIPTokenizer.from_pretrained(folder / "tokenizer", model_max_length=CAPTION_LENGTH),
     )

@@ -35,7 +35,7 @@ from methods.tiny_sd.autoencoder import (
 )
 from methods.tiny_sd.captions import plain_captions, sample_captions
 from methods.tiny_sd.clip import image_processor, train_clip
-from methods.tiny_sd.encoded_set import FrozenParts
+from methods.tiny_sd.encoded_set import FrozenParts, cached_latents
 from methods.tiny_sd.tokenizer import learn_tokenizer, token_ids
 from methods.tiny_sd.unet import denoising_error, initial_unet, train_unet
 
@@ -121,15 +121,17 @@ def make_autoencoder(
         progress=workspace.progress,
         autoencoder=_earlier_autoencoder(workspace.start) if workspace.start else None,
     )
+    # First, since the name of the stored latents' file depends on it: the denoiser is trained on them too.
+    make_deterministic(autoencoder)
     train_decoder(
         autoencoder,
         pixels,
+        lambda: cached_latents(workspace.data, autoencoder, workspace.device, workspace.checkpoints),
         schedule=decoder,
         checkpoint=workspace.checkpoints / "decoder.pt",
         device=workspace.device,
         progress=workspace.progress,
     )
-    make_deterministic(autoencoder)
     folder = emptied(workspace.checkpoints / "autoencoder")
     autoencoder.save_pretrained(folder)
     ModelCard(

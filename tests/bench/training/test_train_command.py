@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from bench.datasets.registry import open_people
 from bench.runs.training_overlap import overlapping_names
 from bench.suite.suite import DatasetSettings
+from bench.training.workspace import TrainingPaths
 from methods.catalog import make
 from methods.interface import trained_on
 from methods.leave_one_out.network import read_config
@@ -96,3 +98,22 @@ def test_family_of_a_backbone_chooses_recipe_and_schedule(
         "flow": (transformer, "bench train backbone --family flow"),
     }[family]
     assert calls == [(family, recipe.SCHEDULE, words), (family, recipe.CONTINUED_SCHEDULE, words)]
+
+
+def test_decoder_takes_its_schedule_and_reads_the_folder_of_the_weights(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from methods.tiny_sd.autoencoder import SHARPENING_SCHEDULE
+
+    calls: list[tuple[object, object, str]] = []
+    monkeypatch.setattr("bench.training.recipes.rendered_workspace", lambda paths, *_, **__: paths)
+    monkeypatch.setattr(
+        "methods.recipes.tiny_decoder.make_sharp_decoder",
+        lambda workspace, schedule, command: calls.append((workspace, schedule, command)) or Path("made"),
+    )
+    options = ("--data", "people", "--checkpoints", "work", "--out", "weights")
+    changes = ("--steps", 3, "--batch", 2, "--learning-rate", 0.5)
+    assert bench("train", "decoder", *options, *changes) == 0
+    paths = TrainingPaths(Path("people"), Path("work"), Path("weights"))
+    schedule = replace(SHARPENING_SCHEDULE, steps=3, batch=2, learning_rate=0.5)
+    assert calls == [(paths, schedule, "bench train decoder")]
