@@ -1,9 +1,14 @@
 """Fixtures of the speed tests."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+# The module of this folder and the fakes that the tests import.
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "methods" / "fakes")]
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 import torch
 from diffusers.models.attention_processor import SlicedAttnProcessor
 from peft import LoraConfig
-from tiny_pipelines import SmallFolders
+from tiny_pipelines import SIDE, SmallFolders
+from tiny_transformers import FlowFolders
 from torch._dynamo.exc import FailOnRecompileLimitHit
 
 from methods.backbone.backbone import Backbone
@@ -123,15 +124,29 @@ def test_batch_is_repeated_at_the_recompile_limit() -> None:
     assert len(calls) == 2
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
-def test_offload_and_compilation_on_a_gpu(family: str, tiny_pipelines: SmallFolders) -> None:
-    whole = opened(tiny_pipelines[family], device="cuda")
-    expected = whole.generate(PROMPTS, [1, 2])
-    offloaded = opened(tiny_pipelines[family], device="cuda", cpu_offload=True)
+ON_GPU = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", [pytest.param(family, marks=ON_GPU) for family in ("sd1", "sdxl", "sd3")])
+def test_offload_on_a_gpu_gives_the_same_images(
+    family: str, dtype: str, tiny_pipelines: SmallFolders, flow_folders: FlowFolders
+) -> None:
+    folder = flow_folders[family] if family == "sd3" else tiny_pipelines[family]
+    settings = {"device": "cuda", "dtype": dtype, "resolution": SIDE}
+    expected = opened(folder, **settings).generate(PROMPTS, [1, 2])
+    offloaded = opened(folder, **settings, cpu_offload=True)
     assert [p.tobytes() for p in offloaded.generate(PROMPTS, [1, 2])] == [p.tobytes() for p in expected]
     assert offloaded.state.leftovers(offloaded.pipe) == []
+    assert not next(offloaded.network.parameters()).is_cuda
+
+
+@pytest.mark.parametrize("family", [pytest.param(family, marks=ON_GPU) for family in ("sd1", "sdxl")])
+def test_compilation_on_a_gpu(family: str, tiny_pipelines: SmallFolders) -> None:
+    expected = opened(tiny_pipelines[family], device="cuda").generate(PROMPTS, [1, 2])
     compiled = opened(tiny_pipelines[family], device="cuda", compile=True)
     first = compiled.generate(PROMPTS, [1, 2])
     assert largest_difference(first, expected) <= 6

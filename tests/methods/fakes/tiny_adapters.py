@@ -41,7 +41,9 @@ PUBLISHED: Final = {
 """A published file name of each kind."""
 
 
-def leave_one_out_settings(aggregator: str, backbone: Backbone, clip: Path, file: Path) -> dict[str, object]:
+def leave_one_out_settings(
+    aggregator: str, backbone: Backbone, clip: Path, file: Path, *, tokens: int = 3, hidden: int = HEAD
+) -> dict[str, object]:
     """Write an untrained network of leave-one-out; returns the settings of the method that read it."""
     encoder, attention = open_encoder(clip, backbone.device), backbone.adapter_attention
     config = NetworkConfig(
@@ -49,8 +51,8 @@ def leave_one_out_settings(aggregator: str, backbone: Backbone, clip: Path, file
         patch_width=encoder.width,
         caption_width=backbone.encode_text(["a man"]).pooled.shape[1],
         width=attention.token_width,
-        tokens=3,
-        hidden=64,
+        tokens=tokens,
+        hidden=hidden,
         shortcut=aggregator == "max",
         backbone=backbone.digest,
         encoder=encoder.name,
