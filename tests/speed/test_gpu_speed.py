@@ -237,18 +237,6 @@ def test_dreambooth_lora_on_stable_diffusion_15(
     add_images(table, sd15, "DreamBooth-LoRA", ours, theirs)
 
 
-def test_images_of_stable_diffusion_35(sd35: Sides, table: SpeedTable) -> None:
-    """Our backbone encodes a prompt once per run; diffusers' pipeline at every call."""
-    compare_plain_images(sd35, table)
-
-
-def test_dreambooth_lora_on_stable_diffusion_35(
-    sd35: Sides, subject: Subject, table: SpeedTable, tmp_path: Path
-) -> None:
-    method = compare_lora(sd35, subject, table, tmp_path)
-    add_images(table, sd35, "DreamBooth-LoRA", fitted_images(method, sd35, subject, tmp_path), None)
-
-
 def test_ip_adapter(sd15: Sides, subject: Subject, vision: Path, table: SpeedTable, tmp_path: Path) -> None:
     """Four photographs, encoded before; diffusers projects their embeddings again at every call."""
     encoder = open_encoder(vision, sd15.backbone.device)
@@ -289,3 +277,15 @@ def test_textual_inversion(sd15: Sides, subject: Subject, table: SpeedTable, tmp
     table.add(f"{sd15.name}, textual inversion, batch 1", "training step", ours)
     assert bool(losses.isfinite().all())
     add_images(table, sd15, "textual inversion", fitted_images(method, sd15, subject, tmp_path), None)
+
+
+def test_images_of_stable_diffusion_35(sd35: Sides, table: SpeedTable) -> None:
+    """Our backbone encodes a prompt once per run; diffusers' pipeline at every call."""
+    compare_plain_images(sd35, table)
+
+
+def test_dreambooth_lora_on_stable_diffusion_35(
+    sd35: Sides, subject: Subject, table: SpeedTable, tmp_path: Path
+) -> None:
+    method = compare_lora(sd35, subject, table, tmp_path)
+    add_images(table, sd35, "DreamBooth-LoRA", fitted_images(method, sd35, subject, tmp_path), None)
