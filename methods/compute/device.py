@@ -1,8 +1,9 @@
-"""Resolve `auto`, `cpu` and `cuda` to a torch device."""
+"""Resolve `auto`, `cpu` and `cuda` to a torch device; copy tensors there."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from methods.errors import MethodError
 
@@ -26,3 +27,10 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def copied(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on the device; a GPU's pending work is not waited for."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

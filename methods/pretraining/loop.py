@@ -155,7 +155,11 @@ def _initial_state(
 ) -> TrainingState:
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        parameters, schedule.learning_rate, betas=(0.9, 0.99), weight_decay=schedule.weight_decay
+        parameters,
+        schedule.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=schedule.weight_decay,
+        fused=device.type == "cuda",
     )
     scaler = torch.amp.GradScaler(device.type, enabled=schedule.precision == "fp16")
     state = TrainingState(parameters, optimizer, scaler, loss_sum=torch.zeros((), device=device))

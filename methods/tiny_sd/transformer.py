@@ -9,9 +9,11 @@ from typing import Final
 import torch
 import torch.nn.functional as F
 from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods.backbone.rectified_flow import STEPS, RectifiedFlow
+from methods.compute.cuda_graphs import GraphedNetwork
+from methods.compute.device import copied
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.loop import RowLoss, Schedule
 from methods.tiny_sd.attribute_tokens import AttributeConditioning
@@ -113,6 +115,8 @@ def flow_loss(
     parts.autoencoder.to(device).eval()
     weight = face_weight(transformer.config.sample_size).to(device)
 
+    velocity_of = GraphedNetwork(_Velocity(transformer))
+
     # Deferred, because a training with a finished checkpoint does not need it.
     @cache
     def encoded() -> EncodedSet:
@@ -121,31 +125,48 @@ def flow_loss(
     def loss(step: int, generator: torch.Generator, rows: slice) -> Tensor:
         batch = encoded().sample(schedule.batch, generator, NOISE.sample_timesteps, ATTRIBUTES_SHARE)
         batch = batch.part(rows)
-        context, pooled = text_inputs(parts, batch.ids.to(device))
-        context = F.pad(context, (0, 0, 0, _sample_t5_length(generator)))
-        predicted = torch.empty_like(batch.latents, device=device)
         x_t = NOISE.add(batch.latents, batch.noise, batch.t)
+        target = NOISE.target(batch.latents, batch.noise, batch.t)
+        x_t, t, ids, target = (copied(each, device) for each in (x_t, batch.t, batch.ids, target))
+        context, pooled = text_inputs(parts, ids)
+        t5_length = _sample_t5_length(generator)
+        context = F.pad(context, (0, 0, 0, t5_length))
+        # Lengths vary too much for a graph each.
+        run = velocity_of.network if t5_length else velocity_of
+        predicted = torch.empty_like(x_t)
         # The transformer has no attention mask, so images with and without attribute tokens are two passes.
         for described in (False, True):
             chosen = torch.nonzero((batch.described & attributes.available) == described).squeeze(1)
             if len(chosen) == 0:
                 continue
-            tokens = context[chosen]
+            there = chosen.to(device)
+            tokens = context[there]
             if described:
                 tokens, _ = attributes.append_to(tokens, batch.rows[chosen], batch.described[chosen])
-            velocity = transformer(
-                x_t[chosen].to(device),
-                encoder_hidden_states=tokens,
-                pooled_projections=pooled[chosen],
-                timestep=batch.t[chosen].to(device),
-                return_dict=False,
-            )[0]
-            predicted = predicted.index_copy(0, chosen.to(device), velocity.float())
-        target = NOISE.target(batch.latents, batch.noise, batch.t).to(device)
+            velocity = run(x_t[there], tokens, pooled[there], t[there])
+            predicted = predicted.index_copy(0, there, velocity.float())
         error: Tensor = ((predicted - target).square() * weight).mean()
         return error
 
     return loss
+
+
+class _Velocity(nn.Module):
+    """The transformer with tensors as its only arguments: x_t, context, pooled text and times."""
+
+    def __init__(self, transformer: SD3Transformer2DModel) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(self, x_t: Tensor, context: Tensor, pooled: Tensor, t: Tensor) -> Tensor:
+        velocity: Tensor = self.transformer(
+            x_t,
+            encoder_hidden_states=context,
+            pooled_projections=pooled,
+            timestep=t,
+            return_dict=False,
+        )[0]
+        return velocity
 
 
 def _sample_t5_length(generator: torch.Generator) -> int:
