@@ -16,7 +16,8 @@ def fast_backward_attention(device: torch.device) -> Iterator[None]:
 
     On a CPU, the flash kernel's backward pass takes over half of a small U-Net's. Plain matrix products take
     a tenth of that, if they stay in half precision; by default torch computes them in float32. The backward
-    kernel is chosen in the forward pass, so only the forward pass needs this context.
+    kernel is chosen in the forward pass; so the backward pass needs this context only where gradient
+    checkpointing repeats the forward pass.
     """
     if device.type != "cpu":
         yield
@@ -47,7 +48,21 @@ def autocast(device: torch.device, precision: Precision = "auto") -> Iterator[No
     if dtype is None:
         yield
         return
-    with torch.autocast(device.type, dtype), fast_backward_attention(device):
+    with torch.autocast(device.type, dtype), attention_of_autocast(device, precision):
+        yield
+
+
+@contextmanager
+def attention_of_autocast(device: torch.device, precision: Precision = "auto") -> Iterator[None]:
+    """Use the attention kernel of `autocast`; wrap the backward pass in it.
+
+    Gradient checkpointing repeats the forward pass there. It restores torch's autocast, but no kernel, and
+    raises an error where the repetition saves other tensors.
+    """
+    if autocast_dtype(device, precision) is None:
+        yield
+        return
+    with fast_backward_attention(device):
         yield
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from methods.compute.precision import Precision, autocast
+from methods.compute.precision import Precision, attention_of_autocast, autocast
 from methods.compute.seeding import seeded_generator
 from methods.errors import MethodError
 from methods.pretraining.checkpoint import LogEntry, TrainingCheckpoint, TrainingState
@@ -180,7 +180,8 @@ def _step(
     for rows in pieces:
         with autocast(device, schedule.precision):
             value = loss(state.step, seeded_generator(schedule.seed, state.step), rows) / len(pieces)
-        state.scaler.scale(value).backward()
+        with attention_of_autocast(device, schedule.precision):
+            state.scaler.scale(value).backward()
         state.loss_sum += value.detach()
     group.average_gradients(state.parameters)
     state.scaler.unscale_(state.optimizer)

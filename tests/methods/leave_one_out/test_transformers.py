@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_transformers import FlowFolders, spec_of
 from torch import Tensor
 
@@ -92,6 +93,21 @@ def test_every_ablation_trains_with_rectified_flow(
     backbone = flow_folders.backbone("sd3")
     _, losses = trained(people, backbone, clip_folder, tmp_path, short, **settings)
     assert losses["loss"] != losses["without"]
+
+
+def test_gradient_checkpointing_learns_the_same_in_half_precision(
+    flow_backbone: Backbone, people: Any, clip_folder: Path, tmp_path: Path
+) -> None:
+    """On a CPU the forward pass has an attention kernel of its own, which its repetition must have too."""
+    short = replace(SCHEDULE, steps=2, batch=4, precision="bf16")
+    stored = []
+    for checkpointing in (False, True):
+        schedule = replace(short, gradient_checkpointing=checkpointing)
+        out, _ = trained(people, flow_backbone, clip_folder, tmp_path / str(checkpointing), schedule)
+        stored.append(load_file(out))
+    plain, checkpointed = stored
+    assert plain.keys() == checkpointed.keys()
+    assert all(torch.equal(plain[name], checkpointed[name]) for name in plain)
 
 
 def test_without_t5_and_its_tokens(
