@@ -1,4 +1,7 @@
-"""Counts time, memory and disk of the adapters that a suite's commands train (`bench train ip-adapter`)."""
+"""Counts time, memory and disk of the adapters that a suite's commands train.
+
+The commands are those of `[needs.sources]`: `bench train ip-adapter` and `bench train loo`.
+"""
 
 import shlex
 from collections.abc import Mapping
@@ -7,14 +10,18 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import published_networks as published
+from diffusers import SD3Transformer2DModel
 from torch import nn
 
 from methods.backbone.attention.double_blocks import DoubleBlockAttention
 from methods.backbone.attention.joint import JointAttention
 from methods.ip_adapter.trainable_double_blocks import TrainableDoubleBlockAdapter
 from methods.ip_adapter.trainable_joint import TrainableJointAdapter
+from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig
+from methods.leave_one_out.objective import Objective
 
-COMMAND: Final = "bench train ip-adapter "
+IP_ADAPTER: Final = "bench train ip-adapter "
+LEAVE_ONE_OUT: Final = "bench train loo "
 PHOTOS: Final = 20
 """Photographs of a person in CelebA, on average."""
 SENTENCES: Final = 4
@@ -53,7 +60,12 @@ class AdapterTraining:
     @property
     def parameters(self) -> int:
         """Number of trained parameters."""
-        return published.parameters(published.build({"": self._module})[""])
+        return published.parameters(self._built)
+
+    @property
+    def file(self) -> float:
+        """Gigabytes of the weights, in half precision."""
+        return self.parameters * 2 / 1e9
 
     @property
     def photographs(self) -> int:
@@ -68,39 +80,78 @@ class AdapterTraining:
     @property
     def memory(self) -> float:
         """Gigabytes beside the frozen weights."""
-        rows = int(self.options["batch"]) / int(self.options["accumulate"])
-        return self.parameters * BYTES_PER_WEIGHT / 1e9 + rows * self.image.activations
+        rows = int(self.options["batch"]) // int(self.options["accumulate"])
+        each = self.image.activations + self._own_activations
+        return self.parameters * BYTES_PER_WEIGHT / 1e9 + rows * each
 
     @property
     def disk(self) -> float:
         """Gigabytes of features in half precision, with those of the mirror images, at most."""
-        encoder = SIGLIP if self._is_joint else CLIP
-        patches = encoder["width"] * encoder["tokens"] + encoder.get("embedding", 0)
+        patches = self._encoder["width"] * self._encoder["tokens"] + self._encoder.get("embedding", 0)
         each = 2 * (patches + self.image.latents) + SENTENCES * self.image.text
         return int(self.options["people"]) * PHOTOS * each * 2 / 1e9
 
     @property
+    def is_leave_one_out(self) -> bool:
+        """Whether it trains an aggregator, not an IP-Adapter."""
+        return "aggregator" in self.options
+
+    @property
     def _is_joint(self) -> bool:
-        return self.options["layout"] == "time-resampler"
+        return isinstance(self.network, SD3Transformer2DModel)
+
+    @property
+    def _encoder(self) -> dict[str, int]:
+        return SIGLIP if self._is_joint else CLIP
+
+    @property
+    def _own_activations(self) -> float:
+        """Gigabytes that an aggregator keeps for one row with the largest set of photographs, in fp32."""
+        if not self.is_leave_one_out:
+            return 0.0
+        network, photographs = self._built, Objective().largest_set
+        patches = published.empty(1, photographs, self._encoder["tokens"], self._encoder["width"])
+        captions = published.empty(1, photographs, network.config.caption_width)
+        mask = published.empty(1, photographs).bool()
+        return published.saved_gigabytes(
+            network,
+            lambda: network.aggregate(network.tokens_of(patches), captions, captions[:, 0], mask),
+        )
+
+    @property
+    def _built(self) -> Any:
+        return published.build({"": self._module})[""]
 
     def _module(self) -> nn.Module:
         pipe = SimpleNamespace(transformer=self.network)
         tokens = int(self.options["tokens"])
-        if self._is_joint:
+        attention = JointAttention(pipe) if self._is_joint else DoubleBlockAttention(pipe)
+        if self.is_leave_one_out:
+            return LeaveOneOutNetwork(self._config(attention.token_width), attention)
+        if isinstance(attention, JointAttention):
             hidden = int(self.options["hidden"])
-            joint = JointAttention(pipe)
-            return TrainableJointAdapter(joint, patch_width=SIGLIP["width"], tokens=tokens, hidden=hidden)
-        double = DoubleBlockAttention(pipe)
-        return TrainableDoubleBlockAdapter(double, embedding_width=CLIP["embedding"], tokens=tokens)
+            return TrainableJointAdapter(attention, patch_width=SIGLIP["width"], tokens=tokens, hidden=hidden)
+        return TrainableDoubleBlockAdapter(attention, embedding_width=CLIP["embedding"], tokens=tokens)
+
+    def _config(self, width: int) -> NetworkConfig:
+        sizes = {name: int(self.options[name]) for name in ("tokens", "hidden", "depth")}
+        return NetworkConfig(
+            self.options["aggregator"],
+            patch_width=self._encoder["width"],
+            caption_width=self.network.config.pooled_projection_dim,
+            width=width,
+            **sizes,
+        )
 
 
 def trainings(sources: Mapping[str, str], network: Any, image: Image) -> dict[str, AdapterTraining]:
     """The trainings among the commands of `[needs.sources]`, by the name of their weights."""
     found = {}
     for text in sources.values():
-        if text.startswith(COMMAND):
-            options = _options(text.partition(" (")[0].removeprefix(COMMAND))
-            found[options["name"]] = AdapterTraining(options, network, image)
+        for command in (IP_ADAPTER, LEAVE_ONE_OUT):
+            if text.startswith(command):
+                options = _options(text.partition(" (")[0].removeprefix(command))
+                found[options["name"]] = AdapterTraining(options, network, image)
     return found
 
 

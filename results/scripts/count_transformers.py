@@ -68,7 +68,8 @@ class Count:
     """What is counted for one suite."""
 
     def __init__(self, name: str) -> None:
-        self.suite = open_suite(name).suite
+        file = open_suite(name)
+        self.suite, self.text = file.suite, file.text
         self.is_flux, self.has_context = name != "celeba-sd35", name == "celeba-kontext"
         self.networks = published.build(NETWORKS[name])
         self.encoders = [part for part in self.networks if part.startswith("text")]
@@ -83,7 +84,7 @@ class Count:
         return tflop(lambda: network(**self._inputs()), network)
 
     @cached_property
-    def text(self) -> float:
+    def text_encoding(self) -> float:
         """TFLOP of all text encoders for one prompt."""
         return sum(tflop(partial(self._encode, part), self.networks[part]) for part in self.encoders)
 
@@ -92,7 +93,7 @@ class Count:
         """TFLOP of one image; classifier-free guidance of SD 3.5 takes two passes and two prompts."""
         decoder = tflop(lambda: self.networks["vae"].decode(empty(1, 16, LATENT, LATENT)))
         passes = 1 if self.is_flux else 2
-        return passes * (self.suite.backbone.steps * self.forward + self.text) + decoder
+        return passes * (self.suite.backbone.steps * self.forward + self.text_encoding) + decoder
 
     @property
     def image_seconds(self) -> float:
@@ -127,7 +128,7 @@ class Count:
         # Text features are cached unless the encoders are trained. DreamBooth has no backward pass through
         # T5, which takes most of the operations for text.
         text_passes = 1 if isinstance(method, DreamBoothLora) else 2
-        passes = images * (3 * self.forward + (text_passes * self.text if texts else 0.0))
+        passes = images * (3 * self.forward + (text_passes * self.text_encoding if texts else 0.0))
         kept, block = self.activations
         activations = images * (kept + block + sum(self._saved[part] for part in texts))
         return Fit(batches * (passes + method.batch * encoder), trained, activations, class_images)

@@ -22,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[2] / "results" / "scripts"))
 networks = importlib.import_module("published_networks")
 script = importlib.import_module("count_transformers")
 
+LOO_ROWS = ("loo-mean", "loo-attention", "loo-caption-attention")
 SUITES = ("celeba-sd35", "celeba-flux", "celeba-kontext")
 HEADROOM = 1.2
 """Required memory over the counted one: kernels, workspaces and fragments are not counted."""
@@ -89,8 +90,8 @@ def test_memory_of_the_ip_adapter_is_that_of_its_layers_and_its_encoder() -> Non
 
 @pytest.mark.parametrize("name", SUITES)
 def test_header_states_the_counted_numbers(name: str) -> None:
-    counted, file = count(name), open_suite(name)
-    head = " ".join(re.sub(r"^# ?", "", file.text.partition("\nname = ")[0], flags=re.MULTILINE).split())
+    counted = count(name)
+    head = " ".join(re.sub(r"^# ?", "", counted.text.partition("\nname = ")[0], flags=re.MULTILINE).split())
     hours = counted.hours
     stated = [
         f"{counted.images} images per row",
@@ -105,29 +106,47 @@ def test_header_states_the_counted_numbers(name: str) -> None:
     if counted.fits:
         stated += [f"{hours['fitting']:.1f} h", f"Training takes {counted.memory['training']:.1f} GB"]
         stated += [f"{fit.seconds / 60:.0f}" for fit in counted.fits.values()]
-    for name, training in counted.adapters.items():
-        hours, memory = training.hours(script.TRAINING), counted.memory[f"training of {name}"]
-        stated += [
-            f"{hours:.1f} h for each of two adapters",
-            f"{memory:.1f}",
-            f"adapters ({training.disk:.0f})",
-        ]
-        assert f"Each sees {training.photographs:,} photographs" in file.text
-        beside = f"{memory:.1f} GB of memory, {hours:.1f} hours each; at most {training.disk:.0f} GB"
-        assert beside in file.text
+    if counted.adapters:
+        stated += _stated_of_trainings(counted)
     assert [text for text in stated if text not in head] == []
+
+
+def _stated_of_trainings(counted: Any) -> list[str]:
+    """What the header says of the trained adapters; the comments of their rows are checked here."""
+    trainings = counted.adapters
+    (hours,) = {f"{training.hours(script.TRAINING):.1f}" for training in trainings.values()}
+    memory = {name: counted.memory[f"training of {name}"] for name in trainings}
+    for is_own_layout, words in ((False, ""), (True, "at most ")):
+        of = [name for name, training in trainings.items() if training.is_leave_one_out is is_own_layout]
+        text = f"{words}{max(memory[name] for name in of):.1f} GB of memory, {hours} hours each"
+        assert text in " ".join(counted.text.replace("\n#", "").split())
+    (photographs,) = {training.photographs for training in trainings.values()}
+    assert f"Each sees {photographs:,} photographs" in counted.text
+    return [
+        f"{hours} h for each of five adapters",
+        f"up to {max(memory.values()):.1f}",
+        f"trained adapters ({counted.features:.0f})",
+        f"{sum(training.file for training in trainings.values()):.1f} for the trained adapters",
+    ]
 
 
 @pytest.mark.parametrize("name", SUITES[:2])
 def test_leave_one_out_and_its_control_are_trained_alike(name: str) -> None:
     trained = count(name).adapters
+    assert list(trained) == ["ip-control", "ip-leave-one-out", *LOO_ROWS]
     control, others = (dict(trained[row].options) for row in ("ip-control", "ip-leave-one-out"))
     assert (control.pop("condition"), others.pop("condition")) == ("self", "others")
     assert {**control, "name": ""} == {**others, "name": ""}
     rows = open_suite(name).suite.methods
-    for row, own in trained.items():
-        assert rows[row]["adapter"] == f"{own.options['out']}/{row}.safetensors"
-        assert rows[row]["encoder"] == own.options["encoder"]
+    for row in LOO_ROWS:
+        own = dict(trained[row].options)
+        assert f"loo-{own.pop('aggregator')}" == own.pop("name") == row
+        shared = own.keys() - {"depth", "hidden"}
+        assert {option: own[option] for option in shared} == {option: control[option] for option in shared}
+    for row, training in trained.items():
+        weights = rows[row]["network" if training.is_leave_one_out else "adapter"]
+        assert weights == f"{training.options['out']}/{row}.safetensors"
+        assert rows[row]["encoder"] == training.options["encoder"]
     backbone = open_suite(name).suite.backbone
     assert control["base"] == f"{backbone.path}@{backbone.revision}"
     assert control["dtype"] == backbone.dtype

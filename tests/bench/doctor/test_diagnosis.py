@@ -89,13 +89,14 @@ def test_synthetic_suites_need_nothing_else(findings: Findings, name: str) -> No
     assert all(line.detail for line in findings[name])
 
 
+LOO_ROWS = ("loo-mean", "loo-attention", "loo-caption-attention")
 ADAPTERS = {
     "celeba-sd15": {"ip-adapter", "loo-mean"},
     "celeba-sdxl": {"ip-adapter", "loo-mean"},
     "openpeople-sd15": {"ip-adapter", "loo-mean"},
     "dreambench-sd15": {"ip-adapter", "loo-mean"},
-    "celeba-flux": {"ip-adapter", "ip-control", "ip-leave-one-out"},
-    "celeba-sd35": {"ip-control", "ip-leave-one-out"},
+    "celeba-flux": {"ip-adapter", "ip-control", "ip-leave-one-out", *LOO_ROWS},
+    "celeba-sd35": {"ip-control", "ip-leave-one-out", *LOO_ROWS},
     "celeba-kontext": set(),
 }
 """Rows that need files, by suite."""
@@ -116,6 +117,9 @@ def test_real_suites_name_a_source_for_everything_missing(findings: Findings, na
         assert "unknown" not in line.detail, line
         source = with_source(line, suite.needs.sources).source
         assert source or "https://" in line.detail, line
+        if line.what in LOO_ROWS and "network" in line.detail:
+            assert source.startswith(f"bench train loo --name {line.what} ")
+            assert "\n" not in source
 
 
 @pytest.mark.parametrize("name", ["tiny", "celeba-sd15"])

@@ -1,12 +1,14 @@
 """The suites on SD 3.5 and FLUX.1 with random weights in the published layouts: plan, doctor, all rows."""
 
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from celeba_files import WriteCelebA
 
 from bench.doctor.diagnosis import with_source
@@ -21,6 +23,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 from methods.backbone.backbone import Backbone
 from methods.encoders.clip_vision import open_encoder
 from methods.ip_adapter.training import IPAdapterTraining, new_adapter, save_adapter
+from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
 
 LAYOUTS = {"celeba-sd35": "sd3", "celeba-flux": "flux", "celeba-kontext": "flux-kontext"}
 PARTS = {
@@ -50,6 +53,19 @@ SMALL = {
 """Changes of a suite's text that leave rows, presets and families as they are."""
 
 
+AGGREGATORS = ("mean", "attention", "caption-attention")
+SHORT = {
+    "--steps": "2",
+    "--batch": "2",
+    "--accumulate": "2",
+    "--side": str(SIDE),
+    "--people": "2",
+    "--tokens": "2",
+    "--hidden": "64",
+    "--depth": "1",
+    "--dtype": "fp32",
+}
+"""Options of a suite's training command for a small backbone on a CPU; the other options are kept."""
 ENCODERS = {"celeba-sd35": "siglip-so400m-patch14-384", "celeba-flux": "clip-vit-large-patch14"}
 TRAININGS = {
     "celeba-sd35": IPAdapterTraining("time-resampler", tokens=2, hidden=64),
@@ -70,6 +86,27 @@ def write_adapters(models: Path, name: str, backbone: Path) -> None:
     for row in ("ip-control", "ip-leave-one-out"):
         path = models / name.replace("celeba", "loo") / f"{row}.safetensors"
         save_adapter(path, adapter.published(), {"backbone": opened.digest})
+    for aggregator in AGGREGATORS:
+        path = models / name.replace("celeba", "loo") / f"loo-{aggregator}.safetensors"
+        write_aggregator(path, aggregator, opened, encoder)
+
+
+def write_aggregator(path: Path, aggregator: str, backbone: Backbone, encoder: Path) -> None:
+    opened = open_encoder(encoder, backbone.device)
+    config = NetworkConfig(
+        aggregator,
+        patch_width=opened.width,
+        caption_width=backbone.encode_text(["a man"]).pooled.shape[1],
+        width=backbone.adapter_attention.token_width,
+        tokens=2,
+        hidden=64,
+        depth=1,
+        family=backbone.family,
+        backbone=backbone.digest,
+        encoder_digest=opened.digest,
+    )
+    network = LeaveOneOutNetwork(config, backbone.adapter_attention)
+    save_network(path, network, config, dtype=torch.float16)
 
 
 def write_encoder(folder: Path) -> None:
@@ -117,6 +154,24 @@ def test_all_rows_of_the_suite_run_on_small_random_weights(
     assert bench("run", "--suite", small(name), "--out", tmp_path / "run", "--workers", 1) == 0
     images = tmp_path / "run" / "images"
     assert {path.relative_to(images).parts[0] for path in images.rglob("*.s1.png")} == set(rows)
+
+
+def test_training_command_of_the_suite_makes_the_weights_of_its_row(
+    folders: Path, celeba: WriteCelebA, bench: Callable[..., int], tmp_path: Path
+) -> None:
+    """On Stable Diffusion 3; FLUX.1's 512 tokens of T5 take a minute."""
+    row = "loo-caption-attention"
+    suite = open_suite("celeba-sd35").suite
+    people = celeba({7: ("train", 3), 8: ("train", 3), 9: ("train", 3), 10: ("valid", 2)})
+    write_encoder(tmp_path / suite.methods[row]["encoder"])
+    (path,) = [path for path in suite.needs.sources if path.endswith(f"/{row}.safetensors")]
+    words = shlex.split(suite.needs.sources[path].partition(" (")[0])[1:]
+    changes = {**SHORT, "--root": str(people), "--base": str(folders / LAYOUTS["celeba-sd35"])}
+    for option, value in changes.items():
+        if option in words:
+            words[words.index(option) + 1] = value
+    assert bench(*words, "--device", "cpu") == 0
+    assert (tmp_path / path).is_file()
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

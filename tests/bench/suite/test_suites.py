@@ -1,10 +1,12 @@
 """The built-in suites: their comments agree with their settings, and all names are known."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -35,7 +37,7 @@ NAMES = (
 ROOT = Path(__file__).parents[3]
 REAL = tuple(name for name in NAMES if name.startswith(("celeba", "dreambench", "openpeople")))
 FLOW = ("celeba-flux", "celeba-kontext", "celeba-sd35")
-"""Suites without adapters: their rows need no files but the backbone."""
+"""Suites on transformers, which have fewer published adapters."""
 DREAMBENCH = 30
 """Number of subjects in DreamBench, all of which the suite uses."""
 LISTING = """subject_name,class
@@ -143,10 +145,43 @@ def test_training_script_contains_only_valid_commands() -> None:
         for _ in range(2):
             for name, value in variables.items():
                 line = line.replace(f"${name}", value)
-        words = line.replace("$aggregator", "mean").split()[2:]
-        context = typer.main.get_command(train).make_context("train", words, resilient_parsing=False)
-        command = context.command.get_command(context, words[0])
-        command.make_context(words[0], words[1:])
+        parsed_training(line.replace("$aggregator", "mean"))
+
+
+def parsed_training(line: str) -> tuple[str, dict[str, Any]]:
+    """The command and its options, parsed by the command line without running it."""
+    words = shlex.split(line.partition(" (")[0])[2:]
+    context = typer.main.get_command(train).make_context("train", words, resilient_parsing=False)
+    command = context.command.get_command(context, words[0])
+    return words[0], command.make_context(words[0], words[1:]).params
+
+
+def trainings_of(file: SuiteFile) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The training commands of a suite by the file that they are listed for."""
+    sources = file.suite.needs.sources
+    return {path: parsed_training(text) for path, text in sources.items() if text.startswith("bench train")}
+
+
+@each_real_suite
+def test_every_training_command_makes_the_file_that_it_is_listed_for(file: SuiteFile) -> None:
+    for path, (command, options) in trainings_of(file).items():
+        assert f"{options['out']}/{options['name']}.safetensors" == path
+        backbone = file.suite.backbone
+        assert options["base"] == f"{backbone.path}@{backbone.revision}"
+        tables = [table for table in file.suite.methods.values() if path in table.values()]
+        assert {table["encoder"] for table in tables} == {str(options["encoder"])}
+        if command == "loo":
+            assert f"loo-{options['aggregator']}" == options["name"]
+
+
+def test_no_two_trainings_of_the_suites_write_one_checkpoint() -> None:
+    """A checkpoint is named after the weights, in a folder of the dataset's name, people and size."""
+    made: dict[tuple[object, ...], tuple[str, dict[str, Any]]] = {}
+    for file in map(open_suite, REAL):
+        for command, options in trainings_of(file).values():
+            place = tuple(options[key] for key in ("checkpoints", "dataset", "people", "side", "name"))
+            assert made.setdefault(place, (command, options)) == (command, options), file.suite.name
+    assert len(made) == 18
 
 
 @each_real_suite
