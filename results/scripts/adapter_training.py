@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
 
-import published_networks as published
+import network_costs as costs
 from diffusers import SD3Transformer2DModel
 from torch import nn
 
@@ -60,7 +60,7 @@ class AdapterTraining:
     @property
     def parameters(self) -> int:
         """Number of trained parameters."""
-        return published.parameters(self._built)
+        return costs.parameters(self._built)
 
     @property
     def file(self) -> float:
@@ -110,17 +110,17 @@ class AdapterTraining:
         if not self.is_leave_one_out:
             return 0.0
         network, photographs = self._built, Objective().largest_set
-        patches = published.empty(1, photographs, self._encoder["tokens"], self._encoder["width"])
-        captions = published.empty(1, photographs, network.config.caption_width)
-        mask = published.empty(1, photographs).bool()
-        return published.saved_gigabytes(
+        patches = costs.empty(1, photographs, self._encoder["tokens"], self._encoder["width"])
+        captions = costs.empty(1, photographs, network.config.caption_width)
+        mask = costs.empty(1, photographs).bool()
+        return costs.saved_gigabytes(
             network,
             lambda: network.aggregate(network.tokens_of(patches), captions, captions[:, 0], mask),
         )
 
     @property
     def _built(self) -> Any:
-        return published.build({"": self._module})[""]
+        return costs.build({"": self._module})[""]
 
     def _module(self) -> nn.Module:
         pipe = SimpleNamespace(transformer=self.network)

@@ -1,4 +1,4 @@
-"""Counts memory, disk and time of the suites on SD 3.5 and FLUX.1, as their files state them.
+"""Counts memory, disk and time of the suites on SD 3.5, FLUX.1 and FLUX.2 klein, as their files state them.
 
     python results/scripts/count_transformers.py
 
@@ -9,21 +9,25 @@ allocator are not counted.
 
 import sys
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final
 
 import adapter_training
-import published_networks as published
-import torch
+import network_costs as costs
 from adapter_training import AdapterTraining
-from published_networks import FLUX, SD3, SIDE, empty, gigabytes, tflop
-from torch import Tensor, nn
+from pipeline_costs import (
+    FLUX_1,
+    FLUX_2_KLEIN,
+    IMAGE_TOKENS,
+    LATENT,
+    STABLE_DIFFUSION_3,
+    PipelineCosts,
+)
+from published_networks import SIDE
 
 from bench.suite.suite import open_suite
-from methods.backbone.families import flux, stable_diffusion_3
 from methods.catalog import make
 from methods.dreambooth_lora.method import DreamBoothLora
-from methods.dreambooth_lora.training import TEXT_TARGETS
 from methods.textual_inversion.method import TextualInversion
 
 GENERATION: Final = 100.0
@@ -32,9 +36,17 @@ TRAINING: Final = 60.0
 """The same in training, with small batches."""
 PNG_BYTES: Final = 2
 """Assumed bytes per pixel."""
-CLIP_TOKENS: Final = 77
-LATENT: Final = SIDE // 8
-NETWORKS: Final = {"celeba-sd35": SD3, "celeba-flux": FLUX, "celeba-kontext": FLUX}
+REFERENCES: Final = 4
+"""Photographs of a person that the suites' methods read."""
+CELEBA_TOKENS: Final = (178 // 16) * (218 // 16)
+"""Tokens of an aligned photograph of CelebA in FLUX.2's context: it is cut to multiples of 16 pixels."""
+PIPELINES: Final = {
+    "celeba-sd35": PipelineCosts(STABLE_DIFFUSION_3),
+    "celeba-flux": PipelineCosts(FLUX_1),
+    # Kontext enlarges its context to about the size of the image.
+    "celeba-kontext": PipelineCosts(FLUX_1, context=IMAGE_TOKENS),
+    "celeba-flux2-klein": PipelineCosts(FLUX_2_KLEIN, context=REFERENCES * CELEBA_TOKENS),
+}
 NOT_GENERATED: Final = "photo-copy"
 
 
@@ -70,36 +82,17 @@ class Count:
     def __init__(self, name: str) -> None:
         file = open_suite(name)
         self.suite, self.text = file.suite, file.text
-        self.is_flux, self.has_context = name != "celeba-sd35", name == "celeba-kontext"
-        self.networks = published.build(NETWORKS[name])
-        self.encoders = [part for part in self.networks if part.startswith("text")]
+        self.pipeline = PIPELINES[name]
         self.people = self.suite.dataset.identities or 0
-
-    # Operations
-
-    @cached_property
-    def forward(self) -> float:
-        """TFLOP of the transformer for one image."""
-        network = self.networks["transformer"]
-        return tflop(lambda: network(**self._inputs()), network)
-
-    @cached_property
-    def text_encoding(self) -> float:
-        """TFLOP of all text encoders for one prompt."""
-        return sum(tflop(partial(self._encode, part), self.networks[part]) for part in self.encoders)
 
     @cached_property
     def image(self) -> float:
-        """TFLOP of one image; classifier-free guidance of SD 3.5 takes two passes and two prompts."""
-        decoder = tflop(lambda: self.networks["vae"].decode(empty(1, 16, LATENT, LATENT)))
-        passes = 1 if self.is_flux else 2
-        return passes * (self.suite.backbone.steps * self.forward + self.text_encoding) + decoder
+        """TFLOP of one image, with its context."""
+        return self.pipeline.image(self.suite.backbone.steps)
 
     @property
     def image_seconds(self) -> float:
         return self.image / GENERATION
-
-    # Training
 
     @cached_property
     def fits(self) -> dict[str, Fit]:
@@ -116,115 +109,52 @@ class Count:
 
     def _fit(self, method: DreamBoothLora | TextualInversion) -> Fit:
         assert method.gradient_checkpointing
+        pipeline = self.pipeline
         batches = method.steps * method.accumulation
-        encoder = tflop(lambda: self.networks["vae"].encode(empty(1, 3, SIDE, SIDE)))
-        images, class_images, trained, texts = method.batch, 0, 0, self.encoders
+        images, class_images, trained, texts = method.batch, 0, 0, pipeline.encoders
         if isinstance(method, DreamBoothLora):
             if method.prior_weight:
                 images, class_images = 2 * images, method.class_pictures
-            texts = [part for part in self.encoders if method.text_encoder and not self._is_t5(part)]
-            trained = method.rank * sum(self._lora(part) for part in ("transformer", *texts))
+            texts = [part for part in texts if method.text_encoder and not pipeline.is_t5(part)]
+            trained = method.rank * sum(map(pipeline.lora_parameters, ("transformer", *texts)))
         # Forward, again by checkpointing, and backward, where frozen weights need no gradient of their own.
         # Text features are cached unless the encoders are trained. DreamBooth has no backward pass through
         # T5, which takes most of the operations for text.
         text_passes = 1 if isinstance(method, DreamBoothLora) else 2
-        passes = images * (3 * self.forward + (text_passes * self.text_encoding if texts else 0.0))
-        kept, block = self.activations
-        activations = images * (kept + block + sum(self._saved[part] for part in texts))
-        return Fit(batches * (passes + method.batch * encoder), trained, activations, class_images)
-
-    def _lora(self, part: str) -> int:
-        """Parameters of LoRA of rank 1."""
-        family = flux.Flux if self.is_flux else stable_diffusion_3.StableDiffusion3
-        targets = family.lora_targets if part == "transformer" else TEXT_TARGETS
-        layers = [
-            layer
-            for name, layer in self.networks[part].named_modules()
-            if isinstance(layer, nn.Linear) and any(f".{name}".endswith(f".{target}") for target in targets)
-        ]
-        return sum(layer.in_features + layer.out_features for layer in layers)
-
-    @cached_property
-    def activations(self) -> tuple[float, float]:
-        """As of `transformer_activations`, for one image without a context."""
-        network = self.networks["transformer"]
-        return published.transformer_activations(network, lambda: network(**self._inputs(context=False)))
-
-    @cached_property
-    def _saved(self) -> dict[str, float]:
-        """Gigabytes that each text encoder keeps for one prompt."""
-        return {
-            part: published.saved_gigabytes(self.networks[part], partial(self._encode, part))
-            for part in self.encoders
-        }
+        text = text_passes * pipeline.text_encoding if texts else 0.0
+        passes = images * (3 * pipeline.training_forward + text)
+        kept = images * (sum(pipeline.activations) + sum(pipeline.text_activations[part] for part in texts))
+        return Fit(batches * (passes + method.batch * pipeline.image_encoding), trained, kept, class_images)
 
     @cached_property
     def adapters(self) -> dict[str, AdapterTraining]:
         """The trainings of adapters, once for all people, by the name of their weights."""
-        inputs = self._inputs(context=False)
-        text = inputs["encoder_hidden_states"].numel() + inputs["pooled_projections"].numel()
-        image = adapter_training.Image(self.forward, sum(self.activations), 16 * LATENT**2, text)
-        return adapter_training.trainings(self.suite.needs.sources, self.networks["transformer"], image)
-
-    # Inputs
-
-    def _is_t5(self, part: str) -> bool:
-        return published.is_t5(self.networks[part])
-
-    @property
-    def _t5_tokens(self) -> int:
-        return flux.T5_TOKENS if self.is_flux else stable_diffusion_3.T5_TOKENS
-
-    def _encode(self, part: str) -> object:
-        """Encode one prompt, padded as in the pipeline."""
-        tokens = self._t5_tokens if self._is_t5(part) else CLIP_TOKENS
-        return self.networks[part](torch.zeros(1, tokens, dtype=torch.long, device="meta"))
-
-    def _inputs(self, *, context: bool = True) -> dict[str, Tensor]:
-        """The transformer's inputs for one image; Kontext's context is about as large as the image."""
-        if not self.is_flux:
-            return {
-                "hidden_states": empty(1, 16, LATENT, LATENT),
-                "encoder_hidden_states": empty(1, CLIP_TOKENS + self._t5_tokens, 4096),
-                "pooled_projections": empty(1, 2048),
-                "timestep": empty(1),
-            }
-        tokens = (LATENT // 2) ** 2 * (2 if self.has_context and context else 1)
-        return {
-            "hidden_states": empty(1, tokens, 64),
-            "encoder_hidden_states": empty(1, self._t5_tokens, 4096),
-            "pooled_projections": empty(1, 768),
-            "timestep": empty(1),
-            "guidance": empty(1),
-            "img_ids": empty(tokens, 3),
-            "txt_ids": empty(self._t5_tokens, 3),
-        }
-
-    # Sums
-
-    @property
-    def weights(self) -> float:
-        """Gigabytes of all networks in bf16."""
-        return sum(map(gigabytes, self.networks.values()))
+        pipeline = self.pipeline
+        image = adapter_training.Image(
+            pipeline.training_forward,
+            sum(pipeline.activations),
+            pipeline.pipeline.latent_channels * LATENT**2,
+            pipeline.text_numbers,
+        )
+        network = pipeline.networks["transformer"]
+        return adapter_training.trainings(self.suite.needs.sources, network, image)
 
     @property
     def memory(self) -> dict[str, float]:
         """Gigabytes of GPU memory by the state of the run."""
-        rows = self.suite.backbone.batch * (1 if self.is_flux else 2) * (2 if self.has_context else 1)
-        # Sampling needs one block in bf16. The decoder, for one image at a time, has residual blocks of 256
-        # channels at full size: input, normalised, both convolutions, output.
-        sampling = max(rows * self.activations[1] / 2, 5 * 256 * SIDE**2 * 2 / 1e9)
+        pipeline = self.pipeline
+        sampling = pipeline.sampling(self.suite.backbone.batch)
+        # Training encoders or embeddings excludes `cpu_offload`.
         training = max((fit.memory for fit in self.fits.values()), default=0.0)
-        # One network at a time is on the GPU; training encoders or embeddings excludes it.
-        largest = max(map(gigabytes, self.networks.values()))
         adapters = {
-            f"training of {name}": self.weights + training.memory for name, training in self.adapters.items()
+            f"training of {name}": pipeline.weights + training.memory
+            for name, training in self.adapters.items()
         }
         return {
             **adapters,
-            "sampling": self.weights + sampling,
-            "training": self.weights + training,
-            "sampling with cpu_offload": largest + sampling,
+            "sampling": pipeline.weights + sampling,
+            "training": pipeline.weights + training,
+            "sampling with cpu_offload": pipeline.largest + sampling,
         }
 
     @property
@@ -262,10 +192,10 @@ class Count:
 
 def summary(count: Count) -> str:
     """Return the numbers as lines of text."""
-    lines = [count.suite.name]
-    for part, network in count.networks.items():
-        lines.append(f"  {part}: {published.parameters(network):,} parameters, {gigabytes(network):.2f} GB")
-    lines.append(f"  weights {count.weights:.1f} GB; one pass {count.forward:.1f} TFLOP")
+    lines, pipeline = [count.suite.name], count.pipeline
+    for part, network in pipeline.networks.items():
+        lines.append(f"  {part}: {costs.parameters(network):,} parameters, {costs.gigabytes(network):.2f} GB")
+    lines.append(f"  weights {pipeline.weights:.1f} GB; one pass {pipeline.forward:.1f} TFLOP")
     lines.append(f"  one image {count.image:.0f} TFLOP, {count.image_seconds:.1f} s")
     lines.append(f"  {count.images} images per row, {count.rows} generating rows")
     for label, fit in count.fits.items():
@@ -285,5 +215,5 @@ def summary(count: Count) -> str:
 
 
 if __name__ == "__main__":
-    for name in NETWORKS:
+    for name in PIPELINES:
         sys.stdout.write(f"{summary(Count(name))}\n")

@@ -1,30 +1,32 @@
-"""The networks of SD 3.5 medium and FLUX.1 in their published sizes, without weights, and their costs."""
+"""The networks of SD 3.5 medium, FLUX.1 and FLUX.2 klein in their published sizes."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bench.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()
-from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
-from torch.utils.flop_counter import FlopCounterMode
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    Flux2Transformer2DModel,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+)
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     T5Config,
     T5EncoderModel,
 )
 
 SIDE: Final = 1024
 """Side of an image in pixels."""
-LONG: Final = 1000
-"""Tokens from which an attention matrix is one of images, which fused kernels do not store."""
 
 SD35_MEDIUM: Final[dict[str, Any]] = {
     "attention_head_dim": 64,
@@ -62,6 +64,31 @@ VAE: Final[dict[str, Any]] = {
     "sample_size": SIDE,
     "use_post_quant_conv": False,
     "use_quant_conv": False,
+}
+# diffusers scripts/convert_flux2_to_diffusers.py, `klein-4b`, and black-forest-labs/flux2, Klein4BParams. The
+# base model and the distilled one have the same sizes.
+FLUX2_KLEIN_4B: Final[dict[str, Any]] = {
+    "attention_head_dim": 128,
+    "axes_dims_rope": (32, 32, 32, 32),
+    "guidance_embeds": False,
+    "in_channels": 128,
+    "joint_attention_dim": 7680,
+    "mlp_ratio": 3.0,
+    "num_attention_heads": 24,
+    "num_layers": 5,
+    "num_single_layers": 20,
+    "patch_size": 1,
+}
+# Qwen/Qwen3-4B, of which the transformer reads three layers.
+QWEN3_4B: Final[dict[str, Any]] = {
+    "head_dim": 128,
+    "hidden_size": 2560,
+    "intermediate_size": 9728,
+    "num_attention_heads": 32,
+    "num_hidden_layers": 36,
+    "num_key_value_heads": 8,
+    "tie_word_embeddings": True,
+    "vocab_size": 151936,
 }
 CLIP_L: Final[dict[str, Any]] = {
     "hidden_size": 768,
@@ -103,137 +130,10 @@ FLUX: Final[Mapping[str, Callable[[], nn.Module]]] = {
     "text_encoder": lambda: CLIPTextModel(CLIPTextConfig(**CLIP_L)),
     "text_encoder_2": lambda: T5EncoderModel(T5Config(**T5_XXL)),
 }
+FLUX2: Final[Mapping[str, Callable[[], nn.Module]]] = {
+    "transformer": lambda: Flux2Transformer2DModel(**FLUX2_KLEIN_4B),
+    # diffusers' defaults are the published configuration.
+    "vae": lambda: AutoencoderKLFlux2(),
+    "text_encoder": lambda: Qwen3ForCausalLM(Qwen3Config(**QWEN3_4B)),
+}
 """The networks by their folders. FLUX.1 Kontext has the sizes of FLUX.1 dev."""
-
-
-def build(networks: Mapping[str, Callable[[], nn.Module]]) -> dict[str, Any]:
-    """Build the networks without memory for their weights."""
-    with torch.device("meta"):
-        return {part: make_network() for part, make_network in networks.items()}
-
-
-def empty(*shape: int) -> Tensor:
-    return torch.empty(*shape, device="meta")
-
-
-def is_t5(network: nn.Module) -> bool:
-    return isinstance(network, T5EncoderModel)
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
-def gigabytes(network: nn.Module) -> float:
-    """Weights and buffers in bf16."""
-    return 2 * (parameters(network) + sum(b.numel() for b in network.buffers())) / 1e9
-
-
-def tflop(call: Callable[[], object], transformer: nn.Module | None = None) -> float:
-    """Count the operations of a call, a multiplication and an addition as two.
-
-    Equal blocks of `transformer` run once and are multiplied.
-    """
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        if transformer is not None:
-            return extrapolated(transformer, call, counter.get_total_flops) / 1e12
-        call()
-        return counter.get_total_flops() / 1e12
-
-
-@contextmanager
-def distinct_blocks(network: nn.Module) -> Iterator[dict[nn.Module, int]]:
-    """Leave one of the equal blocks in every list of blocks; yields the number of each.
-
-    Even on the meta device a block takes 50 ms. In a transformer, equal blocks have inputs of one shape and
-    so the same costs.
-    """
-    lists = [
-        (parent, name, blocks)
-        for parent in network.modules()
-        for name, blocks in parent.named_children()
-        if isinstance(blocks, nn.ModuleList) and len({repr(block) for block in blocks}) < len(blocks)
-    ]
-    numbers: dict[nn.Module, int] = {}
-    for parent, name, blocks in lists:
-        count = Counter(map(repr, blocks))
-        first = {repr(block): block for block in reversed(blocks)}
-        kept = sorted(first.values(), key=list(blocks).index)
-        numbers |= {block: count[repr(block)] for block in kept}
-        setattr(parent, name, nn.ModuleList(kept))
-    try:
-        yield numbers
-    finally:
-        for parent, name, blocks in lists:
-            setattr(parent, name, blocks)
-
-
-def extrapolated(network: nn.Module, call: Callable[[], object], reading: Callable[[], float]) -> float:
-    """Return what a cumulative `reading` would be after a call that runs all of the equal blocks."""
-    starts: list[float] = []
-    rest = 0.0
-
-    def before(*_: object) -> None:
-        starts.append(reading())
-
-    with distinct_blocks(network) as numbers, ExitStack() as hooks:
-
-        def after(block: nn.Module, *_: object) -> None:
-            nonlocal rest
-            rest += (numbers[block] - 1) * (reading() - starts[-1])
-
-        for block in numbers:
-            hooks.callback(block.register_forward_pre_hook(before).remove)
-            hooks.callback(block.register_forward_hook(after).remove)
-        call()
-    return reading() + rest
-
-
-class SavedTensors(torch.autograd.graph.saved_tensors_hooks):
-    """Context that records what autograd keeps for the backward pass."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, Tensor] = {}
-        super().__init__(self._keep, lambda tensor: tensor)
-
-    def _keep(self, tensor: Tensor) -> Tensor:
-        # Views of one storage count once.
-        self.found[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    def gigabytes(self, network: nn.Module) -> float:
-        """Gigabytes in fp32 without the network's weights and without attention matrices of images."""
-        weights = {p.untyped_storage()._cdata for p in network.parameters()}
-        kept = [t for key, t in self.found.items() if key not in weights]
-        stored = [t for t in kept if t.dim() < 3 or min(t.shape[-2:]) < LONG or t.shape[-1] != t.shape[-2]]
-        return sum(t.untyped_storage().nbytes() for t in stored) / 1e9
-
-
-def saved_gigabytes(network: nn.Module, call: Callable[[], object]) -> float:
-    """Gigabytes in fp32 that a call of the network keeps for its backward pass."""
-    found = SavedTensors()
-    with found:
-        return extrapolated(network, call, lambda: found.gigabytes(network))
-
-
-def transformer_activations(network: nn.Module, call: Callable[[], object]) -> tuple[float, float]:
-    """Gigabytes in fp32 with gradient checkpointing: inputs of all blocks, and the largest block's own."""
-    kept: list[float] = []
-    saved: list[SavedTensors] = []
-
-    def after(*_: object) -> None:
-        saved[-1].__exit__()
-
-    with distinct_blocks(network) as numbers, ExitStack() as hooks:
-
-        def before(block: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-            tensors = [value for value in (*args, *named.values()) if isinstance(value, Tensor)]
-            kept.append(numbers[block] * sum(tensor.numel() * 4 for tensor in tensors) / 1e9)
-            saved.append(SavedTensors())
-            saved[-1].__enter__()
-
-        for block in numbers:
-            hooks.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
-            hooks.callback(block.register_forward_hook(after).remove)
-        call()
-    return sum(kept), max(found.gigabytes(network) for found in saved)

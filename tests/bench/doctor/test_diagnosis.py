@@ -98,6 +98,7 @@ ADAPTERS = {
     "celeba-flux": {"ip-adapter", "ip-control", "ip-leave-one-out", *LOO_ROWS},
     "celeba-sd35": {"ip-control", "ip-leave-one-out", *LOO_ROWS},
     "celeba-kontext": set(),
+    "celeba-flux2-klein": set(),
 }
 """Rows that need files, by suite."""
 

@@ -1,4 +1,4 @@
-"""The suites on SD 3.5 and FLUX.1 with random weights in the published layouts: plan, doctor, all rows."""
+"""The suites on transformers with random weights in the published layouts: plan, doctor, all rows."""
 
 import re
 import shlex
@@ -25,7 +25,12 @@ from methods.encoders.clip_vision import open_encoder
 from methods.ip_adapter.training import IPAdapterTraining, new_adapter, save_adapter
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig, save_network
 
-LAYOUTS = {"celeba-sd35": "sd3", "celeba-flux": "flux", "celeba-kontext": "flux-kontext"}
+LAYOUTS = {
+    "celeba-sd35": "sd3",
+    "celeba-flux": "flux",
+    "celeba-kontext": "flux-kontext",
+    "celeba-flux2-klein": "flux2",
+}
 PARTS = {
     "celeba-sd35": {
         *("transformer", "vae", "scheduler", "text_encoder", "text_encoder_2", "text_encoder_3"),
@@ -34,6 +39,7 @@ PARTS = {
     "celeba-flux": {
         *("transformer", "vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"),
     },
+    "celeba-flux2-klein": {"transformer", "vae", "scheduler", "text_encoder", "tokenizer"},
 }
 SMALL = {
     r"identities = 10": "identities = 1",
@@ -42,6 +48,7 @@ SMALL = {
     r"recaptions = 2": "recaptions = 0",
     r"samples = 2": "samples = 1",
     r"steps = 28": "steps = 1\nmax_sequence_length = 16",
+    r"steps = 50": "steps = 1\nmax_sequence_length = 64",
     r"resolution = 1024": f"resolution = {SIDE}",
     r"batch = 4": "batch = 2",
     r"(preset = \"faces-sd3\")": r"\1\nsteps = 1\nclass_pictures = 2",

@@ -31,12 +31,12 @@ STUDY = (
     "study-trade-off",
 )
 NAMES = (
-    *("celeba-flux", "celeba-kontext", "celeba-sd15", "celeba-sd35", "celeba-sdxl", "dreambench-sd15"),
-    *("openpeople-sd15", "personalisation", "smoke", *STUDY, "tiny", "tiny-unet"),
+    *("celeba-flux", "celeba-flux2-klein", "celeba-kontext", "celeba-sd15", "celeba-sd35", "celeba-sdxl"),
+    *("dreambench-sd15", "openpeople-sd15", "personalisation", "smoke", *STUDY, "tiny", "tiny-unet"),
 )
 ROOT = Path(__file__).parents[3]
 REAL = tuple(name for name in NAMES if name.startswith(("celeba", "dreambench", "openpeople")))
-FLOW = ("celeba-flux", "celeba-kontext", "celeba-sd35")
+FLOW = ("celeba-flux", "celeba-flux2-klein", "celeba-kontext", "celeba-sd35")
 """Suites on transformers, which have fewer published adapters."""
 DREAMBENCH = 30
 """Number of subjects in DreamBench, all of which the suite uses."""
