@@ -1,17 +1,17 @@
-"""Columns of the comparison table: means with intervals, shares, paired differences, a ranking."""
+"""A column of the comparison table with one score per image: means, shares, differences, a ranking."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import ClassVar, Final
+from typing import Final
 
 from bench.analysis.contrasts import Contrast, Imputed, corrected, imputed_means
 from bench.analysis.fit_variance import FitVariance, fit_variance
 from bench.analysis.scored_rows import NO_SCORES, TableEntry, entry_of, scored
 from bench.analysis.statistics import LEVEL, Estimate, PairedDifference, jackknife, spread_of_difference
-from bench.runs.finished_run import Column, FinishedRun, OverlapKind
-from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SETS
+from bench.runs.finished_run import Column, FinishedRun
+from bench.runs.records.tables import REAL_OTHER, REAL_SAME
 
 SHARES: Final = frozenset({"verified", "detected", "multi-face", "prompt-match@attributes"})
 """Metrics whose mean is a share of images, or of attributes; any metric of zeros and ones is one too."""
@@ -24,19 +24,6 @@ class Share:
     value: float
     interval: tuple[float, float] | None
     """Jackknife over people; None for too few, or where it would have no width."""
-
-
-@dataclass(frozen=True)
-class SetEntry:
-    """The score of one row in one column of a set metric."""
-
-    value: float | None
-    interval: tuple[float, float] | None
-    n: int
-    against: int
-    """Number of real photographs in the comparison."""
-    reason: str
-    overlap: OverlapKind | None
 
 
 @dataclass(frozen=True)
@@ -219,34 +206,3 @@ class ImageColumn:
     def _entries(self) -> dict[str, TableEntry]:
         labels = [*self.run.methods, REAL_SAME, REAL_OTHER]
         return {label: entry_of(self.run, label, self.column, share=self.is_share) for label in labels}
-
-
-@dataclass(frozen=True)
-class SetColumn:
-    """The statistics of a column with one score per set of images."""
-
-    run: FinishedRun
-    column: Column
-
-    no_share_reason: ClassVar[str] = (
-        "there is no floor, because photographs of other people are as realistic as those of the same person"
-    )
-
-    @cached_property
-    def entries(self) -> dict[str, SetEntry]:
-        """Value and interval of every row that has one."""
-        entries = {label: self._entry(label) for label in [*self.run.methods, *REAL_SETS]}
-        return {label: entry for label, entry in entries.items() if entry is not None}
-
-    def _entry(self, label: str) -> SetEntry | None:
-        rows = [row for row in self.run.sets if row.method == label and self.column.contains(row)]
-        whole = next((row for row in rows if not row.left_out), None)
-        if whole is None:
-            return None
-        without = [row.value for row in rows if row.left_out]
-        interval = None
-        # The others are no estimate of the whole where a set without one person could not be measured.
-        if whole.value is not None and None not in without:
-            interval = jackknife(whole.value, [value for value in without if value is not None])
-        overlap = self.run.overlap(label, self.column)
-        return SetEntry(whole.value, interval, whole.n, whole.against, whole.reason, overlap)

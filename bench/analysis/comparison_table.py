@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.analysis.columns import ImageColumn, SetColumn
+from bench.analysis.columns import ImageColumn
 from bench.analysis.costs import Costs, costs_by_method
 from bench.analysis.failures import failure_counts
 from bench.analysis.rank_agreement import MetricPairAgreement, face_metric_pairs
+from bench.analysis.set_columns import SetColumn
 from bench.analysis.subgroups import SubgroupComparison, compare_subgroups
 from bench.runs.finished_run import FinishedRun
 from bench.runs.records.tables import REAL_OTHER, REAL_SAME, REAL_SETS

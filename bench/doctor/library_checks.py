@@ -21,6 +21,7 @@ from bench.suite.suite import NO_BACKBONE, Suite, open_suite
 from bench.torchvision_compat import ensure_torchvision_imports
 from bench.working_folder import working_folder
 from methods.backbone.spec import EMBEDDED, EMBEDDED_FLOW, SHIPPED_BACKBONES, BackboneSpec
+from methods.backbone_access import backbone_parts
 from methods.errors import MethodError
 from methods.interface import required_files
 from metrics.interface import MetricError
@@ -106,7 +107,7 @@ def backbone_findings(spec: BackboneSpec) -> list[Finding]:
         return []
     what = spec.path if spec.revision is None else f"{spec.path} at {spec.revision[:12]}"
     try:
-        parts = methods.catalog.backbone_parts(spec)
+        parts = backbone_parts(spec)
     except MethodError as error:
         return [missing("backbone", what, error)]
     return [_part_finding(part, content, spec) for part, content in parts.items()]

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bench.analysis.columns import SetEntry, Share
+from bench.analysis.columns import Share
 from bench.analysis.contrasts import Contrast
 from bench.analysis.scored_rows import TableEntry
+from bench.analysis.set_columns import SetEntry
 from bench.analysis.statistics import Estimate
 from bench.markdown import dash, number
 from bench.runs.finished_run import OverlapKind

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from bench.analysis.across_runs.comparability import run_differences, shared_parts
 from bench.analysis.across_runs.leaderboard import Leaderboard
-from bench.analysis.columns import ImageColumn, SetColumn
+from bench.analysis.columns import ImageColumn
+from bench.analysis.set_columns import SetColumn
 from bench.markdown import bullets, counted, dash
 from bench.markdown import table as markdown_table
 from bench.report.cell_text import entry_text, set_entry_text

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from bench.analysis.columns import SetColumn
 from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.set_columns import SetColumn
 from bench.markdown import bullets, counted
 from bench.markdown import table as markdown_table
 from bench.report.cell_text import contrast_text, entry_text, marked, set_entry_text, share_text

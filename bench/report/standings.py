@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from string import ascii_lowercase
 from typing import Literal
 
-from bench.analysis.columns import ImageColumn, SetColumn
+from bench.analysis.columns import ImageColumn
+from bench.analysis.set_columns import SetColumn
 from bench.markdown import number
 
 Standing = Literal["best", "not separable from the best"]

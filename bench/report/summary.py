@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bench.analysis.columns import ImageColumn, SetColumn
+from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.set_columns import SetColumn
 from bench.analysis.statistics import MIN_PEOPLE
 from bench.markdown import bullets, counted
 from bench.markdown import table as markdown_table

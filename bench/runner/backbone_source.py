@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from bench.suite.suite import NO_BACKBONE
 from bench.torchvision_compat import ensure_torchvision_imports
 from methods.backbone.spec import BackboneSpec, TextLimit
-from methods.catalog import device_of, excess_tokens, locate_backbone, open_backbone
+from methods.backbone_access import device_of, excess_tokens, locate_backbone, open_backbone
 
 Device = Literal["auto", "cpu", "cuda"]
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -21,7 +21,7 @@ from bench.runs.records.run_manifest import (
 from bench.runs.records.table_digests import OF_RUN, table_digests
 from bench.runs.run_folder import SUITE_COPY, RunFolder
 from bench.working_folder import working_folder
-from methods.catalog import gpu_name
+from methods.backbone_access import gpu_name
 from methods.interface import optimised_against, role_of, trained_on
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from methods.backbone.families.catalog import PIPELINES, STEMS
 from methods.backbone.families.single_file import EXAMPLE_CONFIGS, checkpoint_family, config_family
 from methods.backbone.spec import EMBEDDED_FLOW, SHIPPED_BACKBONES, BackboneSpec, TextLimit
+from methods.compute.checkpoint_files import json_object, weight_files
 from methods.compute.hub import is_hub_id, snapshot
 from methods.errors import MethodError
 from methods.shipped import WEIGHTS
@@ -133,27 +132,6 @@ def _locate(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
     return CheckpointLocation(folder, *_pipeline(folder, t5=spec.t5), variant=spec.variant)
 
 
-def weight_files(part: Path, stem: str, variant: str | None) -> tuple[Path, ...]:
-    """Return one network's safetensors files of the variant: one file, or the index and its shards."""
-    infix = f".{variant}" if variant else ""
-    whole = part / f"{stem}{infix}.safetensors"
-    if whole.is_file():
-        return (whole,)
-    index = part / f"{stem}.safetensors.index{infix}.json"
-    if index.is_file():
-        shards = sorted({part / name for name in _json(index)["weight_map"].values()})
-        if missing := [shard.name for shard in shards if not shard.is_file()]:
-            raise MethodError(f"{part}: {', '.join(missing)} is missing; get the backbone again")
-        return (index, *shards)
-    names = sorted(path.name for path in part.glob("*") if path.suffix in (".safetensors", ".bin"))
-    found = ", ".join(names) or "no weights"
-    if variant is None and any(re.fullmatch(rf"{stem}\.\w+\.safetensors", name) for name in names):
-        raise MethodError(f"{part}: no {whole.name}, only {found}; set variant, such as variant = 'fp16'")
-    raise MethodError(
-        f"{part}: no {whole.name}, but {found}; expected safetensors weights: get or convert them"
-    )
-
-
 def _folder(spec: BackboneSpec, fetch: bool) -> Path:
     folder = (WEIGHTS if spec.path in SHIPPED_BACKBONES else Path()) / Path(spec.path).expanduser()
     if (folder / "model_index.json").is_file():
@@ -186,7 +164,7 @@ def _single_file(spec: BackboneSpec, fetch: bool) -> CheckpointLocation:
         )
     folder = _configs(spec.config, fetch, weights=family in ("sd3", "flux"))
     pipeline, parts = _pipeline(folder, t5=spec.t5)
-    expected = config_family(pipeline, _json(folder / parts[0] / "config.json"))
+    expected = config_family(pipeline, json_object(folder / parts[0] / "config.json"))
     if family != expected:
         raise MethodError(f"{file}: the file is of {family}, but config {spec.config} is of {expected}")
     return CheckpointLocation(folder, pipeline, parts, single=file.absolute())
@@ -234,7 +212,7 @@ def _patterns(variant: str | None, stems: Mapping[str, str] = STEMS) -> list[str
 
 def _pipeline(folder: Path, *, t5: bool = True) -> tuple[str, tuple[str, ...]]:
     """The pipeline's class name and its parts."""
-    index = _json(folder / "model_index.json")
+    index = json_object(folder / "model_index.json")
     name = index.get("_class_name")
     if name not in PIPELINES:
         raise MethodError(f"{folder}: a {name}; expected one of {', '.join(PIPELINES)}")
@@ -242,13 +220,3 @@ def _pipeline(folder: Path, *, t5: bool = True) -> tuple[str, tuple[str, ...]]:
     if not t5 and not layout.optional:
         raise MethodError(f"{folder}: t5 = false is for Stable Diffusion 3, this is a {name}; leave it out")
     return str(name), layout.present(index, t5=t5)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MethodError(f"{path}: cannot be read ({error}); get the backbone again") from error
-    if not isinstance(content, dict):
-        raise MethodError(f"{path}: not a JSON object; get the backbone again")
-    return content

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from methods.backbone.spec import BackboneSpec
-from methods.catalog import locate_backbone, make, self_contained
+from methods.backbone_access import locate_backbone
+from methods.catalog import make, self_contained
 from methods.errors import MethodError
 from methods.interface import required_files
 from methods.ip_adapter.checkpoint import read_adapter

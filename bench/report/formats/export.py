@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from bench.analysis.columns import ImageColumn, SetColumn
+from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.curves.match_rates import match_rate_curves
 from bench.analysis.failures import class_image_failure_counts
+from bench.analysis.set_columns import SetColumn
 from bench.analysis.subgroups import SubgroupComparison
 
 FIELDS: Final = (

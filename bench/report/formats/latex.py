@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bench.analysis.columns import ImageColumn, SetColumn
+from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
+from bench.analysis.set_columns import SetColumn
 from bench.analysis.statistics import LEVEL
 from bench.markdown import number, printable
 from bench.report.standings import Standing, standings

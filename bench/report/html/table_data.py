@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from bench.analysis.columns import ImageColumn, SetColumn
+from bench.analysis.columns import ImageColumn
 from bench.analysis.comparison_table import ComparisonTable
 from bench.analysis.contrasts import Contrast
 from bench.analysis.failures import KINDS as FAILURES
+from bench.analysis.set_columns import SetColumn
 from bench.report.cell_text import MARKS, contrast_text, entry_text, marked, set_entry_text, share_text
 from bench.report.standings import shared_letters, standings
 from bench.runs.finished_run import OverlapKind

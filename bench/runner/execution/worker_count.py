@@ -8,7 +8,7 @@ from typing import Final
 import psutil
 
 from bench.runner.backbone_source import BackboneSource
-from methods.catalog import gpu_count
+from methods.backbone_access import gpu_count
 from methods.interface import Method
 
 CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")

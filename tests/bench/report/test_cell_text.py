@@ -1,8 +1,9 @@
 """Text of the report's table cells."""
 
-from bench.analysis.columns import SetEntry, Share
+from bench.analysis.columns import Share
 from bench.analysis.contrasts import Contrast
 from bench.analysis.scored_rows import TableEntry
+from bench.analysis.set_columns import SetEntry
 from bench.analysis.statistics import Estimate
 from bench.report.cell_text import contrast_text, entry_text, set_entry_text, share_text, value_text
 
