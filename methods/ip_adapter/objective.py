@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,6 +19,7 @@ from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.encoders.resampler import HEAD
 from methods.errors import MethodError
 from methods.pretraining.features import TrainingFeatures
+from methods.pretraining.loop import pieces
 
 WHOLE = slice(None)
 """All rows of a batch."""
@@ -221,25 +223,27 @@ def validation_losses(
     *,
     batches: int,
     size: int = 64,
+    rows_at_once: int | None = None,
 ) -> dict[str, float]:
     """Mean loss over fixed samples with uniform t: `loss`, and `without`, the loss of the backbone alone.
 
-    The adapter must be attached to the U-Net; `set_scale` sets the weight of its image tokens. With condition
-    `self` the adapter reads the target itself, so the loss does not measure generalisation to new images.
+    A batch is computed whole, or in pieces of `rows_at_once` with the same samples. The adapter must be
+    attached; `set_scale` sets the weight of its image tokens. With condition `self` the adapter reads the
+    target itself, so the loss does not measure generalisation to new images.
     """
     everything = replace(training, drop_image=0.0, drop_text=0.0, drop_both=0.0)
     sums = {"loss": 0.0, "without": 0.0}
     try:
-        for index in range(batches):
+        for index, rows in product(range(batches), pieces(size, rows_at_once)):
             generator = seeded_generator(index)
-            batch = draw_batch(features, everything, size, generator, backbone.device)
-            t = backbone.noise.sample_timesteps(size, generator).to(backbone.device)
-            eps = torch.randn(batch[0].shape, generator=generator).to(backbone.device)
+            batch = draw_batch(features, everything, size, generator, backbone.device, rows)
+            t = backbone.noise.sample_timesteps(size, generator)[rows].to(backbone.device)
+            eps = torch.randn(size, *batch[0].shape[1:], generator=generator)[rows].to(backbone.device)
             for name, scale in (("loss", 1.0), ("without", 0.0)):
                 set_scale(scale)
                 with autocast(backbone.device):
                     value = ip_adapter_loss(batch, backbone, t=t, eps=eps)
-                sums[name] += value.item() / batches
+                sums[name] += value.item() * (len(t) / size) / batches
     finally:
         set_scale(1.0)
     return sums

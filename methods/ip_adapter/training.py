@@ -94,7 +94,10 @@ def train_ip_adapter(
 
     def losses(batches: int) -> Mapping[str, float]:
         assert validation is not None
-        return validation_losses(adapter.set_scale, validation, training, backbone, batches=batches)
+        rows = schedule.rows_at_once
+        return validation_losses(
+            adapter.set_scale, validation, training, backbone, batches=batches, rows_at_once=rows
+        )
 
     def evaluate() -> Mapping[str, float]:
         return {f"{name}, unseen people": value for name, value in losses(2).items()}

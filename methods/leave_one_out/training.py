@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.features import TrainingFeatures, training_features
-from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, optimize
+from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, optimize, pieces
 from methods.trained_on import combined_training_data
 
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
@@ -103,7 +104,14 @@ def train_leave_one_out(
     DistributedGroup.current().wait()
     if validation is None:
         return {}
-    return validation_losses(network, validation, training.objective, backbone=backbone, batches=8)
+    return validation_losses(
+        network,
+        validation,
+        training.objective,
+        backbone=backbone,
+        batches=8,
+        rows_at_once=schedule.rows_at_once,
+    )
 
 
 def network_config(
@@ -172,7 +180,9 @@ def _minimise(
 
     def evaluate() -> Mapping[str, float]:
         assert validation is not None
-        losses = validation_losses(network, validation, objective, backbone=backbone, batches=2)
+        losses = validation_losses(
+            network, validation, objective, backbone=backbone, batches=2, rows_at_once=schedule.rows_at_once
+        )
         return {f"{name}, unseen people": value for name, value in losses.items()}
 
     evaluation = None if validation is None else PeriodicEvaluation(training.validate_every, evaluate)
@@ -204,21 +214,23 @@ def validation_losses(
     *,
     backbone: Backbone,
     batches: int,
+    rows_at_once: int | None = None,
 ) -> dict[str, float]:
     """Mean loss over fixed samples with uniform t: `loss`, and `without`, the loss of the backbone alone.
 
-    At most `batches` batches of 64 rows, and no more rows than there are photographs. The difference is the
-    gain from the photographs. The adapter may or may not be attached to the backbone.
+    At most `batches` batches of 64 rows, and no more rows than there are photographs; they are computed
+    whole, or in pieces of `rows_at_once` with the same samples. The difference is the gain from the
+    photographs. The adapter may or may not be attached to the backbone.
     """
     everything = replace(objective, drop_image=0.0, drop_text=0.0, drop_both=0.0, timestep_power=1.0)
     sums = {"loss": 0.0, "without": 0.0}
     size = min(64, len(features.latents))
     batches = min(batches, len(features.latents) // size)
-    for index in range(batches):
+    for index, part in product(range(batches), pieces(size, rows_at_once)):
         generator = seeded_generator(index)
-        batch = draw_batch(features, everything, backbone.noise, size, generator, backbone.device)
+        batch = draw_batch(features, everything, backbone.noise, size, generator, backbone.device, part)
         for name, scale in (("loss", 1.0), ("without", 0.0)):
             with autocast(backbone.device), network.adapter.attached(backbone.adapter_attention, scale=scale):
                 rows = leave_one_out_loss(network, batch, backbone, objective.noising)
-            sums[name] += rows.mean().item() / batches
+            sums[name] += rows.mean().item() * (len(rows) / size) / batches
     return sums

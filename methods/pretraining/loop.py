@@ -59,6 +59,13 @@ class Schedule:
     precision: Precision = "auto"
     """Of the forward pass; trainable weights are float32. `auto` is bf16 where the hardware supports it."""
 
+    @property
+    def rows_at_once(self) -> int | None:
+        """Rows of one forward pass, if batches are computed in pieces; None for a batch of any size."""
+        if self.accumulate == 1:
+            return None
+        return max(1, self.batch // (self.accumulate * DistributedGroup.current().size))
+
     def rate(self, step: int) -> float:
         """The learning rate at `step` (from 0): linear warm-up, constant, half cosine to `floor`."""
         warm = min(1.0, (step + 1) / max(1, self.warm_up))
@@ -67,6 +74,12 @@ class Schedule:
             return self.learning_rate * warm
         angle = math.pi * (done - self.decay_from) / (1 - self.decay_from)
         return self.learning_rate * warm * (self.floor + (1 - self.floor) * (0.5 + 0.5 * math.cos(angle)))
+
+
+def pieces(size: int, rows_at_once: int | None) -> list[slice]:
+    """Slices of a batch of `size` rows, so that a validation needs no more memory than a training step."""
+    step = rows_at_once or size
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
 @dataclass(frozen=True)

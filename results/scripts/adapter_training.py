@@ -19,6 +19,7 @@ from methods.ip_adapter.trainable_double_blocks import TrainableDoubleBlockAdapt
 from methods.ip_adapter.trainable_joint import TrainableJointAdapter
 from methods.leave_one_out.network import LeaveOneOutNetwork, NetworkConfig
 from methods.leave_one_out.objective import Objective
+from methods.leave_one_out.training import LeaveOneOutTraining
 
 IP_ADAPTER: Final = "bench train ip-adapter "
 LEAVE_ONE_OUT: Final = "bench train loo "
@@ -30,6 +31,8 @@ SIGLIP: Final = {"width": 1152, "tokens": 27**2}
 """Patch tokens of siglip-so400m-patch14-384."""
 CLIP: Final = {"width": 1024, "tokens": 16**2 + 1, "embedding": 768}
 """Patch tokens and projected embedding of clip-vit-large-patch14."""
+VALIDATION: Final = 2 * 64
+"""Images of a batch in validation: with the adapter and without."""
 BYTES_PER_WEIGHT: Final = 20
 """In fp32: weight, gradient, AdamW's two moments and the moving average."""
 
@@ -73,13 +76,16 @@ class AdapterTraining:
         return int(self.options["steps"]) * int(self.options["batch"])
 
     def hours(self, speed: float) -> float:
-        """Forward, again by checkpointing, and backward; `speed` in TFLOP/s."""
+        """Forward, again by checkpointing, and backward, and forward in validation; `speed` in TFLOP/s."""
         assert "gradient-checkpointing" in self.options
-        return 3 * self.photographs * self.image.forward / speed / 3600
+        validations = int(self.options["steps"]) // LeaveOneOutTraining.validate_every
+        batches = 2 * validations + 8
+        forward = 3 * self.photographs + VALIDATION * batches
+        return forward * self.image.forward / speed / 3600
 
     @property
     def memory(self) -> float:
-        """Gigabytes beside the frozen weights."""
+        """Gigabytes beside the frozen weights, without the adapter's layers in the block that is computed."""
         rows = int(self.options["batch"]) // int(self.options["accumulate"])
         each = self.image.activations + self._own_activations
         return self.parameters * BYTES_PER_WEIGHT / 1e9 + rows * each

@@ -19,6 +19,7 @@ from methods.errors import MethodError
 from methods.ip_adapter.method import adapted, read_adapter
 from methods.ip_adapter.training import IPAdapterTraining, ip_adapter_loss, train_ip_adapter
 from methods.ip_adapter.training import draw_batch as draw_ip_batch
+from methods.ip_adapter.training import validation_losses as ip_validation_losses
 from methods.leave_one_out.network import load_network, read_config
 from methods.leave_one_out.objective import Objective
 from methods.leave_one_out.training import LeaveOneOutTraining, train_leave_one_out, validation_losses
@@ -110,6 +111,34 @@ def test_leave_one_out_training_lowers_the_loss(
         return validation_losses(network, features, objective, backbone=backbone, batches=1)["loss"]
 
     assert loss(40) < 0.98 * loss(1)
+
+
+def test_validation_in_pieces_has_the_same_samples(
+    train_loo: Train, features: TrainingFeatures, backbone: Backbone, tmp_path: Path
+) -> None:
+    """`accumulate` saves memory in the validation, too."""
+    train_loo(tmp_path / "loo.safetensors", replace(SCHEDULE, steps=5))
+    network = load_network(tmp_path / "loo.safetensors", backbone.attention)
+    adapter = IPAdapterTraining(condition="other", tokens=3, hidden=64)
+    rows: list[int] = []
+    seen = backbone.network.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+
+    def losses(rows_at_once: int | None) -> list[float]:
+        pair = {"backbone": backbone, "batches": 2, "rows_at_once": rows_at_once}
+        loo = validation_losses(network, features, Objective(largest_set=3), **pair)
+        ip = ip_validation_losses(lambda _: None, features, adapter, **pair, size=10)
+        return [*loo.values(), *ip.values()]
+
+    try:
+        whole = losses(None)
+        most = max(rows)
+        rows.clear()
+        assert losses(3) == pytest.approx(whole, rel=2e-3)
+    finally:
+        seen.remove()
+    assert max(rows) == 3 < most
+    assert replace(SCHEDULE, batch=8, accumulate=4).rows_at_once == 2
+    assert SCHEDULE.rows_at_once is None
 
 
 def test_ip_adapter_training_lowers_the_loss(
