@@ -19,7 +19,7 @@ from methods.encoders.clip_vision import EMBEDDED_CLIP
 from methods.encoders.resampler import HEAD
 from methods.errors import MethodError
 from methods.pretraining.features import TrainingFeatures
-from methods.pretraining.loop import pieces
+from methods.pretraining.loop import row_slices
 
 WHOLE = slice(None)
 """All rows of a batch."""
@@ -234,7 +234,7 @@ def validation_losses(
     everything = replace(training, drop_image=0.0, drop_text=0.0, drop_both=0.0)
     sums = {"loss": 0.0, "without": 0.0}
     try:
-        for index, rows in product(range(batches), pieces(size, rows_at_once)):
+        for index, rows in product(range(batches), row_slices(size, rows_at_once)):
             generator = seeded_generator(index)
             batch = draw_batch(features, everything, size, generator, backbone.device, rows)
             t = backbone.noise.sample_timesteps(size, generator)[rows].to(backbone.device)

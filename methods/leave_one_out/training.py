@@ -28,7 +28,7 @@ from methods.pretraining.checkpoint import TrainingCheckpoint
 from methods.pretraining.dataset import TrainingSet
 from methods.pretraining.distributed import DistributedGroup
 from methods.pretraining.features import TrainingFeatures, training_features
-from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, optimize, pieces
+from methods.pretraining.loop import PeriodicEvaluation, Progress, Schedule, optimize, row_slices
 from methods.trained_on import combined_training_data
 
 SCHEDULE = Schedule(steps=1_000, batch=48, learning_rate=1e-3, warm_up=100, decay_from=0.4, ema=0.995)
@@ -226,7 +226,7 @@ def validation_losses(
     sums = {"loss": 0.0, "without": 0.0}
     size = min(64, len(features.latents))
     batches = min(batches, len(features.latents) // size)
-    for index, part in product(range(batches), pieces(size, rows_at_once)):
+    for index, part in product(range(batches), row_slices(size, rows_at_once)):
         generator = seeded_generator(index)
         batch = draw_batch(features, everything, backbone.noise, size, generator, backbone.device, part)
         for name, scale in (("loss", 1.0), ("without", 0.0)):

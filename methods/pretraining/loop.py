@@ -76,7 +76,7 @@ class Schedule:
         return self.learning_rate * warm * (self.floor + (1 - self.floor) * (0.5 + 0.5 * math.cos(angle)))
 
 
-def pieces(size: int, rows_at_once: int | None) -> list[slice]:
+def row_slices(size: int, rows_at_once: int | None) -> list[slice]:
     """Slices of a batch of `size` rows, so that a validation needs no more memory than a training step."""
     step = rows_at_once or size
     return [slice(start, min(start + step, size)) for start in range(0, size, step)]
