@@ -7,7 +7,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from bench.errors import SuiteError, nearest
@@ -53,7 +53,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
         # JSON has null, TOML does not.
-        return None if value is None else _typed(value, choices[0], where)
+        return None if value is None else _typed(value, _choice(value, choices), where)
     if origin is tuple:
         return tuple(_typed(item, typing.get_args(hint)[0], where) for item in _list(value, where))
     if origin is typing.Literal:
@@ -72,6 +72,12 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     if hint is Any or hint is object:
         return _finite(value, where)
     return _plain(value, hint, where)
+
+
+def _choice(value: Any, choices: Sequence[Any]) -> Any:
+    """The type of a union to check the value against: the named values for a text, else the first."""
+    named = [choice for choice in choices if typing.get_origin(choice) is typing.Literal]
+    return named[0] if named and isinstance(value, str) else choices[0]
 
 
 def _plain(value: Any, expected: Any, where: str) -> Any:

@@ -21,6 +21,7 @@ from methods.backbone.locate import locate_checkpoint
 from methods.backbone.memory_options import (
     check_memory_options,
     check_resolution,
+    check_training,
     compile_network,
     move_to_device,
 )
@@ -169,9 +170,15 @@ class Backbone(LoadedCheckpoint):
 
     def encode_text_with_grad(self, prompts: Sequence[str]) -> TextFeatures:
         """As `encode_text`, with gradients; not with CPU offload, which moves encoders away before it."""
-        if self.spec.cpu_offload:
-            raise MethodError("backbone: cpu_offload cannot train text encoders or embeddings; leave it out")
+        self.check_training(text_encoders=True)
         return self._encode_text(prompts)
+
+    def check_training(self, *, text_encoders: bool = False) -> None:
+        """Raise MethodError where `cpu_offload` excludes training through the network, or text encoders too.
+
+        Methods that train call it before any other work.
+        """
+        check_training(self.spec, text_encoders=text_encoders)
 
     def _encode_text(self, prompts: Sequence[str]) -> TextFeatures:
         spec = self.spec
@@ -196,8 +203,10 @@ class Backbone(LoadedCheckpoint):
         """The network's output, (B, C, h, w), float32, for noised latents (B, C, h, w) at timesteps (B,).
 
         `arguments` are the network's keyword arguments, as of `conditioning`. In half precision all but image
-        embeddings are cast to it.
+        embeddings are cast to it. Raises MethodError where gradients are on and `cpu_offload` excludes them.
         """
+        if torch.is_grad_enabled():
+            self.check_training()
         if self.dtype is not torch.float32:
             x_t, arguments = x_t.to(self.dtype), cast(arguments, self.dtype)
         return self.denoiser.predict(x_t, t, arguments).float()

@@ -153,6 +153,6 @@ def decode(pipe: Any, latents: Tensor) -> NDArray[np.floating]:
     finite = pixels.isfinite().flatten(1).all(dim=1) & latents.isfinite().flatten(1).all(dim=1)
     images: NDArray[np.floating] = pipe.image_processor.postprocess(pixels, output_type="np")
     images[~finite.cpu().numpy()] = np.nan
-    # With CPU offload, a decoder called outside the pipeline would otherwise stay on the GPU.
+    # With model offload, a decoder called outside the pipeline would otherwise stay on the GPU.
     pipe.maybe_free_model_hooks()
     return images

@@ -22,9 +22,24 @@ def check_memory_options(spec: BackboneSpec, device: torch.device) -> None:
         raise MethodError(f"backbone: batch {spec.batch}, steps {spec.steps}; both must be at least 1")
     if spec.cpu_offload and device.type == "cpu":
         raise MethodError("backbone: cpu_offload is for a GPU, and the device is the CPU; leave it out")
+    if spec.cpu_offload == "sequential" and spec.quantization is not None:
+        raise MethodError(
+            "backbone: quantization and cpu_offload = 'sequential' exclude each other; use cpu_offload = true"
+        )
     if spec.compile and (spec.cpu_offload or spec.attention_slicing):
         other = "cpu_offload" if spec.cpu_offload else "attention_slicing"
         raise MethodError(f"backbone: compile and {other} exclude each other; choose one")
+
+
+def check_training(spec: BackboneSpec, *, text_encoders: bool = False) -> None:
+    """Raise MethodError where offload moves weights away before gradients pass through them.
+
+    `text_encoders`: through those, too.
+    """
+    if text_encoders and spec.cpu_offload:
+        raise MethodError("backbone: cpu_offload cannot train text encoders or embeddings; leave it out")
+    if spec.cpu_offload == "sequential":
+        raise MethodError("backbone: cpu_offload = 'sequential' is for sampling only; use cpu_offload = true")
 
 
 def check_resolution(spec: BackboneSpec, pixels: int) -> None:
@@ -39,7 +54,11 @@ def move_to_device(pipe: Any, spec: BackboneSpec, device: torch.device) -> None:
         pipe.vae.enable_slicing()
     if spec.vae_tiling:
         pipe.vae.enable_tiling()
-    if spec.cpu_offload:
+    if spec.cpu_offload == "sequential":
+        # Unlike diffusers' `enable_sequential_cpu_offload`, it keeps every weight the same object, with its
+        # values, so that adapters can be added and changes found.
+        pipe.enable_group_offload(device, offload_type="leaf_level")
+    elif spec.cpu_offload:
         pipe.enable_model_cpu_offload(device=device)
     else:
         pipe.to(device)

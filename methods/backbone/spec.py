@@ -16,6 +16,7 @@ SHIPPED_BACKBONES: Final = (EMBEDDED, EMBEDDED_FLOW)
 Family = Literal["sd1", "sd2", "sdxl", "sd3", "flux", "flux2"]
 """Stable Diffusion 1.x, 2.x, XL, 3 and 3.5, FLUX.1, or FLUX.2 klein."""
 Dtype = Literal["fp32", "fp16", "bf16"]
+CpuOffload = bool | Literal["model", "sequential"]
 Guidance = Annotated[float, Bounds(1, 1000)]
 
 
@@ -76,8 +77,9 @@ class BackboneSpec:
     """Decode and encode one image at a time."""
     vae_tiling: bool = False
     """Decode and encode large images in overlapping tiles, with faint differences at the seams."""
-    cpu_offload: bool = False
-    """Keep each network on the GPU only while it runs: for small GPUs, slower."""
+    cpu_offload: CpuOffload = False
+    """For small GPUs. `true` or `model`: each network is on the GPU only while it runs, slower. `sequential`:
+    each layer is, with the least memory, slowest, in sampling only."""
     compile: bool = False
     """Sample with a compiled network (`torch.compile`): minutes of start-up, then faster."""
 

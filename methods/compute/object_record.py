@@ -14,7 +14,7 @@ PLAIN: Final = (int, float, str, bool, tuple, list, dict, np.ndarray, Tensor)
 """Types whose values are compared; other objects are compared by identity."""
 IGNORED: Final = frozenset({"training", "deprecation_warnings", "_diffusers_version"})
 IGNORED_OF_MODULES: Final = IGNORED | {
-    *("_hf_hook", "_old_forward", "_buffers", "_is_torch_compile", "_weight_conversions"),
+    *("_hf_hook", "_diffusers_hook", "_old_forward", "_buffers", "_is_torch_compile", "_weight_conversions"),
     # Checkpointing is on in training mode only.
     *(
         "gradient_checkpointing",
@@ -76,8 +76,9 @@ def _attributes(owner: Any) -> Mapping[str, Any]:
 
 def _ignored(owner: Any) -> frozenset[str]:
     if isinstance(owner, nn.Module):
-        # CPU offload replaces `forward` at every call.
-        return IGNORED_OF_MODULES | ({"forward"} if hasattr(owner, "_hf_hook") else frozenset())
+        # Model offload replaces `forward` at every call, sequential offload when LoRA is loaded or removed.
+        is_offloaded = hasattr(owner, "_hf_hook") or hasattr(owner, "_diffusers_hook")
+        return IGNORED_OF_MODULES | ({"forward"} if is_offloaded else frozenset())
     if hasattr(owner, "components"):
         # A pipeline keeps the state of its last call in private attributes.
         return IGNORED | {key for key in vars(owner) if key.startswith("_")}

@@ -156,6 +156,7 @@ class DreamBoothLora(MethodBase):
 
     def learn(self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int) -> Tensor:
         """Train and write the LoRAs; returns the loss of each step, (steps,)."""
+        backbone.check_training(text_encoders=self.text_encoder)
         for tokenizer, *_ in backbone.text_encoders:
             if self.token and not tokenizer.tokenize(self.token):
                 raise MethodError(

@@ -103,6 +103,8 @@ class LeaveOneOut(MethodBase):
         return Wording(subject.phrase, () if blank else self._captions(subject))
 
     def fit(self, subject: Subject, into: Path, *, backbone: Backbone, seed: int) -> None:
+        if self.tune_steps:
+            backbone.check_training()
         network = self._open(backbone)
         references = self._shown(subject)
         images = [photo.image for photo in references]

@@ -93,6 +93,7 @@ def _attach(backbone: Backbone, file: Path) -> None:
         raise MethodError(f"{file}: not a LoRA for this backbone ({_reason(error)})") from error
     _check_all_loaded(backbone, file, expected)
     _check_strength(backbone, file)
+    _check_offload(backbone, file)
 
 
 def _reason(error: BaseException) -> str:
@@ -130,6 +131,13 @@ def _check_strength(backbone: Backbone, file: Path) -> None:
                     f"{file}: {part}.{name} is loaded at {layer.scaling[ADAPTER]:g} times its strength; "
                     "update diffusers and peft"
                 )
+
+
+def _check_offload(backbone: Backbone, file: Path) -> None:
+    """Raise MethodError for DoRA with sequential offload: it reads weights of layers that are not running."""
+    configs = [network.peft_config[ADAPTER] for network in _with_lora(backbone).values()]
+    if backbone.spec.cpu_offload == "sequential" and any(config.use_dora for config in configs):
+        raise MethodError(f"{file}: a DoRA cannot be used with cpu_offload = 'sequential'; use true")
 
 
 @dataclass(frozen=True)

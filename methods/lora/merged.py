@@ -49,10 +49,12 @@ def _forward(layer: Any, adapter: str, *, training: bool) -> Callable[..., Tenso
         if training:
             weight = _merged_weight(layer, base, adapter)
         else:
-            if not cached or cached[0].device != x.device:
+            if not cached or cached[0].device != base.weight.device:
                 cached[:] = [_merged_weight(layer, base, adapter)]
-            weight = cached[0]
-        y: Tensor = F.linear(x, weight, base.bias) if linear else base._conv_forward(x, weight, base.bias)
+            # With sequential offload, the layer's weights are on the CPU.
+            weight = cached[0].to(x.device)
+        bias = None if base.bias is None else base.bias.to(x.device)
+        y: Tensor = F.linear(x, weight, bias) if linear else base._conv_forward(x, weight, bias)
         return y
 
     return forward

@@ -116,6 +116,7 @@ class TextualInversion(MethodBase):
 
     def learn(self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int) -> Tensor:
         """Train and write the embeddings; returns the loss of each step, (steps,)."""
+        backbone.check_training(text_encoders=True)
         check_placeholder(backbone, self.placeholder)
         initial = word_embeddings(backbone, self.initializer.replace("{noun}", subject.noun))
         embeddings = [row.repeat(self.vectors, 1).requires_grad_() for row in initial]

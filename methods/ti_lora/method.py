@@ -70,6 +70,7 @@ class TiLora(DreamBoothLora):
 
     def learn(self, subject: Subject, checkpoints: Checkpoints, *, backbone: Backbone, seed: int) -> Tensor:
         """Train and write embeddings and LoRA; returns the loss of each step, (steps,)."""
+        backbone.check_training(text_encoders=True)
         training = self._training(backbone)
         instances, classes = self._training_images(subject, backbone)
         word = self.initializer.replace("{noun}", subject.noun)

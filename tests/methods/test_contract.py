@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from offloaded import open_offloaded, weights_off_the_gpu
 from PIL.Image import Image
 from safetensors import safe_open
 from tiny_adapters import leave_one_out_settings
@@ -17,6 +19,7 @@ from tiny_transformers import FLOW_FAMILIES, IN_CONTEXT, TRANSFORMERS, FlowFolde
 
 from methods.backbone.backbone import Backbone
 from methods.catalog import METHODS, make
+from methods.errors import MethodError
 from methods.interface import Checkpoints, Method, SavesCheckpoints
 from methods.subject import Request, Subject
 
@@ -32,6 +35,13 @@ REQUESTS = [
 
 TRANSFORMER_METHODS = ("text-only", "photo-copy", "dreambooth-lora", "lora-folder", "textual-inversion")
 """Methods for backbones with a transformer."""
+
+TRAINING = {
+    "dreambooth-lora": "backbone: cpu_offload = 'sequential' is for sampling only; use cpu_offload = true",
+    "textual-inversion": "backbone: cpu_offload cannot train text encoders or embeddings; leave it out",
+    "ti-lora": "backbone: cpu_offload cannot train text encoders or embeddings; leave it out",
+}
+"""How methods that train refuse sequential offload."""
 
 every_method = pytest.mark.parametrize(
     ("family", "name"),
@@ -95,6 +105,20 @@ def backbone(family: str, shared_backbone: Backbone, flow_folders: FlowFolders) 
     found = shared_backbone if family == "sd1" else flow_folders.backbone(family)
     assert found.state.leftovers(found.pipe) == []
     return found
+
+
+@pytest.fixture(scope="module")
+def offloaded_backbones() -> dict[str, Backbone]:
+    """Backbones with sequential offload by family, kept for all tests."""
+    return {}
+
+
+@pytest.fixture
+def offloaded(family: str, backbone: Backbone, offloaded_backbones: dict[str, Backbone]) -> Backbone:
+    """The family's tiny backbone with sequential offload."""
+    if family not in offloaded_backbones:
+        offloaded_backbones[family] = open_offloaded(backbone.spec)
+    return offloaded_backbones[family]
 
 
 @pytest.fixture
@@ -300,6 +324,62 @@ def test_backbone_is_left_unchanged(
     method.load(tmp_path, backbone=backbone).generate(REQUESTS[:1])
     assert backbone.state.leftovers(backbone.pipe) == []
     assert weights_digest(backbone) == weights
+
+
+@every_method
+def test_sequential_offload_changes_no_image_and_refuses_training(
+    name: str,
+    method: Method,
+    subject: Subject,
+    backbone: Backbone,
+    offloaded: Backbone,
+    fit_of: Fit,
+    tmp_path: Path,
+) -> None:
+    """A fit that trains is refused; its result, trained without offload, is sampled like any other."""
+    with weights_off_the_gpu(offloaded):
+        images = method.load(fit_of(name), backbone=offloaded).generate(REQUESTS)
+    assert bytes_of(images) == bytes_of(method.load(fit_of(name), backbone=backbone).generate(REQUESTS))
+    if name in TRAINING:
+        with weights_off_the_gpu(offloaded) as unloaded, pytest.raises(MethodError) as caught:
+            method.fit(subject, tmp_path, backbone=offloaded, seed=5)
+        assert str(caught.value) == TRAINING[name]
+        assert not unloaded.ran
+    else:
+        with weights_off_the_gpu(offloaded):
+            method.fit(subject, tmp_path, backbone=offloaded, seed=5)
+        assert contents_of(tmp_path) == contents_of(fit_of(name))
+    assert offloaded.state.leftovers(offloaded.pipe) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("textual-inversion", {}), ("ti-lora", {}), ("dreambooth-lora", {"text_encoder": True})],
+)
+def test_training_of_text_encoders_is_refused_with_model_offload_before_any_work(
+    name: str,
+    changed: dict[str, object],
+    settings: Settings,
+    subject: Subject,
+    backbone: Backbone,
+    tmp_path: Path,
+) -> None:
+    backbone = replace(backbone, spec=replace(backbone.spec, cpu_offload=True))
+    method = make(name, {**settings[name], **changed})
+    with (
+        weights_off_the_gpu(backbone),
+        pytest.raises(MethodError, match="cpu_offload cannot train text encoders"),
+    ):
+        method.fit(subject, tmp_path, backbone=backbone, seed=5)
+
+
+def test_leave_one_out_with_tuning_is_refused_with_sequential_offload(
+    settings: Settings, subject: Subject, offloaded: Backbone, tmp_path: Path
+) -> None:
+    method = make("loo-mean", {**settings["loo-mean"], "tune_steps": 1})
+    with weights_off_the_gpu(offloaded) as unloaded, pytest.raises(MethodError, match="for sampling only"):
+        method.fit(subject, tmp_path, backbone=offloaded, seed=5)
+    assert not unloaded.ran
 
 
 def test_images_do_not_depend_on_earlier_methods(settings: Settings, backbone: Backbone, fit_of: Fit) -> None:

@@ -100,6 +100,6 @@ class JointTokens(TokenLayer):
         latents, text = OWN(attn, hidden_states, encoder_hidden_states, attention_mask)
         if self.is_active:
             image = self.attended(image_queries(attn, hidden_states), attn.heads)
-            # `to_out` is linear: its bias has been added.
-            latents = latents + F.linear(image, attn.to_out[0].weight)
+            # `to_out` is linear: its bias has been added. With sequential offload its weight is on the CPU.
+            latents = latents + F.linear(image, attn.to_out[0].weight.to(image.device))
         return latents, text

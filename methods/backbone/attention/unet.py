@@ -73,10 +73,11 @@ class UNetAttention(AdapterAttention):
             weight_name="",
             image_encoder_folder=None,
         )
-        self.projection.requires_grad_(False).eval()
-        for processor in self.network.attn_processors.values():
-            if isinstance(processor, nn.Module):
-                processor.requires_grad_(False).eval()
+        for module in (self.projection, *self.network.attn_processors.values()):
+            if isinstance(module, nn.Module):
+                # diffusers' loader does it by moving the whole network, which sequential offload excludes.
+                module.to(self.network.device, self.network.dtype)
+                module.requires_grad_(False).eval()
 
     def unload_ip_adapter(self) -> None:
         self.pipe.unload_ip_adapter()

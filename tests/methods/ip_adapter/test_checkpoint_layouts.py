@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from offloaded import open_offloaded, weights_beside_the_gpu, weights_off_the_gpu
 from PIL import Image
 from tiny_adapters import PUBLISHED, State, scene, write_checkpoint, write_parts
 from tiny_pipelines import SmallFolders
@@ -226,6 +227,25 @@ def test_scale_by_block_generates_the_same_image_as_plain_diffusers(
         assert equal_up_to_rounding(ours, generate_with_diffusers(plain, file_of(kind), embeds, scale=scale))
         images.append(ours.tobytes())
     assert len(set(images)) == len(SCALES)
+
+
+@pytest.mark.parametrize("shared_tiny_backbone", ["sd1"], indirect=True)
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_sequential_offload_gives_the_same_image(
+    kind: str,
+    tiny_backbone: Backbone,
+    method_of: MakeMethod,
+    file_of: Any,
+    subject: Subject,
+    tmp_path: Path,
+) -> None:
+    method, offloaded = method_of(kind, other_backbone=True), open_offloaded(tiny_backbone.spec)
+    expected = generate(method, subject, tmp_path / "fit", tiny_backbone)
+    with weights_off_the_gpu(offloaded):
+        image = method.load(tmp_path / "fit", backbone=offloaded).generate([REQUEST])[0]
+    assert image.tobytes() == expected.tobytes()
+    assert offloaded.state.leftovers(offloaded.pipe) == []
+    assert weights_beside_the_gpu(tiny_backbone, file_of(kind)) == []
 
 
 @pytest.mark.parametrize("shared_tiny_backbone", ["sd1"], indirect=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline
+from offloaded import open_offloaded, weights_beside_the_gpu, weights_off_the_gpu
 from PIL import Image
 from tiny_pipelines import SIDE
 from tiny_transformers import FlowFolders, write_flux_adapter
@@ -114,6 +115,19 @@ def test_images_equal_those_of_diffusers(
     assert largest_difference(images, expected) <= 1
     plain = backbone.generate(["a photo of a woman, smiling"] * 2, [4, 5])
     assert largest_difference(images, plain) > 1
+
+
+@pytest.mark.parametrize("adapter", ["published"], indirect=True)
+def test_sequential_offload_gives_the_same_images(
+    subject: Subject, backbone: Backbone, adapter: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    method, offloaded = IPAdapter(str(adapter), str(clip_folder)), open_offloaded(backbone.spec)
+    method.fit(subject, tmp_path, backbone=backbone, seed=0)
+    with weights_off_the_gpu(offloaded):
+        images = method.load(tmp_path, backbone=offloaded).generate(REQUESTS)
+    assert largest_difference(images, method.load(tmp_path, backbone=backbone).generate(REQUESTS)) == 0
+    assert offloaded.state.leftovers(offloaded.pipe) == []
+    assert weights_beside_the_gpu(backbone, adapter) == []
 
 
 def test_adapter_of_another_size_is_refused(

@@ -10,6 +10,7 @@ import torch
 from diffusers import StableDiffusion3Pipeline
 from diffusers.models.attention_processor import SD3IPAdapterJointAttnProcessor2_0
 from diffusers.models.embeddings import IPAdapterTimeImageProjection
+from offloaded import open_offloaded, weights_beside_the_gpu, weights_off_the_gpu
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import SIDE
@@ -153,6 +154,18 @@ def test_images_equal_those_of_diffusers(
     assert largest_difference(images, expected) <= 1
     plain = backbone.generate(["a photo of a woman, smiling"] * 2, [4, 5])
     assert largest_difference(images, plain) > 1
+
+
+def test_sequential_offload_gives_the_same_images(
+    subject: Subject, backbone: Backbone, adapter: Path, siglip: Path, tmp_path: Path
+) -> None:
+    method, offloaded = IPAdapter(str(adapter), str(siglip)), open_offloaded(backbone.spec)
+    expected = generated(method, subject, tmp_path / "fit", backbone)
+    with weights_off_the_gpu(offloaded):
+        images = method.load(tmp_path / "fit", backbone=offloaded).generate(REQUESTS)
+    assert largest_difference(images, expected) == 0
+    assert offloaded.state.leftovers(offloaded.pipe) == []
+    assert weights_beside_the_gpu(backbone, adapter) == []
 
 
 def test_order_of_the_photographs_does_not_matter(

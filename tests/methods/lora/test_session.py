@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from offloaded import open_offloaded, weights_off_the_gpu
 
 import methods.lora.checkpoint
 from methods.backbone.backbone import Backbone
 from methods.catalog import make
+from methods.errors import MethodError
 from methods.lora.checkpoint import PersonalisedWeights
 from methods.subject import Request, Subject
 
@@ -55,6 +57,36 @@ def test_batches_of_a_session_load_the_lora_once(
     assert len(attached) == 4
     assert together == apart
     assert backbone.state.leftovers(backbone.pipe) == []
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_lora_is_offloaded_with_the_layers(
+    merged: bool, settings: dict[str, dict[str, Any]], subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    method = make("lora-folder", {**settings["lora-folder"], "merged": merged})
+    method.fit(subject, tmp_path, backbone=backbone, seed=0)
+    offloaded = open_offloaded(backbone.spec)
+    person = method.load(tmp_path, backbone=offloaded)
+    assert isinstance(person, PersonalisedWeights)
+    with weights_off_the_gpu(offloaded) as unloaded, person.session():
+        added = {id(p) for name, p in offloaded.network.named_parameters() if "lora_" in name}
+        assert added <= unloaded.names.keys()
+        found = images(person, REQUESTS)
+    expected = method.load(tmp_path, backbone=backbone)
+    assert isinstance(expected, PersonalisedWeights)
+    assert found == images(expected, REQUESTS)
+    assert offloaded.state.leftovers(offloaded.pipe) == []
+
+
+def test_dora_is_refused_with_sequential_offload(
+    subject: Subject, backbone: Backbone, tmp_path: Path
+) -> None:
+    method = make("dreambooth-lora", {"steps": 1, "prior_weight": 0.0, "use_dora": True})
+    method.fit(subject, tmp_path, backbone=backbone, seed=0)
+    offloaded = open_offloaded(backbone.spec)
+    with pytest.raises(MethodError, match="a DoRA cannot be used with cpu_offload = 'sequential'; use true"):
+        method.load(tmp_path, backbone=offloaded).generate(REQUESTS)
+    assert offloaded.state.leftovers(offloaded.pipe) == []
 
 
 def test_a_failing_batch_does_not_take_the_lora_from_the_next(
