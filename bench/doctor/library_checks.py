@@ -71,8 +71,18 @@ def device_finding(suite: Suite) -> Finding:
     memory = gpu.total_memory / 1e9
     if memory < needed:
         reason = f"{gpu.name} has {memory:.0f} GB, the suite needs {needed:g} GB"
-        return missing("machine", "device", f"{reason}; lower backbone.batch, or set backbone.cpu_offload")
+        return missing("machine", "device", f"{reason}; {less_memory(suite.backbone)}")
     return found("machine", "device", f"{gpu.name}, {memory:.0f} GB")
+
+
+def less_memory(spec: BackboneSpec) -> str:
+    """What takes less memory of the GPU than the backbone's present settings."""
+    remedies = {
+        False: 'lower backbone.batch, or set backbone.cpu_offload = true, or "sequential", the least',
+        True: 'lower backbone.batch, or set backbone.cpu_offload = "sequential", in which nothing is trained',
+        "sequential": "lower backbone.batch or backbone.resolution",
+    }
+    return remedies["sequential" if spec.cpu_offload == "sequential" else bool(spec.cpu_offload)]
 
 
 @cache

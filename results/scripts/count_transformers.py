@@ -155,6 +155,7 @@ class Count:
             "sampling": pipeline.weights + sampling,
             "training": pipeline.weights + training,
             "sampling with cpu_offload": pipeline.largest + sampling,
+            "sampling with sequential offload": pipeline.layer + sampling,
         }
 
     @property

@@ -37,6 +37,12 @@ def gigabytes(network: nn.Module) -> float:
     return 2 * (parameters(network) + sum(b.numel() for b in network.buffers())) / 1e9
 
 
+def largest_layer(network: nn.Module) -> float:
+    """Gigabytes in bf16 of the layer with the most weights."""
+    own = (module.parameters(recurse=False) for module in network.modules())
+    return 2 * max(sum(p.numel() for p in weights) for weights in own) / 1e9
+
+
 def tflop(call: Callable[[], object], transformer: nn.Module | None = None) -> float:
     """Count the operations of a call, a multiplication and an addition as two.
 

@@ -181,6 +181,11 @@ class PipelineCosts:
         return max(map(costs.gigabytes, self.networks.values()))
 
     @property
+    def layer(self) -> float:
+        """The largest layer in bf16: with sequential offload one at a time is on the GPU."""
+        return max(map(costs.largest_layer, self.networks.values()))
+
+    @property
     def text_numbers(self) -> int:
         """Numbers of the features of a prompt."""
         inputs = self.pipeline.inputs(0)

@@ -100,6 +100,7 @@ def test_header_states_the_counted_numbers(name: str) -> None:
         f"{counted.pipeline.weights:.1f} GB of weights in bf16",
         f"Sampling takes {counted.memory['sampling']:.1f} GB",
         f"{counted.memory['sampling with cpu_offload']:.1f} with `cpu_offload`",
+        f'{counted.memory["sampling with sequential offload"]:.1f} where it is `"sequential"`',
         f"{counted.pipeline.forward:.1f} TFLOP for a pass",
         f"{counted.image:.0f} TFLOP for an image",
     ]

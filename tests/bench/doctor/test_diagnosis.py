@@ -4,10 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 from rich.console import Console
 
@@ -20,10 +23,11 @@ from bench.doctor.diagnosis import (
     with_source,
 )
 from bench.doctor.finding import Finding, State, found, missing
-from bench.doctor.library_checks import method_findings
+from bench.doctor.library_checks import device_finding, method_findings
 from bench.doctor.package_checks import opencv_findings, package_finding, package_findings, requirements
 from bench.errors import ExitStatus
 from bench.suite.suite import DatasetSettings, Needs, Suite, SuiteFile, open_suite, read_suite, suite_names
+from methods.backbone.spec import BackboneSpec, CpuOffload
 
 ROOT = Path(__file__).parents[3]
 FAKES = Path(__file__).parents[1] / "fakes"
@@ -243,6 +247,29 @@ def test_opencv_distributions_must_have_the_same_version() -> None:
 
 def suite_with(**needs: float) -> Suite:
     return Suite("x", DatasetSettings("folder", path="nobody"), (), needs=Needs(**needs))  # type: ignore[arg-type]  # all values are numbers
+
+
+@pytest.mark.parametrize(
+    ("offload", "remedy"),
+    [
+        (False, 'lower backbone.batch, or set backbone.cpu_offload = true, or "sequential", the least'),
+        (True, 'or set backbone.cpu_offload = "sequential", in which nothing is trained'),
+        ("model", 'or set backbone.cpu_offload = "sequential", in which nothing is trained'),
+        ("sequential", "lower backbone.batch or backbone.resolution"),
+    ],
+)
+def test_a_gpu_with_too_little_memory_is_reported_with_a_remedy(
+    offload: CpuOffload, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, needs = BackboneSpec(cpu_offload=offload), Needs(gpu_memory=24)
+    suite = replace(open_suite("tiny").suite, backbone=spec, needs=needs)
+    gpu = SimpleNamespace(name="Small", total_memory=8e9)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
+    line = device_finding(suite)
+    assert not line.met
+    assert line.detail.startswith("Small has 8 GB, the suite needs 24 GB; ")
+    assert line.detail.endswith(remedy)
 
 
 def test_disk_space_is_checked(tmp_path: Path) -> None:
