@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from PIL import Image
 
+from methods.backbone.spec import CpuOffload
 from methods.errors import MethodError
 from methods.interface import MethodBase
 from methods.setting_checks import Bounds, check_settings
@@ -57,8 +58,8 @@ class QwenImageEdit(MethodBase):
     dtype: Literal["bf16", "fp32"] = "bf16"
     # Not "auto": a setting is part of every image's fingerprint, a device found at run time is not.
     device: Literal["cuda", "cpu"] = "cuda"
-    cpu_offload: bool = False
-    """Keep each network on the GPU only while it runs."""
+    cpu_offload: CpuOffload = False
+    """`true` or `model`: each network is on the GPU only while it runs; `sequential`: each layer, slowest."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -136,7 +137,7 @@ class EditedPhotographs:
 
 # One pipeline for all persons of a process.
 @lru_cache(maxsize=1)
-def _pipeline(folder: Path, dtype: str, device: str, cpu_offload: bool) -> Any:
+def _pipeline(folder: Path, dtype: str, device: str, cpu_offload: CpuOffload) -> Any:
     import torch
     from diffusers import QwenImageEditPlusPipeline
 
@@ -153,7 +154,9 @@ def _pipeline(folder: Path, dtype: str, device: str, cpu_offload: bool) -> Any:
         reason = str(error).partition("\n")[0]
         raise MethodError(f"{folder}: cannot be loaded ({reason}); get Qwen-Image-Edit-2509 again") from error
     pipe.set_progress_bar_config(disable=True)
-    if cpu_offload and device == "cuda":
+    if cpu_offload == "sequential" and device == "cuda":
+        pipe.enable_group_offload(torch.device(device), offload_type="leaf_level")
+    elif cpu_offload and device == "cuda":
         pipe.enable_model_cpu_offload()
     else:
         pipe.to(device)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -36,6 +37,14 @@ REQUESTS = [
 ]
 FLOW_METHODS = ("text-only", "dreambooth-lora", "textual-inversion")
 
+every_method = pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        *(("sd1", name) for name in METHODS if name not in IN_CONTEXT),
+        *((family, name) for family in ("sd3", "flux", "flux2") for name in FLOW_METHODS),
+    ],
+)
+
 Opened = dict[tuple[str, str, str], Backbone]
 
 
@@ -65,13 +74,7 @@ def half_backbone(
 
 
 @pytest.mark.parametrize(("device", "dtype"), HALF)
-@pytest.mark.parametrize(
-    ("family", "name"),
-    [
-        *(("sd1", name) for name in METHODS if name not in IN_CONTEXT),
-        *((family, name) for family in ("sd3", "flux", "flux2") for name in FLOW_METHODS),
-    ],
-)
+@every_method
 def test_every_method_fits_and_generates_in_half_precision(
     name: str,
     half_backbone: Backbone,
@@ -88,6 +91,32 @@ def test_every_method_fits_and_generates_in_half_precision(
     assert all(len(image.getcolors(1 << 20)) > 10 for image in first)
     assert [image.tobytes() for image in first] == [image.tobytes() for image in second]
     assert half_backbone.state.leftovers(half_backbone.pipe) == []
+
+
+@pytest.mark.parametrize(("device", "dtype"), [pytest.param("cuda", "fp32", marks=ON_GPU)])
+@every_method
+def test_every_method_samples_the_same_images_with_sequential_offload(
+    family: str,
+    name: str,
+    half_backbone: Backbone,
+    opened: Opened,
+    settings: dict[str, dict[str, object]],
+    subject: Subject,
+    tmp_path: Path,
+) -> None:
+    key = (family, "cuda", "sequential")
+    if key not in opened:
+        opened[key] = Backbone.open(replace(half_backbone.spec, cpu_offload="sequential"))
+    method = make(name, settings.get(name))
+    method.fit(subject, tmp_path, backbone=half_backbone, seed=5)
+    requests = REQUESTS if method.generates_class_images else REQUESTS[:2]
+    expected, images = (
+        method.load(tmp_path, backbone=backbone).generate(requests)
+        for backbone in (half_backbone, opened[key])
+    )
+    differences = [np.asarray(a).astype(int) - b for a, b in zip(images, expected, strict=True)]
+    assert np.abs(differences).max() <= 1
+    assert opened[key].state.leftovers(opened[key].pipe) == []
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_GPU)])

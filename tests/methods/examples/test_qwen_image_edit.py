@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import QwenImageEditPlusPipeline
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
+from offloaded import weights_off_the_gpu
 from PIL import Image
 from tiny_qwen_image_edit import write_qwen_image_edit
 
@@ -79,6 +81,21 @@ def test_images_equal_those_of_the_pipeline(subject: Subject, method: QwenImageE
     assert images == plain_images(method.folder, [photo.image for photo in person.references])
     again = personalised(method, person, tmp_path / "b").generate(REQUESTS[::-1])
     assert [image.tobytes() for image in again] == images[::-1]
+
+
+def test_sequential_offload_gives_the_same_images(
+    subject: Subject, method: QwenImageEdit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hooks on the CPU: no GPU is needed."""
+    enable = QwenImageEditPlusPipeline.enable_group_offload
+    on_cpu = partialmethod(lambda pipe, device, **options: enable(pipe, torch.device("cpu"), **options))
+    monkeypatch.setattr(QwenImageEditPlusPipeline, "enable_group_offload", on_cpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    person = personalised(replace(method, device="cuda", cpu_offload="sequential"), subject, tmp_path / "a")
+    with weights_off_the_gpu(person) as unloaded:
+        images = [image.tobytes() for image in person.generate(REQUESTS)]
+    assert unloaded.most == 2
+    assert images == plain_images(method.folder, [photo.image for photo in subject.references])
 
 
 def test_first_photographs_are_read(subject: Subject, method: QwenImageEdit, tmp_path: Path) -> None:

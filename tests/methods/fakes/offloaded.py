@@ -12,13 +12,12 @@ import pytest
 import torch
 from diffusers.hooks import group_offloading
 from diffusers.hooks.group_offloading import ModuleGroup
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 import methods.backbone.backbone
 from methods.backbone.backbone import Backbone
-from methods.backbone.families.catalog import networks_of
 from methods.backbone.spec import BackboneSpec
 from methods.ip_adapter.checkpoint import read_adapter
 from methods.ip_adapter.inference import adapted
@@ -35,9 +34,12 @@ def open_offloaded(spec: BackboneSpec) -> Backbone:
 
 
 @contextmanager
-def weights_off_the_gpu(backbone: Backbone) -> Iterator[UnloadedWeights]:
-    """Fail where a weight meets another tensor while it is not loaded, which on a GPU fails by its device."""
-    unloaded = UnloadedWeights(backbone)
+def weights_off_the_gpu(owner: Any) -> Iterator[UnloadedWeights]:
+    """Fail where a weight meets another tensor while it is not loaded, which on a GPU fails by its device.
+
+    `owner` has a pipeline of diffusers, `pipe`.
+    """
+    unloaded = UnloadedWeights(owner.pipe)
     with pytest.MonkeyPatch.context() as patch, unloaded:
         patch.setattr(ModuleGroup, "onload_", lambda group: unloaded.load(group))
         patch.setattr(ModuleGroup, "offload_", lambda group: unloaded.unload(group))
@@ -45,20 +47,21 @@ def weights_off_the_gpu(backbone: Backbone) -> Iterator[UnloadedWeights]:
 
 
 class UnloadedWeights(TorchFunctionMode):
-    """Weights and buffers that are not loaded: all of the backbone, and those of layers added later."""
+    """Weights and buffers that are not loaded: all of the pipeline, and those of layers added later."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, pipe: Any) -> None:
         super().__init__()
+        parts = [(name, part) for name, part in pipe.components.items() if isinstance(part, nn.Module)]
         self.all = {
             id(tensor): f"{part}.{name}"
-            for part, network in networks_of(backbone.pipe).items()
+            for part, network in parts
             for name, tensor in [*network.named_parameters(), *network.named_buffers()]
         }
         self.names = dict(self.all)
         self.groups: list[ModuleGroup] = []
         """Kept, so that no id is given to another tensor."""
         self.ran: set[int] = set()
-        """The weights of the backbone that were loaded at some time."""
+        """The weights of the pipeline that were loaded at some time."""
         self.most = 0
         """The largest number of them that were loaded at a time."""
 
