@@ -338,8 +338,8 @@ def test_sequential_offload_changes_no_image_and_refuses_training(
 ) -> None:
     """A fit that trains is refused; its result, trained without offload, is sampled like any other."""
     with weights_off_the_gpu(offloaded):
-        images = method.load(fit_of(name), backbone=offloaded).generate(REQUESTS)
-    assert bytes_of(images) == bytes_of(method.load(fit_of(name), backbone=backbone).generate(REQUESTS))
+        images = method.load(fit_of(name), backbone=offloaded).generate(REQUESTS[:2])
+    assert bytes_of(images) == bytes_of(method.load(fit_of(name), backbone=backbone).generate(REQUESTS[:2]))
     if name in TRAINING:
         with weights_off_the_gpu(offloaded) as unloaded, pytest.raises(MethodError) as caught:
             method.fit(subject, tmp_path, backbone=offloaded, seed=5)
