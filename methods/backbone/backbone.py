@@ -58,7 +58,7 @@ class Backbone(LoadedCheckpoint):
         device = resolve_device(spec.device)
         check_memory_options(spec, device)
         source = locate_checkpoint(spec, fetch=True)
-        load = partial(load_pipeline, source, DTYPES[spec.dtype], spec.quantization)
+        load = partial(load_pipeline, source, DTYPES[spec.dtype], device, spec.quantization)
         pipe = load()
         denoiser = denoiser_class(source.pipeline)(pipe, device)
         denoiser.check_settings(spec)

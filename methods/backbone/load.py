@@ -16,10 +16,16 @@ from methods.compute.loading import LOAD_FAULTS, first_line, quiet
 from methods.errors import MethodError
 
 
-def load_pipeline(source: CheckpointLocation, dtype: torch.dtype, quantization: str | None = None) -> Any:
+def load_pipeline(
+    source: CheckpointLocation,
+    dtype: torch.dtype,
+    device: torch.device,
+    quantization: str | None = None,
+) -> Any:
     """Load the diffusers pipeline: evaluation mode, frozen weights, no safety checker, no watermark.
 
-    `quantization` is that of the spec, for the network that predicts.
+    The weights are on the CPU, in the memory layout for `device`. `quantization` is that of the spec, for the
+    network that predicts.
     """
     family = denoiser_class(source.pipeline)
     if quantization is not None and family.part != "transformer":
@@ -32,7 +38,8 @@ def load_pipeline(source: CheckpointLocation, dtype: torch.dtype, quantization: 
     family.check_checkpoint(pipe, source.place)
     for module in networks_of(pipe).values():
         module.requires_grad_(False).eval()
-    for name in family.channels_last:
+    # On a GPU it made images slower: of SD 1.5 in bf16, 4 x 20 steps on an H200, .34 s each and not .25.
+    for name in family.channels_last if device.type == "cpu" else ():
         getattr(pipe, name).to(memory_format=torch.channels_last)
     return pipe
 

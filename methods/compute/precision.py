@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+CUDA_KERNELS: Final = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Attention kernels for training on a GPU, without cuDNN's, which torch prefers on Hopper chips.
+
+On an H200 with torch 2.11 cuDNN's gradients of FLUX's attention were not finite at a head width of 8.
+"""
+
 
 @contextmanager
-def fast_backward_attention(device: torch.device) -> Iterator[None]:
-    """Use the attention kernel with the fastest backward pass; wrap the forward pass in it.
+def attention_for_training(device: torch.device) -> Iterator[None]:
+    """Use the attention kernels that are right and fast in the backward pass; wrap the forward pass in it.
 
     On a CPU, the flash kernel's backward pass takes over half of a small U-Net's. Plain matrix products take
-    a tenth of that, if they stay in half precision; by default torch computes them in float32. The backward
-    kernel is chosen in the forward pass; so the backward pass needs this context only where gradient
-    checkpointing repeats the forward pass.
+    a tenth of that, if they stay in half precision; by default torch computes them in float32. On a GPU, the
+    kernels are `CUDA_KERNELS`. The backward kernel is chosen in the forward pass; so the backward pass needs
+    this context only where gradient checkpointing repeats the forward pass.
     """
-    if device.type != "cpu":
-        yield
+    if device.type == "cuda":
+        with sdpa_kernel(CUDA_KERNELS):
+            yield
         return
     # In spite of its name, the setting applies to the plain products on every device.
     allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
@@ -62,7 +69,7 @@ def attention_of_autocast(device: torch.device, precision: Precision = "auto") -
     if autocast_dtype(device, precision) is None:
         yield
         return
-    with fast_backward_attention(device):
+    with attention_for_training(device):
         yield
 
 

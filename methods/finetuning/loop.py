@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from methods.backbone.backbone import Backbone
-from methods.compute.precision import autocast, fast_backward_attention
+from methods.compute.precision import attention_for_training, autocast
 from methods.compute.progress_checks import check_losses, check_skipped
 from methods.errors import MethodError
 
@@ -183,8 +183,10 @@ def _schedule(optimizer: torch.optim.Optimizer, optimization: OptimizationConfig
 
 
 def _attention_context(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[None]:
-    """Replace the CPU's flash kernel in mixed precision, where its backward pass is slow."""
-    return nullcontext() if precision == "no" else fast_backward_attention(device)
+    """Replace attention kernels: the CPU's in mixed precision, a GPU's in every precision."""
+    if precision == "no" and device.type == "cpu":
+        return nullcontext()
+    return attention_for_training(device)
 
 
 def _autocast_context(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[Any]:

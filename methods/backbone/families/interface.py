@@ -53,7 +53,7 @@ class Denoiser(ABC):
     disabled: ClassVar[Mapping[str, Any]] = {}
     """Arguments that leave out optional components of the pipeline."""
     channels_last: ClassVar[tuple[str, ...]] = ("vae",)
-    """The networks of convolutions, for which this memory layout is the fastest in oneDNN and cuDNN."""
+    """The networks of convolutions, for which this memory layout is the fastest on a CPU."""
     reads_image_size: ClassVar[bool] = False
     """Whether the network reads an image's original size and crop, `time_ids`."""
     context_sizes: ClassVar[tuple[tuple[int, int], ...]] = ()

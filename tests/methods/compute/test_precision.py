@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from methods.backbone.backbone import Backbone
-from methods.compute.precision import fast_backward_attention, gradient_checkpointing
+from methods.compute.precision import attention_for_training, gradient_checkpointing
 
 CPU = torch.device("cpu")
 
@@ -20,10 +20,10 @@ def allowed() -> bool:
 
 def test_half_precision_products_are_allowed_only_inside() -> None:
     before = allowed()
-    with fast_backward_attention(CPU):
+    with attention_for_training(CPU):
         assert allowed()
     assert allowed() == before
-    with pytest.raises(ZeroDivisionError), fast_backward_attention(CPU):
+    with pytest.raises(ZeroDivisionError), attention_for_training(CPU):
         _ = 1 / 0
     assert allowed() == before
 
@@ -34,7 +34,7 @@ def test_half_precision_gradient_equals_that_of_fp32_up_to_rounding() -> None:
 
     def gradient(dtype: torch.dtype) -> torch.Tensor:
         inputs = [x.to(dtype, copy=True).requires_grad_() for x in qkv]
-        with fast_backward_attention(CPU):
+        with attention_for_training(CPU):
             output = F.scaled_dot_product_attention(*inputs)
         output.float().square().sum().backward()
         return torch.stack([x.grad.float() for x in inputs if x.grad is not None])
