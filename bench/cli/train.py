@@ -12,7 +12,6 @@ from bench.training.options import (
     AdapterOptions,
     BackboneFamily,
     DatasetOptions,
-    DecoderOptions,
     Device,
     DeviceOption,
     IPAdapterOptions,
@@ -101,7 +100,7 @@ def backbone(
 
 @app.command()
 @grouped_options
-def decoder(paths: TrainingPaths, options: DecoderOptions) -> None:
+def decoder(paths: TrainingPaths, options: TinySdOptions) -> None:
     """Train the autoencoder's decoder further, for sharper images; then run `backbone --family flow`.
 
     The latents stay as they are. The U-Net's folder, `embedded` in --out, is read, not changed.

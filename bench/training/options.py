@@ -95,9 +95,17 @@ class ScheduleOptions:
 
 
 @dataclass(frozen=True)
-class DecoderOptions:
-    """Options of `decoder`."""
+class TinySdOptions:
+    """Options of `clip`, `autoencoder`, `decoder` and `backbone`."""
 
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint folder of an earlier training to start from (default: random weights; for the "
+            "decoder, that of the U-Net's folder).",
+            show_default=False,
+        ),
+    ] = None
     steps: Steps = None
     batch: Batch = None
     learning_rate: LearningRate = None
@@ -105,19 +113,6 @@ class DecoderOptions:
 
     def applied_to(self, schedule: "Schedule") -> "Schedule":
         return ScheduleOptions(self.steps, self.batch, self.learning_rate).applied_to(schedule)
-
-
-@dataclass(frozen=True)
-class TinySdOptions(DecoderOptions):
-    """Options of `clip`, `autoencoder` and `backbone`."""
-
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            help="Checkpoint folder of an earlier training to start from (default: random weights).",
-            show_default=False,
-        ),
-    ] = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from bench.training.options import (
     AdapterOptions,
     BackboneFamily,
     DatasetOptions,
-    DecoderOptions,
     IPAdapterOptions,
     LeaveOneOutOptions,
     ScheduleOptions,
@@ -64,14 +63,14 @@ def train_autoencoder(paths: TrainingPaths, options: TinySdOptions) -> Path:
         return make_autoencoder(workspace, schedule, decoder, command="bench train autoencoder")
 
 
-def train_decoder(paths: TrainingPaths, options: DecoderOptions) -> Path:
+def train_decoder(paths: TrainingPaths, options: TinySdOptions) -> Path:
     """Train the decoder of the U-Net's pipeline further; returns the autoencoder's folder."""
     from methods.recipes.tiny_decoder import make_sharp_decoder
     from methods.tiny_sd.autoencoder import SHARPENING_SCHEDULE
 
     schedule = options.applied_to(SHARPENING_SCHEDULE)
     with reporting("decoder") as report:
-        workspace = rendered_workspace(paths, options.device.value, report)
+        workspace = rendered_workspace(paths, options.device.value, report, start=options.start)
         return make_sharp_decoder(workspace, schedule, command="bench train decoder")
 
 

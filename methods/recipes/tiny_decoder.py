@@ -14,7 +14,7 @@ from methods.pretraining.loop import Schedule
 from methods.recipes.model_card import ModelCard
 from methods.recipes.pipeline_folder import unet_pipeline
 from methods.recipes.tiny_sd import reconstruction_psnr
-from methods.recipes.workspace import TrainingWorkspace, emptied
+from methods.recipes.workspace import TrainingWorkspace, emptied, require_network
 from methods.tiny_sd.autoencoder import sharpening_loss, train_decoder
 from methods.tiny_sd.encoded_set import cached_latents
 
@@ -25,11 +25,14 @@ SHARP_AUTOENCODER: Final = "sharp-autoencoder"
 def make_sharp_decoder(workspace: TrainingWorkspace, schedule: Schedule, *, command: str) -> Path:
     """Train the decoder of the U-Net's pipeline further; write `<checkpoints>/sharp-autoencoder`.
 
-    The encoder stays as it is, so networks trained on the latents remain valid. `command` is the command line
-    for the model card.
+    With `workspace.start`, it continues from the decoder there. The encoder stays as it is, so networks
+    trained on the latents remain valid. `command` is the command line for the model card.
     """
     checkpoint = workspace.checkpoints / "sharp-decoder.pt"
-    autoencoder = AutoencoderKL.from_pretrained(unet_pipeline(workspace.weights) / "vae").to(workspace.device)
+    autoencoder = AutoencoderKL.from_pretrained(unet_pipeline(workspace.weights) / "vae")
+    if workspace.start:
+        autoencoder = _sharper(workspace.start / SHARP_AUTOENCODER, autoencoder)
+    autoencoder.to(workspace.device)
     before = reconstruction_psnr(autoencoder, workspace)
     train_decoder(
         autoencoder,
@@ -55,17 +58,17 @@ def make_sharp_decoder(workspace: TrainingWorkspace, schedule: Schedule, *, comm
 
 
 def sharpest_autoencoder(workspace: TrainingWorkspace, autoencoder: AutoencoderKL) -> AutoencoderKL:
-    """`autoencoder` with the decoder trained here, or unchanged if there is none.
-
-    Raises MethodError if that decoder was trained for another encoder.
-    """
+    """`autoencoder` with the decoder trained here, or unchanged if there is none; may raise MethodError."""
     places = [workspace.checkpoints, *([workspace.start] if workspace.start else [])]
     folder = next(
         (place / SHARP_AUTOENCODER for place in places if (place / SHARP_AUTOENCODER).is_dir()), None
     )
-    if folder is None:
-        return autoencoder
-    sharp = AutoencoderKL.from_pretrained(folder)
+    return autoencoder if folder is None else _sharper(folder, autoencoder)
+
+
+def _sharper(folder: Path, autoencoder: AutoencoderKL) -> AutoencoderKL:
+    """The autoencoder in `folder`; raises MethodError if it has another encoder than `autoencoder`."""
+    sharp = AutoencoderKL.from_pretrained(require_network(folder, "decoder"))
     for part in ("encoder", "quant_conv"):
         ours, theirs = (getattr(network, part).state_dict() for network in (sharp, autoencoder))
         if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name]) for name in ours):

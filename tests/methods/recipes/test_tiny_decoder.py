@@ -68,6 +68,16 @@ def test_finished_training_is_not_repeated(
     assert torch.equal(AutoencoderKL.from_pretrained(again).decoder.conv_in.weight, weights)
 
 
+def test_decoder_continues_from_an_earlier_training(workspace: TrainingWorkspace) -> None:
+    """At a negligible learning rate, the weights stay those of the start."""
+    earlier = AutoencoderKL.from_pretrained(workspace.weights / "embedded" / "vae")
+    torch.nn.init.ones_(earlier.decoder.conv_out.weight)
+    earlier.save_pretrained(workspace.checkpoints / SHARP_AUTOENCODER)
+    later = replace(workspace, checkpoints=workspace.checkpoints / "later", start=workspace.checkpoints)
+    made = AutoencoderKL.from_pretrained(make_sharp_decoder(later, short_schedule(2, 1e-9), command=COMMAND))
+    torch.testing.assert_close(made.decoder.conv_out.weight, earlier.decoder.conv_out.weight)
+
+
 def test_flow_recipe_takes_the_trained_decoder(workspace: TrainingWorkspace) -> None:
     plain = frozen_parts(workspace).autoencoder
     sharp = copy.deepcopy(plain)
