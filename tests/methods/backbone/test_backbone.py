@@ -16,6 +16,8 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 from methods.backbone.backbone import Backbone
+from methods.backbone.load import load_pipeline
+from methods.backbone.locate import locate_checkpoint
 from methods.backbone.spec import BackboneSpec
 from methods.errors import MethodError
 from methods.subject import Subject
@@ -204,6 +206,15 @@ def test_broken_folder_is_refused_in_one_line(
 def test_missing_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(MethodError, match="no such folder"):
         opened(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("device", "channels_last"), [("cpu", True), ("cuda", False)])
+def test_memory_layout_is_that_of_the_device(sd_folder: Path, device: str, channels_last: bool) -> None:
+    """The weights are on the CPU until the pipeline is moved."""
+    source = locate_checkpoint(BackboneSpec(path=str(sd_folder)), fetch=False)
+    pipe = load_pipeline(source, torch.float32, torch.device(device))
+    for weight in (pipe.unet.conv_in.weight, pipe.vae.decoder.conv_in.weight):
+        assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
 
 
 def test_safety_checker_of_the_folder_is_not_loaded(sd_folder: Path, tmp_path: Path) -> None:

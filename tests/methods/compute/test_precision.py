@@ -44,6 +44,15 @@ def test_half_precision_gradient_equals_that_of_fp32_up_to_rounding() -> None:
     assert F.cosine_similarity(exact.flatten(), half.flatten(), dim=0) > 0.999
 
 
+def test_training_on_a_gpu_leaves_out_cudnn_s_attention() -> None:
+    """The switches exist without a GPU; cuDNN's gradients were not finite at small head widths."""
+    switches = torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.flash_sdp_enabled
+    before = [switch() for switch in switches]
+    with attention_for_training(torch.device("cuda")):
+        assert [switch() for switch in switches] == [False, True]
+    assert [switch() for switch in switches] == before
+
+
 def test_gradient_checkpointing_is_on_within_the_context_only(backbone: Backbone) -> None:
     unet: Any = backbone.network
     with gradient_checkpointing(unet, enabled=True):
