@@ -16,7 +16,13 @@ def adapter_name(method: str, backbone: str) -> str:
 
 
 def adapter_path(method: str, setting: str) -> Path:
-    """The weights that a setting names: a shipped backbone, for the method's file that fits it, or a path."""
-    if setting in SHIPPED_BACKBONES:
-        return WEIGHTS / f"{adapter_name(method, setting)}.safetensors"
+    """The weights that a setting names.
+
+    A shipped backbone stands for the method's file that fits it; other values are the name of a file that
+    ships, or a path.
+    """
+    name = adapter_name(method, setting) if setting in SHIPPED_BACKBONES else setting
+    shipped = WEIGHTS / f"{name}.safetensors"
+    if setting in SHIPPED_BACKBONES or shipped.is_file():
+        return shipped
     return Path(setting).expanduser()

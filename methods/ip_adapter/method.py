@@ -52,7 +52,8 @@ class IPAdapter(MethodBase):
 
     adapter: str = "embedded"
     """Weights in the published layout, `.safetensors` or `.bin`; `embedded` for the built-in ones,
-    `embedded-flow` for those of the backbone of this name."""
+    `embedded-flow` for those of the backbone of this name, `ip-adapter-others-flow` for those trained by
+    leave-one-out."""
     encoder: str = "embedded"
     """Folder of the CLIPVisionModelWithProjection that the adapter was trained with; `embedded` for
     the built-in one."""

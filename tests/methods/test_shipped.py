@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from methods.shipped import WEIGHTS, adapter_name, adapter_path
 from methods.subject import Request, Subject
 
 LEAVE_ONE_OUT = ("loo-mean", "loo-attention", "loo-caption-attention")
+OTHERS = "ip-adapter-others-flow"
+"""An IP-Adapter trained by leave-one-out."""
 
 
 @pytest.fixture(scope="module", params=SHIPPED_BACKBONES)
@@ -35,6 +38,26 @@ def test_adapters_name_their_backbone_and_have_a_card(shipped: Backbone) -> None
     assert digests == dict.fromkeys((*LEAVE_ONE_OUT, "ip-adapter"), shipped.digest)
     for name in digests:
         assert (WEIGHTS / f"{adapter_name(name, path)}.md").is_file()
+
+
+def test_leave_one_out_in_the_published_layout_and_its_control_differ_in_the_condition_only() -> None:
+    """The same layout, steps and start; found by the name of the file."""
+    path = adapter_path("ip-adapter", OTHERS)
+    assert path == WEIGHTS / f"{OTHERS}.safetensors"
+    assert path.with_suffix(".md").is_file()
+    others, control = (
+        json.loads(read_adapter(adapter_path("ip-adapter", name)).metadata["training"])
+        for name in (OTHERS, "embedded-flow")
+    )
+    assert (others.pop("condition"), control.pop("condition")) == ("others", "self")
+    # Each continued from its own file with as many steps.
+    for settings in (others, control):
+        del settings["started_from"]
+    assert others == control
+
+
+def test_a_setting_that_names_no_shipped_file_is_a_path(tmp_path: Path) -> None:
+    assert adapter_path("ip-adapter", str(tmp_path / "own.safetensors")) == tmp_path / "own.safetensors"
 
 
 @pytest.mark.parametrize("name", [*LEAVE_ONE_OUT, "ip-adapter"])
