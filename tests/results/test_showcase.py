@@ -36,7 +36,7 @@ def test_every_cell_of_the_readmes_table_is_in_the_runs_report() -> None:
     block = text.partition("<!-- showcase:begin -->")[2].partition("<!-- showcase:end -->")[0]
     report = tables((RUN / "report.md").read_text(encoding="utf-8"))
     shown = tables(block)
-    assert len(shown) == 8 * 5
+    assert len(shown) == 9 * 5
     assert {place: report.get(place) for place in shown} == shown
 
 
