@@ -35,6 +35,7 @@ SHARPENING_SCHEDULE = Schedule(steps=12_000, batch=16, learning_rate=1e-3, warm_
 SMALL_ERROR = 0.02
 """Of pixels in -1..1: below it the loss of `sharpening_loss` is nearly linear, above it logarithmic."""
 SMALL_ERRORS_WEIGHT = 0.05
+"""Of that term, relative to `reconstruction_loss`."""
 MIN_LOG_VARIANCE = -30.0
 """Log variance of a near-deterministic posterior; diffusers clips at this value."""
 FACE = (0.54, 0.5, 0.33, 0.27)
@@ -124,7 +125,7 @@ def train_autoencoder(
 def sharpening_loss(restored: Tensor, image: Tensor) -> Tensor:
     """`reconstruction_loss` plus log(1 + |error| / SMALL_ERROR), whose gradient is largest at small errors.
 
-    The other terms hardly see errors of a few grey levels, by which a smooth surface differs from skin.
+    The other terms hardly see errors of a few grey levels, which blur skin and mottle plain backgrounds.
     """
     small = torch.log1p((restored - image).abs() / SMALL_ERROR).mean()
     return reconstruction_loss(restored, image) + SMALL_ERRORS_WEIGHT * small

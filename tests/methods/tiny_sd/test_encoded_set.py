@@ -8,7 +8,9 @@ import torch
 from squares import Squares
 
 from methods.tiny_sd.autoencoder import encode_all, new_autoencoder
-from methods.tiny_sd.encoded_set import cached_latents
+from methods.tiny_sd.captions import CaptionBank
+from methods.tiny_sd.encoded_set import EncodedSet, cached_latents
+from methods.tiny_sd.transformer import NOISE
 
 CPU = torch.device("cpu")
 
@@ -33,3 +35,12 @@ def test_latents_are_read_only_for_the_same_photographs_and_autoencoder(tmp_path
     data.pixels = data.pixels[::-1]
     cached_latents(data, autoencoder, CPU, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_as_many_images_have_attribute_tokens_in_every_batch_and_in_its_halves() -> None:
+    captions = CaptionBank(torch.zeros(3, 2, 1, 4, dtype=torch.int16))
+    encoded = EncodedSet(torch.zeros(3, 2, 1, 2, 2), captions, torch.zeros(1, 4, dtype=torch.long))
+    for seed in range(3):
+        batch = encoded.sample(10, torch.Generator().manual_seed(seed), NOISE.sample_timesteps, 0.4)
+        assert int(batch.described.sum()) == 4
+        assert int(batch.part(slice(0, 5)).described.sum()) == 2
