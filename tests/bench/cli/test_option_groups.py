@@ -38,7 +38,7 @@ DATASET = {"dataset", "root", "people", "pictures", "side"}
 SCHEDULE = {"steps", "batch", "learning-rate", "accumulate", "precision", "device"}
 LARGE = {"hidden", "gradient-checkpointing"}
 ADAPTER = {"data", "out", "checkpoints", "base", "dtype", "encoder", "name", "start", *DATASET, *SCHEDULE}
-TINY_SD = {"data", "checkpoints", "start", "steps", "batch", "device"}
+TINY_SD = {"data", "checkpoints", "start", "steps", "batch", "learning-rate", "device"}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ TINY_SD = {"data", "checkpoints", "start", "steps", "batch", "device"}
         ("people", {"data", "train", "validation", "test", "processes", "ship"}),
         ("clip", {*TINY_SD, "out"}),
         ("autoencoder", TINY_SD),
+        ("decoder", {*TINY_SD, "out"}),
         ("backbone", {*TINY_SD, "out", "family"}),
         (
             "ip-adapter",

@@ -277,7 +277,8 @@ def test_sdxl_autoencoder_without_force_upcast_is_loaded_in_fp16(
     folder = shutil.copytree(tiny_pipelines["sdxl"], tmp_path / "no-upcast")
     config = json.loads((folder / "vae" / "config.json").read_text())
     (folder / "vae" / "config.json").write_text(json.dumps({**config, "force_upcast": False}))
-    pipe = load_pipeline(locate_checkpoint(BackboneSpec(path=str(folder)), fetch=False), torch.float16)
+    source = locate_checkpoint(BackboneSpec(path=str(folder)), fetch=False)
+    pipe = load_pipeline(source, torch.float16, torch.device("cpu"))
     assert pipe.vae.dtype == torch.float16
 
 
