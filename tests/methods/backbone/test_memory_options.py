@@ -64,18 +64,24 @@ def test_sliced_and_tiled_decoding_give_nearly_the_same_image(sd_folder: Path) -
     assert np.abs(np.asarray(images[0]).astype(int) - np.asarray(plain[0])).mean() < 40
 
 
+def images_equal_to_those_of(whole: Backbone, offloaded: Backbone) -> list[object]:
+    """The offloaded backbone's images; they, latents and text features are equal, and changes are found."""
+    with offloaded.clean():
+        images = offloaded.generate(PROMPTS, [1, 2])
+        assert torch.equal(offloaded.encode_text(PROMPTS).tokens, whole.encode_text(PROMPTS).tokens)
+        latents = offloaded.encode_images(images)
+    assert largest_difference(images, whole.generate(PROMPTS, [1, 2])) == 0
+    assert torch.equal(latents, whole.encode_images(images))
+    with pytest.raises(MethodError, match="LoRA adapters"), offloaded.clean(), torch.random.fork_rng():
+        offloaded.network.add_adapter(LoraConfig(r=2, target_modules=["to_k"]), "left")
+    return images
+
+
 def test_offloaded_networks_give_the_same_image_and_count_as_unchanged(sd_folder: Path) -> None:
     """Offload hooks on the CPU: no GPU is needed."""
     whole, backbone = opened(sd_folder), opened(sd_folder)
     move_to_device(backbone.pipe, replace(backbone.spec, cpu_offload=True), torch.device("cpu"))
-    with backbone.clean():
-        images = backbone.generate(PROMPTS, [1, 2])
-        assert torch.equal(backbone.encode_text(PROMPTS).tokens, whole.encode_text(PROMPTS).tokens)
-        latents = backbone.encode_images(images)
-    assert largest_difference(images, whole.generate(PROMPTS, [1, 2])) == 0
-    assert torch.equal(latents, whole.encode_images(images))
-    with pytest.raises(MethodError, match="LoRA adapters"), backbone.clean(), torch.random.fork_rng():
-        backbone.network.add_adapter(LoraConfig(r=2, target_modules=["to_k"]), "left")
+    images = images_equal_to_those_of(whole, backbone)
     assert largest_difference(images, backbone.generate(PROMPTS, [1, 2])) == 0
 
 
@@ -86,14 +92,7 @@ def test_sequential_offload_gives_the_same_image_and_finds_changes(
     whole = opened(tiny_pipelines[family])
     backbone = open_offloaded(whole.spec)
     assert backbone.digest == whole.digest
-    with backbone.clean():
-        images = backbone.generate(PROMPTS, [1, 2])
-        assert torch.equal(backbone.encode_text(PROMPTS).tokens, whole.encode_text(PROMPTS).tokens)
-        latents = backbone.encode_images(images)
-    assert largest_difference(images, whole.generate(PROMPTS, [1, 2])) == 0
-    assert torch.equal(latents, whole.encode_images(images))
-    with pytest.raises(MethodError, match="LoRA adapters"), backbone.clean(), torch.random.fork_rng():
-        backbone.network.add_adapter(LoraConfig(r=2, target_modules=["to_k"]), "left")
+    images = images_equal_to_those_of(whole, backbone)
     weight = "conv_in.weight"
     with pytest.raises(MethodError, match=f"weight unet.{weight} was changed"), backbone.clean():
         backbone.network.get_parameter(weight).mul_(2)
